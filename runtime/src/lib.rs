@@ -1,1 +1,3 @@
-//! x
+//! Trimtab runtime.
+
+pub mod model;

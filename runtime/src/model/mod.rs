@@ -1,0 +1,3 @@
+//! The frozen model: weights, spec, and the one forward loop.
+
+pub mod weights;

@@ -1,0 +1,3 @@
+//! Weight files: GGUF and safetensors behind one door.
+
+pub mod metadata;
