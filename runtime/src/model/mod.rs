@@ -1,3 +1,26 @@
-//! The frozen model: weights, spec, and the one forward loop.
+//! The frozen model: weight files, what they describe, and the one forward pass.
+//!
+//! Nothing in here has interior mutability: a decoder is shared between threads and sessions without a lock.
 
 pub mod weights;
+
+pub mod spec;
+
+pub mod rope;
+
+mod linear;
+
+mod packed;
+
+mod row;
+
+mod visit;
+
+mod block;
+
+mod decoder;
+mod load;
+
+pub use decoder::Decoder;
+pub use load::{DEFAULT_CONTEXT, DecoderOptions, DenseType, WeightForm, read_spec};
+pub use row::{LogitsAt, Output, Reading, Row, RowReadout, Want};

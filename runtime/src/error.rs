@@ -1,0 +1,187 @@
+//! What can go wrong in the runtime.
+//!
+//! Variants carry data, messages name the thing first. What to do about it is the hint of the edge (command
+//! line, HTTP); `kind` tells the edge which status or exit code fits.
+
+use crate::site::{Site, SiteError};
+
+/// Result of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Error of this crate.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Fetching or finding a model failed.
+    #[error(transparent)]
+    Hub(#[from] crate::hub::Error),
+    /// A weight file is not readable.
+    #[error(transparent)]
+    Weights(#[from] crate::model::weights::Error),
+    /// A tokenizer or template problem.
+    #[error(transparent)]
+    Text(#[from] crate::text::Error),
+    /// A model description is not usable.
+    #[error(transparent)]
+    Spec(#[from] crate::model::spec::SpecError),
+    /// A text that names no site.
+    #[error(transparent)]
+    Site(#[from] SiteError),
+    /// A tensor operation failed.
+    #[error("{at}: {source}")]
+    Tensor {
+        /// The tensor or step.
+        at: String,
+        /// What candle said.
+        source: candle_core::Error,
+    },
+    /// The device cannot be used.
+    #[error("device {name} is not usable: {reason}")]
+    Device {
+        /// As it was asked for.
+        name: String,
+        /// Why not.
+        reason: String,
+    },
+    /// A site the model does not have.
+    #[error("site {site} is not in this model ({n_layers} blocks)")]
+    NoSuchSite {
+        /// The site asked for.
+        site: Site,
+        /// How many blocks the model has.
+        n_layers: usize,
+    },
+    /// An intervention that could never change anything.
+    #[error("intervention {index} cannot act: {reason}")]
+    CannotAct {
+        /// Its place in the plan, from 0.
+        index: usize,
+        /// Why.
+        reason: String,
+    },
+    /// A vector of another width than the model's stream.
+    #[error("vector for {site} has {found} values, the stream has {expected}")]
+    Width {
+        /// Where it was to act.
+        site: Site,
+        /// Its length.
+        found: usize,
+        /// The stream's width.
+        expected: usize,
+    },
+    /// A hook returned another shape than it was given.
+    #[error("hook at {site} returned shape {found:?} for {expected:?}")]
+    HookShape {
+        /// Where.
+        site: Site,
+        /// What came back.
+        found: Vec<usize>,
+        /// What went in.
+        expected: Vec<usize>,
+    },
+    /// An activation or a logit is NaN or infinite.
+    #[error("{at} is not finite at position {position}")]
+    NotFinite {
+        /// Site or `logits`.
+        at: String,
+        /// Absolute position in the sequence.
+        position: usize,
+    },
+    /// A token id the model does not have.
+    #[error("token {token} is not in the vocabulary ({vocab_size} tokens)")]
+    NoSuchToken {
+        /// The id.
+        token: u32,
+        /// How many ids there are.
+        vocab_size: usize,
+    },
+    /// More tokens than the context holds.
+    #[error("sequence of {needed} tokens does not fit the context of {limit}")]
+    ContextFull {
+        /// Tokens with the new ones.
+        needed: usize,
+        /// The most a sequence may have.
+        limit: usize,
+    },
+    /// No free block is left in the key–value pool.
+    #[error("key-value pool is full ({blocks} blocks of {block_len} tokens)")]
+    PoolFull {
+        /// Blocks in the pool.
+        blocks: usize,
+        /// Tokens a block holds.
+        block_len: usize,
+    },
+    /// A checkpoint of a history that was rewound or replanned since.
+    #[error("checkpoint at {len} tokens is stale: its history was rewound or replanned")]
+    StaleCheckpoint {
+        /// Tokens at the checkpoint.
+        len: usize,
+    },
+    /// A value outside its range.
+    #[error("{field} {problem}")]
+    Invalid {
+        /// The field as users write it.
+        field: &'static str,
+        /// What is wrong, with the value.
+        problem: String,
+    },
+    /// Cache, rows and decoder that do not belong together, or a broken call order.
+    #[error("{0}")]
+    Misuse(&'static str),
+    /// File access.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+/// Who has to act on an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The caller's input is wrong.
+    Input,
+    /// The request was understood and is refused.
+    Refused,
+    /// Try again later.
+    Busy,
+    /// The model or its files are at fault.
+    Model,
+    /// Something outside is missing: hub, network.
+    Outside,
+    /// The machine or a bug.
+    Internal,
+}
+
+impl Error {
+    /// Wraps a candle error with the tensor or step it came from.
+    pub fn tensor(at: impl Into<String>) -> impl FnOnce(candle_core::Error) -> Error {
+        let at = at.into();
+        move |source| Error::Tensor { at, source }
+    }
+
+    /// Who has to act.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Error::Hub(e) => e.kind(),
+            Error::Weights(_) | Error::Spec(_) | Error::Text(_) => Kind::Model,
+            Error::Site(_)
+            | Error::Invalid { .. }
+            | Error::NoSuchToken { .. }
+            | Error::ContextFull { .. } => Kind::Input,
+            Error::NoSuchSite { .. } | Error::CannotAct { .. } | Error::Width { .. } => {
+                Kind::Refused
+            }
+            Error::PoolFull { .. } => Kind::Busy,
+            Error::Tensor { .. }
+            | Error::Device { .. }
+            | Error::HookShape { .. }
+            | Error::NotFinite { .. }
+            | Error::StaleCheckpoint { .. }
+            | Error::Misuse(_)
+            | Error::Io { .. } => Kind::Internal,
+        }
+    }
+}

@@ -1,0 +1,323 @@
+//! Reading and editing activations: what an intervention is, and what runs inside one session.
+//!
+//! Two types on purpose. An [`Intervention`] is a specification: immutable, validated, shared. Binding it to a model
+//! gives either plain additions, which the plan lowers to one operation per site, or a [`Hook`], the running state
+//! that belongs to one session and forks with it. A method that kept state on a shared object would allow one
+//! generation at a time.
+
+use crate::error::{Error, Result};
+use crate::fingerprint::Fingerprint;
+use crate::model::spec::ModelSpec;
+use crate::site::Site;
+use candle_core::Tensor;
+use std::fmt::Debug;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Facts about one row's part of a forward pass. A hook keeps no position counter: it is told.
+#[derive(Debug, Clone, Copy)]
+pub struct Pass<'a> {
+    /// Absolute position of the first token.
+    pub start: usize,
+    /// The tokens of this pass.
+    pub tokens: &'a [u32],
+    /// Positions below this are the prompt, the others were generated.
+    pub prompt_len: usize,
+}
+
+impl Pass<'_> {
+    /// Absolute positions of the pass.
+    pub fn positions(&self) -> Range<usize> {
+        self.start..self.start + self.tokens.len()
+    }
+}
+
+/// Which positions of a sequence an intervention touches.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub enum Positions {
+    /// Every one.
+    #[default]
+    All,
+    /// Those of the prompt.
+    Prompt,
+    /// Those that were generated.
+    Generated,
+    /// Absolute positions, from and below.
+    Span(Range<usize>),
+}
+
+impl Positions {
+    /// The rows of a pass that are selected, counted from the pass's first row.
+    pub fn select(&self, pass: &Pass) -> Range<usize> {
+        let chosen = self.within(pass.prompt_len);
+        let all = pass.positions();
+        let from = chosen.start.clamp(all.start, all.end);
+        let to = chosen.end.clamp(from, all.end);
+        from - all.start..to - all.start
+    }
+
+    /// Whether some position of the range is selected.
+    pub fn touch(&self, range: &Range<usize>, prompt_len: usize) -> bool {
+        let chosen = self.within(prompt_len);
+        chosen.start.max(range.start) < chosen.end.min(range.end)
+    }
+
+    fn within(&self, prompt_len: usize) -> Range<usize> {
+        match self {
+            Positions::All => 0..usize::MAX,
+            Positions::Prompt => 0..prompt_len,
+            Positions::Generated => prompt_len..usize::MAX,
+            Positions::Span(range) => range.clone(),
+        }
+    }
+
+    /// Text for fingerprints.
+    fn label(&self) -> String {
+        format!("{self:?}")
+    }
+}
+
+/// What a hook did to its row.
+#[derive(Debug)]
+pub enum Edit {
+    /// Nothing; the stream keeps its bits.
+    Keep,
+    /// A new stream of the same shape.
+    Replace {
+        /// `[time, d_model]`
+        stream: Tensor,
+        /// How many positions differ from before.
+        positions: usize,
+    },
+}
+
+/// The running state of an intervention in one session.
+///
+/// # Contract
+///
+/// A hook sees its own row, never a batch. It returns a new tensor and never writes into the one it was given: a
+/// capture may hold it. `fork` gives an independent copy: advancing one must not change the other.
+pub trait Hook: Send {
+    /// Reads and may replace this row's activations, `[time, d_model]`.
+    fn apply(&mut self, site: Site, stream: &Tensor, pass: &Pass) -> Result<Edit>;
+
+    /// An independent copy with the same state.
+    fn fork(&self) -> Box<dyn Hook>;
+}
+
+/// What binding an intervention to a model gives.
+pub enum Bound {
+    /// Plain additions of constant vectors. They cost one operation per site for a whole batch.
+    Additions(Vec<Addition>),
+    /// Anything else.
+    Hook(Box<dyn Hook>),
+}
+
+/// A specification of something to do at named sites: immutable, validated, shared between sessions.
+///
+/// # Contract
+///
+/// Equal fingerprints mean equal effect. `bind` refuses a model on which the intervention could not act; it never
+/// gives something that silently does nothing, except for a scale of 0, which is no change by definition.
+///
+/// ```
+/// use trimtab_runtime::hook::{Addition, Intervention};
+/// use trimtab_runtime::site::Site;
+///
+/// let push = Addition::new(Site::ResidPost(1), vec![1.0; 16], 0.5).unwrap();
+/// assert_eq!(push.sites(), [Site::ResidPost(1)]);
+/// let harder = Addition::new(Site::ResidPost(1), vec![1.0; 16], 0.6).unwrap();
+/// assert_ne!(push.fingerprint(), harder.fingerprint());
+/// ```
+pub trait Intervention: Debug + Send + Sync {
+    /// Everything that changes what it does, in one digest.
+    fn fingerprint(&self) -> Fingerprint;
+
+    /// The sites it reads or edits.
+    fn sites(&self) -> Vec<Site>;
+
+    /// The positions it may touch.
+    fn positions(&self) -> Positions {
+        Positions::All
+    }
+
+    /// The running form for a model.
+    fn bind(&self, spec: &ModelSpec) -> Result<Bound>;
+}
+
+/// A constant vector added at one site.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Addition {
+    site: Site,
+    vector: Arc<[f32]>,
+    positions: Positions,
+    fingerprint: Fingerprint,
+}
+
+impl Addition {
+    /// `scale · vector` at every position. Values must be finite.
+    pub fn new(site: Site, mut vector: Vec<f32>, scale: f32) -> Result<Self> {
+        vector.iter_mut().for_each(|v| *v *= scale);
+        if vector.iter().any(|v| !v.is_finite()) {
+            return Err(Error::Invalid {
+                field: "vector",
+                problem: format!("for {site} has a value that is not finite at scale {scale}"),
+            });
+        }
+        Ok(Self::with_vector(site, vector.into(), Positions::All))
+    }
+
+    /// The same vector at some positions only.
+    pub fn at(self, positions: Positions) -> Self {
+        Self::with_vector(self.site, self.vector, positions)
+    }
+
+    fn with_vector(site: Site, vector: Arc<[f32]>, positions: Positions) -> Self {
+        let fingerprint = Fingerprint::builder("trimtab.addition")
+            .text(&site.to_string())
+            .text(&positions.label())
+            .floats(&vector)
+            .finish();
+        Addition { site, vector, positions, fingerprint }
+    }
+
+    /// Where it acts.
+    pub fn site(&self) -> Site {
+        self.site
+    }
+
+    /// What is added, scale included, `[d_model]`.
+    pub fn vector(&self) -> &Arc<[f32]> {
+        &self.vector
+    }
+
+    /// Whether it adds nothing, as at scale 0.
+    pub(crate) fn is_zero(&self) -> bool {
+        self.vector.iter().all(|v| *v == 0.0)
+    }
+
+    /// Both additions as one, if they act at the same site and positions.
+    pub(crate) fn merged(&self, other: &Addition) -> Option<Addition> {
+        if self.site != other.site || self.positions != other.positions {
+            return None;
+        }
+        let sum: Vec<f32> =
+            self.vector.iter().zip(other.vector.iter()).map(|(a, b)| a + b).collect();
+        Some(Self::with_vector(self.site, sum.into(), self.positions.clone()))
+    }
+}
+
+impl Intervention for Addition {
+    fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint
+    }
+
+    fn sites(&self) -> Vec<Site> {
+        vec![self.site]
+    }
+
+    fn positions(&self) -> Positions {
+        self.positions.clone()
+    }
+
+    fn bind(&self, _spec: &ModelSpec) -> Result<Bound> {
+        Ok(Bound::Additions(vec![self.clone()]))
+    }
+}
+
+/// Numbers closures, which have no other identity.
+static CLOSURES: AtomicU64 = AtomicU64::new(0);
+
+/// An intervention from a closure, for one-off probes and experiments.
+///
+/// The closure is cloned into every session that binds it, so what it captures by value is that session's own
+/// state. Its fingerprint is unique in the process: cached prefixes are never shared between two of them.
+///
+/// ```
+/// use trimtab_runtime::hook::{Edit, hook_fn, Intervention};
+/// use trimtab_runtime::site::Site;
+///
+/// let halve = hook_fn([Site::ResidPost(0)], |_site, stream, pass| {
+///     let stream = (stream * 0.5).map_err(trimtab_runtime::Error::tensor("halve"))?;
+///     Ok(Edit::Replace { stream, positions: pass.tokens.len() })
+/// });
+/// assert_eq!(halve.sites(), [Site::ResidPost(0)]);
+/// ```
+pub fn hook_fn<F>(sites: impl IntoIterator<Item = Site>, f: F) -> impl Intervention
+where
+    F: FnMut(Site, &Tensor, &Pass) -> Result<Edit> + Clone + Send + Sync + 'static,
+{
+    let number = CLOSURES.fetch_add(1, Ordering::Relaxed);
+    let process = u64::from(std::process::id());
+    let fingerprint =
+        Fingerprint::builder("trimtab.hook_fn").number(process).number(number).finish();
+    ClosureIntervention { sites: sites.into_iter().collect(), f, fingerprint }
+}
+
+struct ClosureIntervention<F> {
+    sites: Vec<Site>,
+    f: F,
+    fingerprint: Fingerprint,
+}
+
+impl<F> Debug for ClosureIntervention<F> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "hook_fn({:?})", self.sites)
+    }
+}
+
+impl<F> Intervention for ClosureIntervention<F>
+where
+    F: FnMut(Site, &Tensor, &Pass) -> Result<Edit> + Clone + Send + Sync + 'static,
+{
+    fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint
+    }
+
+    fn sites(&self) -> Vec<Site> {
+        self.sites.clone()
+    }
+
+    fn bind(&self, _spec: &ModelSpec) -> Result<Bound> {
+        Ok(Bound::Hook(Box::new(ClosureHook(self.f.clone()))))
+    }
+}
+
+struct ClosureHook<F>(F);
+
+impl<F> Hook for ClosureHook<F>
+where
+    F: FnMut(Site, &Tensor, &Pass) -> Result<Edit> + Clone + Send + 'static,
+{
+    fn apply(&mut self, site: Site, stream: &Tensor, pass: &Pass) -> Result<Edit> {
+        (self.0)(site, stream, pass)
+    }
+
+    fn fork(&self) -> Box<dyn Hook> {
+        Box::new(ClosureHook(self.0.clone()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_select_rows_of_a_pass() {
+        let pass = Pass { start: 4, tokens: &[1, 2, 3, 4], prompt_len: 6 };
+        assert_eq!(Positions::All.select(&pass), 0..4);
+        assert_eq!(Positions::Prompt.select(&pass), 0..2);
+        assert_eq!(Positions::Generated.select(&pass), 2..4);
+        assert_eq!(Positions::Span(0..5).select(&pass), 0..1);
+        assert!(Positions::Span(9..12).select(&pass).is_empty());
+        assert!(!Positions::Generated.touch(&(0..6), 6));
+        assert!(Positions::Generated.touch(&(0..7), 6));
+    }
+
+    #[test]
+    fn a_vector_that_is_not_finite_is_refused() {
+        assert!(Addition::new(Site::Final, vec![f32::MAX, 1.0], 10.0).is_err());
+        assert!(Addition::new(Site::Final, vec![f32::NAN], 1.0).is_err());
+    }
+}

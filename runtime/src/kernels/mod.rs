@@ -1,0 +1,25 @@
+//! Arithmetic whose result does not depend on how rows are grouped.
+//!
+//! candle's dense product takes another path for one row than for many, so a token's last bits would depend on
+//! its batch-mates and on how a prompt was cut into passes. On the CPU the kernels here sum every product and
+//! every attention row in one order, whatever the number of rows; prefill, chunks and decode then agree bit for
+//! bit. On other devices each function falls back to plain candle operations, which are also what the tests
+//! compare the kernels with.
+
+pub mod add;
+pub mod attention;
+pub mod dense;
+pub mod rope;
+mod simd;
+
+use candle_core::backend::BackendStorage;
+use candle_core::{CpuStorage, Layout, Result};
+
+/// The contiguous f32 values behind a kernel's argument.
+fn values<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
+    let all = storage.as_slice::<f32>()?;
+    match layout.contiguous_offsets().and_then(|(from, to)| all.get(from..to)) {
+        Some(values) => Ok(values),
+        None => candle_core::bail!("kernel argument is not contiguous: {layout:?}"),
+    }
+}

@@ -1,0 +1,184 @@
+//! One sequence's keys and values.
+
+use super::pool::KvPool;
+use super::{BLOCK_LEN, PrefixKey};
+use crate::error::{Error, Result};
+use candle_core::Tensor;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// A list of blocks and a length. Append-only, rewound by [`truncate`](Self::truncate), not `Clone`.
+///
+/// ```compile_fail
+/// fn clone_it(cache: trimtab_runtime::kv::KvCache) -> trimtab_runtime::kv::KvCache {
+///     cache.clone()
+/// }
+/// ```
+#[derive(Debug)]
+pub struct KvCache {
+    pool: KvPool,
+    blocks: Vec<u32>,
+    len: usize,
+}
+
+impl KvCache {
+    pub(super) fn new(pool: KvPool) -> Self {
+        KvCache { pool, blocks: Vec::new(), len: 0 }
+    }
+
+    /// Tokens held.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether no token is held.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The pool it lives in.
+    pub fn pool(&self) -> &KvPool {
+        &self.pool
+    }
+
+    /// Rewinds to the first `len` tokens; longer than the cache is an error. Blocks past the end are returned.
+    pub fn truncate(&mut self, len: usize) -> Result<()> {
+        if len > self.len {
+            return Err(Error::Misuse("a cache cannot be truncated to more than it holds"));
+        }
+        self.len = len;
+        self.give_back(len.div_ceil(BLOCK_LEN));
+        Ok(())
+    }
+
+    /// A cache with the same tokens. Blocks are shared; whoever writes into one first copies it.
+    pub fn fork(&self) -> KvCache {
+        let mut state = self.pool.lock();
+        self.blocks.iter().for_each(|b| state.hold(*b));
+        KvCache { pool: self.pool.clone(), blocks: self.blocks.clone(), len: self.len }
+    }
+
+    /// Offers the full blocks of this cache to later sequences that begin with the same tokens.
+    ///
+    /// `keys` are those of the cache's first blocks, from [`PrefixKey::chain`].
+    pub fn publish(&self, keys: &[PrefixKey]) {
+        let mut state = self.pool.lock();
+        for (key, block) in keys.iter().zip(&self.blocks).take(self.len / BLOCK_LEN) {
+            if state.prefixes.insert(*key, *block) {
+                state.hold(*block);
+            }
+        }
+    }
+
+    /// Fills an empty cache with the longest published prefix of these keys; says how many tokens that is.
+    pub fn adopt(&mut self, keys: &[PrefixKey]) -> Result<usize> {
+        if !self.blocks.is_empty() {
+            return Err(Error::Misuse("only an empty cache can adopt a prefix"));
+        }
+        let mut state = self.pool.lock();
+        for key in keys {
+            let Some(block) = state.prefixes.find(key) else { break };
+            state.hold(block);
+            self.blocks.push(block);
+        }
+        self.len = self.blocks.len() * BLOCK_LEN;
+        Ok(self.len)
+    }
+
+    /// Makes room for `extra` tokens in blocks nobody else holds. On error nothing has changed.
+    pub(crate) fn reserve(&mut self, extra: usize) -> Result<()> {
+        if extra == 0 {
+            return Ok(());
+        }
+        let had = self.blocks.len();
+        while self.blocks.len() * BLOCK_LEN < self.len + extra {
+            let taken = self.pool.lock().take();
+            let Some(block) = taken else {
+                self.give_back(had);
+                return Err(self.pool.full());
+            };
+            self.blocks.push(block);
+        }
+        self.own_last_partial().inspect_err(|_| self.give_back(had))
+    }
+
+    /// The block that holds position `len` may be shared by a fork or a published prefix: copy before writing.
+    fn own_last_partial(&mut self) -> Result<()> {
+        let at = self.len / BLOCK_LEN;
+        let Some(&block) = self.blocks.get(at).filter(|_| self.len % BLOCK_LEN != 0) else {
+            return Ok(());
+        };
+        let own = {
+            let mut state = self.pool.lock();
+            if !state.is_shared(block) {
+                return Ok(());
+            }
+            state.take().ok_or_else(|| self.pool.full())?
+        };
+        let copied = self.pool.copy_block(block, own);
+        let mut state = self.pool.lock();
+        if copied.is_err() {
+            state.release(own);
+            return copied;
+        }
+        state.release(block);
+        drop(state);
+        if let Some(slot) = self.blocks.get_mut(at) {
+            *slot = own;
+        }
+        Ok(())
+    }
+
+    /// Writes keys and values of the tokens after `len` in one layer; [`commit`](Self::commit) makes them count.
+    // keys and values [time, kv_heads·head_dim]
+    pub(crate) fn write(&self, layer: usize, kv: [&Tensor; 2]) -> Result<()> {
+        let Some(pools) = self.pool.layer(layer) else {
+            return Err(Error::Misuse("the cache's pool was made for a model with fewer blocks"));
+        };
+        let failed = |e| Error::tensor(format!("kv write of block {layer}"))(e);
+        for (rows, slot) in self.runs(kv[0].dim(0).map_err(failed)?) {
+            for (pool, new) in pools.into_iter().zip(kv) {
+                let part = new.narrow(0, rows.start, rows.len()).and_then(|t| t.contiguous());
+                part.and_then(|t| pool.slice_set(&t, 0, slot)).map_err(failed)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// New rows by runs that lie together in the pool, each with its first slot.
+    fn runs(&self, time: usize) -> Vec<(Range<usize>, usize)> {
+        let mut runs = Vec::new();
+        let mut row = 0;
+        while row < time {
+            let position = self.len + row;
+            let inside = position % BLOCK_LEN;
+            let count = (BLOCK_LEN - inside).min(time - row);
+            let Some(block) = self.blocks.get(position / BLOCK_LEN) else { break };
+            runs.push((row..row + count, *block as usize * BLOCK_LEN + inside));
+            row += count;
+        }
+        runs
+    }
+
+    /// Counts `time` written tokens.
+    pub(crate) fn commit(&mut self, time: usize) {
+        self.len += time;
+    }
+
+    pub(crate) fn blocks(&self) -> Arc<[u32]> {
+        self.blocks.as_slice().into()
+    }
+
+    fn give_back(&mut self, keep: usize) {
+        let mut state = self.pool.lock();
+        for block in self.blocks.drain(keep.min(self.blocks.len())..) {
+            state.release(block);
+        }
+    }
+}
+
+impl Drop for KvCache {
+    fn drop(&mut self) {
+        self.give_back(0);
+    }
+}

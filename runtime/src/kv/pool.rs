@@ -1,0 +1,154 @@
+//! The pool: storage, reference counts, and the index of shared prefixes.
+
+use super::prefix::PrefixIndex;
+use super::{BLOCK_LEN, KvCache};
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::model::spec::ModelSpec;
+use candle_core::{DType, Tensor};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Fixed-size blocks of keys and values for all layers. Cheap to clone: clones are handles to one pool.
+#[derive(Debug, Clone)]
+pub struct KvPool {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    /// Per layer, keys and values `[blocks·BLOCK_LEN, kv_heads·head_dim]`.
+    layers: Vec<[Tensor; 2]>,
+    blocks: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    free: Vec<u32>,
+    holders: Vec<u32>,
+    pub(super) prefixes: PrefixIndex,
+}
+
+/// How full a pool is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolUse {
+    /// Blocks in the pool.
+    pub blocks: usize,
+    /// Blocks nobody holds.
+    pub free: usize,
+    /// Blocks the prefix index holds, alone or with caches.
+    pub indexed: usize,
+}
+
+impl KvPool {
+    /// A pool for `tokens` tokens of this model. Host memory is committed as it is first written.
+    pub fn new(spec: &ModelSpec, tokens: usize, device: &Device) -> Result<Self> {
+        let blocks = tokens.div_ceil(BLOCK_LEN).max(1);
+        let too_many = || Error::Invalid {
+            field: "kv-memory",
+            problem: format!("{tokens} tokens are more than a pool can count"),
+        };
+        let count = u32::try_from(blocks).map_err(|_| too_many())?;
+        let shape = (blocks * BLOCK_LEN, spec.n_kv_heads * spec.head_dim);
+        let zeros = || {
+            Tensor::zeros(shape, DType::F32, device.candle()).map_err(Error::tensor("kv pool"))
+        };
+        let layers: Result<Vec<[Tensor; 2]>> =
+            spec.layers.iter().map(|_| Ok([zeros()?, zeros()?])).collect();
+        let state = State {
+            free: (0..count).rev().collect(),
+            holders: vec![0; blocks],
+            prefixes: PrefixIndex::default(),
+        };
+        Ok(KvPool { inner: Arc::new(Inner { layers: layers?, blocks, state: Mutex::new(state) }) })
+    }
+
+    /// An empty cache.
+    pub fn cache(&self) -> KvCache {
+        KvCache::new(self.clone())
+    }
+
+    /// How full the pool is.
+    pub fn usage(&self) -> PoolUse {
+        let state = self.lock();
+        PoolUse {
+            blocks: self.inner.blocks,
+            free: state.free.len(),
+            indexed: state.prefixes.len(),
+        }
+    }
+
+    /// Forgets every shared prefix; blocks that caches hold stay with them.
+    pub fn forget_prefixes(&self) {
+        let mut state = self.lock();
+        for block in state.prefixes.drain() {
+            state.release(block);
+        }
+    }
+
+    /// Keys and values of one layer, `[slots, kv_heads·head_dim]` each.
+    pub(crate) fn layer(&self, layer: usize) -> Option<[&Tensor; 2]> {
+        self.inner.layers.get(layer).map(|[k, v]| [k, v])
+    }
+
+    /// Whether two handles mean one pool.
+    pub(crate) fn is(&self, other: &KvPool) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+
+    // A panic cannot leave the counts half-changed: no code in between can panic.
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn full(&self) -> Error {
+        Error::PoolFull { blocks: self.inner.blocks, block_len: BLOCK_LEN }
+    }
+
+    /// Copies one block's contents in every layer.
+    pub(super) fn copy_block(&self, from: u32, to: u32) -> Result<()> {
+        let (from, to) = (from as usize * BLOCK_LEN, to as usize * BLOCK_LEN);
+        for tensor in self.inner.layers.iter().flatten() {
+            tensor
+                .narrow(0, from, BLOCK_LEN)
+                .and_then(|block| block.force_contiguous())
+                .and_then(|block| tensor.slice_set(&block, 0, to))
+                .map_err(Error::tensor("kv block copy"))?;
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    /// A block with one holder; old shared prefixes give way when none is free.
+    pub(super) fn take(&mut self) -> Option<u32> {
+        if self.free.is_empty() {
+            let holders = &self.holders;
+            let only_indexed = |b: u32| holders.get(b as usize) == Some(&1);
+            let oldest = self.prefixes.evict(only_indexed)?;
+            self.release(oldest);
+        }
+        let block = self.free.pop()?;
+        self.hold(block);
+        Some(block)
+    }
+
+    pub(super) fn hold(&mut self, block: u32) {
+        if let Some(n) = self.holders.get_mut(block as usize) {
+            *n += 1;
+        }
+    }
+
+    pub(super) fn release(&mut self, block: u32) {
+        if let Some(n) = self.holders.get_mut(block as usize) {
+            *n = n.saturating_sub(1);
+            if *n == 0 {
+                self.free.push(block);
+            }
+        }
+    }
+
+    pub(super) fn is_shared(&self, block: u32) -> bool {
+        self.holders.get(block as usize).is_some_and(|n| *n > 1)
+    }
+}

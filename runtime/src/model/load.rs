@@ -1,0 +1,322 @@
+//! From weight files to a [`Decoder`].
+
+use super::block::{Block, GateUp, Qkv};
+use super::decoder::Decoder;
+use super::linear::{Linear, RmsNorm, Weight};
+use super::rope::RopeTable;
+use super::spec::arch::{self, Fusing, NormPlacement, QkNorm, Role};
+use super::spec::gguf::RopeTensors;
+use super::spec::{self, LayerSpec, ModelSpec, SpecError};
+use super::weights::{Loaded, Weights};
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::fingerprint::Fingerprint;
+use crate::kernels::attention::Attention;
+use crate::kv::BLOCK_LEN;
+use candle_core::{DType, Tensor};
+use std::sync::Arc;
+
+/// The longest context taken without being asked for.
+pub const DEFAULT_CONTEXT: usize = 8192;
+
+/// Whether quantised weights are served as they are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum WeightForm {
+    /// In their blocks: small and fast.
+    #[default]
+    AsStored,
+    /// Dequantised to f32: the reference path.
+    Dequantised,
+}
+
+/// How dense weights are kept on a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DenseType {
+    /// f32 on the CPU, bf16 elsewhere.
+    #[default]
+    Default,
+    /// 32-bit floats.
+    F32,
+    /// 16-bit IEEE floats; not on the CPU.
+    F16,
+    /// bfloat16; not on the CPU.
+    Bf16,
+}
+
+/// How a decoder is loaded.
+#[derive(Debug, Clone, Default)]
+pub struct DecoderOptions {
+    /// Longest sequence; `None` for the model's own, at most [`DEFAULT_CONTEXT`].
+    pub context: Option<usize>,
+    /// Quantised weights.
+    pub form: WeightForm,
+    /// Dense weights.
+    pub dense: DenseType,
+}
+
+impl Decoder {
+    /// Reads the description and every tensor it names.
+    pub fn load(weights: &Weights, options: &DecoderOptions, device: &Device) -> Result<Decoder> {
+        let spec = read_spec(weights)?;
+        let context = context(&spec, options)?;
+        let loader = Loader::new(weights, &spec, options, device)?;
+        let blocks: Result<Vec<Block>> =
+            spec.layers.iter().enumerate().map(|(l, layer)| loader.block(l, layer)).collect();
+        let embed = loader.matrix(&loader.name(Role::Embed, 0), [spec.vocab_size, spec.d_model])?;
+        let ropes: Result<Vec<RopeTable>> =
+            spec.ropes.iter().map(|r| RopeTable::new(r, context, device.candle())).collect();
+        let decoder = Decoder {
+            head: loader.head(&embed)?,
+            norm: loader.norm(Role::OutputNorm, 0, spec.d_model)?,
+            embed,
+            blocks: blocks?,
+            ropes: ropes?,
+            context,
+            device: device.clone(),
+            fingerprint: fingerprint(weights, options, context, device),
+            spec,
+        };
+        Ok(decoder)
+    }
+}
+
+/// Reads what the files say the model is.
+pub fn read_spec(weights: &Weights) -> Result<ModelSpec> {
+    match (weights.metadata(), weights.config()) {
+        (Some(metadata), _) => {
+            let list = |name: &str| floats(weights, name);
+            let tensors = RopeTensors {
+                freqs: list("rope_freqs.weight")?,
+                short: list("rope_factors_short.weight")?,
+                long: list("rope_factors_long.weight")?,
+            };
+            Ok(spec::gguf::read(metadata, &tensors)?)
+        }
+        (None, Some(config)) => Ok(spec::config::read(config)?),
+        (None, None) => Err(SpecError::Missing("a model description".into()).into()),
+    }
+}
+
+/// A small tensor's values on the host; `None` if the file has none of this name.
+fn floats(weights: &Weights, name: &str) -> Result<Option<Vec<f32>>> {
+    if weights.entry(name).is_none() {
+        return Ok(None);
+    }
+    let tensor = dense(weights.load(name, &candle_core::Device::Cpu)?, DType::F32);
+    let values = tensor.and_then(|t| t.flatten_all()?.to_vec1::<f32>());
+    values.map(Some).map_err(Error::tensor(name))
+}
+
+fn dense(loaded: Loaded, dtype: DType) -> candle_core::Result<Tensor> {
+    match loaded {
+        Loaded::Dense(tensor) => tensor.to_dtype(dtype),
+        Loaded::Quantised(tensor) => tensor.dequantize(&tensor.device())?.to_dtype(dtype),
+    }
+}
+
+fn context(spec: &ModelSpec, options: &DecoderOptions) -> Result<usize> {
+    match options.context {
+        None => Ok(spec.context_length.min(DEFAULT_CONTEXT)),
+        Some(n) if n >= 1 && n <= spec.context_length => Ok(n),
+        Some(n) => Err(Error::Invalid {
+            field: "ctx-size",
+            problem: format!("is {n}, the model allows 1 to {}", spec.context_length),
+        }),
+    }
+}
+
+/// Everything about loading that changes keys, values or logits.
+fn fingerprint(
+    weights: &Weights,
+    options: &DecoderOptions,
+    context: usize,
+    device: &Device,
+) -> Fingerprint {
+    Fingerprint::builder("trimtab.decoder")
+        .text(&weights.sha256())
+        .text(&format!("{:?} {:?} {}", options.form, options.dense, device.kind()))
+        // LongRoPE chooses its factors by the context.
+        .number(context as u64)
+        .finish()
+}
+
+struct Loader<'a> {
+    weights: &'a Weights,
+    spec: &'a ModelSpec,
+    options: &'a DecoderOptions,
+    device: &'a Device,
+    dense: DType,
+}
+
+impl<'a> Loader<'a> {
+    fn new(
+        weights: &'a Weights,
+        spec: &'a ModelSpec,
+        options: &'a DecoderOptions,
+        device: &'a Device,
+    ) -> Result<Self> {
+        let on_cpu = device.kind() == "cpu";
+        let dense = match options.dense {
+            DenseType::Default if on_cpu => DType::F32,
+            DenseType::F32 => DType::F32,
+            DenseType::F16 if !on_cpu => DType::F16,
+            DenseType::Bf16 | DenseType::Default if !on_cpu => DType::BF16,
+            DenseType::F16 | DenseType::Bf16 | DenseType::Default => {
+                return Err(Error::Invalid {
+                    field: "dtype",
+                    problem: "must be f32 on the cpu".to_owned(),
+                });
+            }
+        };
+        Ok(Loader { weights, spec, options, device, dense })
+    }
+
+    fn name(&self, role: Role, layer: usize) -> String {
+        if self.weights.metadata().is_some() {
+            arch::gguf_name(role, layer)
+        } else {
+            arch::safetensors_name(self.spec.arch.norms, role, layer)
+        }
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.weights.entry(&format!("{name}.weight")).is_some()
+    }
+
+    // -> [out, in], checked against the description before anything is read
+    fn matrix(&self, name: &str, shape: [usize; 2]) -> Result<Weight> {
+        let name = format!("{name}.weight");
+        self.expect(&name, &shape)?;
+        let loaded = self.weights.load(&name, self.device.candle())?;
+        let quantised = self.options.form == WeightForm::AsStored;
+        match loaded {
+            Loaded::Quantised(q) if quantised && q.dtype().block_size() > 1 => {
+                Ok(Weight::Quantised(Arc::new(q)))
+            }
+            other => dense(other, self.dense).map(Weight::Dense).map_err(Error::tensor(name)),
+        }
+    }
+
+    fn linear(&self, role: Role, layer: usize, shape: [usize; 2]) -> Result<Linear> {
+        let name = self.name(role, layer);
+        let bias = match self.weights.entry(&format!("{name}.bias")) {
+            Some(_) => Some(self.vector(&format!("{name}.bias"), shape[0])?),
+            None => None,
+        };
+        let weight = self.matrix(&name, shape)?;
+        Ok(Linear::new(name, weight, bias))
+    }
+
+    // -> [width] in f32
+    fn vector(&self, name: &str, width: usize) -> Result<Tensor> {
+        self.expect(name, &[width])?;
+        let loaded = self.weights.load(name, self.device.candle())?;
+        dense(loaded, DType::F32).map_err(Error::tensor(name))
+    }
+
+    fn norm(&self, role: Role, layer: usize, width: usize) -> Result<RmsNorm> {
+        let name = format!("{}.weight", self.name(role, layer));
+        let weight = self.vector(&name, width)?;
+        let offset = self.spec.norm_offset;
+        let weight = if offset == 0.0 { Ok(weight) } else { weight + offset };
+        Ok(RmsNorm {
+            weight: weight.map_err(Error::tensor(name))?,
+            eps: self.spec.norm_eps as f32,
+        })
+    }
+
+    fn optional_norm(
+        &self,
+        placed: &[NormPlacement],
+        role: Role,
+        layer: usize,
+    ) -> Result<Option<RmsNorm>> {
+        if !placed.contains(&self.spec.arch.norms) {
+            return Ok(None);
+        }
+        self.norm(role, layer, self.spec.d_model).map(Some)
+    }
+
+    fn qk_norm(&self, role: Role, layer: usize, heads: usize) -> Result<Option<RmsNorm>> {
+        let width = match self.spec.arch.qk_norm {
+            QkNorm::None => return Ok(None),
+            QkNorm::PerHead => self.spec.head_dim,
+            QkNorm::FullWidth => heads * self.spec.head_dim,
+        };
+        self.norm(role, layer, width).map(Some)
+    }
+
+    /// The output matrix; a file without one ties it to the embedding.
+    fn head(&self, embed: &Weight) -> Result<Linear> {
+        let name = self.name(Role::Head, 0);
+        if self.has(&name) {
+            return self.linear(Role::Head, 0, [self.spec.vocab_size, self.spec.d_model]);
+        }
+        Ok(Linear::new(name, embed.clone(), None))
+    }
+
+    fn block(&self, layer: usize, of: &LayerSpec) -> Result<Block> {
+        use NormPlacement::{Both, Post, Pre};
+        let spec = self.spec;
+        let (q, kv) = (spec.n_heads * spec.head_dim, spec.n_kv_heads * spec.head_dim);
+        Ok(Block {
+            attn_norm: self.optional_norm(&[Pre, Both], Role::AttnNorm, layer)?,
+            attn_post_norm: self.optional_norm(&[Post, Both], Role::AttnPostNorm, layer)?,
+            mlp_norm: self.optional_norm(&[Pre, Both], Role::MlpNorm, layer)?,
+            mlp_post_norm: self.optional_norm(&[Post, Both], Role::MlpPostNorm, layer)?,
+            qkv: self.qkv(layer, q, kv)?,
+            query_norm: self.qk_norm(Role::QueryNorm, layer, spec.n_heads)?,
+            key_norm: self.qk_norm(Role::KeyNorm, layer, spec.n_kv_heads)?,
+            attn_out: self.linear(Role::AttnOut, layer, [spec.d_model, q])?,
+            gate_up: self.gate_up(layer)?,
+            down: self.linear(Role::Down, layer, [spec.d_model, spec.d_ff])?,
+            activation: spec.activation,
+            attention: Attention {
+                heads: spec.n_heads,
+                kv_heads: spec.n_kv_heads,
+                head_dim: spec.head_dim,
+                scale: spec.attn_scale as f32,
+                softcap: spec.attn_softcap.map(|c| c as f32),
+                window: of.window,
+                block_len: BLOCK_LEN,
+            },
+            rope: of.rope,
+        })
+    }
+
+    fn qkv(&self, layer: usize, q: usize, kv: usize) -> Result<Qkv> {
+        let d = self.spec.d_model;
+        match self.spec.arch.fusing {
+            Fusing::Split => Ok(Qkv::Split([
+                self.linear(Role::Query, layer, [q, d])?,
+                self.linear(Role::Key, layer, [kv, d])?,
+                self.linear(Role::Value, layer, [kv, d])?,
+            ])),
+            Fusing::Fused => {
+                self.linear(Role::QueryKeyValue, layer, [q + 2 * kv, d]).map(Qkv::Fused)
+            }
+        }
+    }
+
+    fn gate_up(&self, layer: usize) -> Result<GateUp> {
+        let (d, ff) = (self.spec.d_model, self.spec.d_ff);
+        match self.spec.arch.fusing {
+            Fusing::Split => Ok(GateUp::Split([
+                self.linear(Role::Gate, layer, [ff, d])?,
+                self.linear(Role::Up, layer, [ff, d])?,
+            ])),
+            Fusing::Fused => self.linear(Role::GateUp, layer, [2 * ff, d]).map(GateUp::Fused),
+        }
+    }
+
+    fn expect(&self, name: &str, shape: &[usize]) -> Result<()> {
+        let Some(entry) = self.weights.entry(name) else {
+            return Err(SpecError::Missing(format!("tensor {name}")).into());
+        };
+        if entry.shape != shape {
+            let problem = format!("has shape {:?}, the description needs {shape:?}", entry.shape);
+            return Err(SpecError::value(format!("tensor {name}"), problem).into());
+        }
+        Ok(())
+    }
+}

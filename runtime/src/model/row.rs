@@ -1,0 +1,125 @@
+//! What goes into a forward pass and what comes out.
+
+use crate::device;
+use crate::error::{Error, Result};
+use crate::kv::KvCache;
+use crate::plan::BoundPlan;
+use crate::site::Site;
+use candle_core::Tensor;
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+/// For which of a row's new tokens logits are computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogitsAt {
+    /// None: a prefill chunk that is not the last.
+    None,
+    /// The last one.
+    #[default]
+    Last,
+    /// Every one.
+    All,
+}
+
+/// Whether the last token's `final` activation comes back with the logits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Reading {
+    /// Logits only.
+    #[default]
+    Logits,
+    /// Logits and the activation, in the same copy.
+    LogitsAndFinal,
+}
+
+/// What a row wants back.
+#[derive(Debug, Clone, Default)]
+pub struct Want {
+    /// Logits.
+    pub logits: LogitsAt,
+    /// The `final` activation beside them.
+    pub reading: Reading,
+    /// Activations of every new token at these sites, as the plan leaves them.
+    pub captures: Vec<Site>,
+}
+
+/// One sequence's part of a forward pass.
+pub struct Row<'a> {
+    /// The new tokens, at least one.
+    pub tokens: &'a [u32],
+    /// Positions below this are the prompt.
+    pub prompt_len: usize,
+    /// The sequence's keys and values; grows by the new tokens if the pass succeeds.
+    pub cache: &'a mut KvCache,
+    /// Its bound plan.
+    pub plan: &'a mut BoundPlan,
+    /// What it wants back.
+    pub want: Want,
+}
+
+/// Results of one pass, still on the device.
+#[derive(Debug)]
+pub struct Output {
+    /// `[Σ wanted, vocab]`, or `[Σ wanted, vocab + d_model]` where a row wants a reading.
+    pub(crate) packed: Option<Tensor>,
+    pub(crate) vocab_size: usize,
+    /// Per row, its rows of `packed`.
+    pub(crate) rows: Vec<Range<usize>>,
+    /// Per row, `[time, d_model]` by site.
+    pub(crate) captures: Vec<BTreeMap<Site, Tensor>>,
+}
+
+/// One row's results on the host.
+#[derive(Debug, Clone, Default)]
+pub struct RowReadout {
+    /// One vector of `vocab_size` values per wanted position.
+    pub logits: Vec<Vec<f32>>,
+    /// The `final` activations at the same positions, if some row of the pass wanted a reading.
+    pub finals: Vec<Vec<f32>>,
+}
+
+impl Output {
+    /// A row's captured activations, `[time, d_model]` by site.
+    pub fn captures(&self, row: usize) -> Option<&BTreeMap<Site, Tensor>> {
+        self.captures.get(row)
+    }
+
+    /// Takes a row's captured activations out.
+    pub fn take_captures(&mut self, row: usize) -> BTreeMap<Site, Tensor> {
+        self.captures.get_mut(row).map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Logits of one row on the device, `[wanted, vocab_size]`; `None` if it wanted none.
+    pub fn logits(&self, row: usize) -> Result<Option<Tensor>> {
+        let (Some(packed), Some(rows)) = (&self.packed, self.rows.get(row)) else {
+            return Ok(None);
+        };
+        if rows.is_empty() {
+            return Ok(None);
+        }
+        let part = packed.narrow(0, rows.start, rows.len());
+        let logits = part.and_then(|t| t.narrow(1, 0, self.vocab_size));
+        logits.map(Some).map_err(Error::tensor("logits"))
+    }
+
+    /// Copies every row's logits and readings to the host: the one device-to-host copy of a step.
+    pub fn to_host(&self) -> Result<Vec<RowReadout>> {
+        let Some(packed) = &self.packed else {
+            return Ok(self.rows.iter().map(|_| RowReadout::default()).collect());
+        };
+        let width = packed.dim(1).map_err(Error::tensor("logits"))?;
+        let values = device::to_host(packed)?;
+        let lines: Vec<&[f32]> = values.chunks(width.max(1)).collect();
+        let readout = |rows: &Range<usize>| {
+            let mut readout = RowReadout::default();
+            for line in lines.get(rows.clone()).unwrap_or_default() {
+                let (logits, last) = line.split_at(self.vocab_size.min(line.len()));
+                readout.logits.push(logits.to_vec());
+                if !last.is_empty() {
+                    readout.finals.push(last.to_vec());
+                }
+            }
+            readout
+        };
+        Ok(self.rows.iter().map(readout).collect())
+    }
+}

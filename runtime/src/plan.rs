@@ -1,0 +1,227 @@
+//! What to do to a sequence: an ordered list of interventions, and its bound form.
+//!
+//! Order is the whole composition rule: within a site interventions apply in plan order, across sites depth
+//! decides. Binding lowers plain additions: neighbours with the same site and positions become one vector, and the
+//! forward pass adds the vectors of all rows of a batch in one operation per site.
+
+use crate::error::{Error, Result};
+use crate::fingerprint::Fingerprint;
+use crate::hook::{Addition, Bound, Hook, Intervention, Positions};
+use crate::model::spec::ModelSpec;
+use crate::site::{Site, SiteSet};
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// An ordered list of interventions. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Plan {
+    items: Arc<[Arc<dyn Intervention>]>,
+}
+
+impl Plan {
+    /// No intervention: bit for bit the model itself.
+    pub fn empty() -> Self {
+        Plan::default()
+    }
+
+    /// A plan of one intervention.
+    pub fn of(intervention: impl Intervention + 'static) -> Self {
+        Plan::empty().then(intervention)
+    }
+
+    /// The same plan with one more intervention at its end.
+    pub fn then(&self, intervention: impl Intervention + 'static) -> Self {
+        let mut items: Vec<Arc<dyn Intervention>> = self.items.to_vec();
+        items.push(Arc::new(intervention));
+        Plan { items: items.into() }
+    }
+
+    /// A plan of shared interventions.
+    pub fn from_shared(items: impl IntoIterator<Item = Arc<dyn Intervention>>) -> Self {
+        Plan { items: items.into_iter().collect() }
+    }
+
+    /// The interventions in order.
+    pub fn items(&self) -> &[Arc<dyn Intervention>] {
+        &self.items
+    }
+
+    /// Covers every intervention and their order.
+    pub fn fingerprint(&self) -> Fingerprint {
+        let all = self.items.iter();
+        all.fold(Fingerprint::builder("trimtab.plan"), |b, i| b.nested(&i.fingerprint())).finish()
+    }
+
+    /// Covers the interventions that can touch keys or values of these positions.
+    ///
+    /// Leaving out the others is exact: an edit after the last key–value projection, or at other positions, changes
+    /// none of them. A prefix may be reused only where this is equal.
+    pub fn kv_fingerprint(
+        &self,
+        positions: Range<usize>,
+        prompt_len: usize,
+        n_layers: usize,
+    ) -> Fingerprint {
+        let active = self.items.iter().filter(|i| {
+            i.positions().touch(&positions, prompt_len)
+                && i.sites().iter().any(|s| s.is_kv_active(n_layers))
+        });
+        active.fold(Fingerprint::builder("trimtab.kv"), |b, i| b.nested(&i.fingerprint())).finish()
+    }
+
+    /// The running form. An intervention that could never act on this model is an error here, before any token.
+    pub fn bind(&self, spec: &ModelSpec) -> Result<BoundPlan> {
+        let mut steps = Steps::default();
+        let mut hooks: Vec<(usize, Box<dyn Hook>)> = Vec::new();
+        for (index, item) in self.items.iter().enumerate() {
+            admit(index, item.as_ref(), spec)?;
+            match item.bind(spec)? {
+                Bound::Additions(additions) => {
+                    for addition in additions {
+                        steps.push_addition(index, addition, spec)?;
+                    }
+                }
+                Bound::Hook(hook) => {
+                    steps.push_hook(hooks.len(), item.sites());
+                    hooks.push((index, hook));
+                }
+            }
+        }
+        let sites = steps.by_site.keys().copied().collect();
+        let fired = vec![0; self.items.len()];
+        Ok(BoundPlan { steps: Arc::new(steps), hooks, sites, fired })
+    }
+}
+
+/// Whether an intervention can act on this model at all.
+fn admit(index: usize, item: &dyn Intervention, spec: &ModelSpec) -> Result<()> {
+    let sites = item.sites();
+    let n_layers = spec.n_layers();
+    if let Some(site) = sites.iter().copied().find(|s| !s.exists_in(n_layers)) {
+        return Err(Error::NoSuchSite { site, n_layers });
+    }
+    let reason = if sites.is_empty() {
+        "it names no site"
+    } else if matches!(item.positions(), Positions::Span(r) if r.is_empty()) {
+        "its span of positions is empty"
+    } else {
+        return Ok(());
+    };
+    Err(Error::CannotAct { index, reason: reason.to_owned() })
+}
+
+/// What happens at one site, in order.
+pub(crate) enum Step {
+    /// A constant vector, possibly several interventions' sum.
+    Add {
+        addition: Addition,
+        /// Plan indices it came from, for counting.
+        from: Vec<usize>,
+    },
+    /// A hook, by index.
+    Hook(usize),
+}
+
+/// The steps of every site.
+#[derive(Default)]
+struct Steps {
+    by_site: BTreeMap<Site, Vec<Step>>,
+}
+
+impl Steps {
+    fn push_addition(&mut self, index: usize, new: Addition, spec: &ModelSpec) -> Result<()> {
+        let (site, found) = (new.site(), new.vector().len());
+        if found != spec.d_model {
+            return Err(Error::Width { site, found, expected: spec.d_model });
+        }
+        // x + 0 is x, except for the sign of a zero: leaving it out keeps "scale 0 = no plan" exact.
+        if new.is_zero() {
+            return Ok(());
+        }
+        let steps = self.by_site.entry(site).or_default();
+        if let Some(Step::Add { addition, from }) = steps.last_mut()
+            && let Some(sum) = addition.merged(&new)
+        {
+            *addition = sum;
+            from.push(index);
+            return Ok(());
+        }
+        steps.push(Step::Add { addition: new, from: vec![index] });
+        Ok(())
+    }
+
+    fn push_hook(&mut self, slot: usize, sites: Vec<Site>) {
+        for site in sites {
+            self.by_site.entry(site).or_default().push(Step::Hook(slot));
+        }
+    }
+}
+
+/// A plan bound to a model: the running state of one session.
+#[derive(Default)]
+pub struct BoundPlan {
+    steps: Arc<Steps>,
+    /// Hooks with the plan index each came from.
+    hooks: Vec<(usize, Box<dyn Hook>)>,
+    sites: SiteSet,
+    fired: Vec<u64>,
+}
+
+impl BoundPlan {
+    /// How many positions each intervention has changed so far, in plan order.
+    pub fn fired(&self) -> &[u64] {
+        &self.fired
+    }
+
+    /// The sites where something happens.
+    pub fn sites(&self) -> &SiteSet {
+        &self.sites
+    }
+
+    /// Whether everything was lowered to additions, so that nothing has state.
+    pub fn is_stateless(&self) -> bool {
+        self.hooks.is_empty()
+    }
+
+    /// An independent copy with the same hook states.
+    pub fn fork(&self) -> BoundPlan {
+        BoundPlan {
+            steps: self.steps.clone(),
+            hooks: self.hooks.iter().map(|(item, hook)| (*item, hook.fork())).collect(),
+            sites: self.sites.clone(),
+            fired: self.fired.clone(),
+        }
+    }
+
+    pub(crate) fn steps(&self, site: Site) -> &[Step] {
+        self.steps.by_site.get(&site).map_or(&[], Vec::as_slice)
+    }
+
+    pub(crate) fn hook(&mut self, index: usize) -> Option<&mut dyn Hook> {
+        match self.hooks.get_mut(index) {
+            Some((_, hook)) => Some(hook.as_mut()),
+            None => None,
+        }
+    }
+
+    pub(crate) fn count_hook(&mut self, index: usize, positions: usize) {
+        if let Some(item) = self.hooks.get(index).map(|(item, _)| *item) {
+            self.count(&[item], positions);
+        }
+    }
+
+    pub(crate) fn count(&mut self, items: &[usize], positions: usize) {
+        for item in items {
+            if let Some(n) = self.fired.get_mut(*item) {
+                *n += positions as u64;
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for BoundPlan {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BoundPlan").field("sites", &self.sites).field("fired", &self.fired).finish()
+    }
+}

@@ -1,0 +1,354 @@
+//! One sequence: the only mutable thing.
+//!
+//! A [`Session`] holds tokens, cache and bound plan. Tokens that were pushed but not yet run are *pending*; a
+//! forward pass runs them, so that `cache length + pending = tokens` always. A checkpoint is a length and the
+//! forked hooks: keys and values are append-only, so rewinding them is forgetting their end.
+
+use crate::error::{Error, Result};
+use crate::fingerprint::Fingerprint;
+use crate::kv::{KvCache, KvPool, PrefixKey};
+use crate::model::{Decoder, LogitsAt, Output, Row, RowReadout, Want};
+use crate::plan::{BoundPlan, Plan};
+use crate::site::Site;
+use candle_core::Tensor;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The most tokens a session runs in one pass unless told otherwise.
+pub const DEFAULT_CHUNK: usize = 512;
+
+/// What happens to keys and values made under the old plan when a session gets a new one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum History {
+    /// They stay: the new plan acts from here on, on top of what the old one did.
+    Keep,
+    /// They are made again under the new plan, as if it had always been there.
+    Recompute,
+}
+
+/// One sequence with its cache and hooks.
+pub struct Session {
+    decoder: Arc<Decoder>,
+    tokens: Vec<u32>,
+    prompt_len: usize,
+    cache: KvCache,
+    plan: Plan,
+    bound: BoundPlan,
+    chunk: usize,
+    /// What rewinds and replans made stale, oldest first.
+    cuts: Vec<Cut>,
+    revision: u64,
+    /// Whether keys and values are what the present plan would make, so that they may be shared.
+    purity: Purity,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purity {
+    OnePlan,
+    Mixed,
+}
+
+/// From this revision on, older checkpoints with more tokens, or more of them cached, have lost their history.
+#[derive(Debug, Clone, Copy)]
+struct Cut {
+    revision: u64,
+    len: usize,
+    cached: usize,
+}
+
+/// A place to come back to: lengths, the plan that was in force, its hooks' states.
+pub struct Checkpoint {
+    len: usize,
+    cached: usize,
+    prompt_len: usize,
+    plan: Plan,
+    bound: BoundPlan,
+    purity: Purity,
+    revision: u64,
+}
+
+impl Checkpoint {
+    /// Tokens at the checkpoint.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether it was taken before any token.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+}
+
+impl Session {
+    /// An empty sequence under a plan. A plan that cannot act on this model is refused here.
+    pub fn new(decoder: Arc<Decoder>, pool: &KvPool, plan: Plan) -> Result<Session> {
+        let bound = plan.bind(decoder.spec())?;
+        Ok(Session {
+            decoder,
+            tokens: Vec::new(),
+            prompt_len: 0,
+            cache: pool.cache(),
+            plan,
+            bound,
+            chunk: DEFAULT_CHUNK,
+            cuts: Vec::new(),
+            revision: 0,
+            purity: Purity::OnePlan,
+        })
+    }
+
+    /// The model.
+    pub fn decoder(&self) -> &Arc<Decoder> {
+        &self.decoder
+    }
+
+    /// Every token, pending ones included.
+    pub fn tokens(&self) -> &[u32] {
+        &self.tokens
+    }
+
+    /// How many tokens, pending ones included.
+    pub fn len(&self) -> usize {
+        self.tokens.len()
+    }
+
+    /// Whether there is no token.
+    pub fn is_empty(&self) -> bool {
+        self.tokens.is_empty()
+    }
+
+    /// Positions below this are the prompt.
+    pub fn prompt_len(&self) -> usize {
+        self.prompt_len
+    }
+
+    /// Tokens that no pass has run yet.
+    pub fn pending(&self) -> usize {
+        self.tokens.len() - self.cache.len()
+    }
+
+    /// The plan in force.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// How many positions each intervention has changed, in plan order.
+    pub fn fired(&self) -> &[u64] {
+        self.bound.fired()
+    }
+
+    /// Runs at most this many tokens in one pass, at least 1. Changes no result on the CPU.
+    pub fn set_chunk(&mut self, tokens: usize) {
+        self.chunk = tokens.max(1);
+    }
+
+    /// Appends prompt tokens; everything so far becomes the prompt.
+    pub fn push_prompt(&mut self, tokens: &[u32]) -> Result<()> {
+        self.check_room(tokens)?;
+        self.tokens.extend_from_slice(tokens);
+        self.prompt_len = self.tokens.len();
+        Ok(())
+    }
+
+    /// Appends generated tokens.
+    pub fn push(&mut self, tokens: &[u32]) -> Result<()> {
+        self.check_room(tokens)?;
+        self.tokens.extend_from_slice(tokens);
+        Ok(())
+    }
+
+    /// The pending tokens as a row of a pass, for callers that run several sessions together.
+    ///
+    /// Takes at most a chunk; logits and captures are given as wanted only by the row that ends the pending tokens.
+    pub fn row(&mut self, want: Want) -> Row<'_> {
+        let from = self.cache.len();
+        let to = self.tokens.len().min(from + self.chunk);
+        let last = to == self.tokens.len();
+        let logits = if last || want.logits == LogitsAt::All { want.logits } else { LogitsAt::None };
+        Row {
+            tokens: self.tokens.get(from..to).unwrap_or_default(),
+            prompt_len: self.prompt_len,
+            cache: &mut self.cache,
+            plan: &mut self.bound,
+            want: Want { logits, ..want },
+        }
+    }
+
+    /// Runs every pending token but the last chunk's, so that one more pass ends the prefill.
+    pub fn prefill(&mut self) -> Result<()> {
+        while self.pending() > self.chunk {
+            let decoder = self.decoder.clone();
+            decoder.forward(&mut [self.row(Want { logits: LogitsAt::None, ..Want::default() })])?;
+        }
+        Ok(())
+    }
+
+    /// Appends generated tokens, runs what is pending and gives the last position's results.
+    pub fn advance(&mut self, tokens: &[u32]) -> Result<RowReadout> {
+        self.push(tokens)?;
+        self.run()
+    }
+
+    /// Runs what is pending and gives the last position's logits.
+    pub fn run(&mut self) -> Result<RowReadout> {
+        self.prefill()?;
+        if self.pending() == 0 {
+            return Err(Error::Misuse("a session needs a pending token to run"));
+        }
+        let output = self.pass(Want::default())?;
+        Ok(output.to_host()?.pop().unwrap_or_default())
+    }
+
+    /// Runs what is pending and gives every pending token's activations at these sites, `[time, d_model]` each,
+    /// as the plan leaves them.
+    pub fn capture(&mut self, sites: &[Site]) -> Result<BTreeMap<Site, Tensor>> {
+        let mut parts: BTreeMap<Site, Vec<Tensor>> = BTreeMap::new();
+        while self.pending() > 0 {
+            let want = Want { logits: LogitsAt::None, captures: sites.to_vec(), ..Want::default() };
+            for (site, tensor) in self.pass(want)?.take_captures(0) {
+                parts.entry(site).or_default().push(tensor);
+            }
+        }
+        let join = |(site, parts): (Site, Vec<Tensor>)| {
+            let joined = Tensor::cat(&parts, 0).map_err(Error::tensor(site.to_string()))?;
+            Ok((site, joined))
+        };
+        parts.into_iter().map(join).collect()
+    }
+
+    fn pass(&mut self, want: Want) -> Result<Output> {
+        let decoder = self.decoder.clone();
+        decoder.forward(&mut [self.row(want)])
+    }
+
+    /// Remembers this place. Costs a fork of the hooks.
+    pub fn checkpoint(&self) -> Checkpoint {
+        Checkpoint {
+            len: self.tokens.len(),
+            cached: self.cache.len(),
+            prompt_len: self.prompt_len,
+            plan: self.plan.clone(),
+            bound: self.bound.fork(),
+            purity: self.purity,
+            revision: self.revision,
+        }
+    }
+
+    /// Goes back to a checkpoint, bit for bit, its plan included. It may be used again and again, until the history
+    /// before it is cut.
+    pub fn rollback(&mut self, to: &Checkpoint) -> Result<()> {
+        let lost = |c: &Cut| c.revision > to.revision && (c.len < to.len || c.cached < to.cached);
+        if self.cuts.iter().any(lost) || to.len > self.tokens.len() || to.cached > self.cache.len() {
+            return Err(Error::StaleCheckpoint { len: to.len });
+        }
+        self.cache.truncate(to.cached)?;
+        self.tokens.truncate(to.len);
+        self.cut(to.len, to.cached);
+        self.prompt_len = to.prompt_len;
+        self.plan = to.plan.clone();
+        self.bound = to.bound.fork();
+        self.purity = to.purity;
+        Ok(())
+    }
+
+    /// An independent sequence with the same history. Keys and values are shared until one of them writes.
+    pub fn fork(&self) -> Session {
+        Session {
+            decoder: self.decoder.clone(),
+            tokens: self.tokens.clone(),
+            prompt_len: self.prompt_len,
+            cache: self.cache.fork(),
+            plan: self.plan.clone(),
+            bound: self.bound.fork(),
+            chunk: self.chunk,
+            cuts: self.cuts.clone(),
+            revision: self.revision,
+            purity: self.purity,
+        }
+    }
+
+    /// Puts another plan in force, its hooks fresh.
+    ///
+    /// [`History::Recompute`] makes every token pending again, so checkpoints with cached tokens become stale.
+    pub fn replan(&mut self, plan: Plan, history: History) -> Result<()> {
+        let bound = plan.bind(self.decoder.spec())?;
+        match history {
+            History::Recompute => {
+                self.cache.truncate(0)?;
+                self.cut(self.tokens.len(), 0);
+                self.purity = Purity::OnePlan;
+            }
+            History::Keep if self.same_keys(&plan) => {}
+            History::Keep => self.purity = Purity::Mixed,
+        }
+        self.plan = plan;
+        self.bound = bound;
+        Ok(())
+    }
+
+    /// Fills an empty cache with keys and values that other sequences published; says how many tokens that saves.
+    ///
+    /// `space` names what the prefix depends on besides model, tokens and plan: template and owner. A plan with
+    /// hooks adopts nothing, because a hook must see every position.
+    pub fn adopt_prefix(&mut self, space: &Fingerprint) -> Result<usize> {
+        if !self.cache.is_empty() || !self.bound.is_stateless() {
+            return Ok(0);
+        }
+        // The last token stays pending: somebody wants its logits.
+        let reusable = self.tokens.len().saturating_sub(1);
+        let keys = self.prefix_keys(space, reusable);
+        self.cache.adopt(&keys)
+    }
+
+    /// Offers this sequence's keys and values to others with the same beginning.
+    pub fn publish_prefix(&self, space: &Fingerprint) {
+        if self.purity == Purity::OnePlan && self.bound.is_stateless() {
+            self.cache.publish(&self.prefix_keys(space, self.cache.len()));
+        }
+    }
+
+    fn prefix_keys(&self, space: &Fingerprint, len: usize) -> Vec<PrefixKey> {
+        let space = Fingerprint::builder("trimtab.prefix-space")
+            .nested(space)
+            .nested(self.decoder.fingerprint())
+            .finish();
+        let n_layers = self.decoder.spec().n_layers();
+        let edits = |block| self.plan.kv_fingerprint(block, self.prompt_len, n_layers);
+        PrefixKey::chain(&space, self.tokens.get(..len).unwrap_or_default(), edits)
+    }
+
+    fn same_keys(&self, plan: &Plan) -> bool {
+        let n_layers = self.decoder.spec().n_layers();
+        let of = |p: &Plan| p.kv_fingerprint(0..self.cache.len(), self.prompt_len, n_layers);
+        of(&self.plan) == of(plan)
+    }
+
+    fn cut(&mut self, len: usize, cached: usize) {
+        self.revision += 1;
+        // A cut that goes no further than the new one on either count says nothing more.
+        self.cuts.retain(|c| c.len < len || c.cached < cached);
+        self.cuts.push(Cut { revision: self.revision, len, cached });
+    }
+
+    fn check_room(&self, tokens: &[u32]) -> Result<()> {
+        let (needed, limit) = (self.tokens.len() + tokens.len(), self.decoder.context());
+        if needed > limit {
+            return Err(Error::ContextFull { needed, limit });
+        }
+        let vocab_size = self.decoder.spec().vocab_size;
+        match tokens.iter().find(|t| **t as usize >= vocab_size) {
+            Some(&token) => Err(Error::NoSuchToken { token, vocab_size }),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session")
+            .field("len", &self.tokens.len())
+            .field("cached", &self.cache.len())
+            .field("prompt_len", &self.prompt_len)
+            .finish_non_exhaustive()
+    }
+}
