@@ -1,0 +1,257 @@
+//! A folder in the Hugging Face layout: `config.json` and safetensors files.
+//!
+//! Which files count, first match wins, as in transformers: `model.safetensors`; the files named by
+//! `model.safetensors.index.json`; every `*.safetensors` in the folder. The header is read here and
+//! not by `SafeTensors::deserialize`, because that adds an unchecked sum (a debug build panics on a
+//! hostile offset) and lets a later entry replace an earlier one of the same name. The checks of
+//! types, shapes and offsets are the crate's.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use safetensors::tensor::{Metadata, TensorInfo};
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, Deserializer, IgnoredAny, MapAccess, Visitor};
+
+use super::mapped::Mapped;
+use super::{Error, Placed, StoredType, TensorEntry, Weights, gather};
+
+/// Bytes in `config.json`.
+const CONFIG_LIMIT: u64 = 1 << 20;
+/// Bytes in the index: about 100 for each of 10^5 tensors, and room.
+const INDEX_LIMIT: u64 = 16 << 20;
+/// Bytes in the header of one safetensors file; the format's own limit.
+const HEADER_LIMIT: u64 = 100_000_000;
+/// Bytes of the header's length field.
+const LENGTH_BYTES: usize = 8;
+/// The extension of a shard.
+const SUFFIX: &str = ".safetensors";
+
+/// `model.safetensors.index.json`.
+#[derive(Deserialize)]
+struct Index {
+    /// Tensor name to file name.
+    weight_map: BTreeMap<String, String>,
+}
+
+/// Opens a folder.
+pub(super) fn open(folder: &Path) -> Result<Weights, Error> {
+    let config = json(&folder.join("config.json"), CONFIG_LIMIT)?;
+    let single = folder.join("model.safetensors");
+    let index = folder.join("model.safetensors.index.json");
+    let weights = if single.exists() {
+        shards(folder, &[single])?
+    } else if index.exists() {
+        indexed(folder, &index)?
+    } else {
+        shards(folder, &listed(folder)?)?
+    };
+    Ok(Weights {
+        config: Some(config),
+        ..weights
+    })
+}
+
+/// Opens the files an index names, and holds the index to what it says.
+fn indexed(folder: &Path, path: &Path) -> Result<Weights, Error> {
+    let index: Index = json(path, INDEX_LIMIT)?;
+    for (tensor, file) in &index.weight_map {
+        if !is_plain(file) {
+            return Err(Error::ShardName {
+                path: path.to_owned(),
+                tensor: tensor.clone(),
+                file: file.clone(),
+            });
+        }
+    }
+    let names: BTreeSet<&String> = index.weight_map.values().collect();
+    let files: Vec<PathBuf> = names.into_iter().map(|name| folder.join(name)).collect();
+    let weights = shards(folder, &files)?;
+    for (tensor, file) in &index.weight_map {
+        let held = weights
+            .placed(tensor)
+            .and_then(|placed| weights.files.get(placed.file))
+            .is_some_and(|shard| {
+                shard
+                    .path()
+                    .file_name()
+                    .is_some_and(|name| name == file.as_str())
+            });
+        if !held {
+            return Err(Error::Misplaced {
+                path: path.to_owned(),
+                tensor: tensor.clone(),
+                file: file.clone(),
+            });
+        }
+    }
+    Ok(weights)
+}
+
+/// A file name and nothing else, on every system: no folder, no drive, no hidden file.
+fn is_plain(file: &str) -> bool {
+    let safe = |c: char| !matches!(c, '/' | '\\' | ':') && !c.is_control();
+    file.ends_with(SUFFIX) && !file.starts_with('.') && file.chars().all(safe)
+}
+
+/// Every shard of the folder, in name order.
+fn listed(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+    let read = |source| Error::Read {
+        path: folder.to_owned(),
+        source,
+    };
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(read)? {
+        let entry = entry.map_err(read)?;
+        if entry.file_name().to_str().is_some_and(is_plain) {
+            files.push(entry.path());
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn shards(folder: &Path, paths: &[PathBuf]) -> Result<Weights, Error> {
+    if paths.is_empty() {
+        return Err(Error::NoShards {
+            path: folder.to_owned(),
+        });
+    }
+    let files = paths
+        .iter()
+        .map(|path| {
+            let file = Mapped::open(path)?;
+            let tensors = header(&file)?;
+            Ok((file, tensors))
+        })
+        .collect::<Result<Vec<_>, Error>>()?;
+    gather(folder, files)
+}
+
+/// Reads the header of one safetensors file.
+fn header(file: &Mapped) -> Result<Vec<Placed>, Error> {
+    let (json, data) = halves(file)?;
+    let names: Names = serde_json::from_slice(json).map_err(|source| Error::Json {
+        path: file.path().to_owned(),
+        source,
+    })?;
+    let mut tensors: Vec<(String, TensorInfo)> = names.0.into_iter().collect();
+    tensors.sort_by_key(|(_, tensor)| tensor.data_offsets);
+    let metadata = Metadata::new(None, tensors).map_err(|source| Error::Safetensors {
+        path: file.path().to_owned(),
+        source,
+    })?;
+    let start = LENGTH_BYTES + json.len();
+    if metadata.data_len() != data.len() {
+        return Err(Error::Length {
+            path: file.path().to_owned(),
+            found: file.bytes().len() as u64,
+            expected: (start as u64).saturating_add(metadata.data_len() as u64),
+        });
+    }
+    let placed = |(name, tensor): (String, &TensorInfo)| {
+        let (from, to) = tensor.data_offsets;
+        Placed {
+            entry: TensorEntry {
+                name,
+                shape: tensor.shape.clone(),
+                dtype: StoredType::from_safetensors(tensor.dtype),
+                bytes: to - from,
+            },
+            file: 0,
+            start: start + from,
+        }
+    };
+    Ok(metadata.tensors().into_iter().map(placed).collect())
+}
+
+/// The header's JSON and the data behind it.
+fn halves(file: &Mapped) -> Result<(&[u8], &[u8]), Error> {
+    let path = || file.path().to_owned();
+    let found = file.bytes().len() as u64;
+    let short = |expected| Error::Length {
+        path: path(),
+        found,
+        expected,
+    };
+    let (length, rest) = file
+        .bytes()
+        .split_first_chunk::<LENGTH_BYTES>()
+        .ok_or_else(|| short(LENGTH_BYTES as u64))?;
+    let bytes = u64::from_le_bytes(*length);
+    if bytes > HEADER_LIMIT {
+        return Err(Error::TooLarge {
+            path: path(),
+            bytes,
+            limit: HEADER_LIMIT,
+        });
+    }
+    // Below the limit, so it fits `usize` and the sum below cannot overflow.
+    rest.split_at_checked(bytes as usize)
+        .ok_or_else(|| short(bytes + LENGTH_BYTES as u64))
+}
+
+/// Reads a JSON file of at most `limit` bytes.
+fn json<T: DeserializeOwned>(path: &Path, limit: u64) -> Result<T, Error> {
+    let read = |source| Error::Read {
+        path: path.to_owned(),
+        source,
+    };
+    let about = std::fs::metadata(path).map_err(read)?;
+    if !about.is_file() {
+        return Err(Error::NotAFile {
+            path: path.to_owned(),
+        });
+    }
+    if about.len() > limit {
+        return Err(Error::TooLarge {
+            path: path.to_owned(),
+            bytes: about.len(),
+            limit,
+        });
+    }
+    let mut text = Vec::new();
+    // The file may have grown since it was measured.
+    let file = std::fs::File::open(path).map_err(read)?;
+    file.take(limit).read_to_end(&mut text).map_err(read)?;
+    serde_json::from_slice(&text).map_err(|source| Error::Json {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// The tensors of a header by name, each name once.
+struct Names(BTreeMap<String, TensorInfo>);
+
+impl<'de> Deserialize<'de> for Names {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Once;
+        impl<'de> Visitor<'de> for Once {
+            type Value = Names;
+
+            fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                out.write_str("an object of tensors by name")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Names, A::Error> {
+                let mut tensors = BTreeMap::new();
+                while let Some(name) = map.next_key::<String>()? {
+                    if name == "__metadata__" {
+                        map.next_value::<IgnoredAny>()?;
+                        continue;
+                    }
+                    let tensor: TensorInfo = map.next_value()?;
+                    if tensors.contains_key(&name) {
+                        let twice = format_args!("tensor {name} appears twice").to_string();
+                        return Err(serde::de::Error::custom(twice));
+                    }
+                    tensors.insert(name, tensor);
+                }
+                Ok(Names(tensors))
+            }
+        }
+        deserializer.deserialize_map(Once)
+    }
+}
