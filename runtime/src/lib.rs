@@ -1,3 +1,4 @@
 //! Trimtab runtime.
 
+pub mod hub;
 pub mod model;

