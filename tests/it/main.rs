@@ -1,0 +1,4 @@
+//! The one integration binary: the promises that no single module can keep alone.
+
+#[cfg(test)] // Clippy then knows that helper functions below are test code.
+mod tidy;

@@ -1,0 +1,171 @@
+//! What is written beside the code: module pages, the code map, the changelog, golden files.
+
+use super::functions::words;
+use super::manifests::ROOMS;
+use super::tree::{Source, files, read, sources};
+use super::{Findings, Samples, hold, none};
+use trimtab_tests::workspace_root;
+
+const MOST_GOLDEN_BYTES: u64 = 2_000_000;
+
+fn no_page(source: &Source) -> Findings {
+    let has_page = source.text.starts_with("//!");
+    let module = source.path.contains("src/") || source.path.contains("/it/");
+    if module && !has_page {
+        vec![(1, "no `//!` page".to_owned())]
+    } else {
+        Vec::new()
+    }
+}
+
+/// The modules that a `lib.rs` declares.
+fn modules(lib: &str) -> Vec<String> {
+    let declared = words(lib, "mod").into_iter().filter_map(|at| {
+        let rest = lib[at + "mod".len()..].trim_start();
+        let (name, _) = rest.split_once([';', '{'])?;
+        Some(name.trim().to_owned())
+    });
+    declared.collect()
+}
+
+/// The names that stand nowhere in the page between backticks.
+fn missing<'a>(page: &str, names: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
+    let named = |name: &&str| !page.contains(&format!("`{name}`"));
+    names.into_iter().filter(named).collect()
+}
+
+/// Whether the newest section of a changelog says something.
+fn newest_section_is_written(changelog: &str) -> bool {
+    let mut sections = changelog.split("\n## ").skip(1);
+    let newest = sections.next().and_then(|section| section.split_once('\n'));
+    newest.is_some_and(|(_, body)| {
+        body.lines()
+            .any(|line| !line.trim().is_empty() && !line.starts_with('#'))
+    })
+}
+
+/// The lines of a text that name a path of one machine.
+fn machine_paths(text: &str) -> Vec<usize> {
+    let absolute = [["/wo", "rk/"], ["/ro", "ot/"], ["/ho", "me/"]].map(|part| part.concat());
+    let outside = ["../sha", "red"].concat();
+    let begins = |line: &str, path: &str| {
+        line.match_indices(path).any(|(at, _)| {
+            let before = line[..at].chars().next_back();
+            !before.is_some_and(|c| c.is_alphanumeric() || "._-~}$/".contains(c))
+        })
+    };
+    let names = |line: &str| absolute.iter().any(|path| begins(line, path));
+    let lines = text.lines().enumerate();
+    let found = lines.filter(|(_, line)| names(line) || line.contains(&outside));
+    found.map(|(at, _)| at + 1).collect()
+}
+
+#[test]
+fn every_module_has_its_page() {
+    let samples = Samples {
+        bad: &[
+            ("cli/src/main.rs", "fn main() {}"),
+            ("runtime/src/kv.rs", "\n//! late"),
+            ("tests/it/main.rs", "mod a;"),
+        ],
+        good: &[
+            ("runtime/src/kv.rs", "//! Blocks."),
+            ("runtime/fuzz/a.rs", "#![no_main]"),
+        ],
+    };
+    hold("every_module_has_its_page", no_page, &samples);
+}
+
+#[test]
+fn the_map_names_every_room() {
+    assert_eq!(modules("pub mod a;\n#[cfg(b)]\nmod c;"), ["a", "c"]);
+    assert_eq!(missing("`a` and bc", ["a", "b"]), ["b"]);
+
+    let map = read("ARCHITECTURE.md");
+    let runtime = sources()
+        .iter()
+        .find(|source| source.path == "runtime/src/lib.rs");
+    let modules = modules(&runtime.expect("the runtime has a lib.rs").code);
+    assert!(
+        !modules.is_empty(),
+        "the scan found no module in runtime/src/lib.rs"
+    );
+    let names = ROOMS
+        .iter()
+        .map(|room| room.0)
+        .chain(modules.iter().map(String::as_str));
+    let found = missing(&map, names).into_iter();
+    let rule = "ARCHITECTURE.md:1: the_map_names_every_room:";
+    none(
+        found
+            .map(|name| format!("{rule} `{name}` is not on the map"))
+            .collect(),
+    );
+}
+
+#[test]
+fn the_changelog_is_written() {
+    for blind in [
+        "",
+        "# Changelog",
+        "# Changelog\n\n## 0.1\n\n## 0.0\n\n- a",
+        "a\n## 0.1\n### b\n",
+    ] {
+        assert!(!newest_section_is_written(blind), "blind to {blind:?}");
+    }
+    assert!(newest_section_is_written(
+        "# Changelog\n\n## 0.1\n\n- **added** chat\n"
+    ));
+    let there = files().iter().any(|path| path == "CHANGELOG.md");
+    let text = if there {
+        read("CHANGELOG.md")
+    } else {
+        String::new()
+    };
+    assert!(
+        newest_section_is_written(&text),
+        "CHANGELOG.md:1: the_changelog_is_written: its newest `## ` section is empty"
+    );
+}
+
+#[test]
+fn golden_files_are_small() {
+    let bytes = |path: &String| {
+        workspace_root()
+            .join(path)
+            .metadata()
+            .map_or(0, |file| file.len())
+    };
+    assert!(bytes(&"Cargo.toml".to_owned()) > 0);
+    let golden = files()
+        .iter()
+        .filter(|path| path.split('/').any(|part| part == "golden"));
+    let total: u64 = golden.map(bytes).sum();
+    assert!(
+        total < MOST_GOLDEN_BYTES,
+        "golden_files_are_small: {total} bytes in all, below 2 MB"
+    );
+}
+
+#[test]
+fn nothing_names_one_machine() {
+    let [place, beside] = [["/wo", "rk/"], ["../sha", "red"]].map(|part| part.concat());
+    for bad in [
+        format!("see {place}a"),
+        format!("open(\"{place}a\")"),
+        format!("a {beside}/b"),
+    ] {
+        assert_eq!(machine_paths(&bad), [1], "blind to {bad:?}");
+    }
+    assert_eq!(
+        machine_paths(&format!("a frame{place}b and $HOME{place}c")),
+        [0; 0]
+    );
+
+    let mut found = Vec::new();
+    for path in files() {
+        let lines = machine_paths(&read(path)).into_iter();
+        found.extend(lines.map(|line| format!("{path}:{line}: nothing_names_one_machine")));
+    }
+    none(found);
+}
