@@ -315,7 +315,7 @@ def write_gguf(folder, converter, target, outtype):
     from conversion import ModelBase, ModelType, get_model_architecture, get_model_class
 
     logging.disable(logging.WARNING)
-    letters = [chr(code) for code in range(33, 127)] + ["\u010a", "\u0120"]
+    letters = [chr(code) for code in range(33, 126)] + ["!!", "\u010a", "\u0120"]
     kinds = {"float32": gguf.LlamaFileType.ALL_F32, "float16": gguf.LlamaFileType.MOSTLY_F16,
              "bfloat16": gguf.LlamaFileType.MOSTLY_BF16}
     with tempfile.TemporaryDirectory() as scratch:
@@ -332,12 +332,12 @@ def write_gguf(folder, converter, target, outtype):
 
 
 def set_letters(writer, letters):
-    """Write the tokenizer section: one token per letter, no merges that join any."""
+    """Write the tokenizer section: single letters, and the one merge llama.cpp insists on."""
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("default")
     writer.add_token_list(letters)
     writer.add_token_types([1] * len(letters))
-    writer.add_token_merges([])
+    writer.add_token_merges(["! !"])
 
 
 def llama_cpp_logits(path, tokens, overrides=None):
