@@ -73,8 +73,7 @@ def smaller(**changes):
 
 LLAMA3 = dict(rope_type="llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0,
               original_max_position_embeddings=128)
-YARN = dict(rope_type="yarn", factor=4.0, original_max_position_embeddings=24,
-            beta_fast=2.0, beta_slow=0.25, rope_theta=100.0)
+YARN = dict(rope_type="yarn", factor=4.0, original_max_position_embeddings=24, rope_theta=100.0)
 LONGROPE = dict(rope_type="longrope", short_factor=[1.0, 1.3, 1.9], long_factor=[1.2, 2.5, 7.0])
 PLAIN_ROPE = dict(rope_type="default", rope_theta=10000.0)
 GEMMA_LAYERS = ["sliding_attention", "full_attention", "sliding_attention"]
@@ -162,8 +161,11 @@ def build(case, seed):
 def draw(name, weight, case, generator):
     """Draw one tensor, large enough that every part of a block matters."""
     noise = torch.randn(weight.shape, generator=generator)
-    if "norm" in name:
-        value = noise * 0.2 + (0.0 if case.model_type.startswith("gemma3") else 1.0)
+    if "norm" in name and case.model_type.startswith("gemma3"):
+        # The converter adds 1 in the stored type; steps of 2^-10 keep the sum exact in f16.
+        value = (noise * 0.2 * 1024).round() / 1024
+    elif "norm" in name:
+        value = noise * 0.2 + 1.0
     elif weight.ndim == 1:
         value = noise * 0.3
     elif "embed" in name:
@@ -326,7 +328,7 @@ def write_gguf(folder, converter, target, outtype):
         hparams = ModelBase.load_hparams(source, False)
         kind = get_model_class(get_model_architecture(hparams, ModelType.TEXT))
         with torch.inference_mode():
-            model = kind(source, kinds[outtype], target)
+            model = kind(source, kinds[outtype], target, model_name="tiny random")
             model.set_vocab = lambda: set_letters(model.gguf_writer, letters)
             model.write()
 
@@ -346,6 +348,7 @@ def llama_cpp_logits(path, tokens, overrides=None):
 
     model = Llama(str(path), n_ctx=256, n_batch=256, n_threads=1, n_threads_batch=1,
                   logits_all=True, type_k=0, type_v=0, flash_attn=False, verbose=False,
+                  yarn_attn_factor=-1.0, yarn_beta_fast=-1.0, yarn_beta_slow=-1.0,
                   kv_overrides=overrides)
     model.eval([int(token) for token in tokens])
     return np.array(model.scores[:len(tokens)])
