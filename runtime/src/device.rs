@@ -57,7 +57,9 @@ impl FromStr for DeviceChoice {
             None if text == "cpu" => Ok(Self::Cpu),
             None if text == "cuda" => Ok(Self::Cuda(0)),
             None if text == "metal" => Ok(Self::Metal),
-            Some(("cuda", n)) if n.parse::<usize>().is_ok() => Ok(Self::Cuda(n.parse().unwrap_or(0))),
+            Some(("cuda", n)) if n.parse::<usize>().is_ok() => {
+                Ok(Self::Cuda(n.parse().unwrap_or(0)))
+            }
             _ => Err(Error::Invalid {
                 field: "device",
                 problem: format!("{text:?} is none of cpu, cuda, cuda:N, metal"),
@@ -69,7 +71,9 @@ impl FromStr for DeviceChoice {
 impl Device {
     /// The CPU.
     pub fn cpu() -> Self {
-        Device { inner: candle_core::Device::Cpu }
+        Device {
+            inner: candle_core::Device::Cpu,
+        }
     }
 
     /// The candle device, for code that makes tensors.
@@ -103,10 +107,13 @@ impl Device {
 ///
 /// Our kernels run on rayon's global pool. candle's quantised kernels size their own pool from the machine.
 pub fn set_threads(n: usize) -> Result<()> {
-    rayon::ThreadPoolBuilder::new().num_threads(n).build_global().map_err(|e| Error::Invalid {
-        field: "threads",
-        problem: format!("{n} threads could not be started: {e}"),
-    })
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(n)
+        .build_global()
+        .map_err(|e| Error::Invalid {
+            field: "threads",
+            problem: format!("{n} threads could not be started: {e}"),
+        })
 }
 
 /// How many threads CPU kernels use.
@@ -131,7 +138,10 @@ mod tests {
 
     #[test]
     fn device_names_parse() {
-        assert_eq!("cuda:3".parse::<DeviceChoice>().unwrap(), DeviceChoice::Cuda(3));
+        assert_eq!(
+            "cuda:3".parse::<DeviceChoice>().unwrap(),
+            DeviceChoice::Cuda(3)
+        );
         assert_eq!("cpu".parse::<DeviceChoice>().unwrap(), DeviceChoice::Cpu);
         for bad in ["", "gpu", "cuda:", "cuda:x", "cpu:1"] {
             assert!(bad.parse::<DeviceChoice>().is_err(), "{bad}");

@@ -165,7 +165,11 @@ impl Error {
     /// Who has to act.
     pub fn kind(&self) -> Kind {
         match self {
-            Error::Hub(e) => e.kind(),
+            Error::Hub(e) => match e.kind() {
+                crate::hub::ErrorKind::Refused => Kind::Input,
+                crate::hub::ErrorKind::Missing => Kind::Outside,
+                crate::hub::ErrorKind::Disk => Kind::Internal,
+            },
             Error::Weights(_) | Error::Spec(_) | Error::Text(_) => Kind::Model,
             Error::Site(_)
             | Error::Invalid { .. }

@@ -1,4 +1,27 @@
-//! Trimtab runtime.
+//! Trimtab runtime: a frozen language model whose residual stream can be read, edited and rewound.
+//!
+//! Reading order is the order of the modules below, foundation first.
+
+pub mod error;
+pub mod fingerprint;
+pub mod site;
+
+pub mod device;
+mod kernels;
 
 pub mod hub;
 pub mod model;
+
+pub mod kv;
+
+pub mod hook;
+pub mod plan;
+
+pub mod session;
+
+pub mod text;
+
+#[cfg(feature = "testing")]
+pub mod testing;
+
+pub use error::{Error, Kind, Result};

@@ -2,3 +2,6 @@
 
 #[cfg(test)] // Clippy then knows that helper functions below are test code.
 mod tidy;
+
+#[cfg(test)]
+mod architectures;

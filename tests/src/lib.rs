@@ -30,3 +30,5 @@ mod tests {
         assert!(golden_path("x").starts_with(workspace_root()));
     }
 }
+
+pub mod golden;

@@ -23,7 +23,11 @@ pub struct KvCache {
 
 impl KvCache {
     pub(super) fn new(pool: KvPool) -> Self {
-        KvCache { pool, blocks: Vec::new(), len: 0 }
+        KvCache {
+            pool,
+            blocks: Vec::new(),
+            len: 0,
+        }
     }
 
     /// Tokens held.
@@ -44,7 +48,9 @@ impl KvCache {
     /// Rewinds to the first `len` tokens; longer than the cache is an error. Blocks past the end are returned.
     pub fn truncate(&mut self, len: usize) -> Result<()> {
         if len > self.len {
-            return Err(Error::Misuse("a cache cannot be truncated to more than it holds"));
+            return Err(Error::Misuse(
+                "a cache cannot be truncated to more than it holds",
+            ));
         }
         self.len = len;
         self.give_back(len.div_ceil(BLOCK_LEN));
@@ -55,7 +61,11 @@ impl KvCache {
     pub fn fork(&self) -> KvCache {
         let mut state = self.pool.lock();
         self.blocks.iter().for_each(|b| state.hold(*b));
-        KvCache { pool: self.pool.clone(), blocks: self.blocks.clone(), len: self.len }
+        KvCache {
+            pool: self.pool.clone(),
+            blocks: self.blocks.clone(),
+            len: self.len,
+        }
     }
 
     /// Offers the full blocks of this cache to later sequences that begin with the same tokens.
@@ -77,7 +87,9 @@ impl KvCache {
         }
         let mut state = self.pool.lock();
         for key in keys {
-            let Some(block) = state.prefixes.find(key) else { break };
+            let Some(block) = state.prefixes.find(key) else {
+                break;
+            };
             state.hold(block);
             self.blocks.push(block);
         }
@@ -133,13 +145,18 @@ impl KvCache {
     // keys and values [time, kv_heads·head_dim]
     pub(crate) fn write(&self, layer: usize, kv: [&Tensor; 2]) -> Result<()> {
         let Some(pools) = self.pool.layer(layer) else {
-            return Err(Error::Misuse("the cache's pool was made for a model with fewer blocks"));
+            return Err(Error::Misuse(
+                "the cache's pool was made for a model with fewer blocks",
+            ));
         };
         let failed = |e| Error::tensor(format!("kv write of block {layer}"))(e);
         for (rows, slot) in self.runs(kv[0].dim(0).map_err(failed)?) {
             for (pool, new) in pools.into_iter().zip(kv) {
-                let part = new.narrow(0, rows.start, rows.len()).and_then(|t| t.contiguous());
-                part.and_then(|t| pool.slice_set(&t, 0, slot)).map_err(failed)?;
+                let part = new
+                    .narrow(0, rows.start, rows.len())
+                    .and_then(|t| t.contiguous());
+                part.and_then(|t| pool.slice_set(&t, 0, slot))
+                    .map_err(failed)?;
             }
         }
         Ok(())
@@ -153,7 +170,9 @@ impl KvCache {
             let position = self.len + row;
             let inside = position % BLOCK_LEN;
             let count = (BLOCK_LEN - inside).min(time - row);
-            let Some(block) = self.blocks.get(position / BLOCK_LEN) else { break };
+            let Some(block) = self.blocks.get(position / BLOCK_LEN) else {
+                break;
+            };
             runs.push((row..row + count, *block as usize * BLOCK_LEN + inside));
             row += count;
         }

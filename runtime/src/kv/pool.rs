@@ -50,17 +50,25 @@ impl KvPool {
         };
         let count = u32::try_from(blocks).map_err(|_| too_many())?;
         let shape = (blocks * BLOCK_LEN, spec.n_kv_heads * spec.head_dim);
-        let zeros = || {
-            Tensor::zeros(shape, DType::F32, device.candle()).map_err(Error::tensor("kv pool"))
-        };
-        let layers: Result<Vec<[Tensor; 2]>> =
-            spec.layers.iter().map(|_| Ok([zeros()?, zeros()?])).collect();
+        let zeros =
+            || Tensor::zeros(shape, DType::F32, device.candle()).map_err(Error::tensor("kv pool"));
+        let layers: Result<Vec<[Tensor; 2]>> = spec
+            .layers
+            .iter()
+            .map(|_| Ok([zeros()?, zeros()?]))
+            .collect();
         let state = State {
             free: (0..count).rev().collect(),
             holders: vec![0; blocks],
             prefixes: PrefixIndex::default(),
         };
-        Ok(KvPool { inner: Arc::new(Inner { layers: layers?, blocks, state: Mutex::new(state) }) })
+        Ok(KvPool {
+            inner: Arc::new(Inner {
+                layers: layers?,
+                blocks,
+                state: Mutex::new(state),
+            }),
+        })
     }
 
     /// An empty cache.
@@ -98,11 +106,17 @@ impl KvPool {
 
     // A panic cannot leave the counts half-changed: no code in between can panic.
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner
+            .state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn full(&self) -> Error {
-        Error::PoolFull { blocks: self.inner.blocks, block_len: BLOCK_LEN }
+        Error::PoolFull {
+            blocks: self.inner.blocks,
+            block_len: BLOCK_LEN,
+        }
     }
 
     /// Copies one block's contents in every layer.

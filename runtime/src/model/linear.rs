@@ -81,7 +81,10 @@ impl Linear {
             Some(bias) => product.and_then(|p| p.broadcast_add(bias)),
             None => product,
         };
-        sum.map_err(|source| Error::Tensor { at: self.name.clone(), source })
+        sum.map_err(|source| Error::Tensor {
+            at: self.name.clone(),
+            source,
+        })
     }
 }
 

@@ -1,0 +1,125 @@
+//! A model small enough for doctests, generated from a formula and read back through the real loader.
+
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::model::weights::Weights;
+use crate::model::{Decoder, DecoderOptions};
+use safetensors::tensor::{Dtype, TensorView};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Width of the tiny model's stream.
+pub const WIDTH: usize = 16;
+/// Its blocks.
+pub const LAYERS: usize = 3;
+/// Its token ids.
+pub const VOCABULARY: usize = 64;
+/// Its context.
+pub const CONTEXT: usize = 1024;
+
+const HEADS: usize = 4;
+const KV_HEADS: usize = 2;
+const INNER: usize = 24;
+
+/// A llama of 3 blocks, 16 wide, 64 tokens, context 1,024.
+pub fn decoder() -> Result<Arc<Decoder>> {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let folder = std::env::temp_dir().join(format!("trimtab-tiny-{}-{number}", std::process::id()));
+    let loaded = write(&folder).and_then(|()| {
+        let weights = Weights::open(&folder)?;
+        Decoder::load(&weights, &DecoderOptions::default(), &Device::cpu())
+    });
+    // The folder was only a way through the loader; what remains of it after a failure is not worth an error.
+    std::fs::remove_dir_all(&folder).ok();
+    loaded.map(Arc::new)
+}
+
+/// Writes the model as `config.json` and `model.safetensors`.
+pub fn write(folder: &Path) -> Result<()> {
+    std::fs::create_dir_all(folder).map_err(|e| io(folder, e))?;
+    let config = folder.join("config.json");
+    std::fs::write(&config, self::config().to_string()).map_err(|e| io(&config, e))?;
+    let mut stored: Vec<(String, Vec<usize>, Vec<u8>)> = Vec::new();
+    for (seed, (name, shape)) in tensors().into_iter().enumerate() {
+        let bytes = values(seed as u32, &shape)
+            .iter()
+            .flat_map(|v| v.to_le_bytes())
+            .collect();
+        stored.push((name, shape, bytes));
+    }
+    let views: Result<Vec<(&str, TensorView<'_>)>, _> = stored
+        .iter()
+        .map(|(name, shape, bytes)| {
+            TensorView::new(Dtype::F32, shape.clone(), bytes).map(|view| (name.as_str(), view))
+        })
+        .collect();
+    let file = folder.join("model.safetensors");
+    let unwritable = |e: safetensors::SafeTensorError| io(&file, std::io::Error::other(e));
+    safetensors::serialize_to_file(views.map_err(unwritable)?, None, &file).map_err(unwritable)
+}
+
+fn io(path: &Path, source: std::io::Error) -> Error {
+    let path: PathBuf = path.into();
+    Error::Io {
+        path: path.display().to_string(),
+        source,
+    }
+}
+
+fn config() -> serde_json::Value {
+    serde_json::json!({
+        "model_type": "llama", "hidden_size": WIDTH, "num_hidden_layers": LAYERS,
+        "num_attention_heads": HEADS, "num_key_value_heads": KV_HEADS,
+        "intermediate_size": INNER, "vocab_size": VOCABULARY,
+        "max_position_embeddings": CONTEXT, "rms_norm_eps": 1e-5, "rope_theta": 10_000.0,
+        "hidden_act": "silu", "tie_word_embeddings": true,
+    })
+}
+
+fn tensors() -> Vec<(String, Vec<usize>)> {
+    let kv = WIDTH * KV_HEADS / HEADS;
+    let mut all = vec![
+        (
+            "model.embed_tokens.weight".to_owned(),
+            vec![VOCABULARY, WIDTH],
+        ),
+        ("model.norm.weight".to_owned(), vec![WIDTH]),
+    ];
+    for l in 0..LAYERS {
+        let block: [(&str, Vec<usize>); 9] = [
+            ("input_layernorm", vec![WIDTH]),
+            ("post_attention_layernorm", vec![WIDTH]),
+            ("self_attn.q_proj", vec![WIDTH, WIDTH]),
+            ("self_attn.k_proj", vec![kv, WIDTH]),
+            ("self_attn.v_proj", vec![kv, WIDTH]),
+            ("self_attn.o_proj", vec![WIDTH, WIDTH]),
+            ("mlp.gate_proj", vec![INNER, WIDTH]),
+            ("mlp.up_proj", vec![INNER, WIDTH]),
+            ("mlp.down_proj", vec![WIDTH, INNER]),
+        ];
+        let named = block
+            .into_iter()
+            .map(|(n, s)| (format!("model.layers.{l}.{n}.weight"), s));
+        all.extend(named);
+    }
+    all
+}
+
+/// Norm weights near 1, matrices of variance 1 / width, from a linear congruence.
+fn values(seed: u32, shape: &[usize]) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(2_654_435_761).wrapping_add(12_345);
+    let mut uniform = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as f32 / (1 << 23) as f32 - 1.0
+    };
+    let count = shape.iter().product();
+    match shape {
+        [_] => (0..count).map(|_| 1.0 + 0.1 * uniform()).collect(),
+        _ => {
+            let scale = (3.0 / WIDTH as f32).sqrt();
+            (0..count).map(|_| scale * uniform()).collect()
+        }
+    }
+}
