@@ -21,6 +21,13 @@ pub mod session;
 
 pub mod text;
 
+pub mod logits;
+pub mod sample;
+
+pub mod monitor;
+
+pub mod joint;
+
 #[cfg(feature = "testing")]
 pub mod testing;
 
