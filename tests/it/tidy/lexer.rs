@@ -135,7 +135,8 @@ impl Lexer<'_> {
     fn raw_string(&mut self) {
         let hashes = self.hashes(1);
         self.take(2 + hashes, Layer::Code);
-        while !self.done() && !(self.peek(0) == '"' && self.hashes(1) >= hashes) {
+        let ends = |lexer: &Self| lexer.peek(0) == '"' && lexer.hashes(1) >= hashes;
+        while !self.done() && !ends(self) {
             self.take(1, Layer::Text);
         }
         self.take(1 + hashes, Layer::Code);

@@ -40,7 +40,7 @@ impl Source {
         self.is_test_file() || self.test_spans.iter().any(|span| span.contains(&line))
     }
 
-    fn is_test_file(&self) -> bool {
+    pub fn is_test_file(&self) -> bool {
         let test = |part: &str| matches!(part, "tests" | "tests.rs" | "benches");
         self.path.split('/').any(test)
     }
