@@ -15,10 +15,7 @@ golden holds, under the text's number i:
 """
 
 import argparse
-import os
 from pathlib import Path
-
-os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import gguf
 import numpy as np
