@@ -28,6 +28,8 @@ pub mod monitor;
 
 pub mod joint;
 
+pub mod generate;
+
 #[cfg(feature = "testing")]
 pub mod testing;
 
