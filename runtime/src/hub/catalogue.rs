@@ -95,7 +95,12 @@ pub(super) fn nearest(name: &str) -> Option<&'static str> {
     let scored = CATALOGUE.iter().map(|e| (distance(&asked, e.name), e.name));
     let (score, best) = scored.min_by_key(|(score, _)| *score)?;
     let contained = asked.len() >= 3 && best.contains(&asked);
-    (contained || score <= best.len() / 3).then_some(best)
+    let shared = asked
+        .chars()
+        .zip(best.chars())
+        .take_while(|(a, b)| a == b)
+        .count();
+    (contained || shared >= 4 || score <= best.len() / 2).then_some(best)
 }
 
 /// Edits between two words (Levenshtein), by rows.

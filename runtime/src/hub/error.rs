@@ -300,10 +300,17 @@ fn place_hint(name: &str, tried: &[Attempt]) -> String {
     format!("pass a file with --model path/to/model.gguf{place}")
 }
 
+/// One line each; a reason of several lines, as pip's are, is indented below its own.
 fn listed(tried: &[Attempt]) -> String {
     tried
         .iter()
-        .map(|a| format!("\n  {}: {}", a.source, a.reason))
+        .map(|a| {
+            format!(
+                "\n  {}: {}",
+                a.source,
+                a.reason.to_string().replace('\n', "\n    ")
+            )
+        })
         .collect()
 }
 
@@ -337,10 +344,8 @@ fn worst(tried: &[Attempt]) -> ErrorKind {
 
 fn archive_kind(source: &zip::result::ZipError) -> ErrorKind {
     match source {
-        // A truncated archive shows as an early end of file, which is the archive's fault.
-        zip::result::ZipError::Io(e) if e.kind() != std::io::ErrorKind::UnexpectedEof => {
-            ErrorKind::Disk
-        }
+        // Only what the system reported has a number; the rest is what the archive says.
+        zip::result::ZipError::Io(e) if e.raw_os_error().is_some() => ErrorKind::Disk,
         _ => ErrorKind::Refused,
     }
 }

@@ -107,8 +107,13 @@ fn unpack(
     let mut bounded = packed.take(slot.pin.bytes + 1);
     let mut out = File::create(to).map_err(Error::io("creating", to))?;
     let mut stage = Stage::begin(progress, "unpacking", Some(slot.pin.bytes));
-    let (bytes, hash) =
-        copy_hashed(&mut bounded, &mut out, &mut stage).map_err(|e| broken(ZipError::Io(e)))?;
+    let (bytes, hash) = copy_hashed(&mut bounded, &mut out, &mut stage).map_err(|e| {
+        // The system's errors are the disk's, the others tell of a broken archive.
+        match e.raw_os_error() {
+            Some(_) => Error::io("unpacking to", to)(e),
+            None => broken(ZipError::Io(e)),
+        }
+    })?;
     slot.pin.check_size(&what, bytes)?;
     slot.pin.check_hash(&what, &hash)?;
     out.sync_all().map_err(Error::io("writing", to))
