@@ -34,12 +34,12 @@ pub enum Error {
         flaw: Flaw,
     },
     /// A metadata key the loader itself needs has the wrong kind of value.
-    #[error("{path}: {source}")]
+    #[error("{path}: {wrong}")]
     Metadata {
         /// The file.
         path: PathBuf,
         /// The key and what it should be.
-        source: WrongKind,
+        wrong: WrongKind,
     },
     /// A part of a split set other than the first was named.
     #[error("{path} is a later part of a split set, expected its first part {first}")]
@@ -175,6 +175,6 @@ pub enum Error {
         tensor: String,
         /// What candle said.
         #[source]
-        source: candle_core::Error,
+        source: Box<candle_core::Error>,
     },
 }

@@ -43,7 +43,7 @@ impl Weights {
         loaded.map_err(|source| Error::Candle {
             path: self.path_of(placed).to_owned(),
             tensor: name.to_owned(),
-            source,
+            source: Box::new(source),
         })
     }
 

@@ -13,6 +13,7 @@ mod gguf;
 mod load;
 mod mapped;
 pub mod metadata;
+mod shard;
 mod stored;
 #[cfg(test)]
 mod tests;

@@ -8,22 +8,36 @@ use candle_core::quantized::GgmlDType;
 /// The element type of a stored tensor. Types that cannot be loaded are kept by name, so that a
 /// file with one odd, unused tensor still opens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[allow(missing_docs)] // the variants are the format's own names
 pub enum StoredType {
+    /// 32-bit float.
     F32,
+    /// 16-bit float of IEEE 754.
     F16,
+    /// 16-bit float with the exponent of `F32`.
     BF16,
+    /// 4 bits, a scale for 32 values.
     Q4_0,
+    /// 4 bits, a scale and an offset for 32 values.
     Q4_1,
+    /// 5 bits, a scale for 32 values.
     Q5_0,
+    /// 5 bits, a scale and an offset for 32 values.
     Q5_1,
+    /// 8 bits, a scale for 32 values.
     Q8_0,
+    /// 8 bits, a scale and a sum for 32 values; meant for activations.
     Q8_1,
+    /// 2 bits in nested blocks of 256; printed `Q2_K`.
     Q2K,
+    /// 3 bits in nested blocks of 256; printed `Q3_K`.
     Q3K,
+    /// 4 bits in nested blocks of 256; printed `Q4_K`.
     Q4K,
+    /// 5 bits in nested blocks of 256; printed `Q5_K`.
     Q5K,
+    /// 6 bits in nested blocks of 256; printed `Q6_K`.
     Q6K,
+    /// 8 bits in blocks of 256, meant for activations; printed `Q8_K`.
     Q8K,
     /// A type that has a name but cannot be loaded, such as `IQ4_XS` or `I64`.
     Unsupported(&'static str),

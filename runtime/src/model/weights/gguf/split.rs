@@ -129,8 +129,8 @@ fn total(path: &Path, metadata: &Metadata, found: usize) -> Result<(), Error> {
 }
 
 fn integer(path: &Path, metadata: &Metadata, key: &str) -> Result<Option<usize>, Error> {
-    metadata.integer(key).map_err(|source| Error::Metadata {
+    metadata.integer(key).map_err(|wrong| Error::Metadata {
         path: path.to_owned(),
-        source,
+        wrong,
     })
 }

@@ -7,20 +7,18 @@ mod golden;
 mod split;
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::Weights;
 
-/// A new, empty folder, removed with all it holds when dropped.
+/// A new, empty folder, removed with all it holds when dropped. One at a time in each test.
 struct Scratch(PathBuf);
 
 impl Scratch {
     fn new() -> Self {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = format!("trimtab-weights-{}-{number}", std::process::id());
+        let (process, thread) = (std::process::id(), std::thread::current().id());
+        let name = format!("trimtab-weights-{process}-{thread:?}");
         let path = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&path).unwrap();
+        std::fs::create_dir(&path).unwrap();
         Self(path)
     }
 
