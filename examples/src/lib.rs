@@ -1,1 +1,1 @@
-//! x
+//! The examples are the programs beside this folder; this library is empty.

@@ -71,9 +71,7 @@ impl FromStr for DeviceChoice {
 impl Device {
     /// The CPU.
     pub fn cpu() -> Self {
-        Device {
-            inner: candle_core::Device::Cpu,
-        }
+        Device { inner: candle_core::Device::Cpu }
     }
 
     /// The candle device, for code that makes tensors.
@@ -107,13 +105,10 @@ impl Device {
 ///
 /// Our kernels run on rayon's global pool. candle's quantised kernels size their own pool from the machine.
 pub fn set_threads(n: usize) -> Result<()> {
-    rayon::ThreadPoolBuilder::new()
-        .num_threads(n)
-        .build_global()
-        .map_err(|e| Error::Invalid {
-            field: "threads",
-            problem: format!("{n} threads could not be started: {e}"),
-        })
+    rayon::ThreadPoolBuilder::new().num_threads(n).build_global().map_err(|e| Error::Invalid {
+        field: "threads",
+        problem: format!("{n} threads could not be started: {e}"),
+    })
 }
 
 /// How many threads CPU kernels use.
@@ -138,10 +133,7 @@ mod tests {
 
     #[test]
     fn device_names_parse() {
-        assert_eq!(
-            "cuda:3".parse::<DeviceChoice>().unwrap(),
-            DeviceChoice::Cuda(3)
-        );
+        assert_eq!("cuda:3".parse::<DeviceChoice>().unwrap(), DeviceChoice::Cuda(3));
         assert_eq!("cpu".parse::<DeviceChoice>().unwrap(), DeviceChoice::Cpu);
         for bad in ["", "gpu", "cuda:", "cuda:x", "cpu:1"] {
             assert!(bad.parse::<DeviceChoice>().is_err(), "{bad}");

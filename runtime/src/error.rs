@@ -128,6 +128,9 @@ pub enum Error {
     /// Cache, rows and decoder that do not belong together, or a broken call order.
     #[error("{0}")]
     Misuse(&'static str),
+    /// A model whose files hold no tokenizer.
+    #[error("model has no tokenizer: only token ids can be given")]
+    NoTokenizer,
     /// File access.
     #[error("{path}: {source}")]
     Io {
@@ -170,7 +173,7 @@ impl Error {
                 crate::hub::ErrorKind::Missing => Kind::Outside,
                 crate::hub::ErrorKind::Disk => Kind::Internal,
             },
-            Error::Weights(_) | Error::Spec(_) | Error::Text(_) => Kind::Model,
+            Error::Weights(_) | Error::Spec(_) | Error::Text(_) | Error::NoTokenizer => Kind::Model,
             Error::Site(_)
             | Error::Invalid { .. }
             | Error::NoSuchToken { .. }

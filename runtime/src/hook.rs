@@ -179,12 +179,7 @@ impl Addition {
             .text(&positions.label())
             .floats(&vector)
             .finish();
-        Addition {
-            site,
-            vector,
-            positions,
-            fingerprint,
-        }
+        Addition { site, vector, positions, fingerprint }
     }
 
     /// Where it acts.
@@ -207,17 +202,9 @@ impl Addition {
         if self.site != other.site || self.positions != other.positions {
             return None;
         }
-        let sum: Vec<f32> = self
-            .vector
-            .iter()
-            .zip(other.vector.iter())
-            .map(|(a, b)| a + b)
-            .collect();
-        Some(Self::with_vector(
-            self.site,
-            sum.into(),
-            self.positions.clone(),
-        ))
+        let sum: Vec<f32> =
+            self.vector.iter().zip(other.vector.iter()).map(|(a, b)| a + b).collect();
+        Some(Self::with_vector(self.site, sum.into(), self.positions.clone()))
     }
 }
 
@@ -263,15 +250,9 @@ where
 {
     let number = CLOSURES.fetch_add(1, Ordering::Relaxed);
     let process = u64::from(std::process::id());
-    let fingerprint = Fingerprint::builder("trimtab.hook_fn")
-        .number(process)
-        .number(number)
-        .finish();
-    ClosureIntervention {
-        sites: sites.into_iter().collect(),
-        f,
-        fingerprint,
-    }
+    let fingerprint =
+        Fingerprint::builder("trimtab.hook_fn").number(process).number(number).finish();
+    ClosureIntervention { sites: sites.into_iter().collect(), f, fingerprint }
 }
 
 struct ClosureIntervention<F> {
@@ -324,11 +305,7 @@ mod tests {
 
     #[test]
     fn positions_select_rows_of_a_pass() {
-        let pass = Pass {
-            start: 4,
-            tokens: &[1, 2, 3, 4],
-            prompt_len: 6,
-        };
+        let pass = Pass { start: 4, tokens: &[1, 2, 3, 4], prompt_len: 6 };
         assert_eq!(Positions::All.select(&pass), 0..4);
         assert_eq!(Positions::Prompt.select(&pass), 0..2);
         assert_eq!(Positions::Generated.select(&pass), 2..4);

@@ -30,7 +30,10 @@ pub mod joint;
 
 pub mod generate;
 
+pub mod open;
+
 #[cfg(feature = "testing")]
 pub mod testing;
 
 pub use error::{Error, Kind, Result};
+pub use open::{Model, OpenOptions};

@@ -116,7 +116,8 @@ impl StopStrings {
 
     /// The earliest stop string and where it begins.
     fn found(&self, text: &str) -> Option<(usize, &str)> {
-        let hits = self.stops.iter().filter_map(|s| text.find(s.as_str()).map(|at| (at, s.as_str())));
+        let hits =
+            self.stops.iter().filter_map(|s| text.find(s.as_str()).map(|at| (at, s.as_str())));
         hits.min_by_key(|(at, s)| (*at, std::cmp::Reverse(s.len())))
     }
 

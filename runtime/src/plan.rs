@@ -34,16 +34,12 @@ impl Plan {
     pub fn then(&self, intervention: impl Intervention + 'static) -> Self {
         let mut items: Vec<Arc<dyn Intervention>> = self.items.to_vec();
         items.push(Arc::new(intervention));
-        Plan {
-            items: items.into(),
-        }
+        Plan { items: items.into() }
     }
 
     /// A plan of shared interventions.
     pub fn from_shared(items: impl IntoIterator<Item = Arc<dyn Intervention>>) -> Self {
-        Plan {
-            items: items.into_iter().collect(),
-        }
+        Plan { items: items.into_iter().collect() }
     }
 
     /// The interventions in order.
@@ -54,10 +50,7 @@ impl Plan {
     /// Covers every intervention and their order.
     pub fn fingerprint(&self) -> Fingerprint {
         let all = self.items.iter();
-        all.fold(Fingerprint::builder("trimtab.plan"), |b, i| {
-            b.nested(&i.fingerprint())
-        })
-        .finish()
+        all.fold(Fingerprint::builder("trimtab.plan"), |b, i| b.nested(&i.fingerprint())).finish()
     }
 
     /// Covers the interventions that can touch keys or values of these positions.
@@ -74,11 +67,7 @@ impl Plan {
             i.positions().touch(&positions, prompt_len)
                 && i.sites().iter().any(|s| s.is_kv_active(n_layers))
         });
-        active
-            .fold(Fingerprint::builder("trimtab.kv"), |b, i| {
-                b.nested(&i.fingerprint())
-            })
-            .finish()
+        active.fold(Fingerprint::builder("trimtab.kv"), |b, i| b.nested(&i.fingerprint())).finish()
     }
 
     /// The running form. An intervention that could never act on this model is an error here, before any token.
@@ -101,12 +90,7 @@ impl Plan {
         }
         let sites = steps.by_site.keys().copied().collect();
         let fired = vec![0; self.items.len()];
-        Ok(BoundPlan {
-            steps: Arc::new(steps),
-            hooks,
-            sites,
-            fired,
-        })
+        Ok(BoundPlan { steps: Arc::new(steps), hooks, sites, fired })
     }
 }
 
@@ -124,10 +108,7 @@ fn admit(index: usize, item: &dyn Intervention, spec: &ModelSpec) -> Result<()> 
     } else {
         return Ok(());
     };
-    Err(Error::CannotAct {
-        index,
-        reason: reason.to_owned(),
-    })
+    Err(Error::CannotAct { index, reason: reason.to_owned() })
 }
 
 /// What happens at one site, in order.
@@ -152,11 +133,7 @@ impl Steps {
     fn push_addition(&mut self, index: usize, new: Addition, spec: &ModelSpec) -> Result<()> {
         let (site, found) = (new.site(), new.vector().len());
         if found != spec.d_model {
-            return Err(Error::Width {
-                site,
-                found,
-                expected: spec.d_model,
-            });
+            return Err(Error::Width { site, found, expected: spec.d_model });
         }
         // x + 0 is x, except for the sign of a zero: leaving it out keeps "scale 0 = no plan" exact.
         if new.is_zero() {
@@ -170,10 +147,7 @@ impl Steps {
             from.push(index);
             return Ok(());
         }
-        steps.push(Step::Add {
-            addition: new,
-            from: vec![index],
-        });
+        steps.push(Step::Add { addition: new, from: vec![index] });
         Ok(())
     }
 
@@ -214,11 +188,7 @@ impl BoundPlan {
     pub fn fork(&self) -> BoundPlan {
         BoundPlan {
             steps: self.steps.clone(),
-            hooks: self
-                .hooks
-                .iter()
-                .map(|(item, hook)| (*item, hook.fork()))
-                .collect(),
+            hooks: self.hooks.iter().map(|(item, hook)| (*item, hook.fork())).collect(),
             sites: self.sites.clone(),
             fired: self.fired.clone(),
         }
@@ -252,9 +222,6 @@ impl BoundPlan {
 
 impl std::fmt::Debug for BoundPlan {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("BoundPlan")
-            .field("sites", &self.sites)
-            .field("fired", &self.fired)
-            .finish()
+        f.debug_struct("BoundPlan").field("sites", &self.sites).field("fired", &self.fired).finish()
     }
 }

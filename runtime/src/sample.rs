@@ -116,10 +116,8 @@ impl Draw {
 impl Sampling {
     /// A token for these logits, `[vocab_size]`. Logits that leave no choice are an error.
     pub fn choose(&self, logits: &[f32], draw: &Draw) -> Result<u32> {
-        let best = greedy(logits).ok_or(Error::NotFinite {
-            at: "logits".to_owned(),
-            position: draw.position,
-        })?;
+        let best = greedy(logits)
+            .ok_or(Error::NotFinite { at: "logits".to_owned(), position: draw.position })?;
         match self {
             Sampling::Greedy => Ok(best),
             Sampling::Random(t) => Ok(t.draw(logits, best, draw.uniform())),
@@ -323,7 +321,9 @@ mod tests {
 
     #[test]
     fn logits_without_a_choice_are_an_error() {
-        for bad in [vec![f32::NAN, 1.0], vec![f32::INFINITY, 1.0], vec![f32::NEG_INFINITY; 3], vec![]] {
+        for bad in
+            [vec![f32::NAN, 1.0], vec![f32::INFINITY, 1.0], vec![f32::NEG_INFINITY; 3], vec![]]
+        {
             assert!(Sampling::Greedy.choose(&bad, &draw(0)).is_err(), "{bad:?}");
         }
         let one = [f32::NEG_INFINITY, 0.0];

@@ -164,11 +164,8 @@ impl Session {
         let from = self.cache.len();
         let to = self.tokens.len().min(from + self.chunk);
         let last = to == self.tokens.len();
-        let logits = if last || want.logits == LogitsAt::All {
-            want.logits
-        } else {
-            LogitsAt::None
-        };
+        let logits =
+            if last || want.logits == LogitsAt::All { want.logits } else { LogitsAt::None };
         Row {
             tokens: self.tokens.get(from..to).unwrap_or_default(),
             prompt_len: self.prompt_len,
@@ -182,10 +179,7 @@ impl Session {
     pub fn prefill(&mut self) -> Result<()> {
         while self.pending() > self.chunk {
             let decoder = self.decoder.clone();
-            decoder.forward(&mut [self.row(Want {
-                logits: LogitsAt::None,
-                ..Want::default()
-            })])?;
+            decoder.forward(&mut [self.row(Want { logits: LogitsAt::None, ..Want::default() })])?;
         }
         Ok(())
     }
@@ -211,11 +205,7 @@ impl Session {
     pub fn capture(&mut self, sites: &[Site]) -> Result<BTreeMap<Site, Tensor>> {
         let mut parts: BTreeMap<Site, Vec<Tensor>> = BTreeMap::new();
         while self.pending() > 0 {
-            let want = Want {
-                logits: LogitsAt::None,
-                captures: sites.to_vec(),
-                ..Want::default()
-            };
+            let want = Want { logits: LogitsAt::None, captures: sites.to_vec(), ..Want::default() };
             for (site, tensor) in self.pass(want)?.take_captures(0) {
                 parts.entry(site).or_default().push(tensor);
             }
@@ -315,8 +305,7 @@ impl Session {
     /// Offers this sequence's keys and values to others with the same beginning.
     pub fn publish_prefix(&self, space: &Fingerprint) {
         if self.purity == Purity::OnePlan && self.bound.is_stateless() {
-            self.cache
-                .publish(&self.prefix_keys(space, self.cache.len()));
+            self.cache.publish(&self.prefix_keys(space, self.cache.len()));
         }
     }
 
@@ -340,11 +329,7 @@ impl Session {
         self.revision += 1;
         // A cut that goes no further than the new one on either count says nothing more.
         self.cuts.retain(|c| c.len < len || c.cached < cached);
-        self.cuts.push(Cut {
-            revision: self.revision,
-            len,
-            cached,
-        });
+        self.cuts.push(Cut { revision: self.revision, len, cached });
     }
 
     fn check_room(&self, tokens: &[u32]) -> Result<()> {

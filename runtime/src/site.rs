@@ -29,16 +29,9 @@ impl Site {
     /// Every site of a model with `n_layers` blocks, in forward order.
     pub fn all(n_layers: usize) -> impl Iterator<Item = Site> {
         let blocks = (0..n_layers).flat_map(|l| {
-            [
-                Site::AttnOut(l),
-                Site::ResidMid(l),
-                Site::MlpOut(l),
-                Site::ResidPost(l),
-            ]
+            [Site::AttnOut(l), Site::ResidMid(l), Site::MlpOut(l), Site::ResidPost(l)]
         });
-        std::iter::once(Site::Embed)
-            .chain(blocks)
-            .chain(std::iter::once(Site::Final))
+        std::iter::once(Site::Embed).chain(blocks).chain(std::iter::once(Site::Final))
     }
 
     /// The block this site belongs to; `None` for `embed` and `final`.
@@ -237,20 +230,11 @@ mod tests {
     #[test]
     fn resid_pre_is_refused_with_the_equal_site() {
         let message = |t: &str| t.parse::<Site>().unwrap_err().to_string();
-        assert_eq!(
-            message("resid_pre.5"),
-            "resid_pre.5 is named resid_post.4 here"
-        );
+        assert_eq!(message("resid_pre.5"), "resid_pre.5 is named resid_post.4 here");
         assert_eq!(message("resid_pre.0"), "resid_pre.0 is named embed here");
-        for bad in [
-            "",
-            "resid_post",
-            "resid_post.",
-            "resid_post.-1",
-            "resid_post.+1",
-            "Final",
-            "x.1",
-        ] {
+        for bad in
+            ["", "resid_post", "resid_post.", "resid_post.-1", "resid_post.+1", "Final", "x.1"]
+        {
             assert!(bad.parse::<Site>().is_err(), "{bad}");
         }
     }

@@ -19,10 +19,7 @@ const BOUND: f32 = 1e-5;
 
 fn load(path: &str, context: Option<usize>) -> Arc<Decoder> {
     let weights = Weights::open(&golden::path(path)).unwrap();
-    let options = DecoderOptions {
-        context,
-        ..DecoderOptions::default()
-    };
+    let options = DecoderOptions { context, ..DecoderOptions::default() };
     Arc::new(Decoder::load(&weights, &options, &Device::cpu()).unwrap())
 }
 
@@ -32,11 +29,7 @@ fn run(decoder: &Arc<Decoder>, tokens: &[u32], plan: Plan) -> (Tensor, Vec<(Site
     let mut session = Session::new(decoder.clone(), &pool, plan).unwrap();
     session.push_prompt(tokens).unwrap();
     let sites: Vec<Site> = Site::all(decoder.spec().n_layers()).collect();
-    let want = Want {
-        logits: LogitsAt::All,
-        captures: sites,
-        ..Want::default()
-    };
+    let want = Want { logits: LogitsAt::All, captures: sites, ..Want::default() };
     let mut output = decoder.forward(&mut [session.row(want)]).unwrap();
     let logits = output.logits(0).unwrap().unwrap();
     (logits, output.take_captures(0).into_iter().collect())
@@ -56,11 +49,7 @@ fn check(model: &str, golden_file: &str, context: Option<usize>) {
 }
 
 fn check_case(case: &str) {
-    check(
-        &format!("models/{case}"),
-        &format!("models/{case}/golden.safetensors"),
-        None,
-    );
+    check(&format!("models/{case}"), &format!("models/{case}/golden.safetensors"), None);
 }
 
 fn check_twin(case: &str) {
@@ -70,13 +59,7 @@ fn check_twin(case: &str) {
 
 #[test]
 fn llama_with_every_rope_scaling_and_biases() {
-    for case in [
-        "llama",
-        "llama3-rope",
-        "llama-linear",
-        "llama-yarn",
-        "llama-bias",
-    ] {
+    for case in ["llama", "llama3-rope", "llama-linear", "llama-yarn", "llama-bias"] {
         check_case(case);
     }
 }
@@ -119,15 +102,7 @@ fn longrope_takes_its_factors_by_the_context() {
 
 #[test]
 fn gguf_twins_agree_too() {
-    for case in [
-        "llama",
-        "llama3-rope",
-        "qwen2",
-        "qwen3",
-        "gemma3",
-        "olmo2",
-        "phi3",
-    ] {
+    for case in ["llama", "llama3-rope", "qwen2", "qwen3", "gemma3", "olmo2", "phi3"] {
         if golden::path(&format!("models/{case}/model.gguf")).exists() {
             check_twin(case);
         } else {
@@ -157,14 +132,8 @@ fn a_one_hot_edit_changes_what_the_reference_changes() {
             let plan = Plan::of(Addition::new(site, e5, 1.0).unwrap());
             let (logits, activations) = run(&decoder, &tokens, plan);
             let gap = relative_gap(&logits, &golden.tensor(&format!("probe.{site}.logits")));
-            assert!(
-                gap <= BOUND,
-                "{case}: edit at {site}: logits are {gap:e} away"
-            );
-            assert!(
-                relative_gap(&logits, &plain) > 1e-3,
-                "{case}: edit at {site} does nothing"
-            );
+            assert!(gap <= BOUND, "{case}: edit at {site}: logits are {gap:e} away");
+            assert!(relative_gap(&logits, &plain) > 1e-3, "{case}: edit at {site} does nothing");
             for (at, activation) in activations {
                 let Site::ResidPost(_) = at else { continue };
                 let expected = golden.tensor(&format!("probe.{site}.{at}"));

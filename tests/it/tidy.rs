@@ -36,16 +36,11 @@ fn hold(name: &str, rule: fn(&Source) -> Findings, samples: &Samples) {
     }
     for (path, text) in samples.good {
         let found = rule(&Source::new(path, text));
-        assert!(
-            found.is_empty(),
-            "{name}: refuses {text:?} in {path}: {found:?}"
-        );
+        assert!(found.is_empty(), "{name}: refuses {text:?} in {path}: {found:?}");
     }
     let found = tree::sources().iter().flat_map(|source| {
         let lines = rule(source);
-        lines
-            .into_iter()
-            .map(|(line, what)| format!("{}:{line}: {name}: {what}", source.path))
+        lines.into_iter().map(|(line, what)| format!("{}:{line}: {name}: {what}", source.path))
     });
     none(found.collect());
 }

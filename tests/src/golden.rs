@@ -6,9 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// A file under `tests/golden`.
 pub fn path(relative: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("golden")
-        .join(relative)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("golden").join(relative)
 }
 
 /// The tensors of a golden file.
@@ -24,9 +22,7 @@ impl Golden {
     #[allow(clippy::expect_used)] // test support: a missing golden must fail the test
     pub fn read(relative: &str) -> Golden {
         let tensors = candle_core::safetensors::load(path(relative), &Device::Cpu);
-        Golden {
-            tensors: tensors.expect("golden file"),
-        }
+        Golden { tensors: tensors.expect("golden file") }
     }
 
     /// The names in the file.
@@ -51,10 +47,7 @@ impl Golden {
     #[allow(clippy::expect_used)] // test support: a missing golden must fail the test
     pub fn tokens(&self, name: &str) -> Vec<u32> {
         let tensor = self.tensors.get(name).expect(name);
-        tensor
-            .to_dtype(DType::U32)
-            .and_then(|t| t.to_vec1())
-            .expect("token ids")
+        tensor.to_dtype(DType::U32).and_then(|t| t.to_vec1()).expect("token ids")
     }
 }
 

@@ -14,9 +14,7 @@ pub fn workspace_root() -> PathBuf {
 
 /// The path of a committed golden file, by its name below `tests/golden/`.
 pub fn golden_path(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("golden")
-        .join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("golden").join(name)
 }
 
 #[cfg(test)]

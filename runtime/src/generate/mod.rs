@@ -53,8 +53,10 @@ pub fn run_joint(generations: &mut [Generation], joint: &mut dyn Joint, sink: Si
             }
         }
         let tokens = {
-            let contender = |(index, scored)| Some(contender(generations.get(*index)?, scored));
-            let rows: Vec<Contender> = ready.iter().filter_map(contender).collect();
+            let rows: Vec<Contender> = ready
+                .iter()
+                .filter_map(|(index, scored)| Some(contender(generations.get(*index)?, scored)))
+                .collect();
             joint.choose(&rows)?
         };
         if tokens.len() != ready.len() {

@@ -12,9 +12,8 @@ use crate::session::{Checkpoint, History, Session};
 use crate::text::{TextStream, Tokenizer};
 use std::sync::Arc;
 
-/// A token of the answer.
+/// How a token of the answer came to be.
 struct Piece {
-    token: u32,
     step: Option<Step>,
     /// Where to go back to in order to choose another token here.
     before: Option<Arc<Origin>>,
@@ -215,7 +214,7 @@ impl Generation {
     fn append(&mut self, token: u32, step: Option<Step>) {
         self.text.push_str(&self.stream.push(token));
         self.tokens.push(token);
-        self.pieces.push(Piece { token, step, before: self.before.clone() });
+        self.pieces.push(Piece { step, before: self.before.clone() });
     }
 
     /// Gives the session the tokens of the answer that it does not have yet.

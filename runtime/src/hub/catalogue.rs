@@ -95,11 +95,7 @@ pub(super) fn nearest(name: &str) -> Option<&'static str> {
     let scored = CATALOGUE.iter().map(|e| (distance(&asked, e.name), e.name));
     let (score, best) = scored.min_by_key(|(score, _)| *score)?;
     let contained = asked.len() >= 3 && best.contains(&asked);
-    let shared = asked
-        .chars()
-        .zip(best.chars())
-        .take_while(|(a, b)| a == b)
-        .count();
+    let shared = asked.chars().zip(best.chars()).take_while(|(a, b)| a == b).count();
     (contained || shared >= 4 || score <= best.len() / 2).then_some(best)
 }
 
@@ -127,17 +123,9 @@ mod tests {
     fn rows_are_well_formed() {
         assert!(find(DEFAULT).is_some());
         for (i, e) in CATALOGUE.iter().enumerate() {
-            assert!(
-                !CATALOGUE[..i].iter().any(|o| o.name == e.name),
-                "{} twice",
-                e.name
-            );
+            assert!(!CATALOGUE[..i].iter().any(|o| o.name == e.name), "{} twice", e.name);
             assert_eq!(e.sha256.len(), 64);
-            assert!(
-                e.sha256
-                    .bytes()
-                    .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
-            );
+            assert!(e.sha256.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')));
             assert!(e.file_name.ends_with(".gguf") && !e.file_name.contains(['/', '\\']));
             assert!(!e.sources.is_empty());
         }
@@ -145,12 +133,9 @@ mod tests {
 
     #[test]
     fn distance_counts_edits() {
-        for (a, b, edits) in [
-            ("", "", 0),
-            ("", "abc", 3),
-            ("kitten", "sitting", 3),
-            ("ab", "ba", 2),
-        ] {
+        for (a, b, edits) in
+            [("", "", 0), ("", "abc", 3), ("kitten", "sitting", 3), ("ab", "ba", 2)]
+        {
             assert_eq!(distance(a, b), edits, "{a} {b}");
             assert_eq!(distance(b, a), edits, "{b} {a}");
         }
@@ -158,12 +143,7 @@ mod tests {
 
     #[test]
     fn near_names_are_suggested_and_far_ones_are_not() {
-        for near in [
-            "smollm2",
-            "smollm2-135m-instuct",
-            "SmolLM2-135M-Instruct",
-            "smollm-135m",
-        ] {
+        for near in ["smollm2", "smollm2-135m-instuct", "SmolLM2-135M-Instruct", "smollm-135m"] {
             assert_eq!(nearest(near), Some(DEFAULT), "{near}");
         }
         for far in ["", "x", "llama-70b", "completely different"] {

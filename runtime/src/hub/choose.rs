@@ -41,11 +41,7 @@ impl Choice {
 
 /// Chooses from the names of a repository's files.
 pub(super) fn choose(hub: &HubRef, names: &[String]) -> Result<Choice, Error> {
-    let mut ggufs: Vec<&str> = names
-        .iter()
-        .map(String::as_str)
-        .filter(|n| is_model(n))
-        .collect();
+    let mut ggufs: Vec<&str> = names.iter().map(String::as_str).filter(|n| is_model(n)).collect();
     ggufs.sort_unstable();
     let no_file = |wanted: String| Error::NoFile {
         repo: hub.repo().to_owned(),
@@ -56,20 +52,14 @@ pub(super) fn choose(hub: &HubRef, names: &[String]) -> Result<Choice, Error> {
         Pick::File(file) => {
             let first = first_part(file);
             let listed = names.contains(&first);
-            listed
-                .then_some(first)
-                .ok_or_else(|| no_file(format!("file {file}")))?
+            listed.then_some(first).ok_or_else(|| no_file(format!("file {file}")))?
         }
         Pick::Quant(quant) => ggufs
             .iter()
             .find(|n| has_quant(n, quant))
             .map(|n| (*n).to_owned())
             .ok_or_else(|| no_file(format!(".gguf file of {quant}")))?,
-        Pick::Default => match ggufs
-            .iter()
-            .find(|n| has_quant(n, USUAL_QUANT))
-            .or(ggufs.first())
-        {
+        Pick::Default => match ggufs.iter().find(|n| has_quant(n, USUAL_QUANT)).or(ggufs.first()) {
             Some(name) => (*name).to_owned(),
             None => return safetensors(hub, names),
         },
@@ -91,11 +81,8 @@ fn safetensors(hub: &HubRef, names: &[String]) -> Result<Choice, Error> {
     if !has("config.json") {
         return Err(missing(".gguf file and no config.json"));
     }
-    let mut weights: Vec<String> = names
-        .iter()
-        .filter(|n| n.ends_with(".safetensors") && !n.contains('/'))
-        .cloned()
-        .collect();
+    let mut weights: Vec<String> =
+        names.iter().filter(|n| n.ends_with(".safetensors") && !n.contains('/')).cloned().collect();
     // Some repositories hold a second copy of the weights under another name.
     if has(INDEX) && weights.iter().any(|n| is_shard(n)) {
         weights.retain(|n| is_shard(n));
@@ -106,20 +93,14 @@ fn safetensors(hub: &HubRef, names: &[String]) -> Result<Choice, Error> {
     if weights.is_empty() {
         return Err(missing(".gguf file and no .safetensors file"));
     }
-    let side = SIDE_FILES
-        .iter()
-        .filter(|n| has(n))
-        .map(|n| (*n).to_owned());
+    let side = SIDE_FILES.iter().filter(|n| has(n)).map(|n| (*n).to_owned());
     checked(hub, Choice::Folder(side.chain(weights).collect()))
 }
 
 /// A listing is the hub's word, and a path in it becomes a path on this machine.
 fn checked(hub: &HubRef, choice: Choice) -> Result<Choice, Error> {
     match choice.files().iter().find(|f| !is_relative(f)) {
-        Some(path) => Err(Error::UnsafePath {
-            repo: hub.repo().to_owned(),
-            path: path.clone(),
-        }),
+        Some(path) => Err(Error::UnsafePath { repo: hub.repo().to_owned(), path: path.clone() }),
         None => Ok(choice),
     }
 }
@@ -159,27 +140,20 @@ fn split_number(name: &str) -> Option<(&str, usize, usize)> {
         plain.then(|| digits.parse().ok()).flatten()
     };
     let (number, count): (usize, usize) = (read(number)?, read(count)?);
-    (1..=count)
-        .contains(&number)
-        .then_some((stem, number, count))
+    (1..=count).contains(&number).then_some((stem, number, count))
 }
 
 fn first_part(name: &str) -> String {
-    parts_of(name)
-        .into_iter()
-        .next()
-        .unwrap_or_else(|| name.to_owned())
+    parts_of(name).into_iter().next().unwrap_or_else(|| name.to_owned())
 }
 
 /// All parts of a split GGUF, or the file itself.
 fn parts_of(name: &str) -> Vec<String> {
-    let extension = name
-        .get(name.len().saturating_sub(".gguf".len())..)
-        .unwrap_or_default();
+    let extension = name.get(name.len().saturating_sub(".gguf".len())..).unwrap_or_default();
     match split_number(name) {
-        Some((stem, _, count)) => (1..=count)
-            .map(|n| format!("{stem}-{n:05}-of-{count:05}{extension}"))
-            .collect(),
+        Some((stem, _, count)) => {
+            (1..=count).map(|n| format!("{stem}-{n:05}-of-{count:05}{extension}")).collect()
+        }
         None => vec![name.to_owned()],
     }
 }
@@ -219,50 +193,27 @@ mod tests {
 
     #[test]
     fn one_gguf_is_picked_by_its_quant() {
-        let names = [
-            "README.md",
-            "m-Q8_0.gguf",
-            "m-Q4_K_M.gguf",
-            "m-IQ2_M.gguf",
-            "mmproj-F16.gguf",
-        ];
+        let names =
+            ["README.md", "m-Q8_0.gguf", "m-Q4_K_M.gguf", "m-IQ2_M.gguf", "mmproj-F16.gguf"];
         assert_eq!(gguf("hf:a/b", &names), ["m-Q4_K_M.gguf"]);
         assert_eq!(gguf("hf:a/b:q8_0", &names), ["m-Q8_0.gguf"]);
         assert_eq!(gguf("hf:a/b:m-Q8_0.gguf", &names), ["m-Q8_0.gguf"]);
-        assert_eq!(
-            gguf("hf:a/b", &["z.gguf", "imatrix.gguf", "b.gguf"]),
-            ["b.gguf"]
-        );
+        assert_eq!(gguf("hf:a/b", &["z.gguf", "imatrix.gguf", "b.gguf"]), ["b.gguf"]);
         let error = pick("hf:a/b:Q2_K", &names).unwrap_err().to_string();
-        assert!(
-            error.contains("Q2_K") && error.contains("m-IQ2_M.gguf"),
-            "{error}"
-        );
+        assert!(error.contains("Q2_K") && error.contains("m-IQ2_M.gguf"), "{error}");
         assert!(pick("hf:a/b:x.gguf", &names).is_err());
     }
 
     #[test]
     fn all_parts_of_a_split_gguf_belong_together() {
-        let names = [
-            "m-Q4_K_M-00002-of-00002.gguf",
-            "m-Q4_K_M-00001-of-00002.gguf",
-            "z.gguf",
-        ];
-        let both = [
-            "m-Q4_K_M-00001-of-00002.gguf",
-            "m-Q4_K_M-00002-of-00002.gguf",
-        ];
+        let names = ["m-Q4_K_M-00002-of-00002.gguf", "m-Q4_K_M-00001-of-00002.gguf", "z.gguf"];
+        let both = ["m-Q4_K_M-00001-of-00002.gguf", "m-Q4_K_M-00002-of-00002.gguf"];
         assert_eq!(gguf("hf:a/b", &names), both);
         assert_eq!(gguf("hf:a/b:m-Q4_K_M-00002-of-00002.gguf", &names), both);
         let error = pick("hf:a/b", &names[1..]).unwrap_err().to_string();
         assert!(error.contains("m-Q4_K_M-00002-of-00002.gguf"), "{error}");
-        for whole in [
-            "a-of-b.gguf",
-            "a-00003-of-00002.gguf",
-            "a-1-of-2.gguf",
-            "-of-.gguf",
-            ".gguf",
-        ] {
+        for whole in ["a-of-b.gguf", "a-00003-of-00002.gguf", "a-1-of-2.gguf", "-of-.gguf", ".gguf"]
+        {
             assert_eq!(parts_of(whole), [whole]);
         }
     }

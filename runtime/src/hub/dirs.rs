@@ -51,20 +51,14 @@ impl Dirs {
         Self {
             models: cache.join("trimtab").join("models"),
             hub,
-            reach: if offline {
-                Reach::Offline
-            } else {
-                Reach::Online
-            },
+            reach: if offline { Reach::Offline } else { Reach::Online },
         }
     }
 }
 
 /// The spellings of true that the Python client accepts.
 fn is_true(value: &str) -> bool {
-    ["1", "on", "yes", "true"]
-        .iter()
-        .any(|t| value.eq_ignore_ascii_case(t))
+    ["1", "on", "yes", "true"].iter().any(|t| value.eq_ignore_ascii_case(t))
 }
 
 #[cfg(test)]
@@ -72,21 +66,15 @@ mod tests {
     use super::*;
 
     fn dirs(vars: &[(&str, &str)]) -> Dirs {
-        let lookup = |name: &str| {
-            vars.iter()
-                .find(|(n, _)| *n == name)
-                .map(|(_, v)| OsString::from(v))
-        };
+        let lookup =
+            |name: &str| vars.iter().find(|(n, _)| *n == name).map(|(_, v)| OsString::from(v));
         Dirs::from_lookup(lookup, Some("/home/ada".into()))
     }
 
     #[test]
     fn folders_follow_the_variables_in_their_order() {
         let plain = dirs(&[]);
-        assert_eq!(
-            plain.models,
-            PathBuf::from("/home/ada/.cache/trimtab/models")
-        );
+        assert_eq!(plain.models, PathBuf::from("/home/ada/.cache/trimtab/models"));
         assert_eq!(plain.hub, PathBuf::from("/home/ada/.cache/huggingface/hub"));
         let xdg = dirs(&[("XDG_CACHE_HOME", "/c")]);
         assert_eq!(xdg.models, PathBuf::from("/c/trimtab/models"));
@@ -102,18 +90,10 @@ mod tests {
     #[test]
     fn only_true_words_turn_the_network_off() {
         for word in ["1", "ON", "yes", "True"] {
-            assert_eq!(
-                dirs(&[("HF_HUB_OFFLINE", word)]).reach,
-                Reach::Offline,
-                "{word}"
-            );
+            assert_eq!(dirs(&[("HF_HUB_OFFLINE", word)]).reach, Reach::Offline, "{word}");
         }
         for word in ["", "0", "false", "no", "2"] {
-            assert_eq!(
-                dirs(&[("HF_HUB_OFFLINE", word)]).reach,
-                Reach::Online,
-                "{word}"
-            );
+            assert_eq!(dirs(&[("HF_HUB_OFFLINE", word)]).reach, Reach::Online, "{word}");
         }
     }
 }

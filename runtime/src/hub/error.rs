@@ -216,20 +216,13 @@ impl Error {
     /// Wraps a system error with what was being done, and where.
     pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_path_buf();
-        move |source| Self::Io {
-            action,
-            path,
-            source,
-        }
+        move |source| Self::Io { action, path, source }
     }
 
     /// Wraps the client's error with the repository's name.
     pub(super) fn hub(repo: &str) -> impl FnOnce(hf_hub::HFError) -> Self {
         let repo = repo.to_owned();
-        move |source| Self::Hub {
-            repo,
-            source: Box::new(source),
-        }
+        move |source| Self::Hub { repo, source: Box::new(source) }
     }
 
     /// Whether the input is refused, something outside is missing, or the disk failed.
@@ -304,13 +297,7 @@ fn place_hint(name: &str, tried: &[Attempt]) -> String {
 fn listed(tried: &[Attempt]) -> String {
     tried
         .iter()
-        .map(|a| {
-            format!(
-                "\n  {}: {}",
-                a.source,
-                a.reason.to_string().replace('\n', "\n    ")
-            )
-        })
+        .map(|a| format!("\n  {}: {}", a.source, a.reason.to_string().replace('\n', "\n    ")))
         .collect()
 }
 
@@ -327,12 +314,8 @@ fn among(available: &[String]) -> String {
 /// A disk failure outranks the rest, because trying again will not help; refusal is the verdict
 /// only where every source that had something was refused and none is merely out of reach.
 fn worst(tried: &[Attempt]) -> ErrorKind {
-    let kinds = || {
-        tried
-            .iter()
-            .filter(|a| !matches!(a.reason, Error::Absent))
-            .map(|a| a.reason.kind())
-    };
+    let kinds =
+        || tried.iter().filter(|a| !matches!(a.reason, Error::Absent)).map(|a| a.reason.kind());
     if kinds().any(|k| k == ErrorKind::Disk) {
         ErrorKind::Disk
     } else if kinds().next().is_some() && kinds().all(|k| k == ErrorKind::Refused) {

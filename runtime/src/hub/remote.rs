@@ -53,9 +53,7 @@ impl Remote<'_> {
             (Some((snapshot, Fit::Exact)), _) | (Some((snapshot, Fit::Best)), Reach::Offline) => {
                 Ok(snapshot)
             }
-            (None, Reach::Offline) => Err(Error::NotCached {
-                what: described(hub),
-            }),
+            (None, Reach::Offline) => Err(Error::NotCached { what: described(hub) }),
             (best, Reach::Online) => match (self.fetch(hub, None), best) {
                 (Err(Error::Hub { source, .. }), Some((snapshot, _))) if is_outage(&source) => {
                     Ok(snapshot)
@@ -71,12 +69,7 @@ impl Remote<'_> {
         let failed = || Error::hub(hub.repo());
         let repo = self.repository(hub)?;
         let commit = self.commit(&repo, hub)?;
-        let entries = repo
-            .list_tree()
-            .revision(&commit)
-            .recursive(true)
-            .send()
-            .map_err(failed())?;
+        let entries = repo.list_tree().revision(&commit).recursive(true).send().map_err(failed())?;
         let listed: Vec<Listed> = entries.into_iter().filter_map(Listed::from_tree).collect();
         let names: Vec<String> = listed.iter().map(|l| l.name.clone()).collect();
         let choice = choose(hub, &names)?;
@@ -89,20 +82,15 @@ impl Remote<'_> {
             }
             self.download(&repo, file, &commit)?;
         }
-        let dir = snapshot::repo_folder(self.cache, hub.repo())
-            .join("snapshots")
-            .join(&commit);
+        let dir = snapshot::repo_folder(self.cache, hub.repo()).join("snapshots").join(&commit);
         self.remember(hub, &commit)?;
-        let path = snapshot::open(&dir, &choice).ok_or_else(|| Error::NotCached {
-            what: described(hub),
-        })?;
+        let path = snapshot::open(&dir, &choice)
+            .ok_or_else(|| Error::NotCached { what: described(hub) })?;
         Ok(Snapshot { path, commit })
     }
 
     fn repository(&self, hub: &HubRef) -> Result<HFRepositorySync<RepoTypeModel>, Error> {
-        let mut builder = HFClientBuilder::new()
-            .cache_dir(self.cache)
-            .retry_max_attempts(RETRIES);
+        let mut builder = HFClientBuilder::new().cache_dir(self.cache).retry_max_attempts(RETRIES);
         if let Some(endpoint) = self.endpoint {
             builder = builder.endpoint(endpoint);
         }
@@ -121,17 +109,11 @@ impl Remote<'_> {
         if snapshot::is_commit(revision) {
             return Ok(revision.to_owned());
         }
-        let info = repo
-            .info()
-            .revision(revision)
-            .send()
-            .map_err(Error::hub(hub.repo()))?;
+        let info = repo.info().revision(revision).send().map_err(Error::hub(hub.repo()))?;
         // The commit becomes a folder's name, so nothing else is taken for one.
         info.sha
             .filter(|sha| snapshot::is_commit(sha))
-            .ok_or_else(|| Error::NoCommit {
-                repo: hub.repo().to_owned(),
-            })
+            .ok_or_else(|| Error::NoCommit { repo: hub.repo().to_owned() })
     }
 
     fn download(
@@ -148,9 +130,7 @@ impl Remote<'_> {
             }
         }
         let path = self.cache.join(".locks");
-        Err(Error::hub(&repo.repo_path())(HFError::CacheLockTimeout {
-            path,
-        }))
+        Err(Error::hub(&repo.repo_path())(HFError::CacheLockTimeout { path }))
     }
 
     /// The client reports from threads of its own and the sink belongs to this one, so the
@@ -161,11 +141,8 @@ impl Remote<'_> {
         file: &Listed,
         commit: &str,
     ) -> Result<PathBuf, HFError> {
-        let mut stage = Stage::begin(
-            self.progress,
-            &format!("fetching {}", file.name),
-            Some(file.bytes),
-        );
+        let mut stage =
+            Stage::begin(self.progress, &format!("fetching {}", file.name), Some(file.bytes));
         let done = Arc::new(AtomicU64::new(0));
         let counter = Counter(Arc::clone(&done));
         let (sender, receiver) = channel();
@@ -201,9 +178,7 @@ impl Remote<'_> {
         if snapshot::is_commit(revision) {
             return Ok(());
         }
-        let path = snapshot::repo_folder(self.cache, hub.repo())
-            .join("refs")
-            .join(revision);
+        let path = snapshot::repo_folder(self.cache, hub.repo()).join("refs").join(revision);
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).map_err(Error::io("creating", folder))?;
         }
@@ -214,13 +189,9 @@ impl Remote<'_> {
 impl Listed {
     fn from_tree(entry: RepoTreeEntry) -> Option<Self> {
         match entry {
-            RepoTreeEntry::File {
-                path, size, lfs, ..
-            } => Some(Self {
-                name: path,
-                bytes: size,
-                sha256: lfs.and_then(|l| l.sha256),
-            }),
+            RepoTreeEntry::File { path, size, lfs, .. } => {
+                Some(Self { name: path, bytes: size, sha256: lfs.and_then(|l| l.sha256) })
+            }
             RepoTreeEntry::Directory { .. } => None,
         }
     }
@@ -228,18 +199,14 @@ impl Listed {
     fn check(&self, pin: Pin) -> Result<(), Error> {
         let what = format!("{} as listed", self.name);
         pin.check_size(&what, self.bytes)?;
-        self.sha256
-            .as_deref()
-            .map_or(Ok(()), |found| pin.check_hash(&what, found))
+        self.sha256.as_deref().map_or(Ok(()), |found| pin.check_hash(&what, found))
     }
 }
 
 /// hf-hub 1.0.0 writes the body of a failed GET into the cache without looking at its status, so
 /// the size is compared with the listing and a wrong file does not stay.
 fn keep_if_whole(path: &Path, file: &Listed) -> Result<(), Error> {
-    let found = fs::metadata(path)
-        .map_err(Error::io("reading", path))?
-        .len();
+    let found = fs::metadata(path).map_err(Error::io("reading", path))?.len();
     if found == file.bytes {
         return Ok(());
     }
@@ -248,11 +215,7 @@ fn keep_if_whole(path: &Path, file: &Listed) -> Result<(), Error> {
     }
     // Where links are copies this is the blob's own path and already gone.
     let _ = fs::remove_file(path);
-    Err(Error::WrongSize {
-        what: file.name.clone(),
-        expected: file.bytes,
-        found,
-    })
+    Err(Error::WrongSize { what: file.name.clone(), expected: file.bytes, found })
 }
 
 struct Counter(Arc<AtomicU64>);
@@ -266,9 +229,7 @@ impl ProgressHandler for Counter {
             DownloadEvent::Progress { files } => {
                 files.iter().map(|f| f.bytes_completed).max().unwrap_or(0)
             }
-            DownloadEvent::AggregateProgress {
-                bytes_completed, ..
-            } => *bytes_completed,
+            DownloadEvent::AggregateProgress { bytes_completed, .. } => *bytes_completed,
             DownloadEvent::Start { .. } | DownloadEvent::Complete => 0,
         };
         self.0.fetch_max(bytes, Ordering::Relaxed);

@@ -32,15 +32,8 @@ pub(super) struct Slot {
 
 impl Slot {
     pub(super) fn new(models: &Path, entry: &Entry) -> Self {
-        let pin = Pin {
-            bytes: entry.bytes,
-            sha256: entry.sha256,
-        };
-        Self {
-            dir: models.join(entry.sha256),
-            file_name: entry.file_name,
-            pin,
-        }
+        let pin = Pin { bytes: entry.bytes, sha256: entry.sha256 };
+        Self { dir: models.join(entry.sha256), file_name: entry.file_name, pin }
     }
 
     /// Where the file lies, or will lie.
@@ -51,8 +44,7 @@ impl Slot {
     /// The cached file, verified.
     pub(super) fn lookup(&self, progress: &dyn Progress) -> Result<PathBuf, Error> {
         let path = self.path();
-        self.pin
-            .check_file(&path, &self.stamp(self.file_name), progress)?;
+        self.pin.check_file(&path, &self.stamp(self.file_name), progress)?;
         Ok(path)
     }
 
@@ -74,9 +66,7 @@ impl Slot {
     pub(super) fn scratch(&self) -> Result<Scratch, Error> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let dir = self
-            .dir
-            .join(format!("{WORKING}{}-{number}", std::process::id()));
+        let dir = self.dir.join(format!("{WORKING}{}-{number}", std::process::id()));
         fs::create_dir_all(&dir).map_err(Error::io("creating", &dir))?;
         Ok(Scratch { dir })
     }
@@ -88,11 +78,7 @@ impl Slot {
         };
         for entry in entries.flatten() {
             let ours = entry.file_name().to_string_lossy().starts_with(WORKING);
-            if ours
-                && entry
-                    .metadata()
-                    .is_ok_and(|m| m.modified().is_ok_and(is_stale))
-            {
+            if ours && entry.metadata().is_ok_and(|m| m.modified().is_ok_and(is_stale)) {
                 // Another process may be sweeping too; what stays is tried again next time.
                 let _ = fs::remove_dir_all(entry.path());
             }

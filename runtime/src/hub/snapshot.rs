@@ -93,9 +93,9 @@ fn fit(hub: &HubRef, choice: &Choice) -> Fit {
             files.first().is_some_and(|f| has_quant(f, USUAL_QUANT))
         }
         // Other programs cache only the files they need; with these it is a whole model.
-        (Pick::Default, Choice::Folder(files)) => ["tokenizer.json", "tokenizer_config.json"]
-            .iter()
-            .all(|n| files.iter().any(|f| f == n)),
+        (Pick::Default, Choice::Folder(files)) => {
+            ["tokenizer.json", "tokenizer_config.json"].iter().all(|n| files.iter().any(|f| f == n))
+        }
     };
     if exact { Fit::Exact } else { Fit::Best }
 }
@@ -109,12 +109,8 @@ struct Index {
 fn shards_present(dir: &Path) -> bool {
     match fs::read(dir.join(INDEX)) {
         Err(_) => true,
-        Ok(bytes) => serde_json::from_slice::<Index>(&bytes).is_ok_and(|index| {
-            index
-                .weight_map
-                .values()
-                .all(|shard| dir.join(shard).is_file())
-        }),
+        Ok(bytes) => serde_json::from_slice::<Index>(&bytes)
+            .is_ok_and(|index| index.weight_map.values().all(|shard| dir.join(shard).is_file())),
     }
 }
 

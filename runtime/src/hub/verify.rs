@@ -27,11 +27,7 @@ impl Pin {
         if found == self.bytes {
             return Ok(());
         }
-        Err(Error::WrongSize {
-            what: what.to_owned(),
-            expected: self.bytes,
-            found,
-        })
+        Err(Error::WrongSize { what: what.to_owned(), expected: self.bytes, found })
     }
 
     pub(super) fn check_hash(self, what: &str, found: &str) -> Result<(), Error> {
@@ -72,9 +68,7 @@ impl Pin {
 
     /// Remembers that the file at `path` was found good.
     pub(super) fn write_stamp(self, path: &Path, stamp: &Path) {
-        let text = fs::metadata(path)
-            .ok()
-            .and_then(|meta| self.stamp_text(path, &meta));
+        let text = fs::metadata(path).ok().and_then(|meta| self.stamp_text(path, &meta));
         let Some(text) = text else { return };
         if let Some(folder) = stamp.parent() {
             // A cache that cannot be written to costs another reading next time, nothing else.
@@ -86,18 +80,8 @@ impl Pin {
 
     /// `None` where the system keeps no modification time: such a file is hashed every time.
     fn stamp_text(self, path: &Path, meta: &Metadata) -> Option<String> {
-        let modified = meta
-            .modified()
-            .ok()?
-            .duration_since(UNIX_EPOCH)
-            .ok()?
-            .as_nanos();
-        Some(format!(
-            "{} {} {modified} {}\n",
-            self.sha256,
-            meta.len(),
-            path.display()
-        ))
+        let modified = meta.modified().ok()?.duration_since(UNIX_EPOCH).ok()?.as_nanos();
+        Some(format!("{} {} {modified} {}\n", self.sha256, meta.len(), path.display()))
     }
 }
 
@@ -123,11 +107,7 @@ pub(super) fn copy_hashed(
         total += count as u64;
         stage.advance(count as u64);
     }
-    let digits = hasher
-        .finalize()
-        .iter()
-        .map(|b| format!("{b:02x}"))
-        .collect();
+    let digits = hasher.finalize().iter().map(|b| format!("{b:02x}")).collect();
     Ok((total, digits))
 }
 
@@ -143,9 +123,6 @@ mod tests {
         let (bytes, hash) =
             copy_hashed(&mut &b"abc"[..], &mut std::io::sink(), &mut stage).unwrap();
         assert_eq!(bytes, 3);
-        assert_eq!(
-            hash,
-            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-        );
+        assert_eq!(hash, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
     }
 }

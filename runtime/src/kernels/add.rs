@@ -50,9 +50,7 @@ impl CustomOp1 for AddRows {
             }
             let chosen = &mut sum[add.rows.start * width..add.rows.end * width];
             for row in chosen.chunks_mut(width) {
-                row.iter_mut()
-                    .zip(add.vector.iter())
-                    .for_each(|(x, v)| *x += v);
+                row.iter_mut().zip(add.vector.iter()).for_each(|(x, v)| *x += v);
             }
         }
         Ok((CpuStorage::F32(sum), Shape::from((rows, width))))
@@ -68,10 +66,7 @@ mod tests {
     fn only_the_named_rows_change() {
         let x =
             Tensor::from_vec(vec![-0.0f32, 1.0, 2.0, 3.0, 4.0, 5.0], (3, 2), &Device::Cpu).unwrap();
-        let add = RowAdd {
-            rows: 1..2,
-            vector: vec![10.0, 20.0].into(),
-        };
+        let add = RowAdd { rows: 1..2, vector: vec![10.0, 20.0].into() };
         let sum = add_rows(&x, vec![add]).unwrap().to_vec2::<f32>().unwrap();
         assert_eq!(sum, [[-0.0, 1.0], [12.0, 23.0], [4.0, 5.0]]);
         assert!(sum[0][0].is_sign_negative());

@@ -44,10 +44,7 @@ impl Attention {
     // q [Σtime, heads·dim], k and v pools [slots, kv_heads·dim] -> [Σtime, heads·dim]
     pub(crate) fn forward(&self, q: &Tensor, kv: [&Tensor; 2], spans: &[Span]) -> Result<Tensor> {
         if q.device().is_cpu() {
-            let op = Paged {
-                shape: self.clone(),
-                spans: spans.to_vec(),
-            };
+            let op = Paged { shape: self.clone(), spans: spans.to_vec() };
             return q.contiguous()?.apply_op3_no_bwd(kv[0], kv[1], &op);
         }
         self.forward_with_candle(q, kv, spans)
@@ -68,16 +65,11 @@ impl Attention {
         let groups = self.heads / self.kv_heads;
         // [kv_heads, groups·time, dim] · [kv_heads, dim, seen]
         let q = q.narrow(0, span.rows.start, time)?;
-        let q = q
-            .reshape((time, self.heads, self.head_dim))?
-            .transpose(0, 1)?
-            .contiguous()?;
+        let q = q.reshape((time, self.heads, self.head_dim))?.transpose(0, 1)?.contiguous()?;
         let q = q.reshape((self.kv_heads, groups * time, self.head_dim))?;
         let gather = |pool: &Tensor| {
             let rows = pool.index_select(&slots, 0)?;
-            rows.reshape((seen, self.kv_heads, self.head_dim))?
-                .transpose(0, 1)?
-                .contiguous()
+            rows.reshape((seen, self.kv_heads, self.head_dim))?.transpose(0, 1)?.contiguous()
         };
         let (k, v) = (gather(kv[0])?, gather(kv[1])?);
         let mut scores = (q.matmul(&k.t()?)? * f64::from(self.scale))?;
@@ -88,13 +80,8 @@ impl Attention {
         let scores = scores.broadcast_add(&self.mask(span, q.device())?)?;
         let weights = candle_nn::ops::softmax(&scores, D::Minus1)?;
         let weights = weights.reshape((self.kv_heads, groups * time, seen))?;
-        let mixed = weights
-            .matmul(&v)?
-            .reshape((self.heads, time, self.head_dim))?;
-        mixed
-            .transpose(0, 1)?
-            .contiguous()?
-            .reshape((time, self.heads * self.head_dim))
+        let mixed = weights.matmul(&v)?.reshape((self.heads, time, self.head_dim))?;
+        mixed.transpose(0, 1)?.contiguous()?.reshape((time, self.heads * self.head_dim))
     }
 
     // -> [time, seen], 0 where a query sees a key and -inf elsewhere
@@ -141,39 +128,19 @@ impl CustomOp3 for Paged {
         let (rows, width) = q_layout.shape().dims2()?;
         let (slots, kv_width) = k_layout.shape().dims2()?;
         self.check(rows, slots, [width, kv_width])?;
-        let (q, k, v) = (
-            values(q, q_layout)?,
-            values(k, k_layout)?,
-            values(v, v_layout)?,
-        );
-        let queries = self
-            .spans
-            .iter()
-            .flat_map(|s| s.rows.clone().map(move |r| (s, r)));
+        let (q, k, v) = (values(q, q_layout)?, values(k, k_layout)?, values(v, v_layout)?);
+        let queries = self.spans.iter().flat_map(|s| s.rows.clone().map(move |r| (s, r)));
         let queries: Vec<(&Span, usize)> = queries.collect();
         let group = width / self.shape.kv_heads;
         let mut mixed = vec![0f32; q.len()];
         // One task per query and key–value head: the query heads of a group read the same keys.
-        mixed
-            .par_chunks_mut(group)
-            .enumerate()
-            .for_each(|(unit, out)| {
-                let (span, row) = queries[unit / self.shape.kv_heads];
-                let q = &q[unit * group..(unit + 1) * group];
-                let head = unit % self.shape.kv_heads;
-                let query = Query {
-                    shape: &self.shape,
-                    span,
-                    row,
-                    head,
-                    q,
-                    k,
-                    v,
-                    kv_width,
-                    out,
-                };
-                simd::on_widest_unit(query);
-            });
+        mixed.par_chunks_mut(group).enumerate().for_each(|(unit, out)| {
+            let (span, row) = queries[unit / self.shape.kv_heads];
+            let q = &q[unit * group..(unit + 1) * group];
+            let head = unit % self.shape.kv_heads;
+            let query = Query { shape: &self.shape, span, row, head, q, k, v, kv_width, out };
+            simd::on_widest_unit(query);
+        });
         Ok((CpuStorage::F32(mixed), Shape::from((rows, width))))
     }
 }
@@ -181,20 +148,11 @@ impl CustomOp3 for Paged {
 impl Paged {
     /// Refuses spans that would read outside the pool or leave a packed row without its span.
     fn check(&self, rows: usize, slots: usize, [width, kv_width]: [usize; 2]) -> Result<()> {
-        let Attention {
-            heads,
-            kv_heads,
-            head_dim,
-            block_len,
-            ..
-        } = self.shape;
+        let Attention { heads, kv_heads, head_dim, block_len, .. } = self.shape;
         let mut next = 0;
         for span in &self.spans {
             let held = span.blocks.len() * block_len;
-            let in_pool = span
-                .blocks
-                .iter()
-                .all(|b| (*b as usize + 1) * block_len <= slots);
+            let in_pool = span.blocks.iter().all(|b| (*b as usize + 1) * block_len <= slots);
             if span.rows.start != next || span.start + span.rows.len() > held || !in_pool {
                 candle_core::bail!("attention span {span:?} does not fit its cache");
             }
@@ -228,18 +186,13 @@ impl Task for Query<'_> {
     #[inline(always)]
     fn run<const FMA: bool>(self) {
         let dim = self.shape.head_dim;
-        let visible = self
-            .shape
-            .visible(self.span.start + self.row - self.span.rows.start);
+        let visible = self.shape.visible(self.span.start + self.row - self.span.rows.start);
         let mut scores = vec![0f32; visible.len()];
         for (q, out) in self.q.chunks(dim).zip(self.out.chunks_mut(dim)) {
             for (score, position) in scores.iter_mut().zip(visible.clone()) {
                 let at = self.shape.slot(self.span, position) * self.kv_width + self.head * dim;
                 let dot = simd::dot::<FMA>(q, &self.k[at..at + dim]) * self.shape.scale;
-                *score = self
-                    .shape
-                    .softcap
-                    .map_or(dot, |cap| cap * (dot / cap).tanh());
+                *score = self.shape.softcap.map_or(dot, |cap| cap * (dot / cap).tanh());
             }
             let total = exponentials(&mut scores);
             for (weight, position) in scores.iter().zip(visible.clone()) {
@@ -271,9 +224,7 @@ mod tests {
     use candle_core::Device;
 
     fn wave(rows: usize, columns: usize, pace: f32) -> Tensor {
-        let values = (0..rows * columns)
-            .map(|i| (i as f32 * pace).sin())
-            .collect::<Vec<f32>>();
+        let values = (0..rows * columns).map(|i| (i as f32 * pace).sin()).collect::<Vec<f32>>();
         Tensor::from_vec(values, (rows, columns), &Device::Cpu).unwrap()
     }
 
@@ -290,25 +241,14 @@ mod tests {
                 block_len: 4,
             };
             let spans = [
-                Span {
-                    rows: 0..7,
-                    start: 0,
-                    blocks: Arc::from([3u32, 0]),
-                },
-                Span {
-                    rows: 7..8,
-                    start: 9,
-                    blocks: Arc::from([5u32, 1, 2]),
-                },
+                Span { rows: 0..7, start: 0, blocks: Arc::from([3u32, 0]) },
+                Span { rows: 7..8, start: 9, blocks: Arc::from([5u32, 1, 2]) },
             ];
             let (q, k, v) = (wave(8, 30, 0.7), wave(24, 10, 0.3), wave(24, 10, 1.1));
             let ours = shape.forward(&q, [&k, &v], &spans).unwrap();
             let theirs = shape.forward_with_candle(&q, [&k, &v], &spans).unwrap();
             let gap = (ours - theirs).unwrap().abs().unwrap().max_all().unwrap();
-            assert!(
-                gap.to_scalar::<f32>().unwrap() < 1e-5,
-                "{window:?} {softcap:?}"
-            );
+            assert!(gap.to_scalar::<f32>().unwrap() < 1e-5, "{window:?} {softcap:?}");
         }
     }
 
@@ -323,11 +263,7 @@ mod tests {
             window: None,
             block_len: 2,
         };
-        let spans = [Span {
-            rows: 0..3,
-            start: 0,
-            blocks: Arc::from([0u32]),
-        }];
+        let spans = [Span { rows: 0..3, start: 0, blocks: Arc::from([0u32]) }];
         let (q, k, v) = (wave(3, 2, 0.7), wave(8, 2, 0.3), wave(8, 2, 1.1));
         assert!(shape.forward(&q, [&k, &v], &spans).is_err());
     }

@@ -39,10 +39,7 @@ impl CustomOp2 for Dense {
             candle_core::bail!("dense product of widths {width} and {w_width}");
         }
         let product = product(values(x, x_layout)?, values(w, w_layout)?, width);
-        Ok((
-            CpuStorage::F32(transpose(&product, out, time)),
-            Shape::from((time, out)),
-        ))
+        Ok((CpuStorage::F32(transpose(&product, out, time)), Shape::from((time, out))))
     }
 }
 
@@ -56,14 +53,7 @@ fn product(x: &[f32], w: &[f32], width: usize) -> Vec<f32> {
     result
         .par_chunks_mut(COLUMNS * time)
         .zip(w.par_chunks(COLUMNS * width))
-        .for_each(|(result, w)| {
-            simd::on_widest_unit(Panel {
-                x,
-                w,
-                width,
-                result,
-            })
-        });
+        .for_each(|(result, w)| simd::on_widest_unit(Panel { x, w, width, result }));
     result
 }
 
@@ -73,14 +63,11 @@ fn transpose(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
         return values.to_vec();
     }
     let mut turned = vec![0f32; values.len()];
-    turned
-        .par_chunks_mut(rows.max(1))
-        .enumerate()
-        .for_each(|(column, line)| {
-            for (row, slot) in line.iter_mut().enumerate() {
-                *slot = values[row * columns + column];
-            }
-        });
+    turned.par_chunks_mut(rows.max(1)).enumerate().for_each(|(column, line)| {
+        for (row, slot) in line.iter_mut().enumerate() {
+            *slot = values[row * columns + column];
+        }
+    });
     turned
 }
 
@@ -96,12 +83,7 @@ struct Panel<'a> {
 impl Task for Panel<'_> {
     #[inline(always)]
     fn run<const FMA: bool>(self) {
-        let Panel {
-            x,
-            w,
-            width,
-            result,
-        } = self;
+        let Panel { x, w, width, result } = self;
         let time = x.len() / width;
         let quads = w.len() / width / TILE * TILE;
         for (block, result) in result.chunks_mut(TILE * time).enumerate() {
@@ -129,12 +111,7 @@ fn tiles<const FMA: bool, const C: usize>(x: &[f32], w: &[f32], width: usize, re
         store(tile::<FMA, TILE, C>(rows, w), t, time, result);
     }
     for t in full..time {
-        store(
-            tile::<FMA, 1, C>([&x[t * width..(t + 1) * width]], w),
-            t,
-            time,
-            result,
-        );
+        store(tile::<FMA, 1, C>([&x[t * width..(t + 1) * width]], w), t, time, result);
     }
 }
 
@@ -204,10 +181,7 @@ mod tests {
             let ours = linear(&x, &w).unwrap();
             let theirs = x.matmul(&w.t().unwrap()).unwrap();
             let gap = (ours - theirs).unwrap().abs().unwrap().max_all().unwrap();
-            assert!(
-                gap.to_scalar::<f32>().unwrap() < 1e-5,
-                "{time}x{width}x{out}"
-            );
+            assert!(gap.to_scalar::<f32>().unwrap() < 1e-5, "{time}x{width}x{out}");
         }
     }
 
@@ -216,10 +190,7 @@ mod tests {
         let (x, w) = (random(11, 83, 3), random(37, 83, 4));
         let together = linear(&x, &w).unwrap().to_vec2::<f32>().unwrap();
         for (t, row) in together.iter().enumerate() {
-            let alone = linear(&x.narrow(0, t, 1).unwrap(), &w)
-                .unwrap()
-                .to_vec2::<f32>()
-                .unwrap();
+            let alone = linear(&x.narrow(0, t, 1).unwrap(), &w).unwrap().to_vec2::<f32>().unwrap();
             assert_eq!(&alone[0], row, "row {t}");
         }
     }

@@ -17,10 +17,7 @@ use candle_core::{CpuStorage, Layout, Result};
 /// The contiguous f32 values behind a kernel's argument.
 fn values<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
     let all = storage.as_slice::<f32>()?;
-    match layout
-        .contiguous_offsets()
-        .and_then(|(from, to)| all.get(from..to))
-    {
+    match layout.contiguous_offsets().and_then(|(from, to)| all.get(from..to)) {
         Some(values) => Ok(values),
         None => candle_core::bail!("kernel argument is not contiguous: {layout:?}"),
     }

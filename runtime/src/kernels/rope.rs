@@ -23,9 +23,7 @@ pub(crate) fn rotate(x: &Tensor, table: &RopeTable, heads: &Heads) -> Result<Ten
             rotary_dim: table.rotary_dim,
             style: table.style,
         };
-        return x
-            .contiguous()?
-            .apply_op3_no_bwd(&table.cos, &table.sin, &op);
+        return x.contiguous()?.apply_op3_no_bwd(&table.cos, &table.sin, &op);
     }
     rotate_with_candle(x, table, heads)
 }
@@ -34,17 +32,10 @@ pub(crate) fn rotate(x: &Tensor, table: &RopeTable, heads: &Heads) -> Result<Ten
 fn rotate_with_candle(x: &Tensor, table: &RopeTable, heads: &Heads) -> Result<Tensor> {
     let time = heads.positions.len();
     let index = Tensor::from_slice(heads.positions, time, x.device())?;
-    let (cos, sin) = (
-        table.cos.index_select(&index, 0)?,
-        table.sin.index_select(&index, 0)?,
-    );
+    let (cos, sin) = (table.cos.index_select(&index, 0)?, table.sin.index_select(&index, 0)?);
     // [time, heads, dim] -> [1, heads, time, rotary]
     let x = x.reshape((time, heads.count, heads.dim))?;
-    let turned = x
-        .narrow(2, 0, table.rotary_dim)?
-        .transpose(0, 1)?
-        .contiguous()?
-        .unsqueeze(0)?;
+    let turned = x.narrow(2, 0, table.rotary_dim)?.transpose(0, 1)?.contiguous()?.unsqueeze(0)?;
     let turned = match table.style {
         RopeStyle::Halves => candle_nn::rotary_emb::rope_slow(&turned, &cos, &sin)?,
         RopeStyle::Interleaved => candle_nn::rotary_emb::rope_i_slow(&turned, &cos, &sin)?,
@@ -87,11 +78,7 @@ impl CustomOp3 for Rotate {
         for (row, position) in turned.chunks_mut(width).zip(&self.positions) {
             let at = *position as usize * half..(*position as usize + 1) * half;
             for head in row.chunks_mut(self.head_dim) {
-                self.turn(
-                    &mut head[..self.rotary_dim],
-                    &cos[at.clone()],
-                    &sin[at.clone()],
-                );
+                self.turn(&mut head[..self.rotary_dim], &cos[at.clone()], &sin[at.clone()]);
             }
         }
         Ok((CpuStorage::F32(turned), x_layout.shape().clone()))
@@ -123,30 +110,15 @@ mod tests {
     #[test]
     fn agrees_with_candle_in_both_styles() {
         for style in [RopeStyle::Halves, RopeStyle::Interleaved] {
-            let spec = RopeSpec {
-                base: 100.0,
-                rotary_dim: 6,
-                style,
-                scaling: RopeScaling::None,
-            };
+            let spec = RopeSpec { base: 100.0, rotary_dim: 6, style, scaling: RopeScaling::None };
             let table = RopeTable::new(&spec, 32, &Device::Cpu).unwrap();
             let x: Vec<f32> = (0..3 * 2 * 8).map(|i| (i as f32).sin()).collect();
             let x = Tensor::from_vec(x, (3, 16), &Device::Cpu).unwrap();
-            let heads = Heads {
-                positions: &[5, 6, 31],
-                count: 2,
-                dim: 8,
-            };
+            let heads = Heads { positions: &[5, 6, 31], count: 2, dim: 8 };
             let gap = (rotate(&x, &table, &heads).unwrap()
                 - rotate_with_candle(&x, &table, &heads).unwrap())
             .unwrap();
-            let gap = gap
-                .abs()
-                .unwrap()
-                .max_all()
-                .unwrap()
-                .to_scalar::<f32>()
-                .unwrap();
+            let gap = gap.abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
             assert!(gap < 1e-6, "{style:?}: {gap}");
         }
     }

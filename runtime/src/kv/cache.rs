@@ -23,11 +23,7 @@ pub struct KvCache {
 
 impl KvCache {
     pub(super) fn new(pool: KvPool) -> Self {
-        KvCache {
-            pool,
-            blocks: Vec::new(),
-            len: 0,
-        }
+        KvCache { pool, blocks: Vec::new(), len: 0 }
     }
 
     /// Tokens held.
@@ -48,9 +44,7 @@ impl KvCache {
     /// Rewinds to the first `len` tokens; longer than the cache is an error. Blocks past the end are returned.
     pub fn truncate(&mut self, len: usize) -> Result<()> {
         if len > self.len {
-            return Err(Error::Misuse(
-                "a cache cannot be truncated to more than it holds",
-            ));
+            return Err(Error::Misuse("a cache cannot be truncated to more than it holds"));
         }
         self.len = len;
         self.give_back(len.div_ceil(BLOCK_LEN));
@@ -61,11 +55,7 @@ impl KvCache {
     pub fn fork(&self) -> KvCache {
         let mut state = self.pool.lock();
         self.blocks.iter().for_each(|b| state.hold(*b));
-        KvCache {
-            pool: self.pool.clone(),
-            blocks: self.blocks.clone(),
-            len: self.len,
-        }
+        KvCache { pool: self.pool.clone(), blocks: self.blocks.clone(), len: self.len }
     }
 
     /// Offers the full blocks of this cache to later sequences that begin with the same tokens.
@@ -145,18 +135,13 @@ impl KvCache {
     // keys and values [time, kv_heads·head_dim]
     pub(crate) fn write(&self, layer: usize, kv: [&Tensor; 2]) -> Result<()> {
         let Some(pools) = self.pool.layer(layer) else {
-            return Err(Error::Misuse(
-                "the cache's pool was made for a model with fewer blocks",
-            ));
+            return Err(Error::Misuse("the cache's pool was made for a model with fewer blocks"));
         };
         let failed = |e| Error::tensor(format!("kv write of block {layer}"))(e);
         for (rows, slot) in self.runs(kv[0].dim(0).map_err(failed)?) {
             for (pool, new) in pools.into_iter().zip(kv) {
-                let part = new
-                    .narrow(0, rows.start, rows.len())
-                    .and_then(|t| t.contiguous());
-                part.and_then(|t| pool.slice_set(&t, 0, slot))
-                    .map_err(failed)?;
+                let part = new.narrow(0, rows.start, rows.len()).and_then(|t| t.contiguous());
+                part.and_then(|t| pool.slice_set(&t, 0, slot)).map_err(failed)?;
             }
         }
         Ok(())

@@ -52,23 +52,14 @@ impl KvPool {
         let shape = (blocks * BLOCK_LEN, spec.n_kv_heads * spec.head_dim);
         let zeros =
             || Tensor::zeros(shape, DType::F32, device.candle()).map_err(Error::tensor("kv pool"));
-        let layers: Result<Vec<[Tensor; 2]>> = spec
-            .layers
-            .iter()
-            .map(|_| Ok([zeros()?, zeros()?]))
-            .collect();
+        let layers: Result<Vec<[Tensor; 2]>> =
+            spec.layers.iter().map(|_| Ok([zeros()?, zeros()?])).collect();
         let state = State {
             free: (0..count).rev().collect(),
             holders: vec![0; blocks],
             prefixes: PrefixIndex::default(),
         };
-        Ok(KvPool {
-            inner: Arc::new(Inner {
-                layers: layers?,
-                blocks,
-                state: Mutex::new(state),
-            }),
-        })
+        Ok(KvPool { inner: Arc::new(Inner { layers: layers?, blocks, state: Mutex::new(state) }) })
     }
 
     /// An empty cache.
@@ -79,11 +70,7 @@ impl KvPool {
     /// How full the pool is.
     pub fn usage(&self) -> PoolUse {
         let state = self.lock();
-        PoolUse {
-            blocks: self.inner.blocks,
-            free: state.free.len(),
-            indexed: state.prefixes.len(),
-        }
+        PoolUse { blocks: self.inner.blocks, free: state.free.len(), indexed: state.prefixes.len() }
     }
 
     /// Forgets every shared prefix; blocks that caches hold stay with them.
@@ -106,17 +93,11 @@ impl KvPool {
 
     // A panic cannot leave the counts half-changed: no code in between can panic.
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        self.inner
-            .state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn full(&self) -> Error {
-        Error::PoolFull {
-            blocks: self.inner.blocks,
-            block_len: BLOCK_LEN,
-        }
+        Error::PoolFull { blocks: self.inner.blocks, block_len: BLOCK_LEN }
     }
 
     /// Copies one block's contents in every layer.

@@ -58,31 +58,15 @@ impl Block {
         let [q, k, v] = self.qkv.forward(&x, &self.attention)?;
         let (q, k) = (normed(&self.query_norm, &q)?, normed(&self.key_norm, &k)?);
         let Some(table) = scene.ropes.get(self.rope) else {
-            return Err(Error::Misuse(
-                "a block names a rotary table that was not loaded",
-            ));
+            return Err(Error::Misuse("a block names a rotary table that was not loaded"));
         };
         let (dim, positions) = (self.attention.head_dim, scene.packed.positions.as_slice());
         let turn = |x: &Tensor, count| {
-            rotate(
-                x,
-                table,
-                &Heads {
-                    positions,
-                    count,
-                    dim,
-                },
-            )
-            .map_err(at("rotation"))
+            rotate(x, table, &Heads { positions, count, dim }).map_err(at("rotation"))
         };
-        let (q, k) = (
-            turn(&q, self.attention.heads)?,
-            turn(&k, self.attention.kv_heads)?,
-        );
+        let (q, k) = (turn(&q, self.attention.heads)?, turn(&k, self.attention.kv_heads)?);
         let Some(pool) = scene.caches.first().and_then(|c| c.pool().layer(layer)) else {
-            return Err(Error::Misuse(
-                "the key-value pool was made for a model with fewer blocks",
-            ));
+            return Err(Error::Misuse("the key-value pool was made for a model with fewer blocks"));
         };
         for (cache, span) in scene.caches.iter().zip(&scene.packed.spans) {
             let own = |t: &Tensor| t.narrow(0, span.rows.start, span.rows.len());
@@ -134,16 +118,9 @@ impl Qkv {
         match self {
             Qkv::Split([q, k, v]) => Ok([q.forward(x)?, k.forward(x)?, v.forward(x)?]),
             Qkv::Fused(one) => {
-                let (q, kv) = (
-                    shape.heads * shape.head_dim,
-                    shape.kv_heads * shape.head_dim,
-                );
+                let (q, kv) = (shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim);
                 let all = one.forward(x)?;
-                Ok([
-                    part(&all, 0, q)?,
-                    part(&all, q, kv)?,
-                    part(&all, q + kv, kv)?,
-                ])
+                Ok([part(&all, 0, q)?, part(&all, q, kv)?, part(&all, q + kv, kv)?])
             }
         }
     }
@@ -165,7 +142,5 @@ impl GateUp {
 
 // x [time, width] -> [time, len]
 fn part(x: &Tensor, from: usize, len: usize) -> Result<Tensor> {
-    x.narrow(1, from, len)
-        .and_then(|t| t.contiguous())
-        .map_err(Error::tensor("fused projection"))
+    x.narrow(1, from, len).and_then(|t| t.contiguous()).map_err(Error::tensor("fused projection"))
 }

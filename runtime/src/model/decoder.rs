@@ -71,24 +71,13 @@ impl Decoder {
     // rows of [time_i] tokens -> logits [Σ wanted, vocab], captures [time_i, d_model]
     pub fn forward(&self, rows: &mut [Row<'_>]) -> Result<Output> {
         let packed = Packed::admit(self, rows)?;
-        let readings = rows
-            .iter()
-            .any(|r| r.want.reading == Reading::LogitsAndFinal);
-        let reading = if readings {
-            Reading::LogitsAndFinal
-        } else {
-            Reading::Logits
-        };
+        let readings = rows.iter().any(|r| r.want.reading == Reading::LogitsAndFinal);
+        let reading = if readings { Reading::LogitsAndFinal } else { Reading::Logits };
         let (result, captures) = {
             let (mut visit, caches) = Visit::split(rows, &packed);
-            let scene = Scene {
-                packed: &packed,
-                caches: &caches,
-                ropes: &self.ropes,
-            };
-            let result = self
-                .run(&scene, &mut visit)
-                .and_then(|x| self.score(&x, &packed, reading));
+            let scene = Scene { packed: &packed, caches: &caches, ropes: &self.ropes };
+            let result =
+                self.run(&scene, &mut visit).and_then(|x| self.score(&x, &packed, reading));
             (result?, visit.into_captures())
         };
         for row in rows {
@@ -145,10 +134,7 @@ impl Decoder {
 
 // [Σtime, d_model] + [Σtime, d_model]
 fn sum(stream: &Tensor, addend: &Tensor, site: Site) -> Result<Tensor> {
-    (stream + addend).map_err(|source| Error::Tensor {
-        at: site.to_string(),
-        source,
-    })
+    (stream + addend).map_err(|source| Error::Tensor { at: site.to_string(), source })
 }
 
 /// Keeps the compiler checking that the weights can be shared between threads without a lock.

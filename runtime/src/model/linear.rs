@@ -59,9 +59,8 @@ fn sums_by_row_count(weight: &QTensor) -> bool {
 // x [time, in] -> [time, out], each row as if it were alone
 fn one_by_one(x: &Tensor, weight: &QTensor) -> candle_core::Result<Tensor> {
     let x = x.contiguous()?;
-    let rows: candle_core::Result<Vec<Tensor>> = (0..x.dim(0)?)
-        .map(|t| x.narrow(0, t, 1)?.apply_op1_no_bwd(weight))
-        .collect();
+    let rows: candle_core::Result<Vec<Tensor>> =
+        (0..x.dim(0)?).map(|t| x.narrow(0, t, 1)?.apply_op1_no_bwd(weight)).collect();
     Tensor::cat(&rows?, 0)
 }
 
@@ -81,10 +80,7 @@ impl Linear {
             Some(bias) => product.and_then(|p| p.broadcast_add(bias)),
             None => product,
         };
-        sum.map_err(|source| Error::Tensor {
-            at: self.name.clone(),
-            source,
-        })
+        sum.map_err(|source| Error::Tensor { at: self.name.clone(), source })
     }
 }
 

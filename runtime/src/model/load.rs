@@ -60,21 +60,11 @@ impl Decoder {
         let spec = read_spec(weights)?;
         let context = context(&spec, options)?;
         let loader = Loader::new(weights, &spec, options, device)?;
-        let blocks: Result<Vec<Block>> = spec
-            .layers
-            .iter()
-            .enumerate()
-            .map(|(l, layer)| loader.block(l, layer))
-            .collect();
-        let embed = loader.matrix(
-            &loader.name(Role::Embed, 0),
-            [spec.vocab_size, spec.d_model],
-        )?;
-        let ropes: Result<Vec<RopeTable>> = spec
-            .ropes
-            .iter()
-            .map(|r| RopeTable::new(r, context, device.candle()))
-            .collect();
+        let blocks: Result<Vec<Block>> =
+            spec.layers.iter().enumerate().map(|(l, layer)| loader.block(l, layer)).collect();
+        let embed = loader.matrix(&loader.name(Role::Embed, 0), [spec.vocab_size, spec.d_model])?;
+        let ropes: Result<Vec<RopeTable>> =
+            spec.ropes.iter().map(|r| RopeTable::new(r, context, device.candle())).collect();
         let decoder = Decoder {
             head: loader.head(&embed)?,
             norm: loader.norm(Role::OutputNorm, 0, spec.d_model)?,
@@ -144,12 +134,7 @@ fn fingerprint(
 ) -> Fingerprint {
     Fingerprint::builder("trimtab.decoder")
         .text(&weights.sha256())
-        .text(&format!(
-            "{:?} {:?} {}",
-            options.form,
-            options.dense,
-            device.kind()
-        ))
+        .text(&format!("{:?} {:?} {}", options.form, options.dense, device.kind()))
         // LongRoPE chooses its factors by the context.
         .number(context as u64)
         .finish()
@@ -183,13 +168,7 @@ impl<'a> Loader<'a> {
                 });
             }
         };
-        Ok(Loader {
-            weights,
-            spec,
-            options,
-            device,
-            dense,
-        })
+        Ok(Loader { weights, spec, options, device, dense })
     }
 
     fn name(&self, role: Role, layer: usize) -> String {
@@ -214,9 +193,7 @@ impl<'a> Loader<'a> {
             Loaded::Quantised(q) if quantised && q.dtype().block_size() > 1 => {
                 Ok(Weight::Quantised(Arc::new(q)))
             }
-            other => dense(other, self.dense)
-                .map(Weight::Dense)
-                .map_err(Error::tensor(name)),
+            other => dense(other, self.dense).map(Weight::Dense).map_err(Error::tensor(name)),
         }
     }
 
@@ -241,15 +218,8 @@ impl<'a> Loader<'a> {
         let name = format!("{}.weight", self.name(role, layer));
         let weight = self.vector(&name, width)?;
         let offset = self.spec.norm_offset;
-        let weight = if offset == 0.0 {
-            Ok(weight)
-        } else {
-            weight + offset
-        };
-        Ok(RmsNorm {
-            weight: weight.map_err(Error::tensor(name))?,
-            eps: self.spec.norm_eps as f32,
-        })
+        let weight = if offset == 0.0 { Ok(weight) } else { weight + offset };
+        Ok(RmsNorm { weight: weight.map_err(Error::tensor(name))?, eps: self.spec.norm_eps as f32 })
     }
 
     fn optional_norm(
@@ -285,10 +255,7 @@ impl<'a> Loader<'a> {
     fn block(&self, layer: usize, of: &LayerSpec) -> Result<Block> {
         use NormPlacement::{Both, Post, Pre};
         let spec = self.spec;
-        let (q, kv) = (
-            spec.n_heads * spec.head_dim,
-            spec.n_kv_heads * spec.head_dim,
-        );
+        let (q, kv) = (spec.n_heads * spec.head_dim, spec.n_kv_heads * spec.head_dim);
         Ok(Block {
             attn_norm: self.optional_norm(&[Pre, Both], Role::AttnNorm, layer)?,
             attn_post_norm: self.optional_norm(&[Post, Both], Role::AttnPostNorm, layer)?,
@@ -322,9 +289,9 @@ impl<'a> Loader<'a> {
                 self.linear(Role::Key, layer, [kv, d])?,
                 self.linear(Role::Value, layer, [kv, d])?,
             ])),
-            Fusing::Fused => self
-                .linear(Role::QueryKeyValue, layer, [q + 2 * kv, d])
-                .map(Qkv::Fused),
+            Fusing::Fused => {
+                self.linear(Role::QueryKeyValue, layer, [q + 2 * kv, d]).map(Qkv::Fused)
+            }
         }
     }
 
@@ -335,9 +302,7 @@ impl<'a> Loader<'a> {
                 self.linear(Role::Gate, layer, [ff, d])?,
                 self.linear(Role::Up, layer, [ff, d])?,
             ])),
-            Fusing::Fused => self
-                .linear(Role::GateUp, layer, [2 * ff, d])
-                .map(GateUp::Fused),
+            Fusing::Fused => self.linear(Role::GateUp, layer, [2 * ff, d]).map(GateUp::Fused),
         }
     }
 
@@ -346,10 +311,7 @@ impl<'a> Loader<'a> {
             return Err(SpecError::Missing(format!("tensor {name}")).into());
         };
         if entry.shape != shape {
-            let problem = format!(
-                "has shape {:?}, the description needs {shape:?}",
-                entry.shape
-            );
+            let problem = format!("has shape {:?}, the description needs {shape:?}", entry.shape);
             return Err(SpecError::value(format!("tensor {name}"), problem).into());
         }
         Ok(())

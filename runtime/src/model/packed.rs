@@ -41,8 +41,7 @@ impl Packed {
         let (from, start) = (self.tokens.len(), row.cache.len());
         let rows = from..from + row.tokens.len();
         self.tokens.extend_from_slice(row.tokens);
-        self.positions
-            .extend((0..row.tokens.len()).map(|i| (start + i) as u32));
+        self.positions.extend((0..row.tokens.len()).map(|i| (start + i) as u32));
         let first_wanted = self.wanted.len();
         let wanted = match row.want.logits {
             LogitsAt::None => rows.end..rows.end,
@@ -51,11 +50,7 @@ impl Packed {
         };
         self.wanted.extend(wanted.map(|i| i as u32));
         self.wanted_rows.push(first_wanted..self.wanted.len());
-        self.spans.push(Span {
-            rows,
-            start,
-            blocks: row.cache.blocks(),
-        });
+        self.spans.push(Span { rows, start, blocks: row.cache.blocks() });
     }
 }
 
@@ -69,9 +64,7 @@ fn check(decoder: &Decoder, rows: &[Row<'_>]) -> Result<()> {
             return Err(Error::Misuse("a row needs at least one token"));
         }
         if !row.cache.pool().is(first.cache.pool()) {
-            return Err(Error::Misuse(
-                "the rows of one pass must share a key-value pool",
-            ));
+            return Err(Error::Misuse("the rows of one pass must share a key-value pool"));
         }
         if let Some(&token) = row.tokens.iter().find(|t| **t as usize >= vocab_size) {
             return Err(Error::NoSuchToken { token, vocab_size });
@@ -81,10 +74,7 @@ fn check(decoder: &Decoder, rows: &[Row<'_>]) -> Result<()> {
         }
         let needed = row.cache.len() + row.tokens.len();
         if needed > decoder.context() {
-            return Err(Error::ContextFull {
-                needed,
-                limit: decoder.context(),
-            });
+            return Err(Error::ContextFull { needed, limit: decoder.context() });
         }
     }
     Ok(())

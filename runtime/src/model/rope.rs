@@ -99,48 +99,26 @@ impl RopeSpec {
         if self.rotary_dim == 0 || self.rotary_dim % 2 != 0 || self.rotary_dim > head_dim {
             return Err(SpecError::value(
                 "rotary width",
-                format!(
-                    "is {}, not an even number up to {head_dim}",
-                    self.rotary_dim
-                ),
+                format!("is {}, not an even number up to {head_dim}", self.rotary_dim),
             ));
         }
         positive("rope base", self.base)?;
         match &self.scaling {
             RopeScaling::None => Ok(()),
             RopeScaling::Linear { factor } => positive("rope factor", *factor),
-            RopeScaling::Llama3 {
-                factor,
-                low_freq_factor,
-                high_freq_factor,
-                original_context,
-            } => {
+            RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_context } => {
                 positive("rope factor", *factor)?;
                 positive("low_freq_factor", *low_freq_factor)?;
                 positive("original context", *original_context as f64)?;
-                positive(
-                    "high_freq_factor - low_freq_factor",
-                    high_freq_factor - low_freq_factor,
-                )
+                positive("high_freq_factor - low_freq_factor", high_freq_factor - low_freq_factor)
             }
-            RopeScaling::Yarn {
-                factor,
-                beta_fast,
-                beta_slow,
-                original_context,
-                ..
-            } => {
+            RopeScaling::Yarn { factor, beta_fast, beta_slow, original_context, .. } => {
                 positive("rope factor", *factor)?;
                 positive("beta_fast", *beta_fast)?;
                 positive("original context", *original_context as f64)?;
                 positive("beta_slow", *beta_slow)
             }
-            RopeScaling::LongRope {
-                short,
-                long,
-                attention_factor,
-                ..
-            } => {
+            RopeScaling::LongRope { short, long, attention_factor, .. } => {
                 positive("attention factor", *attention_factor)?;
                 divisors("short_factor", short, half)?;
                 divisors("long_factor", long, half)
@@ -152,32 +130,16 @@ impl RopeSpec {
     /// `[rotary_dim / 2]` radians per position, and the factor on cos and sin.
     pub fn frequencies(&self, context: usize) -> (Vec<f32>, f32) {
         let dim = self.rotary_dim as f64;
-        let plain: Vec<f64> = (0..self.rotary_dim / 2)
-            .map(|i| 1.0 / self.base.powf(2.0 * i as f64 / dim))
-            .collect();
-        let divided = |by: &[f64]| {
-            plain
-                .iter()
-                .zip(by)
-                .map(|(f, d)| f / d)
-                .collect::<Vec<f64>>()
-        };
+        let plain: Vec<f64> =
+            (0..self.rotary_dim / 2).map(|i| 1.0 / self.base.powf(2.0 * i as f64 / dim)).collect();
+        let divided = |by: &[f64]| plain.iter().zip(by).map(|(f, d)| f / d).collect::<Vec<f64>>();
         let (scaled, factor) = match &self.scaling {
             RopeScaling::None => (plain, 1.0),
             RopeScaling::Linear { factor } => (plain.iter().map(|f| f / factor).collect(), 1.0),
             RopeScaling::Llama3 { .. } => (self.llama3(&plain), 1.0),
             RopeScaling::Yarn { .. } => self.yarn(&plain),
-            RopeScaling::LongRope {
-                short,
-                long,
-                original_context,
-                attention_factor,
-            } => {
-                let list = if context > *original_context {
-                    long
-                } else {
-                    short
-                };
+            RopeScaling::LongRope { short, long, original_context, attention_factor } => {
+                let list = if context > *original_context { long } else { short };
                 (divided(list), *attention_factor)
             }
             RopeScaling::Divisors(list) => (divided(list), 1.0),
@@ -186,12 +148,8 @@ impl RopeSpec {
     }
 
     fn llama3(&self, plain: &[f64]) -> Vec<f64> {
-        let RopeScaling::Llama3 {
-            factor,
-            low_freq_factor,
-            high_freq_factor,
-            original_context,
-        } = self.scaling
+        let RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_context } =
+            self.scaling
         else {
             return plain.to_vec();
         };
@@ -241,29 +199,19 @@ impl RopeSpec {
 
 /// YaRN's recommended factor on cos and sin.
 pub(crate) fn yarn_attention_factor(factor: f64) -> f64 {
-    if factor <= 1.0 {
-        1.0
-    } else {
-        0.1 * factor.ln() + 1.0
-    }
+    if factor <= 1.0 { 1.0 } else { 0.1 * factor.ln() + 1.0 }
 }
 
 fn positive(field: &str, value: f64) -> Result<(), SpecError> {
     if value.is_finite() && value > 0.0 {
         return Ok(());
     }
-    Err(SpecError::value(
-        field,
-        format!("is {value}, not a positive number"),
-    ))
+    Err(SpecError::value(field, format!("is {value}, not a positive number")))
 }
 
 fn divisors(field: &str, list: &[f64], expected: usize) -> Result<(), SpecError> {
     if list.len() != expected {
-        return Err(SpecError::value(
-            field,
-            format!("has {} values of {expected}", list.len()),
-        ));
+        return Err(SpecError::value(field, format!("has {} values of {expected}", list.len())));
     }
     list.iter().try_for_each(|d| positive(field, *d))
 }

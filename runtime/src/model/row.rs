@@ -85,10 +85,7 @@ impl Output {
 
     /// Takes a row's captured activations out.
     pub fn take_captures(&mut self, row: usize) -> BTreeMap<Site, Tensor> {
-        self.captures
-            .get_mut(row)
-            .map(std::mem::take)
-            .unwrap_or_default()
+        self.captures.get_mut(row).map(std::mem::take).unwrap_or_default()
     }
 
     /// Logits of one row on the device, `[wanted, vocab_size]`; `None` if it wanted none.

@@ -40,11 +40,7 @@ impl<'a> Visit<'a> {
             active.extend(row.plan.sites());
             caches.push(&*row.cache);
             visitors.push(Visitor {
-                pass: Pass {
-                    start: span.start,
-                    tokens: row.tokens,
-                    prompt_len: row.prompt_len,
-                },
+                pass: Pass { start: span.start, tokens: row.tokens, prompt_len: row.prompt_len },
                 plan: &mut *row.plan,
                 rows: span.rows.clone(),
                 captures,
@@ -59,12 +55,7 @@ impl<'a> Visit<'a> {
         if !self.active.contains(site) {
             return Ok(stream);
         }
-        let rounds = self
-            .visitors
-            .iter()
-            .map(|v| v.plan.steps(site).len())
-            .max()
-            .unwrap_or(0);
+        let rounds = self.visitors.iter().map(|v| v.plan.steps(site).len()).max().unwrap_or(0);
         let mut stream = stream;
         for round in 0..rounds {
             stream = self.add(site, round, stream)?;
@@ -92,10 +83,7 @@ impl<'a> Visit<'a> {
             }
             let first = visitor.rows.start;
             let rows = first + chosen.start..first + chosen.end;
-            adds.push(RowAdd {
-                rows,
-                vector: addition.vector().clone(),
-            });
+            adds.push(RowAdd { rows, vector: addition.vector().clone() });
             let from = from.clone();
             visitor.plan.count(&from, chosen.len());
         }
@@ -120,11 +108,7 @@ impl<'a> Visit<'a> {
     }
 
     fn capture(&mut self, site: Site, stream: &Tensor) -> Result<()> {
-        for visitor in self
-            .visitors
-            .iter_mut()
-            .filter(|v| v.captures.contains(site))
-        {
+        for visitor in self.visitors.iter_mut().filter(|v| v.captures.contains(site)) {
             // A copy of the row alone: a view would keep the whole batch's stream alive.
             let part = stream
                 .narrow(0, visitor.rows.start, visitor.rows.len())
@@ -167,18 +151,12 @@ impl Visitor<'_> {
         if !after.device().is_cpu() {
             return Ok(());
         }
-        let rows = after
-            .to_vec2::<f32>()
-            .map_err(Error::tensor(site.to_string()))?;
-        match rows
-            .iter()
-            .position(|row| row.iter().any(|v| !v.is_finite()))
-        {
+        let rows = after.to_vec2::<f32>().map_err(Error::tensor(site.to_string()))?;
+        match rows.iter().position(|row| row.iter().any(|v| !v.is_finite())) {
             None => Ok(()),
-            Some(at) => Err(Error::NotFinite {
-                at: site.to_string(),
-                position: self.pass.start + at,
-            }),
+            Some(at) => {
+                Err(Error::NotFinite { at: site.to_string(), position: self.pass.start + at })
+            }
         }
     }
 }

@@ -50,26 +50,16 @@ pub fn check_intervention(intervention: Arc<dyn Intervention>) -> Result<(), Bro
     rewind(fresh()?, &expected)?;
     forks(fresh()?, &expected)?;
     let (mut a, mut b) = (fresh()?, fresh()?);
-    let together: Result<Vec<_>> = REST
-        .iter()
-        .map(|t| Ok((a.advance(&[*t])?.logits, b.advance(&[*t])?.logits)))
-        .collect();
-    let independent = together?
-        .iter()
-        .zip(&expected)
-        .all(|((a, b), e)| a == e && b == e);
-    held(
-        independent,
-        "two sessions of one intervention disturb each other",
-    )
+    let together: Result<Vec<_>> =
+        REST.iter().map(|t| Ok((a.advance(&[*t])?.logits, b.advance(&[*t])?.logits))).collect();
+    let independent = together?.iter().zip(&expected).all(|((a, b), e)| a == e && b == e);
+    held(independent, "two sessions of one intervention disturb each other")
 }
 
 type Trail = Vec<Vec<Vec<f32>>>;
 
 fn one_by_one(session: &mut Session) -> Result<Trail> {
-    REST.iter()
-        .map(|t| Ok(session.advance(&[*t])?.logits))
-        .collect()
+    REST.iter().map(|t| Ok(session.advance(&[*t])?.logits)).collect()
 }
 
 fn chunks(fresh: impl Fn() -> Result<Session>, expected: &Trail) -> Result<(), Broken> {
@@ -77,10 +67,7 @@ fn chunks(fresh: impl Fn() -> Result<Session>, expected: &Trail) -> Result<(), B
         let mut session = fresh()?;
         session.set_chunk(size);
         let last = session.advance(&REST)?.logits;
-        held(
-            Some(&last) == expected.last(),
-            "the size of chunks changes the result",
-        )?;
+        held(Some(&last) == expected.last(), "the size of chunks changes the result")?;
     }
     Ok(())
 }
@@ -89,25 +76,15 @@ fn rewind(mut session: Session, expected: &Trail) -> Result<(), Broken> {
     let start = session.checkpoint();
     one_by_one(&mut session)?;
     session.rollback(&start)?;
-    held(
-        &one_by_one(&mut session)? == expected,
-        "a rewind is not exact",
-    )
+    held(&one_by_one(&mut session)? == expected, "a rewind is not exact")
 }
 
 fn forks(mut session: Session, expected: &Trail) -> Result<(), Broken> {
     let mut fork = session.fork();
     fork.advance(&[7, 7, 7])?;
-    held(
-        &one_by_one(&mut session)? == expected,
-        "a fork disturbs its origin",
-    )
+    held(&one_by_one(&mut session)? == expected, "a fork disturbs its origin")
 }
 
 fn held(law: bool, message: &'static str) -> Result<(), Broken> {
-    if law {
-        Ok(())
-    } else {
-        Err(Broken::Law(message))
-    }
+    if law { Ok(()) } else { Err(Broken::Law(message)) }
 }

@@ -43,10 +43,7 @@ pub fn write(folder: &Path) -> Result<()> {
     std::fs::write(&config, self::config().to_string()).map_err(|e| io(&config, e))?;
     let mut stored: Vec<(String, Vec<usize>, Vec<u8>)> = Vec::new();
     for (seed, (name, shape)) in tensors().into_iter().enumerate() {
-        let bytes = values(seed as u32, &shape)
-            .iter()
-            .flat_map(|v| v.to_le_bytes())
-            .collect();
+        let bytes = values(seed as u32, &shape).iter().flat_map(|v| v.to_le_bytes()).collect();
         stored.push((name, shape, bytes));
     }
     let views: Result<Vec<(&str, TensorView<'_>)>, _> = stored
@@ -62,10 +59,7 @@ pub fn write(folder: &Path) -> Result<()> {
 
 fn io(path: &Path, source: std::io::Error) -> Error {
     let path: PathBuf = path.into();
-    Error::Io {
-        path: path.display().to_string(),
-        source,
-    }
+    Error::Io { path: path.display().to_string(), source }
 }
 
 fn config() -> serde_json::Value {
@@ -81,10 +75,7 @@ fn config() -> serde_json::Value {
 fn tensors() -> Vec<(String, Vec<usize>)> {
     let kv = WIDTH * KV_HEADS / HEADS;
     let mut all = vec![
-        (
-            "model.embed_tokens.weight".to_owned(),
-            vec![VOCABULARY, WIDTH],
-        ),
+        ("model.embed_tokens.weight".to_owned(), vec![VOCABULARY, WIDTH]),
         ("model.norm.weight".to_owned(), vec![WIDTH]),
     ];
     for l in 0..LAYERS {
@@ -99,9 +90,7 @@ fn tensors() -> Vec<(String, Vec<usize>)> {
             ("mlp.up_proj", vec![INNER, WIDTH]),
             ("mlp.down_proj", vec![WIDTH, INNER]),
         ];
-        let named = block
-            .into_iter()
-            .map(|(n, s)| (format!("model.layers.{l}.{n}.weight"), s));
+        let named = block.into_iter().map(|(n, s)| (format!("model.layers.{l}.{n}.weight"), s));
         all.extend(named);
     }
     all

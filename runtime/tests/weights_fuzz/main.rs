@@ -22,10 +22,7 @@ const PER_BYTE: usize = 16;
 const BASE: usize = 16 << 10;
 
 fn golden(name: &str) -> Vec<u8> {
-    let folder = Path::new(concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../tests/golden/weights"
-    ));
+    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/weights"));
     std::fs::read(folder.join(name)).unwrap()
 }
 
@@ -41,21 +38,13 @@ impl Bench {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         std::fs::create_dir_all(&folder).unwrap();
         let file = folder.join("model.gguf");
-        Self {
-            open: file.clone(),
-            folder,
-            file,
-        }
+        Self { open: file.clone(), folder, file }
     }
 
     fn folder(name: &str) -> Self {
         let bench = Self::gguf(name);
         std::fs::write(bench.folder.join("config.json"), "{}").unwrap();
-        Self {
-            file: bench.folder.join("model.safetensors"),
-            open: bench.folder.clone(),
-            ..bench
-        }
+        Self { file: bench.folder.join("model.safetensors"), open: bench.folder.clone(), ..bench }
     }
 
     /// Opens the bytes and touches all that an open file offers. Returns whether it opened.
@@ -65,11 +54,7 @@ impl Bench {
         let opened = Weights::open(&self.open);
         let largest = LARGEST.get();
         let limit = bytes.len() * PER_BYTE + BASE;
-        assert!(
-            largest <= limit,
-            "{largest} bytes for a file of {}",
-            bytes.len()
-        );
+        assert!(largest <= limit, "{largest} bytes for a file of {}", bytes.len());
         let weights = match opened {
             Ok(weights) => weights,
             Err(error) => {

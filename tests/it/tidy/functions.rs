@@ -18,28 +18,17 @@ pub struct Function {
 /// Every function with a body in a code layer, nested ones too.
 pub fn functions(code: &str) -> Vec<Function> {
     let starts = words(code, "fn");
-    starts
-        .into_iter()
-        .filter_map(|at| function(code, at))
-        .collect()
+    starts.into_iter().filter_map(|at| function(code, at)).collect()
 }
 
 fn function(code: &str, at: usize) -> Option<Function> {
-    let name: String = code[at + 2..]
-        .trim_start()
-        .chars()
-        .take_while(|&c| is_word(c))
-        .collect();
+    let name: String = code[at + 2..].trim_start().chars().take_while(|&c| is_word(c)).collect();
     if name.is_empty() {
         return None; // A function pointer's type, or a macro's variable.
     }
     let close = body_end(code, at)?;
     let line = line_of(code, at);
-    Some(Function {
-        name,
-        line,
-        length: line_of(code, close) - line + 1,
-    })
+    Some(Function { name, line, length: line_of(code, close) - line + 1 })
 }
 
 /// The lines of items marked `#[cfg(test)]`.
@@ -77,10 +66,7 @@ pub fn words(text: &str, word: &str) -> Vec<usize> {
         let after = text[at + word.len()..].chars().next();
         !before.is_some_and(is_word) && !after.is_some_and(is_word)
     };
-    text.match_indices(word)
-        .map(|(at, _)| at)
-        .filter(|&at| whole(at))
-        .collect()
+    text.match_indices(word).map(|(at, _)| at).filter(|&at| whole(at)).collect()
 }
 
 /// The line of a byte position, counted from 1.
@@ -97,37 +83,25 @@ mod tests {
     use super::*;
 
     fn found(code: &str) -> Vec<(String, usize, usize)> {
-        functions(code)
-            .into_iter()
-            .map(|f| (f.name, f.line, f.length))
-            .collect()
+        functions(code).into_iter().map(|f| (f.name, f.line, f.length)).collect()
     }
 
     #[test]
     fn bodies_are_measured() {
         let code = "fn a(x: [u8; 3]) -> [u8; 3] {\n  if x {\n y }\n}\n\nfn b() {}";
-        assert_eq!(
-            found(code),
-            [("a".to_owned(), 1, 4), ("b".to_owned(), 6, 1)]
-        );
+        assert_eq!(found(code), [("a".to_owned(), 1, 4), ("b".to_owned(), 6, 1)]);
     }
 
     #[test]
     fn signatures_and_pointers_are_not_functions() {
-        assert_eq!(
-            found("trait T { fn a(&self);\n fn c() { x } }"),
-            [("c".to_owned(), 2, 1)]
-        );
+        assert_eq!(found("trait T { fn a(&self);\n fn c() { x } }"), [("c".to_owned(), 2, 1)]);
         assert_eq!(found("let f: fn(u8) = g; fn $name() {}"), []);
     }
 
     #[test]
     fn nested_functions_count_twice() {
         let code = "fn outer() {\n fn inner() {\n }\n}";
-        assert_eq!(
-            found(code),
-            [("outer".to_owned(), 1, 4), ("inner".to_owned(), 2, 2)]
-        );
+        assert_eq!(found(code), [("outer".to_owned(), 1, 4), ("inner".to_owned(), 2, 2)]);
     }
 
     #[test]

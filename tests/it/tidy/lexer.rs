@@ -18,17 +18,12 @@ pub enum Layer {
 /// The characters of `layer`, all others blanked; line ends stay.
 pub fn only(layer: Layer, chars: &[char], layers: &[Layer]) -> String {
     let pairs = chars.iter().zip(layers);
-    pairs
-        .map(|(&c, &l)| if l == layer || c == '\n' { c } else { ' ' })
-        .collect()
+    pairs.map(|(&c, &l)| if l == layer || c == '\n' { c } else { ' ' }).collect()
 }
 
 /// The layer of each character.
 pub fn layers(chars: &[char]) -> Vec<Layer> {
-    let mut lexer = Lexer {
-        chars,
-        layers: Vec::with_capacity(chars.len()),
-    };
+    let mut lexer = Lexer { chars, layers: Vec::with_capacity(chars.len()) };
     while lexer.layers.len() < chars.len() {
         lexer.step();
     }
@@ -43,10 +38,7 @@ struct Lexer<'a> {
 impl Lexer<'_> {
     /// The character `ahead` of the next one; a NUL past the end.
     fn peek(&self, ahead: usize) -> char {
-        self.chars
-            .get(self.layers.len() + ahead)
-            .copied()
-            .unwrap_or('\0')
+        self.chars.get(self.layers.len() + ahead).copied().unwrap_or('\0')
     }
 
     fn take(&mut self, count: usize, layer: Layer) {
@@ -127,9 +119,7 @@ impl Lexer<'_> {
     }
 
     fn hashes(&self, from: usize) -> usize {
-        (from..)
-            .take_while(|&ahead| self.peek(ahead) == '#')
-            .count()
+        (from..).take_while(|&ahead| self.peek(ahead) == '#').count()
     }
 
     fn raw_string(&mut self) {

@@ -15,21 +15,9 @@ const MOST_DEPENDENCIES: usize = 15;
 pub const ROOMS: [(&str, &[&str], bool); 8] = [
     ("trimtab-runtime", &[], true),
     ("trimtab-steering", &["trimtab-runtime"], true),
-    (
-        "trimtab-adapters",
-        &["trimtab-runtime", "trimtab-steering"],
-        true,
-    ),
-    (
-        "trimtab-trainer",
-        &["trimtab-runtime", "trimtab-steering", "trimtab-adapters"],
-        true,
-    ),
-    (
-        "trimtab-server",
-        &["trimtab-runtime", "trimtab-steering", "trimtab-adapters"],
-        false,
-    ),
+    ("trimtab-adapters", &["trimtab-runtime", "trimtab-steering"], true),
+    ("trimtab-trainer", &["trimtab-runtime", "trimtab-steering", "trimtab-adapters"], true),
+    ("trimtab-server", &["trimtab-runtime", "trimtab-steering", "trimtab-adapters"], false),
     ("trimtab", LIBRARIES, false),
     ("trimtab-examples", LIBRARIES, false),
     ("trimtab-tests", LIBRARIES, true),
@@ -59,13 +47,7 @@ struct Dependency {
 
 fn packages() -> Vec<Package> {
     let output = Command::new(env!("CARGO"))
-        .args([
-            "metadata",
-            "--no-deps",
-            "--offline",
-            "--format-version",
-            "1",
-        ])
+        .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
         .current_dir(workspace_root())
         .output()
         .expect("cargo, which built this test, runs");
@@ -78,18 +60,13 @@ fn package(json: &serde_json::Value) -> Package {
     let root = workspace_root();
     let manifest = text(&json["manifest_path"]);
     let relative = std::path::Path::new(&manifest).strip_prefix(&root);
-    let dependencies = list(&json["dependencies"])
-        .iter()
-        .map(|dependency| Dependency {
-            name: text(&dependency["name"]),
-            kind: dependency["kind"].as_str().unwrap_or_default().to_owned(),
-        });
+    let dependencies = list(&json["dependencies"]).iter().map(|dependency| Dependency {
+        name: text(&dependency["name"]),
+        kind: dependency["kind"].as_str().unwrap_or_default().to_owned(),
+    });
     Package {
         name: text(&json["name"]),
-        manifest: relative
-            .expect("a member is in the workspace")
-            .display()
-            .to_string(),
+        manifest: relative.expect("a member is in the workspace").display().to_string(),
         dependencies: dependencies.collect(),
     }
 }
@@ -99,9 +76,7 @@ fn list(json: &serde_json::Value) -> &[serde_json::Value] {
 }
 
 fn text(json: &serde_json::Value) -> String {
-    json.as_str()
-        .expect("cargo metadata holds a string here")
-        .to_owned()
+    json.as_str().expect("cargo metadata holds a string here").to_owned()
 }
 
 /// What is wrong with the imports of one crate: the dependency and the rule it breaks.
@@ -125,27 +100,17 @@ fn wrong_imports(package: &Package) -> Vec<(&str, &'static str)> {
 }
 
 fn too_many_dependencies(package: &Package) -> Option<usize> {
-    let count = package
-        .dependencies
-        .iter()
-        .filter(|dependency| dependency.kind != "dev")
-        .count();
+    let count = package.dependencies.iter().filter(|dependency| dependency.kind != "dev").count();
     (count > MOST_DEPENDENCIES).then_some(count)
 }
 
 /// The line of a manifest that names a dependency, or the first.
 fn line_of(manifest: &str, dependency: &str) -> usize {
-    manifest
-        .lines()
-        .position(|line| line.starts_with(dependency))
-        .map_or(1, |at| at + 1)
+    manifest.lines().position(|line| line.starts_with(dependency)).map_or(1, |at| at + 1)
 }
 
 fn made_up(name: &str, dependencies: &[&str]) -> Package {
-    let dependency = |name: &&str| Dependency {
-        name: (*name).to_owned(),
-        kind: String::new(),
-    };
+    let dependency = |name: &&str| Dependency { name: (*name).to_owned(), kind: String::new() };
     Package {
         name: name.to_owned(),
         manifest: String::new(),
@@ -172,20 +137,13 @@ fn imports_go_one_way() {
     assert!(wrong_imports(&made_up("trimtab", &["trimtab-trainer", "clap"])).is_empty());
 
     let packages = packages();
-    assert_eq!(
-        packages.len(),
-        ROOMS.len(),
-        "a room of the table is no member of the workspace"
-    );
+    assert_eq!(packages.len(), ROOMS.len(), "a room of the table is no member of the workspace");
     let found = packages.iter().flat_map(|package| {
         let manifest = read(&package.manifest);
         let wrong = wrong_imports(package).into_iter();
         wrong.map(move |(name, rule)| {
             let line = line_of(&manifest, name);
-            format!(
-                "{}:{line}: imports_go_one_way: {name}: {rule}",
-                package.manifest
-            )
+            format!("{}:{line}: imports_go_one_way: {name}: {rule}", package.manifest)
         })
     });
     none(found.collect());
@@ -193,9 +151,7 @@ fn imports_go_one_way() {
 
 #[test]
 fn dependencies_are_few() {
-    let many: Vec<String> = (0..=MOST_DEPENDENCIES)
-        .map(|at| format!("crate-{at}"))
-        .collect();
+    let many: Vec<String> = (0..=MOST_DEPENDENCIES).map(|at| format!("crate-{at}")).collect();
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
     assert!(too_many_dependencies(&made_up("trimtab", &many)).is_some());
     assert!(too_many_dependencies(&made_up("trimtab", &many[1..])).is_none());
@@ -204,10 +160,7 @@ fn dependencies_are_few() {
     let found = packages.iter().filter_map(|package| {
         let count = too_many_dependencies(package)?;
         let most = MOST_DEPENDENCIES;
-        Some(format!(
-            "{}:1: dependencies_are_few: {count}, at most {most}",
-            package.manifest
-        ))
+        Some(format!("{}:1: dependencies_are_few: {count}, at most {most}", package.manifest))
     });
     none(found.collect());
 }
@@ -217,15 +170,9 @@ fn every_crate_takes_the_denied_lints() {
     let takes = |manifest: &str| manifest.contains("[lints]\nworkspace = true");
     assert!(!takes("[lints.clippy]\ntodo = \"allow\""));
     let packages = packages();
-    let without = packages
-        .iter()
-        .filter(|package| !takes(&read(&package.manifest)));
+    let without = packages.iter().filter(|package| !takes(&read(&package.manifest)));
     let rule = "every_crate_takes_the_denied_lints: `[lints]` is not the workspace's";
-    none(
-        without
-            .map(|package| format!("{}:1: {rule}", package.manifest))
-            .collect(),
-    );
+    none(without.map(|package| format!("{}:1: {rule}", package.manifest)).collect());
 }
 
 #[test]
@@ -233,17 +180,11 @@ fn server_and_cli_do_not_name_candle() {
     let samples = Samples {
         bad: &[
             ("server/src/app.rs", "use candle_core::Tensor;"),
-            (
-                "cli/src/main.rs",
-                "fn a() -> trimtab_runtime::candle::Device {}",
-            ),
+            ("cli/src/main.rs", "fn a() -> trimtab_runtime::candle::Device {}"),
         ],
         good: &[
             ("runtime/src/device.rs", "use candle_core::Device;"),
-            (
-                "server/src/app.rs",
-                "// candle runs on the engine's thread\nfn a() {}",
-            ),
+            ("server/src/app.rs", "// candle runs on the engine's thread\nfn a() {}"),
         ],
     };
     let rule = |source: &super::Source| {
@@ -251,23 +192,16 @@ fn server_and_cli_do_not_name_candle() {
             return Vec::new();
         }
         let lines = source.code_lines_with("candle").into_iter();
-        lines
-            .map(|(line, _)| (line, "candle is the engine's business".to_owned()))
-            .collect()
+        lines.map(|(line, _)| (line, "candle is the engine's business".to_owned())).collect()
     };
     hold("server_and_cli_do_not_name_candle", rule, &samples);
 
     let manifests = ["server/Cargo.toml", "cli/Cargo.toml"];
     let named = |path: &&&str| {
         let text = read(path);
-        text.lines()
-            .any(|line| !line.starts_with('#') && line.contains("candle"))
+        text.lines().any(|line| !line.starts_with('#') && line.contains("candle"))
     };
     let found = manifests.iter().filter(named);
     let rule = "server_and_cli_do_not_name_candle";
-    none(
-        found
-            .map(|path| format!("{path}:1: {rule}: candle in the manifest"))
-            .collect(),
-    );
+    none(found.map(|path| format!("{path}:1: {rule}: candle in the manifest")).collect());
 }

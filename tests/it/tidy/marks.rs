@@ -17,10 +17,7 @@ const BUDGET_LINTS: [&str; 5] = [
 ];
 
 /// Where `unsafe` is allowed. The counting allocators of tests need it too; see [`may_be_unsafe`].
-const UNSAFE_PLACES: [&str; 2] = [
-    "runtime/src/kernels/",
-    "runtime/src/model/weights/mapped.rs",
-];
+const UNSAFE_PLACES: [&str; 2] = ["runtime/src/kernels/", "runtime/src/model/weights/mapped.rs"];
 
 /// Where a feature may be asked for. A `lib.rs` may also gate its `testing` module.
 const FEATURE_PLACES: [&str; 2] = ["runtime/src/device.rs", "runtime/src/kernels/"];
@@ -30,10 +27,7 @@ fn allows(source: &Source) -> Findings {
     let mut found = Vec::new();
     let lines: Vec<&str> = source.text.lines().collect();
     let comments: Vec<&str> = source.comments.lines().collect();
-    for at in ["allow", "expect"]
-        .iter()
-        .flat_map(|word| words(&source.code, word))
-    {
+    for at in ["allow", "expect"].iter().flat_map(|word| words(&source.code, word)) {
         let Some(lints) = attribute(&source.code, at) else {
             continue;
         };
@@ -41,10 +35,7 @@ fn allows(source: &Source) -> Findings {
         for lint in BUDGET_LINTS.iter().filter(|lint| lints.contains(*lint)) {
             found.push((line, format!("{lint} is a budget and stays on")));
         }
-        let comment = comments[line - 1]
-            .trim()
-            .trim_start_matches(['/', '!', '*'])
-            .trim();
+        let comment = comments[line - 1].trim().trim_start_matches(['/', '!', '*']).trim();
         if comment.is_empty() && !lines[line - 1].contains("reason = \"") {
             found.push((line, "no reason on the same line".to_owned()));
         }
@@ -103,9 +94,7 @@ fn has_safety_comment(lines: &[&str]) -> bool {
 /// The lines that ask for a crate feature.
 fn feature_lines(source: &Source) -> Vec<usize> {
     let asks = source.code_lines_with("cfg").into_iter();
-    asks.filter(|(_, code)| code.contains("feature"))
-        .map(|(line, _)| line)
-        .collect()
+    asks.filter(|(_, code)| code.contains("feature")).map(|(line, _)| line).collect()
 }
 
 fn features_out_of_place(source: &Source) -> Findings {
@@ -116,30 +105,17 @@ fn features_out_of_place(source: &Source) -> Findings {
     if source.is_in(&FEATURE_PLACES) {
         return Vec::new();
     }
-    let lines = feature_lines(source)
-        .into_iter()
-        .filter(|&line| !gates_testing(line));
+    let lines = feature_lines(source).into_iter().filter(|&line| !gates_testing(line));
     lines
-        .map(|line| {
-            (
-                line,
-                "features are asked for in device.rs and kernels/".to_owned(),
-            )
-        })
+        .map(|line| (line, "features are asked for in device.rs and kernels/".to_owned()))
         .collect()
 }
 
 fn silent_tests(source: &Source) -> Findings {
-    let ignored = source
-        .code_lines_with("#[ignore")
-        .into_iter()
-        .map(|(line, _)| line);
+    let ignored = source.code_lines_with("#[ignore").into_iter().map(|(line, _)| line);
     let panics = source.code_lines_with_word("should_panic").into_iter();
     let what = "a test runs, and says what it expects";
-    ignored
-        .chain(panics)
-        .map(|line| (line, what.to_owned()))
-        .collect()
+    ignored.chain(panics).map(|line| (line, what.to_owned())).collect()
 }
 
 /// What is wrong with the notes in a text: two words that do not exist, one that needs an issue.
@@ -154,10 +130,7 @@ fn notes(text: &str) -> Findings {
         let after = text[at + later.len()..].trim_start_matches(['(', ' ']);
         let issue = after.strip_prefix('#').unwrap_or_default();
         if !issue.starts_with(|c: char| c.is_ascii_digit()) {
-            found.push((
-                line_of(text, at),
-                format!("{later} without an issue's number"),
-            ));
+            found.push((line_of(text, at), format!("{later} without an issue's number")));
         }
     }
     found
@@ -171,24 +144,12 @@ fn allow_says_why() {
             ("a/src/a.rs", "#![allow(missing_docs)]"),
             ("a/src/a.rs", "#[cfg_attr(test, allow(dead_code))]"),
             ("a/src/a.rs", "#[expect(dead_code)] //"),
-            (
-                "a/src/a.rs",
-                "#[allow(clippy::too_many_lines)] // a long table",
-            ),
+            ("a/src/a.rs", "#[allow(clippy::too_many_lines)] // a long table"),
         ],
         good: &[
-            (
-                "a/src/a.rs",
-                "#[allow(unsafe_code)] // one call into the vector unit",
-            ),
-            (
-                "a/src/a.rs",
-                "#[expect(dead_code, reason = \"read by a macro\")]",
-            ),
-            (
-                "a/src/a.rs",
-                "let x = allow(y).expect(\"z\"); // #[allow(dead_code)]",
-            ),
+            ("a/src/a.rs", "#[allow(unsafe_code)] // one call into the vector unit"),
+            ("a/src/a.rs", "#[expect(dead_code, reason = \"read by a macro\")]"),
+            ("a/src/a.rs", "let x = allow(y).expect(\"z\"); // #[allow(dead_code)]"),
         ],
     };
     hold("allow_says_why", allows, &samples);
@@ -202,20 +163,11 @@ fn unsafe_says_why() {
             ("steering/src/a.rs", "// SAFETY: none\nunsafe { a() }"),
             ("tests/it/a.rs", "// SAFETY: none\nunsafe { a() }"),
             (kernel, "unsafe { a() }"),
-            (
-                kernel,
-                "// SAFETY: far away\na;\nb;\nc;\nd;\nunsafe { a() }",
-            ),
+            (kernel, "// SAFETY: far away\na;\nb;\nc;\nd;\nunsafe { a() }"),
         ],
         good: &[
-            (
-                kernel,
-                "// SAFETY: the slice has 32 items,\n// checked above.\nunsafe { a() }",
-            ),
-            (
-                kernel,
-                "#![deny(unsafe_code)]\nlet x = \"unsafe\"; // unsafe",
-            ),
+            (kernel, "// SAFETY: the slice has 32 items,\n// checked above.\nunsafe { a() }"),
+            (kernel, "#![deny(unsafe_code)]\nlet x = \"unsafe\"; // unsafe"),
             (
                 "tests/it/allocations.rs",
                 "// SAFETY: forwards to System\nunsafe impl GlobalAlloc for A {}",
@@ -235,22 +187,13 @@ fn features_stay_at_the_rim() {
         ],
         good: &[
             ("runtime/src/device.rs", "#[cfg(feature = \"cuda\")]"),
-            (
-                "runtime/src/lib.rs",
-                "#[cfg(any(test, feature = \"testing\"))]",
-            ),
+            ("runtime/src/lib.rs", "#[cfg(any(test, feature = \"testing\"))]"),
             ("runtime/src/a.rs", "// cfg(feature = \"cuda\")"),
         ],
     };
     hold("features_stay_at_the_rim", features_out_of_place, &samples);
-    let mentions: usize = sources()
-        .iter()
-        .map(|source| feature_lines(source).len())
-        .sum();
-    assert!(
-        mentions <= MOST_FEATURE_MENTIONS,
-        "{mentions} mentions of cfg(feature, at most 19"
-    );
+    let mentions: usize = sources().iter().map(|source| feature_lines(source).len()).sum();
+    assert!(mentions <= MOST_FEATURE_MENTIONS, "{mentions} mentions of cfg(feature, at most 19");
 }
 
 #[test]
@@ -258,10 +201,7 @@ fn every_test_runs_and_asserts() {
     let samples = Samples {
         bad: &[
             ("a/src/a.rs", "#[test]\n#[ignore = \"slow\"]\nfn a() {}"),
-            (
-                "a/src/a.rs",
-                "#[test]\n#[should_panic(expected = \"b\")]\nfn a() {}",
-            ),
+            ("a/src/a.rs", "#[test]\n#[should_panic(expected = \"b\")]\nfn a() {}"),
         ],
         good: &[("a/src/a.rs", "#[test]\nfn a() {} // #[ignore]")],
     };
@@ -273,19 +213,9 @@ fn notes_name_an_issue() {
     let later = ["TO", "DO"].concat();
     let broken = format!("// {}: broken", ["FIX", "ME"].concat());
     let bad = [format!("// {later}: later"), format!("# {later}"), broken];
-    assert!(
-        bad.iter().all(|text| !notes(text).is_empty()),
-        "blind to {bad:?}"
-    );
-    let good = [
-        format!("// {later}(#12): later"),
-        format!("// {later} #12"),
-        format!("M{later}S"),
-    ];
-    assert!(
-        good.iter().all(|text| notes(text).is_empty()),
-        "refuses {good:?}"
-    );
+    assert!(bad.iter().all(|text| !notes(text).is_empty()), "blind to {bad:?}");
+    let good = [format!("// {later}(#12): later"), format!("// {later} #12"), format!("M{later}S")];
+    assert!(good.iter().all(|text| notes(text).is_empty()), "refuses {good:?}");
 
     let mut found = Vec::new();
     for source in sources() {
@@ -296,10 +226,7 @@ fn notes_name_an_issue() {
             }));
     }
     let scripts = [".py", ".sh", ".toml", ".yml", ".ci/run"];
-    for path in files()
-        .iter()
-        .filter(|path| scripts.iter().any(|end| path.ends_with(end)))
-    {
+    for path in files().iter().filter(|path| scripts.iter().any(|end| path.ends_with(end))) {
         let lines = notes(&read(path)).into_iter();
         found.extend(
             lines.map(|(line, what)| format!("{path}:{line}: notes_name_an_issue: {what}")),

@@ -11,11 +11,7 @@ const MOST_GOLDEN_BYTES: u64 = 2_000_000;
 fn no_page(source: &Source) -> Findings {
     let has_page = source.text.starts_with("//!");
     let module = source.path.contains("src/") || source.path.contains("/it/");
-    if module && !has_page {
-        vec![(1, "no `//!` page".to_owned())]
-    } else {
-        Vec::new()
-    }
+    if module && !has_page { vec![(1, "no `//!` page".to_owned())] } else { Vec::new() }
 }
 
 /// The modules that a `lib.rs` declares.
@@ -39,8 +35,7 @@ fn newest_section_is_written(changelog: &str) -> bool {
     let mut sections = changelog.split("\n## ").skip(1);
     let newest = sections.next().and_then(|section| section.split_once('\n'));
     newest.is_some_and(|(_, body)| {
-        body.lines()
-            .any(|line| !line.trim().is_empty() && !line.starts_with('#'))
+        body.lines().any(|line| !line.trim().is_empty() && !line.starts_with('#'))
     })
 }
 
@@ -68,10 +63,7 @@ fn every_module_has_its_page() {
             ("runtime/src/kv.rs", "\n//! late"),
             ("tests/it/main.rs", "mod a;"),
         ],
-        good: &[
-            ("runtime/src/kv.rs", "//! Blocks."),
-            ("runtime/fuzz/a.rs", "#![no_main]"),
-        ],
+        good: &[("runtime/src/kv.rs", "//! Blocks."), ("runtime/fuzz/a.rs", "#![no_main]")],
     };
     hold("every_module_has_its_page", no_page, &samples);
 }
@@ -82,46 +74,24 @@ fn the_map_names_every_room() {
     assert_eq!(missing("`a` and bc", ["a", "b"]), ["b"]);
 
     let map = read("ARCHITECTURE.md");
-    let runtime = sources()
-        .iter()
-        .find(|source| source.path == "runtime/src/lib.rs");
+    let runtime = sources().iter().find(|source| source.path == "runtime/src/lib.rs");
     let modules = modules(&runtime.expect("the runtime has a lib.rs").code);
-    assert!(
-        !modules.is_empty(),
-        "the scan found no module in runtime/src/lib.rs"
-    );
-    let names = ROOMS
-        .iter()
-        .map(|room| room.0)
-        .chain(modules.iter().map(String::as_str));
+    assert!(!modules.is_empty(), "the scan found no module in runtime/src/lib.rs");
+    let names = ROOMS.iter().map(|room| room.0).chain(modules.iter().map(String::as_str));
     let found = missing(&map, names).into_iter();
     let rule = "ARCHITECTURE.md:1: the_map_names_every_room:";
-    none(
-        found
-            .map(|name| format!("{rule} `{name}` is not on the map"))
-            .collect(),
-    );
+    none(found.map(|name| format!("{rule} `{name}` is not on the map")).collect());
 }
 
 #[test]
 fn the_changelog_is_written() {
-    for blind in [
-        "",
-        "# Changelog",
-        "# Changelog\n\n## 0.1\n\n## 0.0\n\n- a",
-        "a\n## 0.1\n### b\n",
-    ] {
+    for blind in ["", "# Changelog", "# Changelog\n\n## 0.1\n\n## 0.0\n\n- a", "a\n## 0.1\n### b\n"]
+    {
         assert!(!newest_section_is_written(blind), "blind to {blind:?}");
     }
-    assert!(newest_section_is_written(
-        "# Changelog\n\n## 0.1\n\n- **added** chat\n"
-    ));
+    assert!(newest_section_is_written("# Changelog\n\n## 0.1\n\n- **added** chat\n"));
     let there = files().iter().any(|path| path == "CHANGELOG.md");
-    let text = if there {
-        read("CHANGELOG.md")
-    } else {
-        String::new()
-    };
+    let text = if there { read("CHANGELOG.md") } else { String::new() };
     assert!(
         newest_section_is_written(&text),
         "CHANGELOG.md:1: the_changelog_is_written: its newest `## ` section is empty"
@@ -130,37 +100,20 @@ fn the_changelog_is_written() {
 
 #[test]
 fn golden_files_are_small() {
-    let bytes = |path: &String| {
-        workspace_root()
-            .join(path)
-            .metadata()
-            .map_or(0, |file| file.len())
-    };
+    let bytes = |path: &String| workspace_root().join(path).metadata().map_or(0, |file| file.len());
     assert!(bytes(&"Cargo.toml".to_owned()) > 0);
-    let golden = files()
-        .iter()
-        .filter(|path| path.split('/').any(|part| part == "golden"));
+    let golden = files().iter().filter(|path| path.split('/').any(|part| part == "golden"));
     let total: u64 = golden.map(bytes).sum();
-    assert!(
-        total < MOST_GOLDEN_BYTES,
-        "golden_files_are_small: {total} bytes in all, below 2 MB"
-    );
+    assert!(total < MOST_GOLDEN_BYTES, "golden_files_are_small: {total} bytes in all, below 2 MB");
 }
 
 #[test]
 fn nothing_names_one_machine() {
     let [place, beside] = [["/wo", "rk/"], ["../sha", "red"]].map(|part| part.concat());
-    for bad in [
-        format!("see {place}a"),
-        format!("open(\"{place}a\")"),
-        format!("a {beside}/b"),
-    ] {
+    for bad in [format!("see {place}a"), format!("open(\"{place}a\")"), format!("a {beside}/b")] {
         assert_eq!(machine_paths(&bad), [1], "blind to {bad:?}");
     }
-    assert_eq!(
-        machine_paths(&format!("a frame{place}b and $HOME{place}c")),
-        [0; 0]
-    );
+    assert_eq!(machine_paths(&format!("a frame{place}b and $HOME{place}c")), [0; 0]);
 
     let mut found = Vec::new();
     for path in files() {

@@ -25,19 +25,14 @@ fn percentile(mut values: Vec<usize>, percent: usize) -> usize {
 fn long_file(source: &Source) -> Findings {
     let lines = source.text.lines().count();
     let long = lines > LONGEST_FILE && !FLAT_TABLES.contains(&source.path.as_str());
-    if long {
-        vec![(lines, format!("{lines} lines, at most {LONGEST_FILE}"))]
-    } else {
-        Vec::new()
-    }
+    if long { vec![(lines, format!("{lines} lines, at most {LONGEST_FILE}"))] } else { Vec::new() }
 }
 
 fn long_functions(source: &Source) -> Findings {
     let functions = functions(&source.code).into_iter();
     let long = functions.filter(|function| function.length > LONGEST_FUNCTION);
     let what = |name, length| format!("{name} has {length} lines, at most {LONGEST_FUNCTION}");
-    long.map(|function| (function.line, what(function.name, function.length)))
-        .collect()
+    long.map(|function| (function.line, what(function.name, function.length))).collect()
 }
 
 /// The lengths of the functions that are not test code.
@@ -61,34 +56,22 @@ fn percentiles_are_by_nearest_rank() {
 #[test]
 fn files_fit_one_sitting() {
     let (long, short) = ("\n".repeat(LONGEST_FILE + 1), "\n".repeat(LONGEST_FILE));
-    let samples = Samples {
-        bad: &[("a/src/a.rs", &long)],
-        good: &[("a/src/a.rs", &short)],
-    };
+    let samples = Samples { bad: &[("a/src/a.rs", &long)], good: &[("a/src/a.rs", &short)] };
     hold("files_fit_one_sitting", long_file, &samples);
 }
 
 #[test]
 fn most_files_are_short() {
-    let median = percentile(
-        sources().iter().map(|s| s.text.lines().count()).collect(),
-        50,
-    );
+    let median = percentile(sources().iter().map(|s| s.text.lines().count()).collect(), 50);
     println!("median file: {median} lines of {} files", sources().len());
-    assert!(
-        median <= MEDIAN_FILE,
-        "median file: {median} lines, at most {MEDIAN_FILE}"
-    );
+    assert!(median <= MEDIAN_FILE, "median file: {median} lines, at most {MEDIAN_FILE}");
 }
 
 #[test]
 fn functions_fit_one_screen() {
     let of = |lines: usize| format!("fn a() {{{}}}", "\n".repeat(lines - 1));
     let (long, short) = (of(LONGEST_FUNCTION + 1), of(LONGEST_FUNCTION));
-    let samples = Samples {
-        bad: &[("a/src/a.rs", &long)],
-        good: &[("a/src/a.rs", &short)],
-    };
+    let samples = Samples { bad: &[("a/src/a.rs", &long)], good: &[("a/src/a.rs", &short)] };
     hold("functions_fit_one_screen", long_functions, &samples);
 }
 

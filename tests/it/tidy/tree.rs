@@ -52,19 +52,12 @@ impl Source {
 
     /// The lines of code where `word` stands as a whole word.
     pub fn code_lines_with_word(&self, word: &str) -> Vec<usize> {
-        words(&self.code, word)
-            .into_iter()
-            .map(|at| line_of(&self.code, at))
-            .collect()
+        words(&self.code, word).into_iter().map(|at| line_of(&self.code, at)).collect()
     }
 
     /// The lines of code that contain `part`, with the code.
     pub fn code_lines_with(&self, part: &str) -> Vec<(usize, &str)> {
-        let lines = self
-            .code
-            .lines()
-            .enumerate()
-            .map(|(at, line)| (at + 1, line));
+        let lines = self.code.lines().enumerate().map(|(at, line)| (at + 1, line));
         lines.filter(|(_, line)| line.contains(part)).collect()
     }
 }
@@ -75,11 +68,7 @@ pub fn sources() -> &'static [Source] {
     SOURCES.get_or_init(|| {
         let rust = files().iter().filter(|path| path.ends_with(".rs"));
         let sources: Vec<Source> = rust.map(|path| Source::new(path, &read(path))).collect();
-        assert!(
-            sources.len() > 8,
-            "only {} Rust files found: a scan saw nothing",
-            sources.len()
-        );
+        assert!(sources.len() > 8, "only {} Rust files found: a scan saw nothing", sources.len());
         sources
     })
 }
@@ -103,18 +92,8 @@ pub fn files() -> &'static [String] {
 }
 
 fn listed_by_git(root: &Path) -> Option<Vec<String>> {
-    let list = [
-        "ls-files",
-        "-z",
-        "--cached",
-        "--others",
-        "--exclude-standard",
-    ];
-    let output = Command::new("git")
-        .args(list)
-        .current_dir(root)
-        .output()
-        .ok()?;
+    let list = ["ls-files", "-z", "--cached", "--others", "--exclude-standard"];
+    let output = Command::new("git").args(list).current_dir(root).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     let files: Vec<String> = text.split_terminator('\0').map(str::to_owned).collect();
     (output.status.success() && !files.is_empty()).then_some(files)
@@ -141,13 +120,7 @@ fn walked(root: &Path, below: &str) -> Vec<String> {
 #[test]
 fn the_walk_misses_no_manifest() {
     let walked = walked(&workspace_root(), "");
-    let manifests: Vec<&String> = files()
-        .iter()
-        .filter(|f| f.ends_with("Cargo.toml"))
-        .collect();
+    let manifests: Vec<&String> = files().iter().filter(|f| f.ends_with("Cargo.toml")).collect();
     assert!(manifests.len() > 8, "{manifests:?}");
-    assert!(
-        manifests.iter().all(|manifest| walked.contains(manifest)),
-        "{manifests:?}"
-    );
+    assert!(manifests.iter().all(|manifest| walked.contains(manifest)), "{manifests:?}");
 }

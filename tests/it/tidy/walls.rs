@@ -28,13 +28,8 @@ fn changeable_weights(source: &Source) -> Findings {
     if !source.is_in(&["runtime/src/model/", "runtime/src/model.rs"]) {
         return Vec::new();
     }
-    let cells = CHANGEABLE
-        .iter()
-        .flat_map(|word| source.code_lines_with_word(word));
-    let atomics = source
-        .code
-        .match_indices("Atomic")
-        .map(|(at, _)| line_of(&source.code, at));
+    let cells = CHANGEABLE.iter().flat_map(|word| source.code_lines_with_word(word));
+    let atomics = source.code.match_indices("Atomic").map(|(at, _)| line_of(&source.code, at));
     let what = "a model never changes behind a shared reference";
     cells
         .chain(atomics)
@@ -66,10 +61,7 @@ fn wire_shapes(source: &Source) -> Findings {
     let derives = ["Serialize", "Deserialize"].into_iter();
     let lines = derives.flat_map(|word| source.code_lines_with_word(word));
     let what = "what HTTP reads and writes is a type of server/src/wire";
-    lines
-        .filter(|&line| !source.is_test(line))
-        .map(|line| (line, what.to_owned()))
-        .collect()
+    lines.filter(|&line| !source.is_test(line)).map(|line| (line, what.to_owned())).collect()
 }
 
 #[test]
@@ -100,39 +92,20 @@ fn the_environment_is_read_at_one_place() {
         good: &[
             ("runtime/src/hub/dirs.rs", "let x = std::env::var(\"X\");"),
             ("cli/src/main.rs", "let x = std::env::var(\"X\");"),
-            (
-                "runtime/src/a.rs",
-                "const V: &str = env!(\"CARGO_PKG_VERSION\");",
-            ),
-            (
-                "runtime/src/a.rs",
-                "#[cfg(test)]\nmod t { fn a() { std::env::var(b); } }",
-            ),
+            ("runtime/src/a.rs", "const V: &str = env!(\"CARGO_PKG_VERSION\");"),
+            ("runtime/src/a.rs", "#[cfg(test)]\nmod t { fn a() { std::env::var(b); } }"),
         ],
     };
-    hold(
-        "the_environment_is_read_at_one_place",
-        environment_reads,
-        &samples,
-    );
+    hold("the_environment_is_read_at_one_place", environment_reads, &samples);
 }
 
 #[test]
 fn wire_shapes_stay_on_the_wire() {
     let samples = Samples {
-        bad: &[(
-            "server/src/app.rs",
-            "#[derive(Debug, Serialize)]\nstruct A;",
-        )],
+        bad: &[("server/src/app.rs", "#[derive(Debug, Serialize)]\nstruct A;")],
         good: &[
-            (
-                "server/src/wire/chat.rs",
-                "#[derive(serde::Deserialize)]\nstruct A;",
-            ),
-            (
-                "runtime/src/model/spec.rs",
-                "#[derive(serde::Deserialize)]\nstruct A;",
-            ),
+            ("server/src/wire/chat.rs", "#[derive(serde::Deserialize)]\nstruct A;"),
+            ("runtime/src/model/spec.rs", "#[derive(serde::Deserialize)]\nstruct A;"),
         ],
     };
     hold("wire_shapes_stay_on_the_wire", wire_shapes, &samples);

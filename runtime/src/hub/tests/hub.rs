@@ -25,35 +25,20 @@ fn nowhere() -> String {
 }
 
 fn ask(folder: &Folder, endpoint: &str, text: &str) -> Result<Local, Error> {
-    folder
-        .resolver()
-        .with_endpoint(endpoint)
-        .resolve(&ModelRef::parse(text)?)
+    folder.resolver().with_endpoint(endpoint).resolve(&ModelRef::parse(text)?)
 }
 
 fn offline(folder: &Folder, text: &str) -> Result<Local, Error> {
-    let dirs = Dirs {
-        reach: Reach::Offline,
-        ..folder.dirs()
-    };
+    let dirs = Dirs { reach: Reach::Offline, ..folder.dirs() };
     Resolver::with_dirs(dirs).resolve(&ModelRef::parse(text)?)
 }
 
 fn file_name(local: &Local) -> String {
-    local
-        .path
-        .file_name()
-        .unwrap()
-        .to_string_lossy()
-        .into_owned()
+    local.path.file_name().unwrap().to_string_lossy().into_owned()
 }
 
 fn gets(server: &Server) -> usize {
-    server
-        .requests()
-        .iter()
-        .filter(|r| r.starts_with("GET /o/r/resolve"))
-        .count()
+    server.requests().iter().filter(|r| r.starts_with("GET /o/r/resolve")).count()
 }
 
 #[test]
@@ -61,22 +46,12 @@ fn a_safetensors_repository_becomes_a_folder() {
     let folder = Folder::new();
     let server = Site::new(SAFETENSORS).serve();
     let log = Log::default();
-    let resolver = folder
-        .resolver()
-        .with_endpoint(server.address())
-        .with_progress(&log);
-    let local = resolver
-        .resolve(&ModelRef::parse("hf:o/r").unwrap())
-        .unwrap();
+    let resolver = folder.resolver().with_endpoint(server.address()).with_progress(&log);
+    let local = resolver.resolve(&ModelRef::parse("hf:o/r").unwrap()).unwrap();
     assert_eq!(local.name, "r");
     assert_eq!(local.revision.as_deref(), Some(COMMIT));
     assert_eq!(local.source, Provenance::Hub);
-    for name in [
-        "config.json",
-        "tokenizer.json",
-        "tokenizer_config.json",
-        "model.safetensors",
-    ] {
+    for name in ["config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors"] {
         let expected = SAFETENSORS.iter().find(|(n, _)| *n == name).unwrap().1;
         assert_eq!(fs::read(local.path.join(name)).unwrap(), expected, "{name}");
     }
@@ -84,33 +59,18 @@ fn a_safetensors_repository_becomes_a_folder() {
     assert_eq!(log.bytes_of("fetching model.safetensors"), [300]);
 
     let before = server.requests().len();
-    assert_eq!(
-        resolver
-            .resolve(&ModelRef::parse("hf:o/r").unwrap())
-            .unwrap(),
-        local
-    );
-    assert_eq!(
-        server.requests().len(),
-        before,
-        "a cached model needs no request"
-    );
+    assert_eq!(resolver.resolve(&ModelRef::parse("hf:o/r").unwrap()).unwrap(), local);
+    assert_eq!(server.requests().len(), before, "a cached model needs no request");
     drop(server);
     assert_eq!(offline(&folder, "hf:o/r").unwrap(), local);
-    assert_eq!(
-        offline(&folder, &format!("hf:o/r@{COMMIT}")).unwrap(),
-        local
-    );
+    assert_eq!(offline(&folder, &format!("hf:o/r@{COMMIT}")).unwrap(), local);
 }
 
 #[test]
 fn offline_without_a_cache_is_missing_and_says_what() {
     let folder = Folder::new();
     let error = offline(&folder, "hf:o/r@v2:Q8_0").unwrap_err();
-    assert!(
-        matches!(&error, Error::NotCached { what } if what == "hf:o/r@v2:Q8_0"),
-        "{error}"
-    );
+    assert!(matches!(&error, Error::NotCached { what } if what == "hf:o/r@v2:Q8_0"), "{error}");
     assert_eq!(error.kind(), ErrorKind::Missing);
     assert!(error.hint().unwrap().contains("--offline"));
 }
@@ -124,22 +84,10 @@ fn an_interrupted_fetch_is_not_taken_for_a_model() {
     folder.write("hub/models--o--r/refs/main", COMMIT.as_bytes());
     folder.write(&format!("{snapshot}/config.json"), b"{}");
     folder.write(&format!("{snapshot}/model.safetensors.index.json"), index);
-    folder.write(
-        &format!("{snapshot}/model-00001-of-00002.safetensors"),
-        b"1",
-    );
-    assert!(matches!(
-        offline(&folder, "hf:o/r").unwrap_err(),
-        Error::NotCached { .. }
-    ));
-    folder.write(
-        &format!("{snapshot}/model-00002-of-00002.safetensors"),
-        b"2",
-    );
-    assert_eq!(
-        offline(&folder, "hf:o/r").unwrap().path,
-        folder.path().join(snapshot)
-    );
+    folder.write(&format!("{snapshot}/model-00001-of-00002.safetensors"), b"1");
+    assert!(matches!(offline(&folder, "hf:o/r").unwrap_err(), Error::NotCached { .. }));
+    folder.write(&format!("{snapshot}/model-00002-of-00002.safetensors"), b"2");
+    assert_eq!(offline(&folder, "hf:o/r").unwrap().path, folder.path().join(snapshot));
 }
 
 #[test]
@@ -153,17 +101,11 @@ fn a_gguf_is_picked_by_name_and_by_quant() {
     ];
     let server = Site::new(files).serve();
     let at = server.address();
-    assert_eq!(
-        file_name(&ask(&folder, &at, "hf:o/r").unwrap()),
-        "m-Q4_K_M.gguf"
-    );
+    assert_eq!(file_name(&ask(&folder, &at, "hf:o/r").unwrap()), "m-Q4_K_M.gguf");
     assert_eq!(gets(&server), 1);
     let split = ask(&folder, &at, "hf:o/r:q8_0").unwrap();
     assert_eq!(file_name(&split), "m-Q8_0-00001-of-00002.gguf");
-    assert_eq!(
-        fs::read(split.path.with_file_name("m-Q8_0-00002-of-00002.gguf")).unwrap(),
-        b"more"
-    );
+    assert_eq!(fs::read(split.path.with_file_name("m-Q8_0-00002-of-00002.gguf")).unwrap(), b"more");
     let named = ask(&folder, &at, "hf:o/r:sub/m-F16.gguf").unwrap();
     assert_eq!(fs::read(&named.path).unwrap(), b"sixteen");
     let error = ask(&folder, &at, "hf:o/r:Q2_K").unwrap_err();
@@ -180,17 +122,7 @@ fn an_error_page_does_not_become_a_model() {
     site.broken = Some(404);
     let server = site.clone().serve();
     let error = ask(&folder, &server.address(), "hf:o/r").unwrap_err();
-    assert!(
-        matches!(
-            error,
-            Error::WrongSize {
-                expected: 4,
-                found: 20,
-                ..
-            }
-        ),
-        "{error}"
-    );
+    assert!(matches!(error, Error::WrongSize { expected: 4, found: 20, .. }), "{error}");
     drop(server);
     site.broken = None;
     let server = site.serve();
@@ -202,10 +134,7 @@ fn an_error_page_does_not_become_a_model() {
 fn a_hub_out_of_reach_is_missing_and_a_hub_that_says_no_refuses() {
     let folder = Folder::new();
     let error = ask(&folder, &nowhere(), "hf:o/r").unwrap_err();
-    assert!(
-        matches!(&error, Error::Hub { repo, .. } if repo == "o/r"),
-        "{error}"
-    );
+    assert!(matches!(&error, Error::Hub { repo, .. } if repo == "o/r"), "{error}");
     assert_eq!(error.kind(), ErrorKind::Missing);
     let server = Site::new(&[]).serve();
     let error = ask(&folder, &server.address(), "hf:o/other").unwrap_err();
@@ -216,10 +145,7 @@ fn a_hub_out_of_reach_is_missing_and_a_hub_that_says_no_refuses() {
 fn the_best_of_the_cache_serves_while_the_hub_is_away() {
     let folder = Folder::new();
     folder.write("hub/models--o--r/refs/main", COMMIT.as_bytes());
-    folder.write(
-        &format!("hub/models--o--r/snapshots/{COMMIT}/m-Q2_K.gguf"),
-        b"two",
-    );
+    folder.write(&format!("hub/models--o--r/snapshots/{COMMIT}/m-Q2_K.gguf"), b"two");
     let local = ask(&folder, &nowhere(), "hf:o/r").unwrap();
     assert_eq!(file_name(&local), "m-Q2_K.gguf");
     let server = Site::new(&[("m-Q4_K_M.gguf", b"four"), ("m-Q2_K.gguf", b"two")]).serve();
@@ -242,11 +168,7 @@ fn a_hub_cannot_write_outside_its_folder() {
 }
 
 fn on_hub(repo: &'static str) -> Source {
-    Source::Hub {
-        repo,
-        file: "letters.gguf",
-        revision: COMMIT,
-    }
+    Source::Hub { repo, file: "letters.gguf", revision: COMMIT }
 }
 
 #[test]
@@ -259,17 +181,8 @@ fn a_pinned_file_comes_from_the_hub_and_is_refused_by_its_listing() {
     let resolve = |at: String| folder.resolver().with_endpoint(at).resolve(&letters);
     let error = resolve(server.address()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
-    assert!(
-        error
-            .to_string()
-            .contains(&format!("hub o/r@{COMMIT}:letters.gguf")),
-        "{error}"
-    );
-    assert_eq!(
-        gets(&server),
-        0,
-        "a file known to be wrong is not downloaded"
-    );
+    assert!(error.to_string().contains(&format!("hub o/r@{COMMIT}:letters.gguf")), "{error}");
+    assert_eq!(gets(&server), 0, "a file known to be wrong is not downloaded");
 
     site.listed_sha256 = Some(MILLION_A.to_owned());
     let server = site.clone().serve();
@@ -290,10 +203,7 @@ fn a_lying_hub_is_caught_by_the_hash() {
     let Error::NoSource { tried, .. } = resolver.resolve(&letters).unwrap_err() else {
         panic!("another error");
     };
-    assert!(matches!(
-        tried.last().unwrap().reason,
-        Error::WrongHash { .. }
-    ));
+    assert!(matches!(tried.last().unwrap().reason, Error::WrongHash { .. }));
 }
 
 #[test]
@@ -305,10 +215,7 @@ fn what_other_programs_cached_is_found_at_any_commit() {
     folder.write("hub/models--o--r/snapshots/a1/letters.gguf", &wrong);
     let good = folder.write("hub/models--o--r/snapshots/b2/letters.gguf", &million_a());
     let log = Log::default();
-    let dirs = Dirs {
-        reach: Reach::Offline,
-        ..folder.dirs()
-    };
+    let dirs = Dirs { reach: Reach::Offline, ..folder.dirs() };
     let resolver = Resolver::with_dirs(dirs).with_progress(&log);
     let local = resolver.resolve(&letters).unwrap();
     assert_eq!((local.path, local.source), (good, Provenance::HubCache));
@@ -325,10 +232,7 @@ fn the_list_tells_what_is_here() {
     let place = format!("models/{}/{}", entry.sha256, entry.file_name);
     let path = folder.write(&place, b"short");
     assert_eq!(state(), State::Damaged(path.clone()));
-    fs::File::create(&path)
-        .unwrap()
-        .set_len(entry.bytes)
-        .unwrap();
+    fs::File::create(&path).unwrap().set_len(entry.bytes).unwrap();
     assert_eq!(state(), State::Ready(path));
 }
 
@@ -337,17 +241,11 @@ fn paths_are_taken_as_given() {
     let folder = Folder::new();
     let file = folder.write("some/tiny.gguf", b"x");
     let local = offline(&folder, file.to_str().unwrap()).unwrap();
-    assert_eq!(
-        (local.path.clone(), local.name.as_str()),
-        (file.clone(), "tiny")
-    );
+    assert_eq!((local.path.clone(), local.name.as_str()), (file.clone(), "tiny"));
     assert_eq!(local.source, Provenance::Path);
     let local = offline(&folder, folder.path().join("some").to_str().unwrap()).unwrap();
     assert_eq!(local.name, "some");
     fs::remove_file(&file).unwrap();
-    let gone = folder
-        .resolver()
-        .resolve(&ModelRef::Gguf(file))
-        .unwrap_err();
+    let gone = folder.resolver().resolve(&ModelRef::Gguf(file)).unwrap_err();
     assert!(matches!(gone, Error::PathMissing { .. }));
 }

@@ -31,11 +31,7 @@ impl Folder {
     }
 
     pub fn dirs(&self) -> Dirs {
-        Dirs {
-            models: self.0.join("models"),
-            hub: self.0.join("hub"),
-            reach: Reach::Online,
-        }
+        Dirs { models: self.0.join("models"), hub: self.0.join("hub"), reach: Reach::Online }
     }
 
     pub fn resolver(&self) -> Resolver<'static> {
@@ -66,11 +62,7 @@ pub struct Log {
 impl Log {
     pub fn bytes_of(&self, stage: &str) -> Vec<u64> {
         let stages = self.stages.borrow();
-        stages
-            .iter()
-            .filter(|(s, _)| s == stage)
-            .map(|(_, b)| *b)
-            .collect()
+        stages.iter().filter(|(s, _)| s == stage).map(|(_, b)| *b).collect()
     }
 }
 
@@ -85,9 +77,7 @@ impl Progress for Log {
     }
 
     fn end(&self) {
-        self.stages
-            .borrow_mut()
-            .push(self.open.take().expect("a stage is open"));
+        self.stages.borrow_mut().push(self.open.take().expect("a stage is open"));
     }
 }
 

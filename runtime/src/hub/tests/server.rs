@@ -23,16 +23,8 @@ pub struct Site {
 
 impl Site {
     pub fn new(files: &[(&str, &[u8])]) -> Self {
-        let files = files
-            .iter()
-            .map(|(n, b)| ((*n).to_owned(), b.to_vec()))
-            .collect();
-        Self {
-            files,
-            sha: COMMIT.to_owned(),
-            broken: None,
-            listed_sha256: None,
-        }
+        let files = files.iter().map(|(n, b)| ((*n).to_owned(), b.to_vec())).collect();
+        Self { files, sha: COMMIT.to_owned(), broken: None, listed_sha256: None }
     }
 
     pub fn serve(self) -> Server {
@@ -49,12 +41,7 @@ impl Site {
                 self.answer(&stream.unwrap(), &seen);
             }
         });
-        Server {
-            address,
-            log,
-            stop,
-            thread: Some(thread),
-        }
+        Server { address, log, stop, thread: Some(thread) }
     }
 
     fn answer(&self, stream: &TcpStream, log: &Mutex<Vec<String>>) {

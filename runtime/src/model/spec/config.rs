@@ -11,13 +11,8 @@ use serde_json::Value;
 
 /// Reads and checks the description.
 pub fn read(config: &Value) -> Result<ModelSpec, SpecError> {
-    let json = Json {
-        object: config,
-        path: "",
-    };
-    let model_type = json
-        .text("model_type")?
-        .ok_or_else(|| json.missing("model_type"))?;
+    let json = Json { object: config, path: "" };
+    let model_type = json.text("model_type")?.ok_or_else(|| json.missing("model_type"))?;
     let arch = Architecture::by_model_type(model_type)?;
     let raw = RawSpec {
         name: json.text("_name_or_path")?.unwrap_or_default().to_owned(),
@@ -32,9 +27,7 @@ pub fn read(config: &Value) -> Result<ModelSpec, SpecError> {
         norm_eps: json.number("rms_norm_eps")?.unwrap_or(1e-6),
         norm_offset: arch.safetensors_norm_offset,
         activation: activation(&json)?,
-        attn_scale: json
-            .number("query_pre_attn_scalar")?
-            .map(|s| 1.0 / s.sqrt()),
+        attn_scale: json.number("query_pre_attn_scalar")?.map(|s| 1.0 / s.sqrt()),
         attn_softcap: json.number("attn_logit_softcapping")?,
         logit_softcap: json.number("final_logit_softcapping")?,
         ropes: Vec::new(),
@@ -53,10 +46,7 @@ fn activation(json: &Json) -> Result<Option<Activation>, SpecError> {
         None => Ok(None),
         Some("silu" | "swish") => Ok(Some(Activation::Silu)),
         Some("gelu_pytorch_tanh" | "gelu_new" | "gelu_fast") => Ok(Some(Activation::GeluTanh)),
-        Some(other) => Err(SpecError::value(
-            "hidden_act",
-            format!("{other:?} is not supported"),
-        )),
+        Some(other) => Err(SpecError::value("hidden_act", format!("{other:?} is not supported"))),
     }
 }
 
@@ -87,21 +77,14 @@ fn layer_type(value: &Value, window: usize) -> Result<Option<usize>, SpecError> 
     match value.as_str() {
         Some("full_attention") => Ok(None),
         Some("sliding_attention") => Ok(Some(window)),
-        _ => Err(SpecError::value(
-            "layer_types",
-            format!("holds {value}, which is not supported"),
-        )),
+        _ => Err(SpecError::value("layer_types", format!("holds {value}, which is not supported"))),
     }
 }
 
 /// The global table first, the local one (if any) last: the order `ModelSpec::check` relies on.
 fn ropes(arch: &Architecture, json: &Json, raw: &RawSpec) -> Result<Vec<RopeSpec>, SpecError> {
-    let head_dim = raw
-        .head_dim
-        .unwrap_or_else(|| raw.d_model / raw.n_heads.max(1));
-    let parameters = json
-        .child("rope_parameters")
-        .or_else(|| json.child("rope_scaling"));
+    let head_dim = raw.head_dim.unwrap_or_else(|| raw.d_model / raw.n_heads.max(1));
+    let parameters = json.child("rope_parameters").or_else(|| json.child("rope_scaling"));
     if let Some(p) = &parameters
         && let (Some(global), Some(local)) =
             (p.child("full_attention"), p.child("sliding_attention"))
@@ -137,10 +120,7 @@ fn rope(
     };
     let partial = inner("partial_rotary_factor")?.unwrap_or(1.0);
     if !(partial > 0.0 && partial <= 1.0) {
-        return Err(SpecError::value(
-            "partial_rotary_factor",
-            format!("is {partial}"),
-        ));
+        return Err(SpecError::value("partial_rotary_factor", format!("is {partial}")));
     }
     Ok(RopeSpec {
         base: inner("rope_theta")?.unwrap_or(10_000.0),
@@ -165,9 +145,7 @@ fn scaling(json: &Json, p: &Json, raw: &RawSpec) -> Result<RopeScaling, SpecErro
     let need = |key: &'static str| p.number(key)?.ok_or_else(|| p.missing(key));
     match kind {
         "default" => Ok(RopeScaling::None),
-        "linear" => Ok(RopeScaling::Linear {
-            factor: need("factor")?,
-        }),
+        "linear" => Ok(RopeScaling::Linear { factor: need("factor")? }),
         "llama3" => Ok(RopeScaling::Llama3 {
             factor: need("factor")?,
             low_freq_factor: need("low_freq_factor")?,
@@ -177,10 +155,7 @@ fn scaling(json: &Json, p: &Json, raw: &RawSpec) -> Result<RopeScaling, SpecErro
         }),
         "yarn" => yarn(p, original.unwrap_or(raw.context_length)),
         "longrope" | "su" => long_rope(p, original, raw),
-        other => Err(SpecError::value(
-            "rope_type",
-            format!("{other:?} is not supported"),
-        )),
+        other => Err(SpecError::value("rope_type", format!("{other:?} is not supported"))),
     }
 }
 
@@ -196,11 +171,7 @@ fn yarn(p: &Json, original_context: usize) -> Result<RopeScaling, SpecError> {
         original_context,
         beta_fast: p.number("beta_fast")?.unwrap_or(32.0),
         beta_slow: p.number("beta_slow")?.unwrap_or(1.0),
-        truncate: if exact {
-            Rounding::Exact
-        } else {
-            Rounding::Whole
-        },
+        truncate: if exact { Rounding::Exact } else { Rounding::Whole },
         attention_factor: p.number("attention_factor")?,
     })
 }
@@ -236,17 +207,11 @@ impl<'a> Json<'a> {
     }
 
     fn child(&self, key: &'static str) -> Option<Json<'a>> {
-        self.field(key)
-            .filter(|v| v.is_object())
-            .map(|object| Json { object, path: key })
+        self.field(key).filter(|v| v.is_object()).map(|object| Json { object, path: key })
     }
 
     fn name(&self, key: &str) -> String {
-        if self.path.is_empty() {
-            key.to_owned()
-        } else {
-            format!("{}.{key}", self.path)
-        }
+        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
 
     fn missing(&self, key: &str) -> SpecError {
@@ -265,9 +230,7 @@ impl<'a> Json<'a> {
     fn integer(&self, key: &str) -> Result<Option<usize>, SpecError> {
         let read = |v: &Value| v.as_u64().and_then(|n| usize::try_from(n).ok());
         let wrong = || self.wrong(key, "a non-negative integer");
-        self.field(key)
-            .map(|v| read(v).ok_or_else(wrong))
-            .transpose()
+        self.field(key).map(|v| read(v).ok_or_else(wrong)).transpose()
     }
 
     fn need(&self, key: &str) -> Result<usize, SpecError> {
@@ -275,9 +238,7 @@ impl<'a> Json<'a> {
     }
 
     fn number(&self, key: &str) -> Result<Option<f64>, SpecError> {
-        self.field(key)
-            .map(|v| v.as_f64().ok_or_else(|| self.wrong(key, "a number")))
-            .transpose()
+        self.field(key).map(|v| v.as_f64().ok_or_else(|| self.wrong(key, "a number"))).transpose()
     }
 
     fn numbers(&self, key: &str) -> Result<Option<Vec<f64>>, SpecError> {

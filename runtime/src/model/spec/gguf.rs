@@ -25,23 +25,15 @@ pub fn read(metadata: &Metadata, tensors: &RopeTensors) -> Result<ModelSpec, Spe
         .text("general.architecture")?
         .ok_or_else(|| SpecError::Missing("metadata key general.architecture".into()))?;
     let arch = Architecture::by_gguf_name(name)?;
-    let keys = Keys {
-        metadata,
-        arch: arch.name,
-    };
-    let vocabulary = metadata
-        .texts("tokenizer.ggml.tokens")?
-        .map(<[String]>::len);
+    let keys = Keys { metadata, arch: arch.name };
+    let vocabulary = metadata.texts("tokenizer.ggml.tokens")?.map(<[String]>::len);
     let vocab_size = match keys.integer("vocab_size")? {
         Some(n) => n,
         None => vocabulary
             .ok_or_else(|| SpecError::Missing("metadata key tokenizer.ggml.tokens".into()))?,
     };
     let raw = RawSpec {
-        name: metadata
-            .text("general.name")?
-            .unwrap_or_default()
-            .to_owned(),
+        name: metadata.text("general.name")?.unwrap_or_default().to_owned(),
         d_model: keys.need("embedding_length")?,
         n_layers: keys.need("block_count")?,
         n_heads: keys.need("attention.head_count")?,
@@ -87,9 +79,7 @@ fn ropes(
     raw: &RawSpec,
     tensors: &RopeTensors,
 ) -> Result<Vec<RopeSpec>, SpecError> {
-    let head_dim = raw
-        .head_dim
-        .unwrap_or_else(|| raw.d_model / raw.n_heads.max(1));
+    let head_dim = raw.head_dim.unwrap_or_else(|| raw.d_model / raw.n_heads.max(1));
     let global = RopeSpec {
         base: keys.number("rope.freq_base")?.unwrap_or(10_000.0),
         rotary_dim: keys.integer("rope.dimension_count")?.unwrap_or(head_dim),
@@ -136,10 +126,7 @@ fn scaling(keys: &Keys, raw: &RawSpec, tensors: &RopeTensors) -> Result<RopeScal
             None => RopeScaling::None,
         }),
         "yarn" => yarn(keys, factor, original.unwrap_or(raw.context_length)),
-        other => Err(SpecError::value(
-            "rope.scaling.type",
-            format!("{other:?} is not supported"),
-        )),
+        other => Err(SpecError::value("rope.scaling.type", format!("{other:?} is not supported"))),
     }
 }
 

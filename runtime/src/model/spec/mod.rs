@@ -41,10 +41,7 @@ pub enum SpecError {
 
 impl SpecError {
     pub(crate) fn value(field: impl Into<String>, problem: impl Into<String>) -> Self {
-        SpecError::Value {
-            field: field.into(),
-            problem: problem.into(),
-        }
+        SpecError::Value { field: field.into(), problem: problem.into() }
     }
 }
 
@@ -156,23 +153,15 @@ impl ModelSpec {
         within("vocabulary size", raw.vocab_size, LARGEST_VOCABULARY)?;
         within("context length", raw.context_length, LONGEST_CONTEXT)?;
         let (n_kv_heads, head_dim) = head_shape(&raw)?;
-        let scale = raw
-            .attn_scale
-            .unwrap_or_else(|| 1.0 / (head_dim as f64).sqrt());
+        let scale = raw.attn_scale.unwrap_or_else(|| 1.0 / (head_dim as f64).sqrt());
         for (field, value) in [("norm epsilon", raw.norm_eps), ("attention scale", scale)] {
             if !(value.is_finite() && value > 0.0) {
-                return Err(SpecError::value(
-                    field,
-                    format!("is {value}, not a positive number"),
-                ));
+                return Err(SpecError::value(field, format!("is {value}, not a positive number")));
             }
         }
         for cap in [raw.attn_softcap, raw.logit_softcap].into_iter().flatten() {
             if !(cap.is_finite() && cap > 0.0) {
-                return Err(SpecError::value(
-                    "soft cap",
-                    format!("is {cap}, not positive"),
-                ));
+                return Err(SpecError::value("soft cap", format!("is {cap}, not positive")));
             }
         }
         let layers = layer_specs(&raw)?;
@@ -204,10 +193,7 @@ impl ModelSpec {
 
 fn within(field: &str, value: usize, most: usize) -> Result<(), SpecError> {
     if value == 0 || value > most {
-        return Err(SpecError::value(
-            field,
-            format!("is {value}, not between 1 and {most}"),
-        ));
+        return Err(SpecError::value(field, format!("is {value}, not between 1 and {most}")));
     }
     Ok(())
 }
@@ -247,12 +233,5 @@ fn layer_specs(raw: &RawSpec) -> Result<Vec<LayerSpec>, SpecError> {
     }
     let local = raw.ropes.len().saturating_sub(1);
     let rope = |window: &Option<usize>| if window.is_some() { local } else { 0 };
-    Ok(raw
-        .windows
-        .iter()
-        .map(|w| LayerSpec {
-            window: *w,
-            rope: rope(w),
-        })
-        .collect())
+    Ok(raw.windows.iter().map(|w| LayerSpec { window: *w, rope: rope(w) }).collect())
 }

@@ -39,10 +39,7 @@ pub(super) fn open(folder: &Path) -> Result<Weights, Error> {
     } else {
         shards(folder, &listed(folder)?)?
     };
-    Ok(Weights {
-        config: Some(config),
-        ..weights
-    })
+    Ok(Weights { config: Some(config), ..weights })
 }
 
 /// Opens the files an index names, and holds the index to what it says.
@@ -61,15 +58,10 @@ fn indexed(folder: &Path, path: &Path) -> Result<Weights, Error> {
     let files: Vec<PathBuf> = names.into_iter().map(|name| folder.join(name)).collect();
     let weights = shards(folder, &files)?;
     for (tensor, file) in &index.weight_map {
-        let held = weights
-            .placed(tensor)
-            .and_then(|placed| weights.files.get(placed.file))
-            .is_some_and(|shard| {
-                shard
-                    .path()
-                    .file_name()
-                    .is_some_and(|name| name == file.as_str())
-            });
+        let held =
+            weights.placed(tensor).and_then(|placed| weights.files.get(placed.file)).is_some_and(
+                |shard| shard.path().file_name().is_some_and(|name| name == file.as_str()),
+            );
         if !held {
             return Err(Error::Misplaced {
                 path: path.to_owned(),
@@ -89,10 +81,7 @@ fn is_plain(file: &str) -> bool {
 
 /// Every shard of the folder, in name order.
 fn listed(folder: &Path) -> Result<Vec<PathBuf>, Error> {
-    let read = |source| Error::Read {
-        path: folder.to_owned(),
-        source,
-    };
+    let read = |source| Error::Read { path: folder.to_owned(), source };
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(read)? {
         let entry = entry.map_err(read)?;
@@ -106,9 +95,7 @@ fn listed(folder: &Path) -> Result<Vec<PathBuf>, Error> {
 
 fn shards(folder: &Path, paths: &[PathBuf]) -> Result<Weights, Error> {
     if paths.is_empty() {
-        return Err(Error::NoShards {
-            path: folder.to_owned(),
-        });
+        return Err(Error::NoShards { path: folder.to_owned() });
     }
     let files = paths
         .iter()
@@ -123,29 +110,17 @@ fn shards(folder: &Path, paths: &[PathBuf]) -> Result<Weights, Error> {
 
 /// Reads a JSON file of at most `limit` bytes.
 fn json<T: DeserializeOwned>(path: &Path, limit: u64) -> Result<T, Error> {
-    let read = |source| Error::Read {
-        path: path.to_owned(),
-        source,
-    };
+    let read = |source| Error::Read { path: path.to_owned(), source };
     let about = std::fs::metadata(path).map_err(read)?;
     if !about.is_file() {
-        return Err(Error::NotAFile {
-            path: path.to_owned(),
-        });
+        return Err(Error::NotAFile { path: path.to_owned() });
     }
     if about.len() > limit {
-        return Err(Error::TooLarge {
-            path: path.to_owned(),
-            bytes: about.len(),
-            limit,
-        });
+        return Err(Error::TooLarge { path: path.to_owned(), bytes: about.len(), limit });
     }
     let mut text = Vec::new();
     // The file may have grown since it was measured.
     let file = std::fs::File::open(path).map_err(read)?;
     file.take(limit).read_to_end(&mut text).map_err(read)?;
-    serde_json::from_slice(&text).map_err(|source| Error::Json {
-        path: path.to_owned(),
-        source,
-    })
+    serde_json::from_slice(&text).map_err(|source| Error::Json { path: path.to_owned(), source })
 }

@@ -65,10 +65,7 @@ impl Weights {
             let head = format!("{}\n{}\n{}\n", entry.name, entry.dtype, shape.join(","));
             hash.update(head.as_bytes());
             let bytes = self.stored(placed);
-            match (
-                bytes.first_chunk::<HASHED_END>(),
-                bytes.last_chunk::<HASHED_END>(),
-            ) {
+            match (bytes.first_chunk::<HASHED_END>(), bytes.last_chunk::<HASHED_END>()) {
                 (Some(first), Some(last)) if bytes.len() > 2 * HASHED_END => {
                     hash.update(first);
                     hash.update(last);
@@ -81,16 +78,12 @@ impl Weights {
 
     /// The file a tensor lies in.
     pub(super) fn path_of(&self, placed: &Placed) -> &Path {
-        self.files
-            .get(placed.file)
-            .map_or(self.path.as_path(), |file| file.path())
+        self.files.get(placed.file).map_or(self.path.as_path(), |file| file.path())
     }
 
     fn find(&self, name: &str) -> Result<&Placed, Error> {
-        self.placed(name).ok_or_else(|| Error::NoTensor {
-            path: self.path.clone(),
-            tensor: name.to_owned(),
-        })
+        self.placed(name)
+            .ok_or_else(|| Error::NoTensor { path: self.path.clone(), tensor: name.to_owned() })
     }
 
     /// The readers have checked that these bytes exist, so the empty slice is never returned.
@@ -119,10 +112,7 @@ fn quantised(
     device: &Device,
 ) -> candle_core::Result<QTensor> {
     with_aligned(bytes, |bytes| {
-        QTensor::new(
-            QStorage::from_data(Cow::Borrowed(bytes), device, dtype)?,
-            shape,
-        )
+        QTensor::new(QStorage::from_data(Cow::Borrowed(bytes), device, dtype)?, shape)
     })
 }
 

@@ -23,24 +23,16 @@ impl Mapped {
     /// Maps a regular file. Pipes and devices are refused before they are opened: opening a pipe
     /// blocks, and a device has no length.
     pub(super) fn open(path: &Path) -> Result<Self, Error> {
-        let read = |source| Error::Read {
-            path: path.to_owned(),
-            source,
-        };
+        let read = |source| Error::Read { path: path.to_owned(), source };
         if !std::fs::metadata(path).map_err(read)?.is_file() {
-            return Err(Error::NotAFile {
-                path: path.to_owned(),
-            });
+            return Err(Error::NotAFile { path: path.to_owned() });
         }
         let file = File::open(path).map_err(read)?;
         // SAFETY: the map is read-only and lives inside `self`, and every slice of it borrows
         // `self`. What remains is the hazard of the module page: the file must not be changed by
         // others while it is mapped.
         let map = unsafe { Mmap::map(&file) }.map_err(read)?;
-        Ok(Self {
-            path: path.to_owned(),
-            map,
-        })
+        Ok(Self { path: path.to_owned(), map })
     }
 
     /// The file that was opened.
@@ -60,10 +52,7 @@ impl Mapped {
         {
             // SAFETY: on a read-only map of a file `DontNeed` discards no data: the next read of a
             // page takes it from the file again.
-            let advised = unsafe {
-                self.map
-                    .unchecked_advise(memmap2::UncheckedAdvice::DontNeed)
-            };
+            let advised = unsafe { self.map.unchecked_advise(memmap2::UncheckedAdvice::DontNeed) };
             // A hint: where the system refuses it, memory is freed later, and nothing is wrong.
             drop(advised);
         }

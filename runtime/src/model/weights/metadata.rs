@@ -147,10 +147,9 @@ impl Metadata {
     ) -> Result<Option<T>, WrongKind> {
         match self.values.get(key) {
             None => Ok(None),
-            Some(value) => read(value).map(Some).ok_or_else(|| WrongKind {
-                key: key.to_owned(),
-                expected,
-            }),
+            Some(value) => {
+                read(value).map(Some).ok_or_else(|| WrongKind { key: key.to_owned(), expected })
+            }
         }
     }
 }

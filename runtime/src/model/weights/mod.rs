@@ -68,11 +68,7 @@ impl Weights {
     /// Opens a GGUF file (the first part of a split set opens all parts) or a folder with
     /// `config.json` and safetensors files.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        if path.is_dir() {
-            folder::open(path)
-        } else {
-            gguf::open(path)
-        }
+        if path.is_dir() { folder::open(path) } else { gguf::open(path) }
     }
 
     /// The metadata of a GGUF file; of a split set, that of its first part.
@@ -97,10 +93,7 @@ impl Weights {
 
     /// The size of all files together.
     pub fn file_bytes(&self) -> u64 {
-        self.files
-            .iter()
-            .map(|file| file.bytes().len() as u64)
-            .sum()
+        self.files.iter().map(|file| file.bytes().len() as u64).sum()
     }
 
     /// Gives back the memory of pages that were read, as after copying all tensors to a device.
@@ -110,9 +103,7 @@ impl Weights {
     }
 
     fn placed(&self, name: &str) -> Option<&Placed> {
-        let found = self
-            .tensors
-            .binary_search_by(|placed| placed.entry.name.as_str().cmp(name));
+        let found = self.tensors.binary_search_by(|placed| placed.entry.name.as_str().cmp(name));
         self.tensors.get(found.ok()?)
     }
 }
@@ -133,19 +124,11 @@ fn gather(path: &Path, files: Vec<(Mapped, Vec<Placed>)>) -> Result<Weights, Err
     let mut tensors = Vec::new();
     for (number, (map, list)) in files.into_iter().enumerate() {
         maps.push(map);
-        tensors.extend(list.into_iter().map(|placed| Placed {
-            file: number,
-            ..placed
-        }));
+        tensors.extend(list.into_iter().map(|placed| Placed { file: number, ..placed }));
     }
     tensors.sort_by(|a: &Placed, b| a.entry.name.cmp(&b.entry.name));
-    let weights = Weights {
-        path: path.to_owned(),
-        files: maps,
-        tensors,
-        metadata: None,
-        config: None,
-    };
+    let weights =
+        Weights { path: path.to_owned(), files: maps, tensors, metadata: None, config: None };
     for pair in weights.tensors.windows(2) {
         if let [first, second] = pair
             && first.entry.name == second.entry.name

@@ -23,16 +23,12 @@ const LENGTH_BYTES: usize = 8;
 /// Reads the header of one safetensors file.
 pub(super) fn header(file: &Mapped) -> Result<Vec<Placed>, Error> {
     let (json, data) = halves(file)?;
-    let names: Names = serde_json::from_slice(json).map_err(|source| Error::Json {
-        path: file.path().to_owned(),
-        source,
-    })?;
+    let names: Names = serde_json::from_slice(json)
+        .map_err(|source| Error::Json { path: file.path().to_owned(), source })?;
     let mut tensors: Vec<(String, TensorInfo)> = names.0.into_iter().collect();
     tensors.sort_by_key(|(_, tensor)| tensor.data_offsets);
-    let metadata = Metadata::new(None, tensors).map_err(|source| Error::Safetensors {
-        path: file.path().to_owned(),
-        source,
-    })?;
+    let metadata = Metadata::new(None, tensors)
+        .map_err(|source| Error::Safetensors { path: file.path().to_owned(), source })?;
     let start = LENGTH_BYTES + json.len();
     if metadata.data_len() != data.len() {
         return Err(Error::Length {
@@ -61,26 +57,17 @@ pub(super) fn header(file: &Mapped) -> Result<Vec<Placed>, Error> {
 fn halves(file: &Mapped) -> Result<(&[u8], &[u8]), Error> {
     let path = || file.path().to_owned();
     let found = file.bytes().len() as u64;
-    let short = |expected| Error::Length {
-        path: path(),
-        found,
-        expected,
-    };
+    let short = |expected| Error::Length { path: path(), found, expected };
     let (length, rest) = file
         .bytes()
         .split_first_chunk::<LENGTH_BYTES>()
         .ok_or_else(|| short(LENGTH_BYTES as u64))?;
     let bytes = u64::from_le_bytes(*length);
     if bytes > HEADER_LIMIT {
-        return Err(Error::TooLarge {
-            path: path(),
-            bytes,
-            limit: HEADER_LIMIT,
-        });
+        return Err(Error::TooLarge { path: path(), bytes, limit: HEADER_LIMIT });
     }
     // Below the limit, so it fits `usize` and the sum below cannot overflow.
-    rest.split_at_checked(bytes as usize)
-        .ok_or_else(|| short(bytes + LENGTH_BYTES as u64))
+    rest.split_at_checked(bytes as usize).ok_or_else(|| short(bytes + LENGTH_BYTES as u64))
 }
 
 /// The tensors of a header by name, each name once.

@@ -107,9 +107,7 @@ impl StoredType {
             _ => FOREIGN
                 .iter()
                 .find(|(known, ..)| *known == number)
-                .map_or(Self::Unknown(number), |(_, name, ..)| {
-                    Self::Unsupported(name)
-                }),
+                .map_or(Self::Unknown(number), |(_, name, ..)| Self::Unsupported(name)),
         }
     }
 
@@ -188,14 +186,10 @@ impl StoredType {
                 .find(|(_, known, ..)| *known == name)
                 .map(|&(_, _, values, bytes)| Block { values, bytes }),
             _ => self.form().map(|form| match form {
-                Form::Dense(dtype) => Block {
-                    values: 1,
-                    bytes: dtype.size_in_bytes() as u64,
-                },
-                Form::Quantised(dtype) => Block {
-                    values: dtype.block_size() as u64,
-                    bytes: dtype.type_size() as u64,
-                },
+                Form::Dense(dtype) => Block { values: 1, bytes: dtype.size_in_bytes() as u64 },
+                Form::Quantised(dtype) => {
+                    Block { values: dtype.block_size() as u64, bytes: dtype.type_size() as u64 }
+                }
             }),
         }
     }

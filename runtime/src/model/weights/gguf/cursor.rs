@@ -31,10 +31,7 @@ impl<'a> Cursor<'a> {
             .ok()
             .and_then(|count| self.at.checked_add(count))
             .and_then(|end| Some((end, self.bytes.get(self.at..end)?)));
-        let (end, slice) = taken.ok_or(Fault::Truncated {
-            needed: count,
-            left: self.left(),
-        })?;
+        let (end, slice) = taken.ok_or(Fault::Truncated { needed: count, left: self.left() })?;
         self.at = end;
         Ok(slice)
     }
@@ -45,10 +42,7 @@ impl<'a> Cursor<'a> {
         self.take(N as u64)?
             .first_chunk::<N>()
             .copied()
-            .ok_or(Fault::Truncated {
-                needed: N as u64,
-                left,
-            })
+            .ok_or(Fault::Truncated { needed: N as u64, left })
     }
 
     pub(super) fn u32(&mut self) -> Result<u32, Fault> {

@@ -43,11 +43,8 @@ impl std::fmt::Display for Place {
 /// A name from the file, short enough for a message and without control characters.
 fn clipped(name: &str) -> String {
     const SHOWN: usize = 128;
-    let mut text: String = name
-        .chars()
-        .take(SHOWN)
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect();
+    let mut text: String =
+        name.chars().take(SHOWN).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
     if name.chars().nth(SHOWN).is_some() {
         text.push('…');
     }

@@ -32,9 +32,7 @@ pub(super) fn tensors(
     count: usize,
     alignment: u64,
 ) -> Result<Vec<Placed>, Flaw> {
-    cursor
-        .room(count as u64, SMALLEST_TENSOR)
-        .map_err(|fault| fault.at(Place::Header))?;
+    cursor.room(count as u64, SMALLEST_TENSOR).map_err(|fault| fault.at(Place::Header))?;
     let mut list = Vec::with_capacity(count);
     for number in 0..count {
         list.push(describe(cursor, number)?);
@@ -42,10 +40,7 @@ pub(super) fn tensors(
     distinct(&list)?;
     let (here, left) = (cursor.position(), cursor.left());
     // The padding before the data; a file may end without it when it has no tensors.
-    let padding = here
-        .next_multiple_of(alignment)
-        .saturating_sub(here)
-        .min(left);
+    let padding = here.next_multiple_of(alignment).saturating_sub(here).min(left);
     let section = Section {
         start: here.saturating_add(padding),
         size: left.saturating_sub(padding),
@@ -55,9 +50,8 @@ pub(super) fn tensors(
 }
 
 fn describe(cursor: &mut Cursor<'_>, number: usize) -> Result<Described, Flaw> {
-    let name = cursor
-        .text(NAME_LIMIT)
-        .map_err(|fault| fault.at(Place::TensorEntry(number as u64)))?;
+    let name =
+        cursor.text(NAME_LIMIT).map_err(|fault| fault.at(Place::TensorEntry(number as u64)))?;
     body(cursor, name).map_err(|fault| fault.at(Place::Tensor(name.to_owned())))
 }
 
@@ -79,13 +73,7 @@ fn body(cursor: &mut Cursor<'_>, name: &str) -> Result<Described, Fault> {
         .map(|dim| usize::try_from(*dim).ok())
         .collect::<Option<Vec<_>>>()
         .ok_or(Fault::Dimensions(dims))?;
-    Ok(Described {
-        name: name.to_owned(),
-        shape,
-        dtype,
-        offset,
-        bytes,
-    })
+    Ok(Described { name: name.to_owned(), shape, dtype, offset, bytes })
 }
 
 /// The size of the data; `None` for a type of unknown size.
@@ -101,24 +89,14 @@ fn stored_bytes(dims: &[u64], dtype: StoredType) -> Result<Option<u64>, Fault> {
     };
     let row = dims.first().copied().unwrap_or(0);
     if !row.is_multiple_of(block.values) {
-        return Err(Fault::Block {
-            row,
-            dtype,
-            block: block.values,
-        });
+        return Err(Fault::Block { row, dtype, block: block.values });
     }
-    (values / block.values)
-        .checked_mul(block.bytes)
-        .map(Some)
-        .ok_or_else(uncountable)
+    (values / block.values).checked_mul(block.bytes).map(Some).ok_or_else(uncountable)
 }
 
 fn distinct(list: &[Described]) -> Result<(), Flaw> {
     let mut seen = HashSet::with_capacity(list.len());
-    match list
-        .iter()
-        .find(|tensor| !seen.insert(tensor.name.as_str()))
-    {
+    match list.iter().find(|tensor| !seen.insert(tensor.name.as_str())) {
         None => Ok(()),
         Some(tensor) => Err(Fault::Duplicate.at(Place::Tensor(tensor.name.clone()))),
     }
@@ -154,25 +132,16 @@ impl Section {
     fn extent(&self, tensor: &Described, next: Option<&Described>) -> Result<usize, Fault> {
         let offset = tensor.offset;
         if !offset.is_multiple_of(self.alignment) {
-            return Err(Fault::Misaligned {
-                offset,
-                alignment: self.alignment,
-            });
+            return Err(Fault::Misaligned { offset, alignment: self.alignment });
         }
         let limit = next.map_or(self.size, |next| next.offset.min(self.size));
         let bytes = tensor.bytes.unwrap_or_else(|| limit.saturating_sub(offset));
         let end = offset.checked_add(bytes).filter(|end| *end <= self.size);
         let Some(end) = end else {
-            return Err(Fault::Outside {
-                offset,
-                bytes,
-                size: self.size,
-            });
+            return Err(Fault::Outside { offset, bytes, size: self.size });
         };
         match next {
-            Some(next) if end > next.offset => Err(Fault::Overlap {
-                other: next.name.clone(),
-            }),
+            Some(next) if end > next.offset => Err(Fault::Overlap { other: next.name.clone() }),
             _ => usize::try_from(bytes).map_err(|_| Fault::Outside {
                 offset,
                 bytes,

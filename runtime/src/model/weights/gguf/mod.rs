@@ -55,9 +55,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Gguf, Flaw> {
 fn header(cursor: &mut Cursor<'_>) -> Result<(usize, usize), Fault> {
     let found = cursor.take(cursor.left().min(4))?;
     if found != b"GGUF" {
-        return Err(Fault::Magic {
-            found: found.to_vec(),
-        });
+        return Err(Fault::Magic { found: found.to_vec() });
     }
     match cursor.u32()? {
         2 | 3 => {}
@@ -65,18 +63,13 @@ fn header(cursor: &mut Cursor<'_>) -> Result<(usize, usize), Fault> {
         version => return Err(Fault::Version(version)),
     }
     let (tensors, entries) = (cursor.u64()?, cursor.u64()?);
-    Ok((
-        cursor.room(tensors, SMALLEST_TENSOR)?,
-        cursor.room(entries, SMALLEST_ENTRY)?,
-    ))
+    Ok((cursor.room(tensors, SMALLEST_TENSOR)?, cursor.room(entries, SMALLEST_ENTRY)?))
 }
 
 fn metadata(cursor: &mut Cursor<'_>, entries: usize) -> Result<Metadata, Flaw> {
     let mut metadata = Metadata::new();
     for number in 0..entries {
-        let key = cursor
-            .text(NAME_LIMIT)
-            .map_err(|fault| fault.at(Place::Entry(number as u64)))?;
+        let key = cursor.text(NAME_LIMIT).map_err(|fault| fault.at(Place::Entry(number as u64)))?;
         let place = || Place::Key(key.to_owned());
         let value = value::value(cursor).map_err(|fault| fault.at(place()))?;
         if !metadata.insert(key, value) {

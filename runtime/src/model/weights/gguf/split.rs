@@ -22,11 +22,7 @@ impl Name {
         let (rest, parts) = name.rsplit_once("-of-")?;
         let (stem, part) = rest.rsplit_once('-')?;
         let (part, parts) = (number(part)?, number(parts)?);
-        (1..=parts).contains(&part).then(|| Self {
-            stem: stem.to_owned(),
-            part,
-            parts,
-        })
+        (1..=parts).contains(&part).then(|| Self { stem: stem.to_owned(), part, parts })
     }
 
     fn sibling(&self, path: &Path, part: u32) -> PathBuf {
@@ -45,10 +41,7 @@ fn number(text: &str) -> Option<u32> {
 pub(in crate::model::weights) fn open(path: &Path) -> Result<Weights, Error> {
     let name = Name::of(path);
     if let Some(name) = name.as_ref().filter(|name| name.part != 1) {
-        return Err(Error::NotFirstPart {
-            path: path.to_owned(),
-            first: name.sibling(path, 1),
-        });
+        return Err(Error::NotFirstPart { path: path.to_owned(), first: name.sibling(path, 1) });
     }
     let parts = name.as_ref().map_or(1, |name| name.parts);
     let first = Mapped::open(path)?;
@@ -65,28 +58,18 @@ pub(in crate::model::weights) fn open(path: &Path) -> Result<Weights, Error> {
     }
     let weights = gather(path, files)?;
     total(path, &metadata, weights.tensors.len())?;
-    Ok(Weights {
-        metadata: Some(metadata),
-        ..weights
-    })
+    Ok(Weights { metadata: Some(metadata), ..weights })
 }
 
 fn read(file: &Mapped) -> Result<Gguf, Error> {
-    parse(file.bytes()).map_err(|flaw| Error::Gguf {
-        path: file.path().to_owned(),
-        flaw,
-    })
+    parse(file.bytes()).map_err(|flaw| Error::Gguf { path: file.path().to_owned(), flaw })
 }
 
 fn part_file(path: &Path, name: &Name, part: u32) -> Result<Mapped, Error> {
     let sibling = name.sibling(path, part);
     Mapped::open(&sibling).map_err(|error| match error {
         Error::Read { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
-            Error::MissingPart {
-                path: path.to_owned(),
-                missing: sibling,
-                parts: name.parts,
-            }
+            Error::MissingPart { path: path.to_owned(), missing: sibling, parts: name.parts }
         }
         other => other,
     })
@@ -118,19 +101,13 @@ fn agree(file: &Mapped, metadata: &Metadata, part: u32, parts: u32) -> Result<()
 fn total(path: &Path, metadata: &Metadata, found: usize) -> Result<(), Error> {
     let key = "split.tensors.count";
     match integer(path, metadata, key)? {
-        Some(stored) if stored != found => Err(Error::Split {
-            path: path.to_owned(),
-            key,
-            stored,
-            expected: found,
-        }),
+        Some(stored) if stored != found => {
+            Err(Error::Split { path: path.to_owned(), key, stored, expected: found })
+        }
         _ => Ok(()),
     }
 }
 
 fn integer(path: &Path, metadata: &Metadata, key: &str) -> Result<Option<usize>, Error> {
-    metadata.integer(key).map_err(|wrong| Error::Metadata {
-        path: path.to_owned(),
-        wrong,
-    })
+    metadata.integer(key).map_err(|wrong| Error::Metadata { path: path.to_owned(), wrong })
 }

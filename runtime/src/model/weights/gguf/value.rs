@@ -123,10 +123,7 @@ fn array(cursor: &mut Cursor<'_>) -> Result<Value, Fault> {
     let kind = Kind::read(cursor)?;
     let count = cursor.count(kind.smallest())?;
     if count as u64 > ARRAY_LIMIT {
-        return Err(Fault::TooLong {
-            length: count as u64,
-            limit: ARRAY_LIMIT,
-        });
+        return Err(Fault::TooLong { length: count as u64, limit: ARRAY_LIMIT });
     }
     match kind {
         Kind::Integer(width) => items(count, || {
@@ -135,10 +132,8 @@ fn array(cursor: &mut Cursor<'_>) -> Result<Value, Fault> {
         })
         .map(Value::Integers),
         Kind::F32 => items(count, || cursor.array().map(f32::from_le_bytes)).map(Value::Floats),
-        Kind::F64 => items(count, || {
-            cursor.array().map(|bytes| f64::from_le_bytes(bytes) as f32)
-        })
-        .map(Value::Floats),
+        Kind::F64 => items(count, || cursor.array().map(|bytes| f64::from_le_bytes(bytes) as f32))
+            .map(Value::Floats),
         Kind::Boolean => items(count, || boolean(cursor)).map(Value::Bools),
         Kind::Text => items(count, || text(cursor)).map(Value::Texts),
         Kind::Array => Err(Fault::NestedArray),

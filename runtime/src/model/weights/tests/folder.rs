@@ -23,12 +23,7 @@ fn shard(tensors: &[(&str, f32)]) -> Vec<u8> {
 }
 
 fn raw(json: &str, data: &[u8]) -> Vec<u8> {
-    [
-        &(json.len() as u64).to_le_bytes()[..],
-        json.as_bytes(),
-        data,
-    ]
-    .concat()
+    [&(json.len() as u64).to_le_bytes()[..], json.as_bytes(), data].concat()
 }
 
 fn folder() -> Scratch {
@@ -76,10 +71,7 @@ fn the_index_says_which_files_count() {
     let weights = Weights::open(&scratch.0).unwrap();
     assert_eq!(weights.bytes("x").unwrap(), 2f32.to_le_bytes());
     scratch.write("s2.safetensors", shard(&[("other", 2.0)]));
-    contains(
-        &refusal(&scratch.0),
-        &["index.json", "tensor x", "s2.safetensors"],
-    );
+    contains(&refusal(&scratch.0), &["index.json", "tensor x", "s2.safetensors"]);
     std::fs::remove_file(scratch.0.join("s2.safetensors")).unwrap();
     contains(&refusal(&scratch.0), &["s2.safetensors", "No such file"]);
 }
@@ -93,13 +85,7 @@ fn the_index_cannot_leave_the_folder() {
     scratch.write("inside/config.json", "{}");
     let absolute = scratch.0.join("s.safetensors");
     let absolute = absolute.to_str().unwrap();
-    for file in [
-        "../s.safetensors",
-        absolute,
-        "a/s.safetensors",
-        "..\\\\s.safetensors",
-        "s.bin",
-    ] {
+    for file in ["../s.safetensors", absolute, "a/s.safetensors", "..\\\\s.safetensors", "s.bin"] {
         let index = format!("{{\"weight_map\":{{\"x\":\"{file}\"}}}}");
         scratch.write("inside/model.safetensors.index.json", index);
         contains(&refusal(&inside), &["tensor x", "expected a plain"]);
@@ -111,20 +97,11 @@ fn a_tensor_has_one_home() {
     let scratch = folder();
     scratch.write("a.safetensors", shard(&[("x", 1.0)]));
     scratch.write("b.safetensors", shard(&[("x", 1.0)]));
-    contains(
-        &refusal(&scratch.0),
-        &["tensor x", "a.safetensors", "b.safetensors"],
-    );
+    contains(&refusal(&scratch.0), &["tensor x", "a.safetensors", "b.safetensors"]);
     std::fs::remove_file(scratch.0.join("b.safetensors")).unwrap();
     let tensor = "\"x\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}";
-    scratch.write(
-        "a.safetensors",
-        raw(&format!("{{{tensor},{tensor}}}"), &[0; 4]),
-    );
-    contains(
-        &refusal(&scratch.0),
-        &["a.safetensors", "tensor x appears twice"],
-    );
+    scratch.write("a.safetensors", raw(&format!("{{{tensor},{tensor}}}"), &[0; 4]));
+    contains(&refusal(&scratch.0), &["a.safetensors", "tensor x appears twice"]);
 }
 
 #[test]
@@ -141,10 +118,7 @@ fn broken_headers_are_refused() {
         (raw(&entry("[1]", 0, 4), &[0; 5]), "long, expected"),
         (raw(&entry("[2]", 0, 4), &[0; 4]), "inconsistent"),
         (raw(&entry("[1]", 4, 8), &[0; 8]), "inconsistent"),
-        (
-            raw(&entry("[4294967296,4294967296]", 0, 4), &[0; 4]),
-            "inconsistent",
-        ),
+        (raw(&entry("[4294967296,4294967296]", 0, 4), &[0; 4]), "inconsistent"),
         (raw(&entry("[1]", 0, u64::MAX), &[0; 4]), "inconsistent"),
     ];
     for (bytes, part) in cases {
@@ -170,10 +144,7 @@ fn data_that_ends_at_the_last_address_is_refused() {
     let scratch = folder();
     let bytes = raw(&format!("{{{}}}", entries.join(",")), &[]);
     scratch.write("model.safetensors", bytes);
-    contains(
-        &refusal(&scratch.0),
-        &["model.safetensors", "long, expected"],
-    );
+    contains(&refusal(&scratch.0), &["model.safetensors", "long, expected"]);
 }
 
 #[test]
@@ -182,10 +153,7 @@ fn foreign_types_are_listed() {
     let scratch = folder();
     scratch.write("model.safetensors", raw(json, &[0; 8]));
     let weights = Weights::open(&scratch.0).unwrap();
-    assert_eq!(
-        weights.entry("ids").unwrap().dtype,
-        StoredType::Unsupported("I64")
-    );
+    assert_eq!(weights.entry("ids").unwrap().dtype, StoredType::Unsupported("I64"));
     let error = weights.load("ids", &candle_core::Device::Cpu).unwrap_err();
     contains(&error.to_string(), &["tensor ids", "I64"]);
 }

@@ -92,25 +92,13 @@ fn broken_values_name_their_key() {
     let cases: Vec<(u32, Vec<u8>, Fault)> = vec![
         (13, vec![], Fault::ValueType(13)),
         (7, vec![2], Fault::Boolean(2)),
-        (
-            8,
-            [text("ab"), vec![]].concat()[..8].to_vec(),
-            Fault::Truncated { needed: 2, left: 0 },
-        ),
-        (
-            8,
-            [&2u64.to_le_bytes()[..], &[0xff, 0xfe]].concat(),
-            Fault::NotUtf8,
-        ),
+        (8, [text("ab"), vec![]].concat()[..8].to_vec(), Fault::Truncated { needed: 2, left: 0 }),
+        (8, [&2u64.to_le_bytes()[..], &[0xff, 0xfe]].concat(), Fault::NotUtf8),
         (9, array(9, 0, &[]), Fault::NestedArray),
         (9, array(99, 0, &[]), Fault::ValueType(99)),
         (9, array(8, 1 << 60, &[]), count(1 << 60, 8, 0)),
         (9, array(0, 3, &[1, 2]), count(3, 1, 2)),
-        (
-            9,
-            array(10, 1, &u64::MAX.to_le_bytes()),
-            Fault::Integer(u64::MAX.into()),
-        ),
+        (9, array(10, 1, &u64::MAX.to_le_bytes()), Fault::Integer(u64::MAX.into())),
     ];
     for (kind, value, fault) in cases {
         let mut file = File::new().entry("some.key", kind, &value);
@@ -122,10 +110,7 @@ fn broken_values_name_their_key() {
 #[test]
 fn keys_are_bounded_and_unique() {
     let file = File::new().entry(&"k".repeat(65537), 7, &[1]);
-    let fault = Fault::TooLong {
-        length: 65537,
-        limit: 65536,
-    };
+    let fault = Fault::TooLong { length: 65537, limit: 65536 };
     refused(&file, Place::Entry(0), fault);
     let file = File::new().entry("k", 7, &[1]).entry("k", 7, &[0]);
     refused(&file, key("k"), Fault::Duplicate);
@@ -149,15 +134,7 @@ fn impossible_shapes_name_their_tensor() {
         (&[4, 0], 0, Fault::Dimensions(vec![4, 0])),
         (&[1 << 40, 1 << 40], 0, Fault::Dimensions(vec![1 << 40; 2])),
         (&[1 << 62], 0, Fault::Dimensions(vec![1 << 62])),
-        (
-            &[48],
-            2,
-            Fault::Block {
-                row: 48,
-                dtype: StoredType::Q4_0,
-                block: 32,
-            },
-        ),
+        (&[48], 2, Fault::Block { row: 48, dtype: StoredType::Q4_0, block: 32 }),
     ];
     for (dims, kind, fault) in cases {
         let mut file = File::new().describe("w", dims, kind, 0);
@@ -174,17 +151,10 @@ fn data_lies_inside_the_file_and_apart() {
         file
     };
     assert!(parse(&with(32).bytes()).is_ok());
-    let misaligned = Fault::Misaligned {
-        offset: 4,
-        alignment: 32,
-    };
+    let misaligned = Fault::Misaligned { offset: 4, alignment: 32 };
     refused(&with(4), tensor("w"), misaligned);
     for offset in [64, 128, u64::MAX - 31] {
-        let outside = Fault::Outside {
-            offset,
-            bytes: 64,
-            size: 96,
-        };
+        let outside = Fault::Outside { offset, bytes: 64, size: 96 };
         refused(&with(offset), tensor("w"), outside);
     }
     let other = "v".to_owned();
@@ -249,10 +219,7 @@ fn data_at_odd_addresses_loads() {
         let Loaded::Dense(z) = weights.load("z", &Device::Cpu).unwrap() else {
             panic!("f32 is dense");
         };
-        assert_eq!(
-            (z.dtype(), z.to_vec1::<f32>().unwrap()),
-            (DType::F32, vec![2.5])
-        );
+        assert_eq!((z.dtype(), z.to_vec1::<f32>().unwrap()), (DType::F32, vec![2.5]));
     }
 }
 
@@ -262,21 +229,7 @@ fn messages_name_file_place_and_expectation() {
     let mut file = File::new().describe("blk.0.w", &[16], 0, 4);
     file.data = vec![0; 96];
     let path = scratch.write("bad.gguf", file.bytes());
-    contains(
-        &refusal(&path),
-        &[
-            "bad.gguf",
-            "tensor blk.0.w",
-            "offset is 4",
-            "multiple of 32",
-        ],
-    );
-    contains(
-        &refusal(&scratch.0.join("none.gguf")),
-        &["none.gguf", "No such file"],
-    );
-    contains(
-        &refusal(&scratch.write("empty.gguf", "")),
-        &["empty.gguf", "magic"],
-    );
+    contains(&refusal(&path), &["bad.gguf", "tensor blk.0.w", "offset is 4", "multiple of 32"]);
+    contains(&refusal(&scratch.0.join("none.gguf")), &["none.gguf", "No such file"]);
+    contains(&refusal(&scratch.write("empty.gguf", "")), &["empty.gguf", "magic"]);
 }

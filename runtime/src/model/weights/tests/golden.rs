@@ -26,9 +26,8 @@ fn every_type_dequantises_as_gguf_says() {
             Loaded::Dense(tensor) => tensor.to_dtype(DType::F32).unwrap(),
             Loaded::Quantised(tensor) => tensor.dequantize(&Device::Cpu).unwrap(),
         };
-        let (found, expected) = [found, expected]
-            .map(|t| t.flatten_all().unwrap().to_vec1::<f32>().unwrap())
-            .into();
+        let (found, expected) =
+            [found, expected].map(|t| t.flatten_all().unwrap().to_vec1::<f32>().unwrap()).into();
         let largest = expected.iter().fold(0f32, |most, x| most.max(x.abs()));
         assert!(largest > 0.1, "{name} holds no values");
         for (a, b) in found.iter().zip(&expected) {
@@ -37,10 +36,7 @@ fn every_type_dequantises_as_gguf_says() {
     }
     let odd = weights.entry("t.odd").unwrap();
     assert_eq!(odd.dtype, StoredType::Unsupported("IQ4_XS"));
-    assert_eq!(
-        (odd.shape.as_slice(), odd.bytes),
-        ([1, 256].as_slice(), 136)
-    );
+    assert_eq!((odd.shape.as_slice(), odd.bytes), ([1, 256].as_slice(), 136));
 }
 
 #[test]
@@ -60,10 +56,7 @@ fn every_kind_of_metadata_reads_as_written() {
         ("k.f64", Value::Float(0.1)),
         ("k.bool", Value::Bool(true)),
         ("k.text", Value::Text("größe\n".to_owned())),
-        (
-            "k.texts",
-            Value::Texts(["a", "", "日本"].map(str::to_owned).to_vec()),
-        ),
+        ("k.texts", Value::Texts(["a", "", "日本"].map(str::to_owned).to_vec())),
         ("k.integers", Value::Integers(vec![-1, 0, 7])),
         ("k.floats", Value::Floats(vec![0.25, -2.5])),
         ("k.bools", Value::Bools(vec![true, false])),
@@ -78,10 +71,7 @@ fn every_kind_of_metadata_reads_as_written() {
 fn a_set_split_by_gguf_opens() {
     let weights = Weights::open(&golden("split/tiny-00001-of-00003.gguf")).unwrap();
     let names: Vec<_> = weights.tensors().map(|t| t.name.as_str()).collect();
-    assert_eq!(
-        names,
-        ["blk.0.a", "blk.0.b", "blk.0.c", "blk.0.d", "blk.0.e"]
-    );
+    assert_eq!(names, ["blk.0.a", "blk.0.b", "blk.0.c", "blk.0.d", "blk.0.e"]);
     let blocks = weights.metadata().unwrap().integer("llama.block_count");
     assert_eq!(blocks, Ok(Some(1)));
 }

@@ -66,8 +66,7 @@ impl File {
 
     /// Adds a description without data.
     fn describe(mut self, name: &str, dims: &[u64], kind: u32, offset: u64) -> Self {
-        self.tensors
-            .push((name.to_owned(), dims.to_vec(), kind, offset));
+        self.tensors.push((name.to_owned(), dims.to_vec(), kind, offset));
         self
     }
 
@@ -120,11 +119,7 @@ fn array(kind: u32, count: u64, items: &[u8]) -> Vec<u8> {
 }
 
 fn golden(name: &str) -> PathBuf {
-    Path::new(concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../tests/golden/weights"
-    ))
-    .join(name)
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/weights")).join(name)
 }
 
 /// The message of the error that opening gives, sources included.

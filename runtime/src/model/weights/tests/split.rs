@@ -39,10 +39,7 @@ fn a_later_part_names_the_first() {
     let scratch = Scratch::new();
     two(&scratch, &part(1, 2, "a"));
     let message = refusal(&scratch.0.join("m-00002-of-00002.gguf"));
-    contains(
-        &message,
-        &["expected its first part", "m-00001-of-00002.gguf"],
-    );
+    contains(&message, &["expected its first part", "m-00001-of-00002.gguf"]);
 }
 
 #[test]
