@@ -5,3 +5,11 @@ mod tidy;
 
 #[cfg(test)]
 mod architectures;
+#[cfg(test)]
+mod batches;
+#[cfg(test)]
+mod generation;
+#[cfg(test)]
+mod prefixes;
+#[cfg(test)]
+mod sessions;

@@ -30,3 +30,4 @@ mod tests {
 }
 
 pub mod golden;
+pub mod rig;

@@ -3,7 +3,9 @@
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::model::weights::Weights;
+use crate::model::weights::metadata::{Metadata, Value};
 use crate::model::{Decoder, DecoderOptions};
+use crate::text::Tokenizer;
 use safetensors::tensor::{Dtype, TensorView};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,6 +17,8 @@ pub const WIDTH: usize = 16;
 pub const LAYERS: usize = 3;
 /// Its token ids.
 pub const VOCABULARY: usize = 64;
+/// The token that ends an answer.
+pub const END: u32 = 62;
 /// Its context.
 pub const CONTEXT: usize = 1024;
 
@@ -111,4 +115,29 @@ fn values(seed: u32, shape: &[usize]) -> Vec<f32> {
             (0..count).map(|_| scale * uniform()).collect()
         }
     }
+}
+
+/// A tokenizer of the tiny model's 64 ids: letters, digits, an end token (62) and a space (63). No merges.
+pub fn tokenizer() -> Result<Arc<Tokenizer>> {
+    let mut tokens: Vec<String> =
+        ('a'..='z').chain('A'..='Z').chain('0'..='9').map(String::from).collect();
+    tokens.extend(["<|im_end|>".to_owned(), "\u{120}".to_owned()]);
+    let mut kinds = vec![1; VOCABULARY];
+    if let Some(end) = kinds.get_mut(END as usize) {
+        *end = 3;
+    }
+    let mut metadata = Metadata::new();
+    let text = |t: &str| Value::Text(t.to_owned());
+    for (key, value) in [
+        ("model", text("gpt2")),
+        ("pre", text("gpt-2")),
+        ("tokens", Value::Texts(tokens)),
+        ("token_type", Value::Integers(kinds)),
+        ("merges", Value::Texts(Vec::new())),
+        ("eos_token_id", Value::Unsigned(u64::from(END))),
+        ("add_bos_token", Value::Bool(false)),
+    ] {
+        metadata.insert(format!("tokenizer.ggml.{key}"), value);
+    }
+    Ok(Arc::new(Tokenizer::from_metadata(&metadata)?))
 }
