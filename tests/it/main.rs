@@ -13,3 +13,5 @@ mod generation;
 mod prefixes;
 #[cfg(test)]
 mod sessions;
+#[cfg(test)]
+mod real;

@@ -30,4 +30,5 @@ mod tests {
 }
 
 pub mod golden;
+pub mod real;
 pub mod rig;

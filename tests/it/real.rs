@@ -1,0 +1,4 @@
+//! The default model's real weights. Fetched once; without them these tests fail, they do not skip.
+
+mod exact;
+mod parity;
