@@ -1,3 +1,4 @@
 //! Trimtab runtime.
 
 pub mod model;
+pub mod text;

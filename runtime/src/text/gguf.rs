@@ -1,0 +1,142 @@
+//! What all GGUF vocabularies share: tokens, kinds, the ids with a role, BOS custom, fingerprint.
+
+use super::error::{Error, Result, malformed};
+use super::pretokenizer::Bos;
+use super::special::{Special, Specials};
+use super::tokenizer::{Ends, Parts, Tokenizer, forced_control};
+use super::vocab::{Kind, Vocabulary};
+use super::{gguf_bpe, gguf_spm};
+use crate::model::weights::metadata::{Metadata, Value};
+use sha2::{Digest, Sha256};
+use std::fmt::Write;
+
+/// The key of a tokenizer's algorithm and what builds it.
+type Builder = fn(&Metadata) -> Result<gguf_bpe::Built>;
+const MODELS: &[(&str, Builder)] = &[("gpt2", gguf_bpe::build), ("llama", gguf_spm::build)];
+
+/// Rebuilds a tokenizer from GGUF metadata.
+pub(crate) fn tokenizer(metadata: &Metadata) -> Result<Tokenizer> {
+    let model = need(
+        metadata.text("tokenizer.ggml.model")?,
+        "tokenizer.ggml.model",
+    )?;
+    let Some((_, build)) = MODELS.iter().find(|(name, _)| *name == model) else {
+        let known: Vec<&str> = MODELS.iter().map(|(name, _)| *name).collect();
+        return Err(Error::UnknownModel {
+            model: model.to_owned(),
+            known: known.join(", "),
+        });
+    };
+    let built = build(metadata)?;
+    let bos = match metadata.flag("tokenizer.ggml.add_bos_token")? {
+        Some(true) => Bos::Add,
+        Some(false) => Bos::Leave,
+        None => built.bos,
+    };
+    let controls = built
+        .vocabulary
+        .iter()
+        .filter(|(id, ..)| built.vocabulary.is_control(*id));
+    let specials = Specials::new(controls.map(|(id, text, _)| Special::plain(text, id)));
+    Ok(Tokenizer::assemble(Parts {
+        ends: Ends {
+            bos: token_id(metadata, "tokenizer.ggml.bos_token_id", &built.vocabulary)?,
+            eos: token_id(metadata, "tokenizer.ggml.eos_token_id", &built.vocabulary)?,
+            more: [
+                token_id(metadata, "tokenizer.ggml.eot_token_id", &built.vocabulary)?,
+                token_id(metadata, "tokenizer.ggml.eom_token_id", &built.vocabulary)?,
+            ]
+            .into_iter()
+            .flatten()
+            .collect(),
+            custom: bos,
+        },
+        vocabulary: built.vocabulary,
+        encoder: built.encoder,
+        specials,
+        leading: built.leading,
+        sha256: fingerprint(metadata),
+    }))
+}
+
+/// The tokens with their kinds. Names that end a generation are control whatever the file says: converters
+/// are known to store them as ordinary tokens, and then a user could type them.
+pub(crate) fn entries(metadata: &Metadata) -> Result<Vec<(String, Kind)>> {
+    let tokens = need(
+        metadata.texts("tokenizer.ggml.tokens")?,
+        "tokenizer.ggml.tokens",
+    )?;
+    let codes = metadata.integers("tokenizer.ggml.token_type")?;
+    if codes.is_some_and(|codes| codes.len() != tokens.len())
+        || u32::try_from(tokens.len()).is_err()
+    {
+        return Err(malformed("tokenizer.ggml.token_type"));
+    }
+    let kind = |index: usize| match codes.and_then(|codes| codes.get(index)) {
+        Some(code) => Kind::from_gguf(*code).ok_or_else(|| malformed("tokenizer.ggml.token_type")),
+        None => Ok(Kind::Normal),
+    };
+    let entry = |(index, text): (usize, &String)| {
+        let kind = if forced_control(text) {
+            Kind::Control
+        } else {
+            kind(index)?
+        };
+        Ok((text.clone(), kind))
+    };
+    tokens.iter().enumerate().map(entry).collect()
+}
+
+/// A token id stored under `key`, if it is one of the vocabulary.
+pub(crate) fn token_id(
+    metadata: &Metadata,
+    key: &str,
+    vocabulary: &Vocabulary,
+) -> Result<Option<u32>> {
+    match metadata.value(key) {
+        // -1 is how some writers say "none".
+        None | Some(Value::Signed(_)) => Ok(None),
+        Some(_) => match metadata.integer(key)?.map(u32::try_from) {
+            Some(Ok(id)) if vocabulary.kind(id).is_some() => Ok(Some(id)),
+            _ => Err(malformed(key)),
+        },
+    }
+}
+
+pub(crate) fn need<T>(value: Option<T>, key: &'static str) -> Result<T> {
+    value.ok_or(Error::MissingKey { key })
+}
+
+/// Hash over every tokenizer key except the template, which has its own.
+fn fingerprint(metadata: &Metadata) -> String {
+    let mut hash = Sha256::new();
+    let keys = metadata
+        .iter()
+        .filter(|(key, _)| key.starts_with("tokenizer.") && !key.contains("chat_template"));
+    for (key, value) in keys {
+        field(&mut hash, key.as_bytes());
+        match value {
+            Value::Texts(texts) => texts
+                .iter()
+                .for_each(|text| field(&mut hash, text.as_bytes())),
+            Value::Floats(floats) => floats.iter().for_each(|x| hash.update(x.to_le_bytes())),
+            Value::Integers(numbers) => numbers.iter().for_each(|n| hash.update(n.to_le_bytes())),
+            other => field(&mut hash, format!("{other:?}").as_bytes()),
+        }
+    }
+    hex(&hash.finalize())
+}
+
+fn field(hash: &mut Sha256, bytes: &[u8]) {
+    hash.update((bytes.len() as u64).to_le_bytes());
+    hash.update(bytes);
+}
+
+/// Lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
