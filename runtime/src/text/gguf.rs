@@ -3,8 +3,8 @@
 use super::error::{Error, Result, malformed};
 use super::pretokenizer::Bos;
 use super::special::{Special, Specials};
-use super::tokenizer::{Ends, Parts, Tokenizer, forced_control};
-use super::vocab::{Kind, Vocabulary};
+use super::tokenizer::{Ends, Parts, Tokenizer};
+use super::vocab::{Kind, Vocabulary, settle};
 use super::{gguf_bpe, gguf_spm};
 use crate::model::weights::metadata::{Metadata, Value};
 use sha2::{Digest, Sha256};
@@ -59,8 +59,7 @@ pub(crate) fn tokenizer(metadata: &Metadata) -> Result<Tokenizer> {
     }))
 }
 
-/// The tokens with their kinds. Names that end a generation are control whatever the file says: converters
-/// are known to store them as ordinary tokens, and then a user could type them.
+/// The tokens with their kinds.
 pub(crate) fn entries(metadata: &Metadata) -> Result<Vec<(String, Kind)>> {
     let tokens = need(
         metadata.texts("tokenizer.ggml.tokens")?,
@@ -76,14 +75,7 @@ pub(crate) fn entries(metadata: &Metadata) -> Result<Vec<(String, Kind)>> {
         Some(code) => Kind::from_gguf(*code).ok_or_else(|| malformed("tokenizer.ggml.token_type")),
         None => Ok(Kind::Normal),
     };
-    let entry = |(index, text): (usize, &String)| {
-        let kind = if forced_control(text) {
-            Kind::Control
-        } else {
-            kind(index)?
-        };
-        Ok((text.clone(), kind))
-    };
+    let entry = |(index, text): (usize, &String)| Ok((text.clone(), settle(text, kind(index)?)));
     tokens.iter().enumerate().map(entry).collect()
 }
 

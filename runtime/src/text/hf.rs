@@ -11,14 +11,14 @@ use super::hf_files::Beside;
 use super::pretokenizer::Bos;
 use super::special::{Special, Specials, Standing, Strip};
 use super::tokenizer::{Encoder, Ends, Leading, Parts, Tokenizer};
-use super::vocab::{Kind, Spelling, Vocabulary, byte_piece};
+use super::vocab::{Kind, Spelling, Vocabulary, byte_piece, settle};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 
 /// Ids above this are a malformed file, not a vocabulary.
-const LARGEST_ID: u32 = 1 << 22;
+const LARGEST_ID: u32 = 1 << 20;
 
 /// Reads the files.
 pub(crate) fn tokenizer(path: &Path) -> Result<Tokenizer> {
@@ -215,7 +215,10 @@ fn read_added(json: &Value) -> Result<Vec<Added>> {
         } else {
             Kind::UserDefined
         };
-        Some(Added { special, kind })
+        Some(Added {
+            kind: settle(&special.text, kind),
+            special,
+        })
     };
     let entries = list
         .unwrap_or_default()
@@ -301,7 +304,14 @@ fn detach(json: &mut Value, added: &[Added], merged: &HashSet<String>) -> Result
         root.insert(key.to_owned(), Value::Null);
     }
     if let Some(list) = root.get_mut("added_tokens").and_then(Value::as_array_mut) {
-        list.retain(|token| token.get("special") != Some(&Value::Bool(true)));
+        let kept = added.iter().filter(|token| token.kind == Kind::UserDefined);
+        let kept: HashSet<&str> = kept.map(|token| token.special.text.as_str()).collect();
+        list.retain(|token| {
+            token
+                .get("content")
+                .and_then(Value::as_str)
+                .is_some_and(|text| kept.contains(text))
+        });
     }
     let model = root.get_mut("model").and_then(Value::as_object_mut);
     let model = model.ok_or_else(|| malformed("model"))?;
@@ -362,24 +372,20 @@ fn encoder(mut json: Value) -> Result<Encoder> {
 
 /// Turns "a space before the first piece" into "no space", and says whether there was such a rule.
 fn only_first_is_prefixed(json: &mut Value) -> bool {
-    match json {
-        Value::Object(map) => {
-            let first = map.get("prepend_scheme") == Some(&Value::from("first"));
-            if first {
-                map.insert("prepend_scheme".to_owned(), Value::from("never"));
-            }
-            let steps = ["pre_tokenizer", "pretokenizers"];
-            let nested = steps
-                .iter()
-                .filter(|key| map.get_mut(**key).is_some_and(only_first_is_prefixed));
-            nested.count() > 0 || first
-        }
-        Value::Array(list) => {
-            list.iter_mut()
-                .filter_map(|v| only_first_is_prefixed(v).then_some(()))
-                .count()
-                > 0
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    let mut first = false;
+    if let Some(scheme) = json
+        .get_mut("prepend_scheme")
+        .filter(|scheme| *scheme == "first")
+    {
+        *scheme = Value::from("never");
+        first = true;
     }
+    if let Some(step) = json.get_mut("pre_tokenizer") {
+        first |= only_first_is_prefixed(step);
+    }
+    let steps = json.get_mut("pretokenizers").and_then(Value::as_array_mut);
+    for step in steps.into_iter().flatten() {
+        first |= only_first_is_prefixed(step);
+    }
+    first
 }

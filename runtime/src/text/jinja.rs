@@ -201,8 +201,8 @@ impl Python {
         out.write_all(bracket)
     }
 
-    fn item(&mut self, out: &mut (impl Write + ?Sized), first: Items) -> io::Result<()> {
-        match (first, self.indent) {
+    fn item(&mut self, out: &mut (impl Write + ?Sized), before: Items) -> io::Result<()> {
+        match (before, self.indent) {
             (Items::None, _) => {}
             (Items::Some, Some(_)) => out.write_all(b",")?,
             (Items::Some, None) => out.write_all(b", ")?,
@@ -219,10 +219,6 @@ impl Python {
     }
 }
 
-fn place(first: bool) -> Items {
-    if first { Items::None } else { Items::Some }
-}
-
 impl Formatter for Python {
     fn begin_array<W: ?Sized + Write>(&mut self, out: &mut W) -> io::Result<()> {
         self.open(out, b"[")
@@ -233,7 +229,8 @@ impl Formatter for Python {
     }
 
     fn begin_array_value<W: ?Sized + Write>(&mut self, out: &mut W, first: bool) -> io::Result<()> {
-        self.item(out, place(first))
+        let before = if first { Items::None } else { Items::Some };
+        self.item(out, before)
     }
 
     fn end_array_value<W: ?Sized + Write>(&mut self, _: &mut W) -> io::Result<()> {
@@ -250,7 +247,8 @@ impl Formatter for Python {
     }
 
     fn begin_object_key<W: ?Sized + Write>(&mut self, out: &mut W, first: bool) -> io::Result<()> {
-        self.item(out, place(first))
+        let before = if first { Items::None } else { Items::Some };
+        self.item(out, before)
     }
 
     fn begin_object_value<W: ?Sized + Write>(&mut self, out: &mut W) -> io::Result<()> {

@@ -127,7 +127,7 @@ impl<'a> Merger<'a> {
         }
         let mut out = Output {
             ids: Vec::new(),
-            unknown: false,
+            last: Last::Known,
         };
         let mut at = (!self.symbols.is_empty()).then_some(0);
         while let Some(symbol) = at.and_then(|at| self.symbols.get(at)) {
@@ -210,15 +210,22 @@ impl<'a> Merger<'a> {
     }
 }
 
+/// What was written last: neighbouring unknown characters are one token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Last {
+    Known,
+    Unknown,
+}
+
 struct Output {
     ids: Vec<u32>,
-    unknown: bool,
+    last: Last,
 }
 
 impl Output {
     fn known(&mut self, id: u32) {
         self.ids.push(id);
-        self.unknown = false;
+        self.last = Last::Known;
     }
 
     fn fall_back(&mut self, text: &str, fallback: &Fallback) {
@@ -228,10 +235,10 @@ impl Output {
                 self.ids.extend(ids);
             }
             Fallback::Unknown(id) => {
-                if !self.unknown {
+                if self.last == Last::Known {
                     self.ids.push(*id);
                 }
-                self.unknown = true;
+                self.last = Last::Unknown;
             }
         }
     }

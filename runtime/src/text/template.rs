@@ -92,6 +92,8 @@ pub struct ChatTemplate {
     source: String,
     environment: Environment<'static>,
     tokenizer: Arc<Tokenizer>,
+    /// What the template may look for in a message.
+    literals: Vec<String>,
     sha256: String,
 }
 
@@ -107,10 +109,13 @@ impl ChatTemplate {
     pub fn new(source: impl Into<String>, tokenizer: Arc<Tokenizer>) -> Result<Self> {
         let source = source.into();
         let environment = jinja::environment(&source).map_err(Error::Template)?;
+        let controls: Vec<&str> = tokenizer.control_texts().collect();
+        let literals = literals(&source, controls.into_iter());
         let sha256 = hex(&Sha256::digest(source.as_bytes()));
         Ok(Self {
             source,
             environment,
+            literals,
             tokenizer,
             sha256,
         })
@@ -157,11 +162,8 @@ impl ChatTemplate {
             .map_err(Error::Template)?;
         let avoid = self.avoid(options);
         let mut controls = Vec::new();
-        for readable in [
-            Vec::new(),
-            literals(&self.source, self.controls().into_iter()),
-        ] {
-            let Some(cover) = Cover::new(&texts, &avoid, &readable) else {
+        for readable in [&[], self.literals.as_slice()] {
+            let Some(cover) = Cover::new(&texts, &avoid, readable) else {
                 continue;
             };
             let covered: Vec<&str> = cover.texts.iter().map(String::as_str).collect();

@@ -93,27 +93,6 @@ const END_NAMES: &[&str] = &[
     "[EOS]",
 ];
 
-/// Names that begin or end a turn and mean nothing else. Converters are known to store them as ordinary tokens,
-/// and then a user could type them. (`</s>` is not among them: Gemma has it as an HTML tag.)
-const TURN_NAMES: &[&str] = &[
-    "<|endoftext|>",
-    "<|end_of_text|>",
-    "<|im_start|>",
-    "<|im_end|>",
-    "<|eot_id|>",
-    "<|eom_id|>",
-    "<|start_header_id|>",
-    "<|end_header_id|>",
-    "<start_of_turn>",
-    "<end_of_turn>",
-    "<|end|>",
-];
-
-/// Whether a token of this name is control even where a file calls it ordinary.
-pub(crate) fn forced_control(text: &str) -> bool {
-    TURN_NAMES.contains(&text)
-}
-
 /// Turns text into token ids and back.
 pub struct Tokenizer {
     parts: Parts,
