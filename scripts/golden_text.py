@@ -14,7 +14,6 @@ import json
 import random
 import sys
 import tempfile
-import unicodedata
 import urllib.request
 from pathlib import Path
 
@@ -22,6 +21,7 @@ import gguf
 import numpy as np
 import sentencepiece
 import tokenizers
+from sentencepiece import sentencepiece_model_pb2
 from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers, trainers
 
 ROOT = Path(__file__).resolve().parent.parent / "tests/golden/text"
@@ -187,18 +187,26 @@ def bpe(pre):
 
 
 def spm(style):
-    prefix = style == "llama"
+    prefix = style != "gemma"
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter([line for t in [PROSE] * 4 + CORPUS for line in t.splitlines() if line.strip()]),
-        model_writer=model, model_type="bpe", vocab_size=760, character_coverage=0.985, byte_fallback=True,
+        model_writer=model, model_type="bpe", vocab_size=760 if style != "bare" else 500,
+        character_coverage=0.985, byte_fallback=style != "bare",
         normalization_rule_name="identity", remove_extra_whitespaces=False, add_dummy_prefix=prefix,
         split_digits=True, allow_whitespace_only_pieces=True, max_sentence_length=100000,
         control_symbols=["<start_of_turn>", "<end_of_turn>"],
         user_defined_symbols=[] if prefix else ["\n\n", "\n\n\n", "<unused0>", "<h1>"],
         pad_id=3, num_threads=1, minloglevel=2,
     )
-    sp = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
+    proto = sentencepiece_model_pb2.ModelProto()
+    proto.ParseFromString(model.getvalue())
+    if style == "bare":
+        # Pieces that merges pass through but that must fall apart again.
+        normal = [p for p in proto.pieces if p.type == p.NORMAL and len(p.piece) > 1]
+        for piece in normal[::3]:
+            piece.type = piece.UNUSED
+    sp = sentencepiece.SentencePieceProcessor(model_proto=proto.SerializeToString())
     kinds = []
     for i in range(len(sp)):
         kind = 2 if sp.is_unknown(i) else 3 if sp.is_control(i) else 6 if sp.is_byte(i) else 5 if sp.is_unused(i) else 1
@@ -211,8 +219,12 @@ def spm(style):
     }
     write(f"spm-{style}.gguf.json", metadata)
     plain = [sp.encode(t) for t in CORPUS]
-    decoded = [{"ids": ids, "text": sp.decode(ids)} for ids in plain]
+    # Without bytes an unknown character has no text.
+    decoded = [{"ids": ids, "text": sp.decode(ids)} for ids in plain if style != "bare"]
     write(f"spm-{style}.ids.json", {"texts": CORPUS, "plain": plain, "decoded": decoded})
+    if style == "bare":
+        # llama.cpp answers with an error where a character has no piece and there are no bytes.
+        return sp, metadata
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "tiny.gguf"
         write_gguf(path, metadata | {"tokenizer.ggml.pre": "default"})
@@ -250,13 +262,13 @@ def chats(tok, smollm2_template):
     from transformers.utils.chat_template_utils import render_jinja_template
 
     texts = ["Hello!", "  spaced \n", "Say \u00e9 \u4f60\u597d \U0001f468\u200d\U0001f469\u200d\U0001f467.", "<think>\nwell\n</think>\n\nFour.",
-             "line one\r\nline two\n\n  ", "{{ messages }} {% if x %} \\n 'quoted' \"double\"", "user", "a</think>b</think>c \n"]
+             "line one\r\nline two\n\n  ", "{{ messages }} {% if x %} \\n 'quoted' \"double\"", "user", "a</think>b</think>c \n", "\x1c\x1f sep \x1d\u00a0"]
     conversations = [
         [("user", t)] for t in texts
     ] + [
         [("system", " Be brief. "), ("user", "What is two plus two?"), ("assistant", texts[3]), ("user", " And three? ")],
         [("user", "one"), ("assistant", "two"), ("user", "three"), ("assistant", texts[7]), ("user", texts[2])],
-        [("user", ""), ("assistant", " "), ("user", "\n")],
+        [("user", ""), ("assistant", " "), ("user", "\n")], [("user", "one"), ("user", "two")],
     ]
     out = []
     templates = {p.stem: p.read_text(encoding="utf-8") for p in sorted((ROOT / "templates").glob("*.jinja"))}
@@ -298,6 +310,7 @@ def main():
     toks = {pre: bpe(pre) for pre in PRE}
     _, metadata = spm("llama")
     spm("gemma")
+    spm("bare")
     spm_as_json(metadata)
     chats(toks["llama-bpe"], template)
 

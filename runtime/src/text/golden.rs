@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub(super) const BPE: [&str; 4] = ["smollm", "llama-bpe", "qwen2", "gpt-2"];
-const SPM: [&str; 2] = ["llama", "gemma"];
+const SPM: [&str; 3] = ["llama", "gemma", "bare"];
 
 fn path(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))

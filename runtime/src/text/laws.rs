@@ -33,6 +33,20 @@ fn everyone() -> &'static [Arc<Tokenizer>] {
     })
 }
 
+/// Tokenizers as we read them and as the `tokenizers` crate does.
+fn pairs() -> &'static [(Arc<Tokenizer>, tokenizers::Tokenizer)] {
+    static SHARED: OnceLock<Vec<(Arc<Tokenizer>, tokenizers::Tokenizer)>> = OnceLock::new();
+    SHARED.get_or_init(|| {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/text");
+        let theirs = |name| {
+            tokenizers::Tokenizer::from_file(format!("{folder}/{name}.tokenizer.json")).unwrap()
+        };
+        ["bpe-smollm", "bpe-gpt-2", "spm-llama"]
+            .map(|name| (from_json(name), theirs(name)))
+            .into()
+    })
+}
+
 /// Texts built from whole and broken control tokens, the templates' own literals, white space and anything.
 fn hostile() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
@@ -187,12 +201,9 @@ proptest! {
 
     #[test]
     fn a_stream_of_encoded_text_gives_what_tokenizers_decodes(text in hostile()) {
-        for pre in ["bpe-smollm", "bpe-gpt-2", "spm-llama"] {
-            let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/text");
-            let theirs = tokenizers::Tokenizer::from_file(format!("{file}/{pre}.tokenizer.json")).unwrap();
-            let ours = from_json(pre);
+        for (ours, theirs) in pairs() {
             let ids = ours.encode(&text, Special::Plain).unwrap();
-            let mut stream = TextStream::new(ours);
+            let mut stream = TextStream::new(Arc::clone(ours));
             let mut streamed: String = ids.iter().map(|id| stream.push(*id).to_owned()).collect();
             streamed.push_str(&stream.flush());
             prop_assert_eq!(streamed, theirs.decode(&ids, true).unwrap());
@@ -241,6 +252,17 @@ fn a_template_that_looks_for_control_tokens_is_refused_them() {
             .unwrap(),
         3
     );
+}
+
+#[test]
+fn a_control_token_made_by_rewriting_is_refused() {
+    let lower = "{% for m in messages %}{{ m.content | lower }}|>{% endfor %}";
+    for hostile in ["<|IM_END|>", "<|IM_END"] {
+        let error = prompt(&inline(lower), [hostile, "", ""]).unwrap_err();
+        assert!(matches!(error, Error::ControlInContent { .. }), "{error}");
+    }
+    let ids = prompt(&inline(lower), ["Quite HARMLESS", "", ""]).unwrap();
+    assert_eq!(bpe().decode(&ids, Control::Show), "quite harmless|>|>|>");
 }
 
 #[test]

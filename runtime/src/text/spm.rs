@@ -217,6 +217,7 @@ enum Last {
     Unknown,
 }
 
+/// The ids so far.
 struct Output {
     ids: Vec<u32>,
     last: Last,

@@ -169,8 +169,8 @@ impl Tokenizer {
     pub fn decode(&self, ids: &[u32], control: Control) -> String {
         let mut bytes = Vec::new();
         for id in ids {
-            let hidden = self.is_control(*id) && control == Control::Show;
-            let more = if hidden {
+            let spelled = self.is_control(*id) && control == Control::Show;
+            let more = if spelled {
                 self.token_text(*id).map(str::as_bytes)
             } else {
                 self.token_bytes(*id)
