@@ -14,15 +14,6 @@ use super::jinja::is_space;
 use super::rendered::{Origin, Rendered};
 use std::collections::{HashMap, HashSet};
 
-/// What stays readable under a cover.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Readable {
-    /// White space only.
-    Space,
-    /// White space and the template's own literals.
-    Literals,
-}
-
 /// Message texts under cover, and the way back.
 pub(crate) struct Cover {
     /// The covered texts, in order.
@@ -44,12 +35,22 @@ impl Cover {
             let mut cover = String::with_capacity(text.len());
             for (at, c) in text.char_indices() {
                 let keep = is_space(c) || readable.get(at).copied().unwrap_or(false);
-                cover.push(if keep { c } else { stand_in(&mut forth, &mut free, c)? });
+                cover.push(if keep {
+                    c
+                } else {
+                    stand_in(&mut forth, &mut free, c)?
+                });
             }
             covered.push(cover);
         }
-        let back = forth.into_iter().map(|(c, stand_in)| (stand_in, c)).collect();
-        Some(Self { texts: covered, back })
+        let back = forth
+            .into_iter()
+            .map(|(c, stand_in)| (stand_in, c))
+            .collect();
+        Some(Self {
+            texts: covered,
+            back,
+        })
     }
 
     /// Takes the cover off a rendering; `None` if it does not then read like `plain`.
@@ -68,7 +69,11 @@ impl Cover {
             };
             // White space has no stand-in; between two characters of a message it is the message's.
             let both = before == Origin::Content && origin == Origin::Content;
-            let owner = if both { Origin::Content } else { Origin::Template };
+            let owner = if both {
+                Origin::Content
+            } else {
+                Origin::Template
+            };
             if !space.is_empty() {
                 rendered.push(&space, owner);
                 space.clear();
@@ -157,7 +162,8 @@ fn escaped(c: Option<char>) -> char {
 /// Whether one text lies in the other, or the end of one is the beginning of the other.
 fn touches(a: &str, b: &str) -> bool {
     let overlaps = |a: &str, b: &str| {
-        a.char_indices().any(|(at, _)| a.get(at..).is_some_and(|tail| b.starts_with(tail)))
+        a.char_indices()
+            .any(|(at, _)| a.get(at..).is_some_and(|tail| b.starts_with(tail)))
     };
     a.contains(b) || b.contains(a) || overlaps(a, b) || overlaps(b, a)
 }
@@ -179,9 +185,19 @@ mod tests {
         let text = "a\u{f0000} b<|x|>\u{10fffd}";
         let cover = Cover::new(&[text], &HashSet::new(), &[]).unwrap();
         let covered = &cover.texts[0];
-        assert!(text.chars().zip(covered.chars()).all(|(a, b)| (a == b) == (a == ' ')));
-        let rendered = cover.lift(&format!("<{covered}> "), &format!("<{text}> ")).unwrap();
-        assert_eq!(rendered.content_ranges(), [1..1 + text.len()]);
-        assert!(cover.lift(&format!("<{covered}>"), &format!("<{text}> ")).is_none());
+        assert!(
+            text.chars()
+                .zip(covered.chars())
+                .all(|(a, b)| (a == b) == (a == ' '))
+        );
+        let rendered = cover
+            .lift(&format!("<{covered}> "), &format!("<{text}> "))
+            .unwrap();
+        assert_eq!(rendered.content_ranges()[0], 1..1 + text.len());
+        assert!(
+            cover
+                .lift(&format!("<{covered}>"), &format!("<{text}> "))
+                .is_none()
+        );
     }
 }

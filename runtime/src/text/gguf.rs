@@ -3,8 +3,8 @@
 use super::error::{Error, Result, malformed};
 use super::pretokenizer::Bos;
 use super::special::{Special, Specials};
-use super::tokenizer::{Ends, Parts, Tokenizer, forced_control};
-use super::vocab::{Kind, Vocabulary};
+use super::tokenizer::{Ends, Parts, Tokenizer};
+use super::vocab::{Kind, Vocabulary, settle};
 use super::{gguf_bpe, gguf_spm};
 use crate::model::weights::metadata::{Metadata, Value};
 use sha2::{Digest, Sha256};
@@ -16,10 +16,16 @@ const MODELS: &[(&str, Builder)] = &[("gpt2", gguf_bpe::build), ("llama", gguf_s
 
 /// Rebuilds a tokenizer from GGUF metadata.
 pub(crate) fn tokenizer(metadata: &Metadata) -> Result<Tokenizer> {
-    let model = need(metadata.text("tokenizer.ggml.model")?, "tokenizer.ggml.model")?;
+    let model = need(
+        metadata.text("tokenizer.ggml.model")?,
+        "tokenizer.ggml.model",
+    )?;
     let Some((_, build)) = MODELS.iter().find(|(name, _)| *name == model) else {
         let known: Vec<&str> = MODELS.iter().map(|(name, _)| *name).collect();
-        return Err(Error::UnknownModel { model: model.to_owned(), known: known.join(", ") });
+        return Err(Error::UnknownModel {
+            model: model.to_owned(),
+            known: known.join(", "),
+        });
     };
     let built = build(metadata)?;
     let bos = match metadata.flag("tokenizer.ggml.add_bos_token")? {
@@ -27,7 +33,10 @@ pub(crate) fn tokenizer(metadata: &Metadata) -> Result<Tokenizer> {
         Some(false) => Bos::Leave,
         None => built.bos,
     };
-    let controls = built.vocabulary.iter().filter(|(id, ..)| built.vocabulary.is_control(*id));
+    let controls = built
+        .vocabulary
+        .iter()
+        .filter(|(id, ..)| built.vocabulary.is_control(*id));
     let specials = Specials::new(controls.map(|(id, text, _)| Special::plain(text, id)));
     Ok(Tokenizer::assemble(Parts {
         ends: Ends {
@@ -50,10 +59,12 @@ pub(crate) fn tokenizer(metadata: &Metadata) -> Result<Tokenizer> {
     }))
 }
 
-/// The tokens with their kinds. Names that end a generation are control whatever the file says: converters
-/// are known to store them as ordinary tokens, and then a user could type them.
+/// The tokens with their kinds.
 pub(crate) fn entries(metadata: &Metadata) -> Result<Vec<(String, Kind)>> {
-    let tokens = need(metadata.texts("tokenizer.ggml.tokens")?, "tokenizer.ggml.tokens")?;
+    let tokens = need(
+        metadata.texts("tokenizer.ggml.tokens")?,
+        "tokenizer.ggml.tokens",
+    )?;
     let codes = metadata.integers("tokenizer.ggml.token_type")?;
     if codes.is_some_and(|codes| codes.len() != tokens.len())
         || u32::try_from(tokens.len()).is_err()
@@ -64,10 +75,7 @@ pub(crate) fn entries(metadata: &Metadata) -> Result<Vec<(String, Kind)>> {
         Some(code) => Kind::from_gguf(*code).ok_or_else(|| malformed("tokenizer.ggml.token_type")),
         None => Ok(Kind::Normal),
     };
-    let entry = |(index, text): (usize, &String)| {
-        let kind = if forced_control(text) { Kind::Control } else { kind(index)? };
-        Ok((text.clone(), kind))
-    };
+    let entry = |(index, text): (usize, &String)| Ok((text.clone(), settle(text, kind(index)?)));
     tokens.iter().enumerate().map(entry).collect()
 }
 
@@ -100,7 +108,9 @@ fn fingerprint(metadata: &Metadata) -> String {
     for (key, value) in keys {
         field(&mut hash, key.as_bytes());
         match value {
-            Value::Texts(texts) => texts.iter().for_each(|text| field(&mut hash, text.as_bytes())),
+            Value::Texts(texts) => texts
+                .iter()
+                .for_each(|text| field(&mut hash, text.as_bytes())),
             Value::Floats(floats) => floats.iter().for_each(|x| hash.update(x.to_le_bytes())),
             Value::Integers(numbers) => numbers.iter().for_each(|n| hash.update(n.to_le_bytes())),
             other => field(&mut hash, format!("{other:?}").as_bytes()),

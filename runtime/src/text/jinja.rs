@@ -40,9 +40,12 @@ pub(crate) fn environment(source: &str) -> Result<Environment<'static>, Error> {
     env.add_filter("trim", |text: String, chars: Option<String>| {
         strip(&text, chars.as_deref(), Side::Both).to_owned()
     });
-    env.add_function("raise_exception", |message: String| -> Result<Value, Error> {
-        Err(Error::new(ErrorKind::InvalidOperation, message))
-    });
+    env.add_function(
+        "raise_exception",
+        |message: String| -> Result<Value, Error> {
+            Err(Error::new(ErrorKind::InvalidOperation, message))
+        },
+    );
     env.add_template_owned(NAME, without_generation_tags(source))?;
     Ok(env)
 }
@@ -50,7 +53,8 @@ pub(crate) fn environment(source: &str) -> Result<Environment<'static>, Error> {
 /// Runs the template.
 pub(crate) fn run(env: &Environment<'static>, context: &Value) -> Result<String, Error> {
     let mut out = Bounded(Vec::new());
-    env.get_template(NAME)?.render_to_write(context, &mut out)?;
+    env.get_template(NAME)?
+        .render_captured_to(context, &mut out)?;
     String::from_utf8(out.0)
         .map_err(|_| Error::new(ErrorKind::BadSerialization, "output is not text"))
 }
@@ -127,7 +131,11 @@ fn without_generation_tags(source: &str) -> String {
             _ => word,
         };
         text.push_str("{%");
-        text.push_str(&if same == word { body.to_owned() } else { body.replace(word, same) });
+        text.push_str(&if same == word {
+            body.to_owned()
+        } else {
+            body.replace(word, same)
+        });
         text.push_str(if closed { "%}" } else { "" });
         rest = after;
     }
@@ -142,10 +150,17 @@ fn to_json(value: &Value, options: Kwargs) -> Result<Value, Error> {
     let ascii: Option<bool> = options.get("ensure_ascii")?;
     options.assert_all_used()?;
     if ascii == Some(true) {
-        return Err(Error::new(ErrorKind::InvalidOperation, "tojson cannot escape non-ASCII text"));
+        return Err(Error::new(
+            ErrorKind::InvalidOperation,
+            "tojson cannot escape non-ASCII text",
+        ));
     }
     let mut bytes = Vec::new();
-    let format = Python { indent, depth: 0, items: Items::None };
+    let format = Python {
+        indent,
+        depth: 0,
+        items: Items::None,
+    };
     let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, format);
     let bad = |source: serde_json::Error| {
         Error::new(ErrorKind::BadSerialization, "value is not JSON").with_source(source)
@@ -186,8 +201,8 @@ impl Python {
         out.write_all(bracket)
     }
 
-    fn item(&mut self, out: &mut (impl Write + ?Sized), first: Items) -> io::Result<()> {
-        match (first, self.indent) {
+    fn item(&mut self, out: &mut (impl Write + ?Sized), before: Items) -> io::Result<()> {
+        match (before, self.indent) {
             (Items::None, _) => {}
             (Items::Some, Some(_)) => out.write_all(b",")?,
             (Items::Some, None) => out.write_all(b", ")?,
@@ -204,10 +219,6 @@ impl Python {
     }
 }
 
-fn place(first: bool) -> Items {
-    if first { Items::None } else { Items::Some }
-}
-
 impl Formatter for Python {
     fn begin_array<W: ?Sized + Write>(&mut self, out: &mut W) -> io::Result<()> {
         self.open(out, b"[")
@@ -218,7 +229,8 @@ impl Formatter for Python {
     }
 
     fn begin_array_value<W: ?Sized + Write>(&mut self, out: &mut W, first: bool) -> io::Result<()> {
-        self.item(out, place(first))
+        let before = if first { Items::None } else { Items::Some };
+        self.item(out, before)
     }
 
     fn end_array_value<W: ?Sized + Write>(&mut self, _: &mut W) -> io::Result<()> {
@@ -235,7 +247,8 @@ impl Formatter for Python {
     }
 
     fn begin_object_key<W: ?Sized + Write>(&mut self, out: &mut W, first: bool) -> io::Result<()> {
-        self.item(out, place(first))
+        let before = if first { Items::None } else { Items::Some };
+        self.item(out, before)
     }
 
     fn begin_object_value<W: ?Sized + Write>(&mut self, out: &mut W) -> io::Result<()> {

@@ -125,7 +125,10 @@ impl<'a> Merger<'a> {
         while let Some(pair) = self.queue.pop() {
             self.merge(&pair);
         }
-        let mut out = Output { ids: Vec::new(), unknown: false };
+        let mut out = Output {
+            ids: Vec::new(),
+            last: Last::Known,
+        };
         let mut at = (!self.symbols.is_empty()).then_some(0);
         while let Some(symbol) = at.and_then(|at| self.symbols.get(at)) {
             self.emit(symbol, &mut out);
@@ -154,13 +157,19 @@ impl<'a> Merger<'a> {
         if piece.usage == Use::FallsApart {
             self.halves.insert(text, a.len);
         }
-        self.queue.push(Pair { score: piece.score, left, right, len });
+        self.queue.push(Pair {
+            score: piece.score,
+            left,
+            right,
+            len,
+        });
     }
 
     fn merge(&mut self, pair: &Pair) {
-        let (Some(a), Some(b)) =
-            (self.symbols.get(pair.left).copied(), self.symbols.get(pair.right).copied())
-        else {
+        let (Some(a), Some(b)) = (
+            self.symbols.get(pair.left).copied(),
+            self.symbols.get(pair.right).copied(),
+        ) else {
             return;
         };
         // A half that has merged elsewhere meanwhile is empty or longer.
@@ -201,15 +210,23 @@ impl<'a> Merger<'a> {
     }
 }
 
+/// What was written last: neighbouring unknown characters are one token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Last {
+    Known,
+    Unknown,
+}
+
+/// The ids so far.
 struct Output {
     ids: Vec<u32>,
-    unknown: bool,
+    last: Last,
 }
 
 impl Output {
     fn known(&mut self, id: u32) {
         self.ids.push(id);
-        self.unknown = false;
+        self.last = Last::Known;
     }
 
     fn fall_back(&mut self, text: &str, fallback: &Fallback) {
@@ -219,10 +236,10 @@ impl Output {
                 self.ids.extend(ids);
             }
             Fallback::Unknown(id) => {
-                if !self.unknown {
+                if self.last == Last::Known {
                     self.ids.push(*id);
                 }
-                self.unknown = true;
+                self.last = Last::Unknown;
             }
         }
     }

@@ -24,7 +24,46 @@ impl Kind {
             Kind::Unused,
             Kind::Byte,
         ];
-        KINDS.get(usize::try_from(code).ok()?.checked_sub(1)?).copied()
+        KINDS
+            .get(usize::try_from(code).ok()?.checked_sub(1)?)
+            .copied()
+    }
+}
+
+/// Names that begin or end a turn and mean nothing else. (`</s>` is not among them: Gemma has it as an HTML
+/// tag.)
+const TURN_NAMES: &[&str] = &[
+    "<|endoftext|>",
+    "<|end_of_text|>",
+    "<|im_start|>",
+    "<|im_end|>",
+    "<|eot_id|>",
+    "<|eom_id|>",
+    "<|start_header_id|>",
+    "<|end_header_id|>",
+    "<start_of_turn>",
+    "<end_of_turn>",
+    "<|end|>",
+];
+
+/// The kind of an entry that a file gives as `kind`. Converters and fine-tunes are known to store the tokens
+/// of a template as ordinary or user-defined ones, and then a user could type them.
+pub(crate) fn settle(text: &str, kind: Kind) -> Kind {
+    let shaped = |open: &str, close: &str| {
+        text.len() > open.len() + close.len() && text.starts_with(open) && text.ends_with(close)
+    };
+    let turn = TURN_NAMES.contains(&text);
+    match kind {
+        Kind::Normal | Kind::UserDefined if turn => Kind::Control,
+        Kind::UserDefined if shaped("<|", "|>") || shaped("<\u{ff5c}", "\u{ff5c}>") => {
+            Kind::Control
+        }
+        Kind::Normal
+        | Kind::Unknown
+        | Kind::Control
+        | Kind::UserDefined
+        | Kind::Unused
+        | Kind::Byte => kind,
     }
 }
 
@@ -52,13 +91,19 @@ impl Vocabulary {
     /// Builds the tables; the first of two entries with the same text keeps the name.
     pub(crate) fn new(entries: Vec<(String, Kind)>, spelling: Spelling) -> Self {
         let alphabet = byte_alphabet();
-        let bytes =
-            entries.iter().map(|(text, kind)| bytes_of(text, *kind, spelling, &alphabet)).collect();
+        let bytes = entries
+            .iter()
+            .map(|(text, kind)| bytes_of(text, *kind, spelling, &alphabet))
+            .collect();
         let mut ids = HashMap::with_capacity(entries.len());
         for (id, (text, _)) in (0_u32..).zip(&entries) {
             ids.entry(text.clone()).or_insert(id);
         }
-        Self { entries, ids, bytes }
+        Self {
+            entries,
+            ids,
+            bytes,
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -88,7 +133,9 @@ impl Vocabulary {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &str, Kind)> {
-        (0_u32..).zip(&self.entries).map(|(id, (text, kind))| (id, text.as_str(), *kind))
+        (0_u32..)
+            .zip(&self.entries)
+            .map(|(id, (text, kind))| (id, text.as_str(), *kind))
     }
 
     fn entry(&self, id: u32) -> Option<&(String, Kind)> {
@@ -113,7 +160,8 @@ fn bytes_of(text: &str, kind: Kind, spelling: Spelling, alphabet: &HashMap<char,
 /// `<0x0A>` is 10.
 pub(crate) fn byte_piece(text: &str) -> Option<u8> {
     let digits = text.strip_prefix("<0x")?.strip_suffix('>')?;
-    (digits.len() == 2).then_some(())?;
+    let hex = digits.len() == 2 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+    hex.then_some(())?;
     u8::from_str_radix(digits, 16).ok()
 }
 
@@ -135,4 +183,36 @@ fn byte_alphabet() -> HashMap<char, u8> {
         }
     }
     alphabet
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_of_templates_are_control_whatever_a_file_says() {
+        assert_eq!(settle("<|im_end|>", Kind::Normal), Kind::Control);
+        assert_eq!(settle("<end_of_turn>", Kind::UserDefined), Kind::Control);
+        assert_eq!(settle("<|user|>", Kind::UserDefined), Kind::Control);
+        assert_eq!(settle("<|user|>", Kind::Normal), Kind::Normal);
+        assert_eq!(settle("<think>", Kind::UserDefined), Kind::UserDefined);
+        assert_eq!(settle("</s>", Kind::UserDefined), Kind::UserDefined);
+        assert_eq!(settle("<|>", Kind::UserDefined), Kind::UserDefined);
+    }
+
+    #[test]
+    fn bytes_are_those_of_the_spelling() {
+        let entries = [
+            ("\u{120}\u{e9}", Kind::Normal),
+            ("\u{e9}", Kind::UserDefined),
+            ("<0x0A>", Kind::Byte),
+        ];
+        let entries = entries.map(|(text, kind)| (text.to_owned(), kind)).to_vec();
+        let vocabulary = Vocabulary::new(entries, Spelling::ByteLevel);
+        assert_eq!(vocabulary.bytes(0), Some(&b" \xe9"[..]));
+        assert_eq!(vocabulary.bytes(1), Some("\u{e9}".as_bytes()));
+        assert_eq!(vocabulary.bytes(2), Some(&b"\n"[..]));
+        assert_eq!(byte_piece("<0xG1>"), None);
+        assert_eq!(byte_piece("<0x+1>"), None);
+    }
 }
