@@ -10,5 +10,34 @@ pub mod device;
 mod kernels;
 
 pub mod hub;
+
 pub mod model;
+
+pub mod kv;
+
+pub mod hook;
+pub mod plan;
+
+pub mod session;
+
 pub mod text;
+
+pub mod logits;
+pub mod sample;
+
+pub mod monitor;
+
+pub mod joint;
+
+pub mod generate;
+
+pub mod open;
+
+#[cfg(feature = "testing")]
+pub mod testing;
+
+pub use error::{Error, Kind, Result};
+pub use open::{Model, OpenOptions};
+
+/// The tensors that hooks and captures speak of; candle's own type.
+pub use candle_core::Tensor;

@@ -9,6 +9,7 @@
 pub mod add;
 pub mod attention;
 pub mod dense;
+pub mod quant;
 pub mod rope;
 mod simd;
 

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::kernels::dense;
+use crate::kernels::quant::{self, Tiles};
 use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{DType, Tensor};
 use std::sync::Arc;
@@ -19,8 +20,10 @@ pub(crate) struct Linear {
 pub(crate) enum Weight {
     /// Dense, on the device.
     Dense(Tensor),
-    /// In its file's blocks.
+    /// In its file's blocks, multiplied by candle.
     Quantised(Arc<QTensor>),
+    /// Repacked for the CPU, multiplied by our own kernels.
+    Tiled(Arc<Tiles>),
 }
 
 impl Weight {
@@ -29,6 +32,7 @@ impl Weight {
         match self {
             Weight::Dense(t) => t.elem_count() * t.dtype().size_in_bytes(),
             Weight::Quantised(q) => q.storage_size_in_bytes(),
+            Weight::Tiled(tiles) => tiles.bytes(),
         }
     }
 
@@ -37,6 +41,11 @@ impl Weight {
         match self {
             Weight::Dense(t) => t.index_select(ids, 0)?.to_dtype(DType::F32),
             Weight::Quantised(q) => q.embedding(ids)?.to_dtype(DType::F32),
+            Weight::Tiled(tiles) => {
+                let ids = ids.to_vec1::<u32>()?;
+                let rows: Vec<f32> = ids.iter().flat_map(|id| tiles.row(*id as usize)).collect();
+                Tensor::from_vec(rows, (ids.len(), tiles.width()), &candle_core::Device::Cpu)
+            }
         }
     }
 
@@ -47,6 +56,7 @@ impl Weight {
             Weight::Dense(w) => dense::linear(&x.to_dtype(w.dtype())?, w)?.to_dtype(DType::F32),
             Weight::Quantised(q) if sums_by_row_count(q) && x.device().is_cpu() => one_by_one(x, q),
             Weight::Quantised(q) => x.contiguous()?.apply_op1_no_bwd(q.as_ref()),
+            Weight::Tiled(tiles) => quant::linear(x, tiles),
         }
     }
 }

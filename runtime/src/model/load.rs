@@ -12,7 +12,9 @@ use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::fingerprint::Fingerprint;
 use crate::kernels::attention::Attention;
+use crate::kernels::quant::{Format, Tiles};
 use crate::kv::BLOCK_LEN;
+use candle_core::quantized::GgmlDType;
 use candle_core::{DType, Tensor};
 use std::sync::Arc;
 
@@ -140,6 +142,18 @@ fn fingerprint(
         .finish()
 }
 
+/// Formats our kernels serve.
+fn tile_format(dtype: GgmlDType) -> Option<Format> {
+    match dtype {
+        GgmlDType::Q4_0 => Some(Format::Q4_0),
+        GgmlDType::Q4_1 => Some(Format::Q4_1),
+        GgmlDType::Q5_0 => Some(Format::Q5_0),
+        GgmlDType::Q5_1 => Some(Format::Q5_1),
+        GgmlDType::Q8_0 => Some(Format::Q8_0),
+        _ => None,
+    }
+}
+
 struct Loader<'a> {
     weights: &'a Weights,
     spec: &'a ModelSpec,
@@ -187,14 +201,27 @@ impl<'a> Loader<'a> {
     fn matrix(&self, name: &str, shape: [usize; 2]) -> Result<Weight> {
         let name = format!("{name}.weight");
         self.expect(&name, &shape)?;
-        let loaded = self.weights.load(&name, self.device.candle())?;
         let quantised = self.options.form == WeightForm::AsStored;
+        if quantised && let Some(tiles) = self.tiles(&name, shape)? {
+            return Ok(Weight::Tiled(Arc::new(tiles)));
+        }
+        let loaded = self.weights.load(&name, self.device.candle())?;
         match loaded {
             Loaded::Quantised(q) if quantised && q.dtype().block_size() > 1 => {
                 Ok(Weight::Quantised(Arc::new(q)))
             }
             other => dense(other, self.dense).map(Weight::Dense).map_err(Error::tensor(name)),
         }
+    }
+
+    /// The matrix repacked for our own kernels, where they serve its format on this device.
+    fn tiles(&self, name: &str, [out, width]: [usize; 2]) -> Result<Option<Tiles>> {
+        let stored = self.weights.entry(name).and_then(|e| e.dtype.quantised());
+        let Some(format) = stored.and_then(tile_format).filter(|_| self.device.kind() == "cpu")
+        else {
+            return Ok(None);
+        };
+        Ok(Tiles::pack(format, self.weights.bytes(name)?, out, width))
     }
 
     fn linear(&self, role: Role, layer: usize, shape: [usize; 2]) -> Result<Linear> {

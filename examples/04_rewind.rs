@@ -1,0 +1,51 @@
+//! Rewind: a monitor that does not like a word takes the answer back to before it and tries again.
+
+use trimtab_runtime::generate::{Event, Flow, Generation, Request, run};
+use trimtab_runtime::monitor::{Monitor, Stage, Unfolding, Verdict};
+use trimtab_runtime::plan::Plan;
+use trimtab_runtime::sample::SamplingParams;
+use trimtab_runtime::text::Message;
+use trimtab_runtime::{Model, Result};
+
+/// Objects to a word, and holds text back for as long as the word could still come.
+struct Without(&'static str);
+
+impl Monitor for Without {
+    fn watch(&mut self, answer: &Unfolding) -> Result<Verdict> {
+        if answer.text.to_lowercase().contains(self.0) {
+            let from = answer.tokens.len().saturating_sub(6);
+            return Ok(Verdict::Retry { from, plan: None, guidance: Vec::new() });
+        }
+        let held = if answer.stage == Stage::Ended { 0 } else { 40 };
+        let release = answer.text.len().saturating_sub(held);
+        Ok(Verdict::Continue { release, ask_after: 1 })
+    }
+
+    // Every verdict is read off the whole text: there is nothing to forget.
+    fn rewind(&mut self, _tokens: usize) {}
+}
+
+fn main() -> Result<()> {
+    let model = Model::open("smollm2-135m-instruct")?;
+    let mut session = model.session(Plan::empty())?;
+    session.push_prompt(&model.chat_prompt(&[Message::new("user", "Describe the sky.")])?)?;
+
+    let request = Request {
+        sampling: SamplingParams { temperature: 0.8, ..SamplingParams::default() }.check()?,
+        seed: 7,
+        max_tokens: Some(60),
+        ..Request::default()
+    };
+    let generation = Generation::new(session, model.tokenizer()?.clone(), request)?;
+    let mut watched = [generation.watched_by(Without("blue"))];
+    run(&mut watched, &mut |_, event| {
+        if let Event::Rewound { from, attempt } = event {
+            eprintln!("rewound to token {from} (attempt {attempt})");
+        }
+        Flow::Continue
+    })?;
+    let [watched] = watched;
+    let answer = watched.into_answer();
+    println!("{}\n{:?}, {} tokens taken back", answer.text, answer.finish, answer.usage.discarded_tokens);
+    Ok(())
+}

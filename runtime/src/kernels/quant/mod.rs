@@ -1,0 +1,210 @@
+//! Products with weights that stay in their 4, 5 or 8 bits.
+//!
+//! Weights are repacked once into tiles of 16 output rows × 32 inputs ([`tiles`]), as small as the file's own blocks.
+//! Activations are quantised to int8 once per row ([`activations`]). A tile's dot products are exact integers; the
+//! scaled sums of a row's blocks are added from the first to the last, so a result's bits depend neither on the
+//! other rows of the pass nor on the thread. Which instruction set does it is chosen at run time: [`vnni`] where the
+//! CPU has AVX-512 VNNI, else [`portable`], which is also the reference the tests compare with.
+
+mod activations;
+mod portable;
+mod tiles;
+#[cfg(target_arch = "x86_64")]
+mod vnni;
+
+pub(crate) use tiles::{Format, Tiles};
+
+use super::values;
+use activations::Activations;
+use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
+use rayon::prelude::*;
+
+/// Output rows in a tile.
+const ROWS: usize = 16;
+/// Inputs in a tile: the block of every format here.
+const BLOCK: usize = 32;
+/// Activation rows that share one unpacked tile.
+const BATCH: usize = 6;
+
+// x [time, in] · weight [out, in] -> [time, out]
+pub(crate) fn linear(x: &Tensor, weight: &Tiles) -> Result<Tensor> {
+    x.contiguous()?.apply_op1_no_bwd(weight)
+}
+
+impl CustomOp1 for Tiles {
+    fn name(&self) -> &'static str {
+        "tiles"
+    }
+
+    // x [time, in] -> [time, out]
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (time, width) = layout.shape().dims2()?;
+        if width != self.width() {
+            candle_core::bail!("product of widths {width} and {}", self.width());
+        }
+        let x = Activations::quantise(values(x, layout)?, width);
+        let product = self.product(&x, time, Kernel::best());
+        Ok((CpuStorage::F32(product), Shape::from((time, self.out()))))
+    }
+}
+
+/// The instruction set a product runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kernel {
+    Portable,
+    #[cfg(target_arch = "x86_64")]
+    Vnni,
+}
+
+impl Kernel {
+    fn best() -> Self {
+        #[cfg(target_arch = "x86_64")]
+        if vnni::is_available() {
+            return Kernel::Vnni;
+        }
+        Kernel::Portable
+    }
+}
+
+impl Tiles {
+    // x [time, in] -> [time, out]
+    fn product(&self, x: &Activations, time: usize, kernel: Kernel) -> Vec<f32> {
+        // [groups, time, ROWS]: each task owns whole groups of output rows.
+        let mut grouped = vec![0f32; self.groups() * time * ROWS];
+        let share = self.groups().div_ceil(4 * rayon::current_num_threads()).max(1);
+        let tasks = grouped.par_chunks_mut((share * time * ROWS).max(1)).enumerate();
+        tasks.for_each(|(task, lines)| {
+            for (group, lines) in lines.chunks_mut(time * ROWS).enumerate() {
+                let group = task * share + group;
+                match kernel {
+                    Kernel::Portable => portable::group(self, group, x, lines),
+                    #[cfg(target_arch = "x86_64")]
+                    Kernel::Vnni => vnni::group(self, group, x, lines),
+                }
+            }
+        });
+        self.ungroup(&grouped, time)
+    }
+
+    // [groups, time, ROWS] -> [time, out]
+    fn ungroup(&self, grouped: &[f32], time: usize) -> Vec<f32> {
+        let mut product = vec![0f32; time * self.out()];
+        for (t, line) in product.chunks_mut(self.out()).enumerate() {
+            for (group, part) in line.chunks_mut(ROWS).enumerate() {
+                let from = (group * time + t) * ROWS;
+                part.copy_from_slice(&grouped[from..from + part.len()]);
+            }
+        }
+        product
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::quantized::{GgmlDType, QTensor};
+    use candle_core::Device;
+    use proptest::prelude::*;
+
+    const FORMATS: [(Format, GgmlDType); 5] = [
+        (Format::Q4_0, GgmlDType::Q4_0),
+        (Format::Q4_1, GgmlDType::Q4_1),
+        (Format::Q5_0, GgmlDType::Q5_0),
+        (Format::Q5_1, GgmlDType::Q5_1),
+        (Format::Q8_0, GgmlDType::Q8_0),
+    ];
+
+    fn wave(rows: usize, columns: usize, pace: f32, size: f32) -> Tensor {
+        let values: Vec<f32> =
+            (0..rows * columns).map(|i| size * (i as f32 * pace).sin() + 0.1 * size).collect();
+        Tensor::from_vec(values, (rows, columns), &Device::Cpu).unwrap()
+    }
+
+    fn quantised(dtype: GgmlDType, out: usize, width: usize, size: f32) -> QTensor {
+        QTensor::quantize(&wave(out, width, 0.737, size), dtype).unwrap()
+    }
+
+    fn relative_gap(a: &[f32], b: &[f32]) -> f32 {
+        let most = b.iter().fold(0f32, |m, v| m.max(v.abs()));
+        let gap = a.iter().zip(b).fold(0f32, |m, (a, b)| m.max((a - b).abs()));
+        if most == 0.0 { gap } else { gap / most }
+    }
+
+    #[test]
+    fn tiles_hold_the_values_candle_dequantises() {
+        for (format, dtype) in FORMATS {
+            let q = quantised(dtype, 21, 96, 1.0);
+            let tiles = Tiles::pack(format, &q.data().unwrap(), 21, 96).unwrap();
+            let expected = q.dequantize(&Device::Cpu).unwrap().to_vec2::<f32>().unwrap();
+            for (i, row) in expected.iter().enumerate() {
+                assert!(relative_gap(&tiles.row(i), row) < 1e-6, "{format:?} row {i}");
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(60))]
+
+        #[test]
+        fn every_kernel_agrees_with_the_dequantised_product(
+            time in 1..15usize, out in 1..70usize, blocks in 1..6usize,
+            pick in 0..5usize, power in -20..20i32,
+        ) {
+            let (format, dtype) = FORMATS[pick];
+            let (width, size) = (blocks * BLOCK, 2f32.powi(power / 2));
+            let q = quantised(dtype, out, width, size);
+            let tiles = Tiles::pack(format, &q.data().unwrap(), out, width).unwrap();
+            let x = wave(time, width, 1.313, 2f32.powi(power));
+            let ours = linear(&x, &tiles).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            // The same int8 activations, multiplied as floats: only the order of f32 sums differs.
+            let host = x.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            let rounded = Activations::quantise(&host, width).dequantise();
+            let rounded = Tensor::from_vec(rounded, (time, width), &Device::Cpu).unwrap();
+            let dense = q.dequantize(&Device::Cpu).unwrap().t().unwrap();
+            let exact = rounded.matmul(&dense).unwrap();
+            let exact = exact.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            prop_assert!(relative_gap(&ours, &exact) < 2e-5, "{format:?}");
+            let x = Activations::quantise(&host, width);
+            let portable = tiles.product(&x, time, Kernel::Portable);
+            prop_assert!(relative_gap(&ours, &portable) < 2e-6, "{format:?}");
+        }
+    }
+
+    #[test]
+    fn a_row_has_the_same_bits_alone_and_among_others() {
+        for (format, dtype) in FORMATS {
+            let q = quantised(dtype, 40, 288, 1.0);
+            let tiles = Tiles::pack(format, &q.data().unwrap(), 40, 288).unwrap();
+            let x = wave(17, 288, 1.313, 3.0);
+            let together = linear(&x, &tiles).unwrap().to_vec2::<f32>().unwrap();
+            for (t, row) in together.iter().enumerate() {
+                let alone = linear(&x.narrow(0, t, 1).unwrap(), &tiles).unwrap();
+                assert_eq!(&alone.to_vec2::<f32>().unwrap()[0], row, "{format:?} row {t}");
+            }
+        }
+    }
+
+    #[test]
+    fn extreme_activations_stay_finite_or_say_so() {
+        let q = quantised(GgmlDType::Q4_1, 16, 32, 1.0);
+        let tiles = Tiles::pack(Format::Q4_1, &q.data().unwrap(), 16, 32).unwrap();
+        let product = |value: f32| {
+            let x = Tensor::from_vec(vec![value; 32], (1, 32), &Device::Cpu).unwrap();
+            linear(&x, &tiles).unwrap().to_vec2::<f32>().unwrap().remove(0)
+        };
+        assert!(product(0.0).iter().all(|v| *v == 0.0));
+        for denormal in [1e-40, -1e-44] {
+            assert!(product(denormal).iter().all(|v| v.is_finite() && v.abs() < 1e-36));
+        }
+        assert!(product(1e30).iter().all(|v| v.is_finite()));
+        assert!(product(f32::NAN).iter().all(|v| v.is_nan()));
+        assert!(product(f32::INFINITY).iter().all(|v| !v.is_finite()));
+    }
+
+    #[test]
+    fn blocks_that_do_not_fill_the_matrix_are_refused() {
+        assert!(Tiles::pack(Format::Q4_1, &[0; 19], 1, 32).is_none());
+        assert!(Tiles::pack(Format::Q4_1, &[0; 20], 1, 31).is_none());
+        assert!(Tiles::pack(Format::Q4_1, &[0; 20], 1, 32).is_some());
+    }
+}
