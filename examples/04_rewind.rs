@@ -46,6 +46,9 @@ fn main() -> Result<()> {
     })?;
     let [watched] = watched;
     let answer = watched.into_answer();
-    println!("{}\n{:?}, {} tokens taken back", answer.text, answer.finish, answer.usage.discarded_tokens);
+    println!(
+        "{}\n{:?}, {} tokens taken back",
+        answer.text, answer.finish, answer.usage.discarded_tokens
+    );
     Ok(())
 }

@@ -9,14 +9,16 @@ use trimtab_runtime::{Model, Result};
 fn main() -> Result<()> {
     let model = Model::open("smollm2-135m-instruct")?;
     let mut trunk = model.session(Plan::empty())?;
-    trunk.push_prompt(&model.chat_prompt(&[Message::new("user", "Suggest a name for a boat.")])?)?;
+    trunk
+        .push_prompt(&model.chat_prompt(&[Message::new("user", "Suggest a name for a boat.")])?)?;
     // All but the last chunk runs once; a fork shares its keys and values until it writes.
     trunk.set_chunk(16);
     trunk.prefill()?;
     let before = model.pool().usage();
 
     let sampling = SamplingParams { temperature: 1.0, top_p: 0.9, ..SamplingParams::default() };
-    let request = Request { sampling: sampling.check()?, max_tokens: Some(24), ..Request::default() };
+    let request =
+        Request { sampling: sampling.check()?, max_tokens: Some(24), ..Request::default() };
     let mut branches = (0..4)
         .map(|choice| {
             let request = Request { choice, ..request.clone() };

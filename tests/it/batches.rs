@@ -20,11 +20,8 @@ fn plan(kind: u8) -> Plan {
 }
 
 fn run(rig: &Rig, sessions: &mut [Session]) -> Vec<(Vec<Vec<f32>>, Vec<Vec<f32>>)> {
-    let want = || Want {
-        logits: LogitsAt::All,
-        captures: vec![Site::ResidPost(1)],
-        ..Want::default()
-    };
+    let want =
+        || Want { logits: LogitsAt::All, captures: vec![Site::ResidPost(1)], ..Want::default() };
     let mut rows: Vec<_> = sessions.iter_mut().map(|s| s.row(want())).collect();
     let mut output = rig.decoder.forward(&mut rows).unwrap();
     let logits = output.to_host().unwrap();

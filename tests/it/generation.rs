@@ -47,7 +47,8 @@ fn a_seed_decides_and_batch_mates_do_not() {
     let rig = Rig::tiny(4096);
     let mut all: Vec<Generation> = (0..9)
         .map(|i| {
-            let plan = if i % 2 == 0 { Plan::empty() } else { Plan::of(counting_hook(Site::Embed)) };
+            let plan =
+                if i % 2 == 0 { Plan::empty() } else { Plan::of(counting_hook(Site::Embed)) };
             let tokens = if i == 4 { 40 } else { 5 + 7 * i };
             generation(&rig, plan, request(if i == 4 { 7 } else { 100 + i as u64 }, tokens))
         })

@@ -12,6 +12,6 @@ mod generation;
 #[cfg(test)]
 mod prefixes;
 #[cfg(test)]
-mod sessions;
-#[cfg(test)]
 mod real;
+#[cfg(test)]
+mod sessions;

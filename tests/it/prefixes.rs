@@ -131,5 +131,8 @@ fn old_prefixes_give_way_when_the_pool_is_full() {
         session.publish_prefix(&space("a"));
     }
     let usage = rig.pool.usage();
-    assert!(usage.indexed <= usage.blocks && usage.indexed + usage.free == usage.blocks, "{usage:?}");
+    assert!(
+        usage.indexed <= usage.blocks && usage.indexed + usage.free == usage.blocks,
+        "{usage:?}"
+    );
 }

@@ -57,8 +57,12 @@ pub fn push(site: Site, seed: u32) -> Addition {
 pub fn counting_hook(site: Site) -> impl Intervention {
     let mut seen = 0u32;
     hook_fn([site], move |_: Site, stream: &candle_core::Tensor, pass: &Pass| {
-        let factors: Vec<f32> =
-            pass.tokens.iter().enumerate().map(|(i, _)| 1.0 + (seen + i as u32) as f32 / 100.0).collect();
+        let factors: Vec<f32> = pass
+            .tokens
+            .iter()
+            .enumerate()
+            .map(|(i, _)| 1.0 + (seen + i as u32) as f32 / 100.0)
+            .collect();
         seen += pass.tokens.len() as u32;
         let time = factors.len();
         let scaled = candle_core::Tensor::from_vec(factors, (time, 1), stream.device())

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::kernels::dense;
-use crate::kernels::quant::{self, Tiles};
+use crate::kernels::quant::{self, Fidelity, Tiles};
 use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{DType, Tensor};
 use std::sync::Arc;
@@ -13,6 +13,7 @@ pub(crate) struct Linear {
     name: String,
     weight: Weight,
     bias: Option<Tensor>,
+    fidelity: Fidelity,
 }
 
 /// A frozen matrix, `[out, in]`.
@@ -50,13 +51,13 @@ impl Weight {
     }
 
     // x [time, in] -> [time, out]
-    fn product(&self, x: &Tensor) -> candle_core::Result<Tensor> {
+    fn product(&self, x: &Tensor, fidelity: Fidelity) -> candle_core::Result<Tensor> {
         match self {
             Weight::Dense(w) if w.dtype() == DType::F32 => dense::linear(x, w),
             Weight::Dense(w) => dense::linear(&x.to_dtype(w.dtype())?, w)?.to_dtype(DType::F32),
             Weight::Quantised(q) if sums_by_row_count(q) && x.device().is_cpu() => one_by_one(x, q),
             Weight::Quantised(q) => x.contiguous()?.apply_op1_no_bwd(q.as_ref()),
-            Weight::Tiled(tiles) => quant::linear(x, tiles),
+            Weight::Tiled(tiles) => quant::linear(x, tiles, fidelity),
         }
     }
 }
@@ -76,7 +77,12 @@ fn one_by_one(x: &Tensor, weight: &QTensor) -> candle_core::Result<Tensor> {
 
 impl Linear {
     pub(crate) fn new(name: String, weight: Weight, bias: Option<Tensor>) -> Self {
-        Linear { name, weight, bias }
+        Linear { name, weight, bias, fidelity: Fidelity::Once }
+    }
+
+    /// The output head, whose rounding errors nothing later averages out.
+    pub(crate) fn head(name: String, weight: Weight) -> Self {
+        Linear { name, weight, bias: None, fidelity: Fidelity::Twice }
     }
 
     pub(crate) fn bytes(&self) -> usize {
@@ -85,7 +91,7 @@ impl Linear {
 
     // x [time, in] -> [time, out]
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let product = self.weight.product(x);
+        let product = self.weight.product(x, self.fidelity);
         let sum = match &self.bias {
             Some(bias) => product.and_then(|p| p.broadcast_add(bias)),
             None => product,

@@ -273,10 +273,12 @@ impl<'a> Loader<'a> {
     /// The output matrix; a file without one ties it to the embedding.
     fn head(&self, embed: &Weight) -> Result<Linear> {
         let name = self.name(Role::Head, 0);
-        if self.has(&name) {
-            return self.linear(Role::Head, 0, [self.spec.vocab_size, self.spec.d_model]);
-        }
-        Ok(Linear::new(name, embed.clone(), None))
+        let weight = if self.has(&name) {
+            self.matrix(&name, [self.spec.vocab_size, self.spec.d_model])?
+        } else {
+            embed.clone()
+        };
+        Ok(Linear::head(name, weight))
     }
 
     fn block(&self, layer: usize, of: &LayerSpec) -> Result<Block> {

@@ -16,15 +16,8 @@ const MONTHS: [&str; 12] = [
     "November",
     "December",
 ];
-const DAYS: [&str; 7] = [
-    "Thursday",
-    "Friday",
-    "Saturday",
-    "Sunday",
-    "Monday",
-    "Tuesday",
-    "Wednesday",
-];
+const DAYS: [&str; 7] =
+    ["Thursday", "Friday", "Saturday", "Sunday", "Monday", "Tuesday", "Wednesday"];
 
 /// A moment, taken apart.
 struct Moment {
@@ -39,14 +32,9 @@ struct Moment {
 impl Moment {
     /// Times before 1970 count as 1970.
     fn of(time: SystemTime) -> Self {
-        let seconds = time
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |span| span.as_secs());
+        let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |span| span.as_secs());
         let days = seconds / 86_400;
-        let weekday = usize::try_from(days % 7)
-            .ok()
-            .and_then(|i| DAYS.get(i))
-            .unwrap_or(&"");
+        let weekday = usize::try_from(days % 7).ok().and_then(|i| DAYS.get(i)).unwrap_or(&"");
         let (mut year, mut rest) = (1970, days);
         while rest >= 365 + leap(year) {
             rest -= 365 + leap(year);
@@ -59,22 +47,12 @@ impl Moment {
             month += 1;
         }
         let second_of_day = seconds % 86_400;
-        Self {
-            year,
-            month,
-            day: rest + 1,
-            day_of_year,
-            weekday,
-            second_of_day,
-        }
+        Self { year, month, day: rest + 1, day_of_year, weekday, second_of_day }
     }
 
     fn directive(&self, letter: char) -> Option<String> {
         let (hour, minute) = (self.second_of_day / 3600, self.second_of_day / 60 % 60);
-        let month = usize::try_from(self.month - 1)
-            .ok()
-            .and_then(|i| MONTHS.get(i))
-            .unwrap_or(&"");
+        let month = usize::try_from(self.month - 1).ok().and_then(|i| MONTHS.get(i)).unwrap_or(&"");
         let half = (hour + 11) % 12 + 1;
         Some(match letter {
             'Y' => self.year.to_string(),

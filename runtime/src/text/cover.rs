@@ -35,22 +35,12 @@ impl Cover {
             let mut cover = String::with_capacity(text.len());
             for (at, c) in text.char_indices() {
                 let keep = is_space(c) || readable.get(at).copied().unwrap_or(false);
-                cover.push(if keep {
-                    c
-                } else {
-                    stand_in(&mut forth, &mut free, c)?
-                });
+                cover.push(if keep { c } else { stand_in(&mut forth, &mut free, c)? });
             }
             covered.push(cover);
         }
-        let back = forth
-            .into_iter()
-            .map(|(c, stand_in)| (stand_in, c))
-            .collect();
-        Some(Self {
-            texts: covered,
-            back,
-        })
+        let back = forth.into_iter().map(|(c, stand_in)| (stand_in, c)).collect();
+        Some(Self { texts: covered, back })
     }
 
     /// Takes the cover off a rendering; `None` if it does not then read like `plain`.
@@ -69,11 +59,7 @@ impl Cover {
             };
             // White space has no stand-in; between two characters of a message it is the message's.
             let both = before == Origin::Content && origin == Origin::Content;
-            let owner = if both {
-                Origin::Content
-            } else {
-                Origin::Template
-            };
+            let owner = if both { Origin::Content } else { Origin::Template };
             if !space.is_empty() {
                 rendered.push(&space, owner);
                 space.clear();
@@ -162,8 +148,7 @@ fn escaped(c: Option<char>) -> char {
 /// Whether one text lies in the other, or the end of one is the beginning of the other.
 fn touches(a: &str, b: &str) -> bool {
     let overlaps = |a: &str, b: &str| {
-        a.char_indices()
-            .any(|(at, _)| a.get(at..).is_some_and(|tail| b.starts_with(tail)))
+        a.char_indices().any(|(at, _)| a.get(at..).is_some_and(|tail| b.starts_with(tail)))
     };
     a.contains(b) || b.contains(a) || overlaps(a, b) || overlaps(b, a)
 }
@@ -185,19 +170,9 @@ mod tests {
         let text = "a\u{f0000} b<|x|>\u{10fffd}";
         let cover = Cover::new(&[text], &HashSet::new(), &[]).unwrap();
         let covered = &cover.texts[0];
-        assert!(
-            text.chars()
-                .zip(covered.chars())
-                .all(|(a, b)| (a == b) == (a == ' '))
-        );
-        let rendered = cover
-            .lift(&format!("<{covered}> "), &format!("<{text}> "))
-            .unwrap();
+        assert!(text.chars().zip(covered.chars()).all(|(a, b)| (a == b) == (a == ' ')));
+        let rendered = cover.lift(&format!("<{covered}> "), &format!("<{text}> ")).unwrap();
         assert_eq!(rendered.content_ranges()[0], 1..1 + text.len());
-        assert!(
-            cover
-                .lift(&format!("<{covered}>"), &format!("<{text}> "))
-                .is_none()
-        );
+        assert!(cover.lift(&format!("<{covered}>"), &format!("<{text}> ")).is_none());
     }
 }

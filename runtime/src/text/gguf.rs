@@ -16,16 +16,10 @@ const MODELS: &[(&str, Builder)] = &[("gpt2", gguf_bpe::build), ("llama", gguf_s
 
 /// Rebuilds a tokenizer from GGUF metadata.
 pub(crate) fn tokenizer(metadata: &Metadata) -> Result<Tokenizer> {
-    let model = need(
-        metadata.text("tokenizer.ggml.model")?,
-        "tokenizer.ggml.model",
-    )?;
+    let model = need(metadata.text("tokenizer.ggml.model")?, "tokenizer.ggml.model")?;
     let Some((_, build)) = MODELS.iter().find(|(name, _)| *name == model) else {
         let known: Vec<&str> = MODELS.iter().map(|(name, _)| *name).collect();
-        return Err(Error::UnknownModel {
-            model: model.to_owned(),
-            known: known.join(", "),
-        });
+        return Err(Error::UnknownModel { model: model.to_owned(), known: known.join(", ") });
     };
     let built = build(metadata)?;
     let bos = match metadata.flag("tokenizer.ggml.add_bos_token")? {
@@ -33,10 +27,7 @@ pub(crate) fn tokenizer(metadata: &Metadata) -> Result<Tokenizer> {
         Some(false) => Bos::Leave,
         None => built.bos,
     };
-    let controls = built
-        .vocabulary
-        .iter()
-        .filter(|(id, ..)| built.vocabulary.is_control(*id));
+    let controls = built.vocabulary.iter().filter(|(id, ..)| built.vocabulary.is_control(*id));
     let specials = Specials::new(controls.map(|(id, text, _)| Special::plain(text, id)));
     Ok(Tokenizer::assemble(Parts {
         ends: Ends {
@@ -61,10 +52,7 @@ pub(crate) fn tokenizer(metadata: &Metadata) -> Result<Tokenizer> {
 
 /// The tokens with their kinds.
 pub(crate) fn entries(metadata: &Metadata) -> Result<Vec<(String, Kind)>> {
-    let tokens = need(
-        metadata.texts("tokenizer.ggml.tokens")?,
-        "tokenizer.ggml.tokens",
-    )?;
+    let tokens = need(metadata.texts("tokenizer.ggml.tokens")?, "tokenizer.ggml.tokens")?;
     let codes = metadata.integers("tokenizer.ggml.token_type")?;
     if codes.is_some_and(|codes| codes.len() != tokens.len())
         || u32::try_from(tokens.len()).is_err()
@@ -108,9 +96,7 @@ fn fingerprint(metadata: &Metadata) -> String {
     for (key, value) in keys {
         field(&mut hash, key.as_bytes());
         match value {
-            Value::Texts(texts) => texts
-                .iter()
-                .for_each(|text| field(&mut hash, text.as_bytes())),
+            Value::Texts(texts) => texts.iter().for_each(|text| field(&mut hash, text.as_bytes())),
             Value::Floats(floats) => floats.iter().for_each(|x| hash.update(x.to_le_bytes())),
             Value::Integers(numbers) => numbers.iter().for_each(|n| hash.update(n.to_le_bytes())),
             other => field(&mut hash, format!("{other:?}").as_bytes()),

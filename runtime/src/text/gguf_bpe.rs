@@ -27,21 +27,13 @@ pub(crate) struct Built {
 /// Builds vocabulary and encoder.
 pub(crate) fn build(metadata: &Metadata) -> Result<Built> {
     let pre = need(metadata.text("tokenizer.ggml.pre")?, "tokenizer.ggml.pre")?;
-    let rules = pretokenizer::rules(pre).ok_or_else(|| Error::UnknownPre {
-        pre: pre.to_owned(),
-        known: pretokenizer::known(),
-    })?;
+    let rules = pretokenizer::rules(pre)
+        .ok_or_else(|| Error::UnknownPre { pre: pre.to_owned(), known: pretokenizer::known() })?;
     let vocabulary = Vocabulary::new(entries(metadata)?, Spelling::ByteLevel);
-    let merges = need(
-        metadata.texts("tokenizer.ggml.merges")?,
-        "tokenizer.ggml.merges",
-    )?;
+    let merges = need(metadata.texts("tokenizer.ggml.merges")?, "tokenizer.ggml.merges")?;
     let tokenizer = pipeline(&vocabulary, merges, rules)?;
     Ok(Built {
-        encoder: Encoder::Pipeline {
-            first: Box::new(tokenizer),
-            later: None,
-        },
+        encoder: Encoder::Pipeline { first: Box::new(tokenizer), later: None },
         vocabulary,
         leading: Leading::Keep,
         bos: rules.bos,
@@ -71,9 +63,7 @@ fn pipeline(
     let mut tokenizer = tokenizers::Tokenizer::new(model);
     tokenizer.with_pre_tokenizer(Some(splitter(rules)?));
     if rules.normalise == Normalise::Nfc {
-        tokenizer
-            .with_normalizer(Some(NFC))
-            .map_err(backend("setting the normaliser"))?;
+        tokenizer.with_normalizer(Some(NFC)).map_err(backend("setting the normaliser"))?;
     }
     let user_defined = vocabulary
         .iter()
@@ -87,14 +77,10 @@ fn pipeline(
 
 /// A merge rule as its two halves, checked here because the crate would panic or blame no one.
 fn pair(index: usize, rule: &str, is_token: impl Fn(&str) -> bool) -> Result<(String, String)> {
-    let bad = || Error::BadMerge {
-        index,
-        rule: rule.to_owned(),
-    };
+    let bad = || Error::BadMerge { index, rule: rule.to_owned() };
     let (left, right) = rule.split_once(' ').ok_or_else(bad)?;
     let fits = is_token(left) && is_token(right) && is_token(&format!("{left}{right}"));
-    fits.then(|| (left.to_owned(), right.to_owned()))
-        .ok_or_else(bad)
+    fits.then(|| (left.to_owned(), right.to_owned())).ok_or_else(bad)
 }
 
 fn splitter(rules: &Rules) -> Result<Sequence> {
@@ -105,8 +91,6 @@ fn splitter(rules: &Rules) -> Result<Sequence> {
             .map_err(backend("compiling the split rules"))?;
         steps.push(PreTokenizerWrapper::Split(split));
     }
-    steps.push(PreTokenizerWrapper::ByteLevel(ByteLevel::new(
-        false, true, false,
-    )));
+    steps.push(PreTokenizerWrapper::ByteLevel(ByteLevel::new(false, true, false)));
     Ok(Sequence::new(steps))
 }

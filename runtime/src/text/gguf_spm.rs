@@ -14,28 +14,17 @@ use std::collections::HashMap;
 /// Builds vocabulary and encoder.
 pub(crate) fn build(metadata: &Metadata) -> Result<Built> {
     let vocabulary = Vocabulary::new(entries(metadata)?, Spelling::SentencePiece);
-    let scores = need(
-        metadata.floats("tokenizer.ggml.scores")?,
-        "tokenizer.ggml.scores",
-    )?;
+    let scores = need(metadata.floats("tokenizer.ggml.scores")?, "tokenizer.ggml.scores")?;
     if scores.len() != vocabulary.len() || scores.iter().any(|score| score.is_nan()) {
         return Err(malformed("tokenizer.ggml.scores"));
     }
-    let spaced = metadata
-        .flag("tokenizer.ggml.add_space_prefix")?
-        .unwrap_or(true);
-    let user_defined = vocabulary
-        .iter()
-        .filter(|(.., kind)| *kind == Kind::UserDefined);
+    let spaced = metadata.flag("tokenizer.ggml.add_space_prefix")?.unwrap_or(true);
+    let user_defined = vocabulary.iter().filter(|(.., kind)| *kind == Kind::UserDefined);
     let spm = Spm {
         pieces: pieces(&vocabulary, scores),
         frozen: Specials::new(user_defined.map(|(id, text, _)| Special::plain(text, id))),
         fallback: fallback(metadata, &vocabulary)?,
-        prefix: if spaced {
-            Prefix::Space
-        } else {
-            Prefix::Nothing
-        },
+        prefix: if spaced { Prefix::Space } else { Prefix::Nothing },
     };
     Ok(Built {
         encoder: Encoder::Spm(spm),
@@ -54,11 +43,7 @@ fn pieces(vocabulary: &Vocabulary, scores: &[f32]) -> HashMap<String, Piece> {
             Kind::Control | Kind::Unknown | Kind::Byte => continue,
         };
         // Adding zero turns -0.0 into 0.0, which the merge order must not tell apart.
-        let piece = Piece {
-            id,
-            score: score + 0.0,
-            usage,
-        };
+        let piece = Piece { id, score: score + 0.0, usage };
         pieces.entry(text.to_owned()).or_insert(piece);
     }
     pieces
@@ -76,12 +61,7 @@ fn fallback(metadata: &Metadata, vocabulary: &Vocabulary) -> Result<Fallback> {
         return Ok(Fallback::Bytes(bytes));
     }
     let unknown = token_id(metadata, "tokenizer.ggml.unknown_token_id", vocabulary)?;
-    let first = || {
-        vocabulary
-            .iter()
-            .find(|(.., kind)| *kind == Kind::Unknown)
-            .map(|(id, ..)| id)
-    };
+    let first = || vocabulary.iter().find(|(.., kind)| *kind == Kind::Unknown).map(|(id, ..)| id);
     unknown
         .or_else(first)
         .map(Fallback::Unknown)

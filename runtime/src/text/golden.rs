@@ -10,9 +10,7 @@ pub(super) const BPE: [&str; 4] = ["smollm", "llama-bpe", "qwen2", "gpt-2"];
 const SPM: [&str; 3] = ["llama", "gemma", "bare"];
 
 fn path(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("../tests/golden/text")
-        .join(name)
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/text").join(name)
 }
 
 fn json(name: &str) -> Value {
@@ -20,12 +18,7 @@ fn json(name: &str) -> Value {
 }
 
 fn ids(value: &Value) -> Vec<u32> {
-    value
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|id| id.as_u64().unwrap() as u32)
-        .collect()
+    value.as_array().unwrap().iter().map(|id| id.as_u64().unwrap() as u32).collect()
 }
 
 fn list(value: &Value) -> &Vec<Value> {
@@ -40,12 +33,9 @@ pub(super) fn metadata(value: &Value) -> Metadata {
             Value::Bool(flag) => Entry::Bool(*flag),
             Value::Number(number) => Entry::Unsigned(number.as_u64().unwrap()),
             Value::String(text) => Entry::Text(text.clone()),
-            Value::Array(items) if items[0].is_string() => Entry::Texts(
-                items
-                    .iter()
-                    .map(|x| x.as_str().unwrap().to_owned())
-                    .collect(),
-            ),
+            Value::Array(items) if items[0].is_string() => {
+                Entry::Texts(items.iter().map(|x| x.as_str().unwrap().to_owned()).collect())
+            }
             Value::Array(items) if items[0].is_f64() => {
                 Entry::Floats(items.iter().map(|x| x.as_f64().unwrap() as f32).collect())
             }
@@ -99,24 +89,16 @@ fn byte_level_vocabularies_give_the_ids_of_tokenizers() {
 #[test]
 fn each_split_rule_is_needed() {
     // The wrong rules must be caught by the corpus, or agreement means little.
-    for (pre, wrong) in [
-        ("smollm", "gpt-2"),
-        ("llama-bpe", "gpt-2"),
-        ("llama-bpe", "dbrx"),
-        ("qwen2", "dbrx"),
-    ] {
+    for (pre, wrong) in
+        [("smollm", "gpt-2"), ("llama-bpe", "gpt-2"), ("llama-bpe", "dbrx"), ("qwen2", "dbrx")]
+    {
         let mut value = json(&format!("bpe-{pre}.gguf.json"));
         value["tokenizer.ggml.pre"] = wrong.into();
         let tokenizer = Tokenizer::from_metadata(&metadata(&value)).unwrap();
         let golden = json(&format!("bpe-{pre}.ids.json"));
-        let same = list(&golden["texts"])
-            .iter()
-            .zip(list(&golden["plain"]))
-            .all(|(text, expected)| {
-                tokenizer
-                    .encode(text.as_str().unwrap(), Special::Plain)
-                    .unwrap()
-                    == ids(expected)
+        let same =
+            list(&golden["texts"]).iter().zip(list(&golden["plain"])).all(|(text, expected)| {
+                tokenizer.encode(text.as_str().unwrap(), Special::Plain).unwrap() == ids(expected)
             });
         assert!(!same, "{pre} splits like {wrong}");
     }
@@ -125,10 +107,7 @@ fn each_split_rule_is_needed() {
 #[test]
 fn sentencepiece_vocabularies_give_the_ids_of_sentencepiece() {
     for style in SPM {
-        check(
-            &from_gguf(&format!("spm-{style}")),
-            &json(&format!("spm-{style}.ids.json")),
-        );
+        check(&from_gguf(&format!("spm-{style}")), &json(&format!("spm-{style}.ids.json")));
     }
     check(&from_json("spm-llama"), &json("spm-llama-json.ids.json"));
 }
@@ -137,21 +116,14 @@ fn sentencepiece_vocabularies_give_the_ids_of_sentencepiece() {
 fn what_is_not_known_is_named() {
     let mut value = json("bpe-smollm.gguf.json");
     value["tokenizer.ggml.pre"] = "chatglm-bpe".into();
-    let error = Tokenizer::from_metadata(&metadata(&value))
-        .unwrap_err()
-        .to_string();
+    let error = Tokenizer::from_metadata(&metadata(&value)).unwrap_err().to_string();
     assert!(
         error.contains("chatglm-bpe") && error.contains("smollm") && error.contains("qwen2"),
         "{error}"
     );
     value["tokenizer.ggml.model"] = "t5".into();
-    let error = Tokenizer::from_metadata(&metadata(&value))
-        .unwrap_err()
-        .to_string();
-    assert!(
-        error.contains("t5") && error.contains("gpt2") && error.contains("llama"),
-        "{error}"
-    );
+    let error = Tokenizer::from_metadata(&metadata(&value)).unwrap_err().to_string();
+    assert!(error.contains("t5") && error.contains("gpt2") && error.contains("llama"), "{error}");
 }
 
 #[test]
@@ -159,10 +131,7 @@ fn malformed_definitions_are_errors() {
     let good = json("bpe-smollm.gguf.json");
     let edits: [(&str, Value); 6] = [
         ("tokenizer.ggml.merges", serde_json::json!(["nospace"])),
-        (
-            "tokenizer.ggml.merges",
-            serde_json::json!(["antidisestablish mentarianism"]),
-        ),
+        ("tokenizer.ggml.merges", serde_json::json!(["antidisestablish mentarianism"])),
         ("tokenizer.ggml.token_type", serde_json::json!([1, 2])),
         ("tokenizer.ggml.bos_token_id", serde_json::json!(1_000_000)),
         ("tokenizer.ggml.tokens", serde_json::json!("text")),
@@ -171,10 +140,7 @@ fn malformed_definitions_are_errors() {
     for (key, bad) in edits {
         let mut value = good.clone();
         value[key] = bad;
-        assert!(
-            Tokenizer::from_metadata(&metadata(&value)).is_err(),
-            "{key}"
-        );
+        assert!(Tokenizer::from_metadata(&metadata(&value)).is_err(), "{key}");
     }
 }
 
@@ -183,10 +149,7 @@ fn turns_end_where_the_vocabulary_says() {
     let tokenizer = from_gguf("bpe-smollm");
     for name in ["<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<end_of_turn>"] {
         let id = tokenizer.id_of(name).unwrap();
-        assert!(
-            tokenizer.is_end_of_generation(id) && tokenizer.is_control(id),
-            "{name}"
-        );
+        assert!(tokenizer.is_end_of_generation(id) && tokenizer.is_control(id), "{name}");
         assert_eq!(tokenizer.token_bytes(id), Some(&[][..]));
     }
     let start = tokenizer.id_of("<|im_start|>").unwrap();
@@ -225,11 +188,7 @@ fn conversations_read_as_transformers_writes_them() {
             .collect();
         let add = case["add"].as_bool().unwrap();
         let options = RenderOptions {
-            generation_prompt: if add {
-                GenerationPrompt::Add
-            } else {
-                GenerationPrompt::Leave
-            },
+            generation_prompt: if add { GenerationPrompt::Add } else { GenerationPrompt::Leave },
             ..RenderOptions::default()
         };
         let Some(text) = case["text"].as_str() else {
@@ -240,10 +199,6 @@ fn conversations_read_as_transformers_writes_them() {
         };
         let rendered = template.render(&messages, &options).unwrap();
         assert_eq!(rendered.text(), text, "{case}");
-        assert_eq!(
-            tokenizer.encode_rendered(&rendered).unwrap(),
-            ids(&case["ids"]),
-            "{case}"
-        );
+        assert_eq!(tokenizer.encode_rendered(&rendered).unwrap(), ids(&case["ids"]), "{case}");
     }
 }

@@ -49,9 +49,7 @@ fn ids(value: Option<&Value>) -> Vec<u32> {
         Some(one) => std::slice::from_ref(one),
         None => &[],
     };
-    list.iter()
-        .filter_map(|id| u32::try_from(id.as_u64()?).ok())
-        .collect()
+    list.iter().filter_map(|id| u32::try_from(id.as_u64()?).ok()).collect()
 }
 
 /// The text of a file, `None` if there is no such file.
@@ -59,10 +57,7 @@ pub(crate) fn optional_text(path: &Path) -> Result<Option<String>> {
     match std::fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
         Err(source) if source.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(Error::Read {
-            path: path.to_owned(),
-            source,
-        }),
+        Err(source) => Err(Error::Read { path: path.to_owned(), source }),
     }
 }
 
@@ -71,8 +66,5 @@ pub(crate) fn optional_json(path: &Path) -> Result<Value> {
     let Some(text) = optional_text(path)? else {
         return Ok(Value::Null);
     };
-    serde_json::from_str(&text).map_err(|source| Error::Json {
-        path: path.to_owned(),
-        source,
-    })
+    serde_json::from_str(&text).map_err(|source| Error::Json { path: path.to_owned(), source })
 }

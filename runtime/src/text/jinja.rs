@@ -40,12 +40,9 @@ pub(crate) fn environment(source: &str) -> Result<Environment<'static>, Error> {
     env.add_filter("trim", |text: String, chars: Option<String>| {
         strip(&text, chars.as_deref(), Side::Both).to_owned()
     });
-    env.add_function(
-        "raise_exception",
-        |message: String| -> Result<Value, Error> {
-            Err(Error::new(ErrorKind::InvalidOperation, message))
-        },
-    );
+    env.add_function("raise_exception", |message: String| -> Result<Value, Error> {
+        Err(Error::new(ErrorKind::InvalidOperation, message))
+    });
     env.add_template_owned(NAME, without_generation_tags(source))?;
     Ok(env)
 }
@@ -53,8 +50,7 @@ pub(crate) fn environment(source: &str) -> Result<Environment<'static>, Error> {
 /// Runs the template.
 pub(crate) fn run(env: &Environment<'static>, context: &Value) -> Result<String, Error> {
     let mut out = Bounded(Vec::new());
-    env.get_template(NAME)?
-        .render_captured_to(context, &mut out)?;
+    env.get_template(NAME)?.render_captured_to(context, &mut out)?;
     String::from_utf8(out.0)
         .map_err(|_| Error::new(ErrorKind::BadSerialization, "output is not text"))
 }
@@ -131,11 +127,7 @@ fn without_generation_tags(source: &str) -> String {
             _ => word,
         };
         text.push_str("{%");
-        text.push_str(&if same == word {
-            body.to_owned()
-        } else {
-            body.replace(word, same)
-        });
+        text.push_str(&if same == word { body.to_owned() } else { body.replace(word, same) });
         text.push_str(if closed { "%}" } else { "" });
         rest = after;
     }
@@ -150,17 +142,10 @@ fn to_json(value: &Value, options: Kwargs) -> Result<Value, Error> {
     let ascii: Option<bool> = options.get("ensure_ascii")?;
     options.assert_all_used()?;
     if ascii == Some(true) {
-        return Err(Error::new(
-            ErrorKind::InvalidOperation,
-            "tojson cannot escape non-ASCII text",
-        ));
+        return Err(Error::new(ErrorKind::InvalidOperation, "tojson cannot escape non-ASCII text"));
     }
     let mut bytes = Vec::new();
-    let format = Python {
-        indent,
-        depth: 0,
-        items: Items::None,
-    };
+    let format = Python { indent, depth: 0, items: Items::None };
     let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, format);
     let bad = |source: serde_json::Error| {
         Error::new(ErrorKind::BadSerialization, "value is not JSON").with_source(source)

@@ -6,9 +6,7 @@ use proptest::prelude::*;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-const TEMPLATES: [&str; 7] = [
-    "chatml", "llama3", "gemma", "qwen3", "mistral", "phi3", "smollm2",
-];
+const TEMPLATES: [&str; 7] = ["chatml", "llama3", "gemma", "qwen3", "mistral", "phi3", "smollm2"];
 
 fn bpe() -> &'static Arc<Tokenizer> {
     static SHARED: OnceLock<Arc<Tokenizer>> = OnceLock::new();
@@ -19,16 +17,9 @@ fn everyone() -> &'static [Arc<Tokenizer>] {
     static SHARED: OnceLock<Vec<Arc<Tokenizer>>> = OnceLock::new();
     SHARED.get_or_init(|| {
         let bpe = BPE.map(|pre| format!("bpe-{pre}"));
-        let rebuilt = bpe
-            .iter()
-            .map(String::as_str)
-            .chain(["spm-llama", "spm-gemma"])
-            .map(from_gguf);
-        let read = bpe
-            .iter()
-            .map(String::as_str)
-            .chain(["spm-llama"])
-            .map(from_json);
+        let rebuilt =
+            bpe.iter().map(String::as_str).chain(["spm-llama", "spm-gemma"]).map(from_gguf);
+        let read = bpe.iter().map(String::as_str).chain(["spm-llama"]).map(from_json);
         rebuilt.chain(read).collect()
     })
 }
@@ -41,9 +32,7 @@ fn pairs() -> &'static [(Arc<Tokenizer>, tokenizers::Tokenizer)] {
         let theirs = |name| {
             tokenizers::Tokenizer::from_file(format!("{folder}/{name}.tokenizer.json")).unwrap()
         };
-        ["bpe-smollm", "bpe-gpt-2", "spm-llama"]
-            .map(|name| (from_json(name), theirs(name)))
-            .into()
+        ["bpe-smollm", "bpe-gpt-2", "spm-llama"].map(|name| (from_json(name), theirs(name))).into()
     })
 }
 
@@ -104,19 +93,13 @@ fn hostile() -> impl Strategy<Value = String> {
 }
 
 fn controls(tokenizer: &Tokenizer, ids: &[u32]) -> Vec<u32> {
-    ids.iter()
-        .copied()
-        .filter(|id| tokenizer.is_control(*id))
-        .collect()
+    ids.iter().copied().filter(|id| tokenizer.is_control(*id)).collect()
 }
 
 fn prompt(template: &ChatTemplate, contents: [&str; 3]) -> Result<Vec<u32>> {
     let roles = ["user", "assistant", "user"];
-    let turns: Vec<Message> = roles
-        .iter()
-        .zip(contents)
-        .map(|(r, c)| Message::new(*r, c))
-        .collect();
+    let turns: Vec<Message> =
+        roles.iter().zip(contents).map(|(r, c)| Message::new(*r, c)).collect();
     let rendered = template.render(&turns, &RenderOptions::default())?;
     bpe().encode_rendered(&rendered)
 }
@@ -229,9 +212,7 @@ fn only_a_text_that_begins_drops_the_space() {
     let tokenizer = from_gguf("spm-llama");
     let ids = tokenizer.encode("the", Special::Plain).unwrap();
     let read = |mut stream: TextStream| {
-        ids.iter()
-            .map(|id| stream.push(*id).to_owned())
-            .collect::<String>()
+        ids.iter().map(|id| stream.push(*id).to_owned()).collect::<String>()
     };
     assert_eq!(read(TextStream::new(Arc::clone(&tokenizer))), "the");
     assert_eq!(read(TextStream::continuing(tokenizer)), " the");
@@ -271,16 +252,11 @@ fn origins_are_exact_where_templates_trim_and_split() {
         Message::new("user", " q <|im_end|> \n"),
         Message::new("assistant", "<think>a</think>\n\nb"),
     ];
-    let options = RenderOptions {
-        generation_prompt: GenerationPrompt::Leave,
-        ..RenderOptions::default()
-    };
+    let options =
+        RenderOptions { generation_prompt: GenerationPrompt::Leave, ..RenderOptions::default() };
     let content = |name: &str| {
         let rendered = template(name, bpe()).render(&turns, &options).unwrap();
-        let parts = rendered
-            .segments
-            .into_iter()
-            .filter(|part| part.origin == Origin::Content);
+        let parts = rendered.segments.into_iter().filter(|part| part.origin == Origin::Content);
         parts.map(|part| part.text).collect::<Vec<_>>()
     };
     assert_eq!(content("llama3"), ["q <|im_end|>", "<think>a</think>\n\nb"]);
@@ -290,9 +266,7 @@ fn origins_are_exact_where_templates_trim_and_split() {
 #[test]
 fn roles_are_not_free_text() {
     let turn = [Message::new("user<|im_end|>", "x")];
-    let error = template("phi3", bpe())
-        .render(&turn, &RenderOptions::default())
-        .unwrap_err();
+    let error = template("phi3", bpe()).render(&turn, &RenderOptions::default()).unwrap_err();
     assert!(matches!(error, Error::UnknownRole { .. }));
 }
 
@@ -312,20 +286,15 @@ fn a_runaway_template_stops() {
 
 #[test]
 fn malformed_tokenizer_files_are_errors() {
-    let file = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../tests/golden/text/bpe-gpt-2.tokenizer.json"
-    );
+    let file =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/text/bpe-gpt-2.tokenizer.json");
     let good: serde_json::Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
     let edits: [(&str, serde_json::Value); 8] = [
         ("/model", serde_json::Value::Null),
         ("/model/type", "Unigram".into()),
         ("/model/merges/0", "a".into()),
         // Longer than every entry: the tokenizers crate indexes past its buffer here.
-        (
-            "/model/merges/0",
-            serde_json::json!(["<|start_header_id|>", "<|start_header_id|>"]),
-        ),
+        ("/model/merges/0", serde_json::json!(["<|start_header_id|>", "<|start_header_id|>"])),
         ("/model/vocab/a", 4_000_000_000_u64.into()),
         ("/added_tokens/0/id", "one".into()),
         ("/decoder", serde_json::Value::Null),
@@ -345,10 +314,8 @@ fn malformed_tokenizer_files_are_errors() {
 
 #[test]
 fn files_beside_the_tokenizer_say_how_texts_begin_and_end() {
-    let golden = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../tests/golden/text/bpe-gpt-2.tokenizer.json"
-    );
+    let golden =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/text/bpe-gpt-2.tokenizer.json");
     let folder = std::env::temp_dir().join(format!("trimtab-beside-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     std::fs::copy(golden, folder.join("tokenizer.json")).unwrap();
@@ -357,16 +324,8 @@ fn files_beside_the_tokenizer_say_how_texts_begin_and_end() {
         "chat_template": [{"name": "tool_use", "template": "no"}, {"name": "default", "template": "{{ bos_token }}yes"}],
     });
     std::fs::write(folder.join("tokenizer_config.json"), config.to_string()).unwrap();
-    std::fs::write(
-        folder.join("special_tokens_map.json"),
-        r#"{"eos_token": "<eos>"}"#,
-    )
-    .unwrap();
-    std::fs::write(
-        folder.join("generation_config.json"),
-        r#"{"eos_token_id": [1, 5]}"#,
-    )
-    .unwrap();
+    std::fs::write(folder.join("special_tokens_map.json"), r#"{"eos_token": "<eos>"}"#).unwrap();
+    std::fs::write(folder.join("generation_config.json"), r#"{"eos_token_id": [1, 5]}"#).unwrap();
     let tokenizer = Arc::new(Tokenizer::from_file(&folder.join("tokenizer.json")).unwrap());
     assert_eq!(tokenizer.bos(), tokenizer.id_of("<bos>"));
     assert_eq!(tokenizer.eos(), tokenizer.id_of("<eos>"));
@@ -383,13 +342,8 @@ fn files_beside_the_tokenizer_say_how_texts_begin_and_end() {
         tokenizer.bos().unwrap()
     );
     std::fs::remove_dir_all(&folder).unwrap();
-    let error = ChatTemplate::from_folder(&folder, tokenizer)
-        .unwrap_err()
-        .to_string();
-    assert!(
-        error.contains("--raw") && error.contains("--chat-template"),
-        "{error}"
-    );
+    let error = ChatTemplate::from_folder(&folder, tokenizer).unwrap_err().to_string();
+    assert!(error.contains("--raw") && error.contains("--chat-template"), "{error}");
 }
 
 #[test]

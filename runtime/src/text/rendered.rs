@@ -30,19 +30,13 @@ pub struct Rendered {
 impl Rendered {
     /// The prompt as plain text.
     pub fn text(&self) -> String {
-        self.segments
-            .iter()
-            .map(|segment| segment.text.as_str())
-            .collect()
+        self.segments.iter().map(|segment| segment.text.as_str()).collect()
     }
 
     pub(crate) fn push(&mut self, text: &str, origin: Origin) {
         match self.segments.last_mut() {
             Some(last) if last.origin == origin => last.text.push_str(text),
-            _ => self.segments.push(Segment {
-                text: text.to_owned(),
-                origin,
-            }),
+            _ => self.segments.push(Segment { text: text.to_owned(), origin }),
         }
     }
 

@@ -36,12 +36,7 @@ pub(crate) struct Special {
 impl Special {
     /// One that swallows nothing and stands anywhere.
     pub(crate) fn plain(text: &str, id: u32) -> Self {
-        Self {
-            text: text.to_owned(),
-            id,
-            strip: Strip::Nothing,
-            standing: Standing::Anywhere,
-        }
+        Self { text: text.to_owned(), id, strip: Strip::Nothing, standing: Standing::Anywhere }
     }
 }
 
@@ -110,10 +105,7 @@ impl Specials {
             let taken = swallow(special, text, at, free);
             at = taken.end;
             free = taken.end;
-            found.push(Found {
-                id: special.id,
-                taken,
-            });
+            found.push(Found { id: special.id, taken });
         }
         found
     }
@@ -122,18 +114,14 @@ impl Specials {
 fn stands(special: &Special, text: &str, at: usize) -> bool {
     let word = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
     let before = text.get(..at).and_then(|s| s.chars().next_back());
-    let after = text
-        .get(at + special.text.len()..)
-        .and_then(|s| s.chars().next());
+    let after = text.get(at + special.text.len()..).and_then(|s| s.chars().next());
     special.standing == Standing::Anywhere || !(word(before) || word(after))
 }
 
 fn swallow(special: &Special, text: &str, at: usize, free: usize) -> Range<usize> {
     let end = at + special.text.len();
     let left = text.get(free..at).map_or(at, |s| free + s.trim_end().len());
-    let right = text
-        .get(end..)
-        .map_or(end, |s| text.len() - s.trim_start().len());
+    let right = text.get(end..).map_or(end, |s| text.len() - s.trim_start().len());
     match special.strip {
         Strip::Nothing => at..end,
         Strip::Left => left..end,
@@ -151,12 +139,7 @@ mod tests {
         wide.strip = Strip::Both;
         let mut word = Special::plain("<k>", 4);
         word.standing = Standing::WholeWord;
-        Specials::new([
-            Special::plain("<a>", 1),
-            Special::plain("<a>b", 2),
-            wide,
-            word,
-        ])
+        Specials::new([Special::plain("<a>", 1), Special::plain("<a>b", 2), wide, word])
     }
 
     fn ids(text: &str) -> Vec<(u32, Range<usize>)> {

@@ -125,10 +125,7 @@ impl<'a> Merger<'a> {
         while let Some(pair) = self.queue.pop() {
             self.merge(&pair);
         }
-        let mut out = Output {
-            ids: Vec::new(),
-            last: Last::Known,
-        };
+        let mut out = Output { ids: Vec::new(), last: Last::Known };
         let mut at = (!self.symbols.is_empty()).then_some(0);
         while let Some(symbol) = at.and_then(|at| self.symbols.get(at)) {
             self.emit(symbol, &mut out);
@@ -157,19 +154,13 @@ impl<'a> Merger<'a> {
         if piece.usage == Use::FallsApart {
             self.halves.insert(text, a.len);
         }
-        self.queue.push(Pair {
-            score: piece.score,
-            left,
-            right,
-            len,
-        });
+        self.queue.push(Pair { score: piece.score, left, right, len });
     }
 
     fn merge(&mut self, pair: &Pair) {
-        let (Some(a), Some(b)) = (
-            self.symbols.get(pair.left).copied(),
-            self.symbols.get(pair.right).copied(),
-        ) else {
+        let (Some(a), Some(b)) =
+            (self.symbols.get(pair.left).copied(), self.symbols.get(pair.right).copied())
+        else {
             return;
         };
         // A half that has merged elsewhere meanwhile is empty or longer.

@@ -37,31 +37,14 @@ pub struct TextStream {
 impl TextStream {
     /// A stream whose first token begins a text, so that a space put there by the encoder is dropped.
     pub fn new(tokenizer: Arc<Tokenizer>) -> Self {
-        let start = if tokenizer.drops_leading_space() {
-            Start::Ahead
-        } else {
-            Start::Passed
-        };
-        let origin = Mark {
-            start,
-            ..Mark::default()
-        };
-        Self {
-            tokenizer,
-            text: String::new(),
-            origin,
-            marks: Vec::new(),
-        }
+        let start = if tokenizer.drops_leading_space() { Start::Ahead } else { Start::Passed };
+        let origin = Mark { start, ..Mark::default() };
+        Self { tokenizer, text: String::new(), origin, marks: Vec::new() }
     }
 
     /// A stream that continues a text, so that a leading space is kept.
     pub fn continuing(tokenizer: Arc<Tokenizer>) -> Self {
-        Self {
-            tokenizer,
-            text: String::new(),
-            origin: Mark::default(),
-            marks: Vec::new(),
-        }
+        Self { tokenizer, text: String::new(), origin: Mark::default(), marks: Vec::new() }
     }
 
     /// Adds a token and returns the text that it completes. An id outside the vocabulary adds nothing.
@@ -72,29 +55,19 @@ impl TextStream {
         self.text.truncate(from);
         let mut bytes = before.waiting;
         bytes.extend_from_slice(self.tokenizer.token_bytes(id).unwrap_or_default());
-        let start = if bytes.is_empty() {
-            before.start
-        } else {
-            Start::Passed
-        };
+        let start = if bytes.is_empty() { before.start } else { Start::Passed };
         if before.start == Start::Ahead && bytes.first() == Some(&b' ') {
             bytes.remove(0);
         }
         let waiting = drain(&bytes, &mut self.text);
-        self.marks.push(Mark {
-            text_len: self.text.len(),
-            waiting,
-            start,
-        });
+        self.marks.push(Mark { text_len: self.text.len(), waiting, start });
         self.text.get(from..).unwrap_or_default()
     }
 
     /// The rest: U+FFFD if the last character never became complete, else nothing. It becomes part of
     /// [`TextStream::text`]; a later push takes it back.
     pub fn flush(&mut self) -> String {
-        let Mark {
-            text_len, waiting, ..
-        } = self.last().clone();
+        let Mark { text_len, waiting, .. } = self.last().clone();
         self.text.truncate(text_len);
         let rest = String::from_utf8_lossy(&waiting).into_owned();
         self.text.push_str(&rest);
@@ -129,9 +102,7 @@ impl TextStream {
 
     fn mark(&self, n: usize) -> &Mark {
         let index = n.min(self.marks.len()).checked_sub(1);
-        index
-            .and_then(|index| self.marks.get(index))
-            .unwrap_or(&self.origin)
+        index.and_then(|index| self.marks.get(index)).unwrap_or(&self.origin)
     }
 }
 
@@ -145,9 +116,7 @@ fn drain(mut bytes: &[u8], text: &mut String) -> Vec<u8> {
             }
             Err(error) => error,
         };
-        let (valid, rest) = bytes
-            .split_at_checked(error.valid_up_to())
-            .unwrap_or((&[], bytes));
+        let (valid, rest) = bytes.split_at_checked(error.valid_up_to()).unwrap_or((&[], bytes));
         text.push_str(&String::from_utf8_lossy(valid));
         let Some(bad) = error.error_len() else {
             return rest.to_vec();

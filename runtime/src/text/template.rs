@@ -47,10 +47,7 @@ pub struct Message {
 impl Message {
     /// A message.
     pub fn new(role: impl Into<String>, content: impl Into<String>) -> Self {
-        Self {
-            role: role.into(),
-            content: content.into(),
-        }
+        Self { role: role.into(), content: content.into() }
     }
 }
 
@@ -112,20 +109,12 @@ impl ChatTemplate {
         let controls: Vec<&str> = tokenizer.control_texts().collect();
         let literals = literals(&source, controls.into_iter());
         let sha256 = hex(&Sha256::digest(source.as_bytes()));
-        Ok(Self {
-            source,
-            environment,
-            literals,
-            tokenizer,
-            sha256,
-        })
+        Ok(Self { source, environment, literals, tokenizer, sha256 })
     }
 
     /// The template of a GGUF file.
     pub fn from_metadata(metadata: &Metadata, tokenizer: Arc<Tokenizer>) -> Result<Self> {
-        let source = metadata
-            .text("tokenizer.chat_template")?
-            .ok_or(Error::NoTemplate)?;
+        let source = metadata.text("tokenizer.chat_template")?.ok_or(Error::NoTemplate)?;
         Self::new(source, tokenizer)
     }
 
@@ -153,13 +142,8 @@ impl ChatTemplate {
     /// Renders a conversation.
     pub fn render(&self, messages: &[Message], options: &RenderOptions) -> Result<Rendered> {
         check_roles(messages)?;
-        let texts: Vec<&str> = messages
-            .iter()
-            .map(|message| message.content.as_str())
-            .collect();
-        let plain = self
-            .run(messages, &texts, options)
-            .map_err(Error::Template)?;
+        let texts: Vec<&str> = messages.iter().map(|message| message.content.as_str()).collect();
+        let plain = self.run(messages, &texts, options).map_err(Error::Template)?;
         let avoid = self.avoid(options);
         let mut controls = Vec::new();
         for readable in [&[], self.literals.as_slice()] {
@@ -187,19 +171,13 @@ impl ChatTemplate {
             lower.iter().any(|text| text.contains(&token))
         };
         if let Some(token) = self.controls().into_iter().find(|token| spelled(token)) {
-            return Err(Error::ControlInContent {
-                token: token.to_owned(),
-            });
+            return Err(Error::ControlInContent { token: token.to_owned() });
         }
         // A message may also complete a control token that the template only begins.
         let written = self.tokenizer.controls_in(&plain);
         if !controls.contains(&written) {
-            let odd = written
-                .first()
-                .and_then(|id| self.tokenizer.token_text(*id));
-            return Err(Error::ControlInContent {
-                token: odd.unwrap_or_default().to_owned(),
-            });
+            let odd = written.first().and_then(|id| self.tokenizer.token_text(*id));
+            return Err(Error::ControlInContent { token: odd.unwrap_or_default().to_owned() });
         }
         let mut rendered = Rendered::default();
         rendered.push(&plain, Origin::Template);
@@ -215,20 +193,14 @@ impl ChatTemplate {
         let seen: Vec<Seen> = messages
             .iter()
             .zip(texts)
-            .map(|(message, content)| Seen {
-                role: &message.role,
-                content,
-            })
+            .map(|(message, content)| Seen { role: &message.role, content })
             .collect();
         let mut context: BTreeMap<String, Value> = options
             .extra
             .iter()
             .map(|(name, value)| (name.clone(), Value::from_serialize(value)))
             .collect();
-        let tokens = [
-            ("bos_token", self.tokenizer.bos()),
-            ("eos_token", self.tokenizer.eos()),
-        ];
+        let tokens = [("bos_token", self.tokenizer.bos()), ("eos_token", self.tokenizer.eos())];
         for (name, id) in tokens {
             if let Some(text) = id.and_then(|id| self.tokenizer.token_text(id)) {
                 context.insert(name.to_owned(), Value::from(text));
@@ -255,32 +227,24 @@ impl ChatTemplate {
         let extra = options.extra.values().map(ToString::to_string);
         let mut avoid: HashSet<char> = self.source.chars().collect();
         extra.for_each(|text| avoid.extend(text.chars()));
-        self.controls()
-            .iter()
-            .for_each(|text| avoid.extend(text.chars()));
+        self.controls().iter().for_each(|text| avoid.extend(text.chars()));
         avoid
     }
 }
 
 fn check_roles(messages: &[Message]) -> Result<()> {
-    match messages
-        .iter()
-        .find(|message| !ROLES.contains(&message.role.as_str()))
-    {
+    match messages.iter().find(|message| !ROLES.contains(&message.role.as_str())) {
         None => Ok(()),
-        Some(message) => Err(Error::UnknownRole {
-            role: message.role.clone(),
-            known: ROLES.join(", "),
-        }),
+        Some(message) => {
+            Err(Error::UnknownRole { role: message.role.clone(), known: ROLES.join(", ") })
+        }
     }
 }
 
 fn default_template(value: &serde_json::Value) -> Option<String> {
     let named = |value: &serde_json::Value| {
         let entries = value.as_array()?;
-        let default = entries
-            .iter()
-            .find(|entry| entry.get("name") == Some(&"default".into()))?;
+        let default = entries.iter().find(|entry| entry.get("name") == Some(&"default".into()))?;
         Some(default.get("template")?.as_str()?.to_owned())
     };
     value.as_str().map(str::to_owned).or_else(|| named(value))

@@ -45,10 +45,7 @@ pub(crate) enum Leading {
 /// What turns ordinary text into ids.
 pub(crate) enum Encoder {
     /// The `tokenizers` crate. `later` is set when pieces behind a special token are treated differently.
-    Pipeline {
-        first: Box<tokenizers::Tokenizer>,
-        later: Option<Box<tokenizers::Tokenizer>>,
-    },
+    Pipeline { first: Box<tokenizers::Tokenizer>, later: Option<Box<tokenizers::Tokenizer>> },
     /// SentencePiece BPE.
     Spm(Spm),
 }
@@ -121,20 +118,11 @@ impl Tokenizer {
     }
 
     pub(crate) fn assemble(parts: Parts) -> Self {
-        let named = END_NAMES
-            .iter()
-            .filter_map(|name| parts.vocabulary.id_of(name));
+        let named = END_NAMES.iter().filter_map(|name| parts.vocabulary.id_of(name));
         let named = named.filter(|id| parts.vocabulary.is_control(*id));
-        let given = parts
-            .ends
-            .eos
-            .into_iter()
-            .chain(parts.ends.more.iter().copied());
+        let given = parts.ends.eos.into_iter().chain(parts.ends.more.iter().copied());
         let end_of_generation = named.chain(given).collect();
-        Self {
-            parts,
-            end_of_generation,
-        }
+        Self { parts, end_of_generation }
     }
 
     /// The ids of a text, with no BOS added.
@@ -156,10 +144,7 @@ impl Tokenizer {
 
     /// Puts BOS in front if this model wants one and the ids do not begin with it.
     pub fn with_bos(&self, mut ids: Vec<u32>) -> Vec<u32> {
-        if let Some(bos) = self
-            .bos()
-            .filter(|bos| self.adds_bos() && ids.first() != Some(bos))
-        {
+        if let Some(bos) = self.bos().filter(|bos| self.adds_bos() && ids.first() != Some(bos)) {
             ids.insert(0, bos);
         }
         ids
@@ -266,21 +251,15 @@ impl Tokenizer {
         }
         let new = match &self.parts.encoder {
             Encoder::Spm(spm) => spm.encode(piece),
-            Encoder::Pipeline {
-                first: pipeline,
-                later,
-            } => {
+            Encoder::Pipeline { first: pipeline, later } => {
                 let pipeline = later.as_ref().filter(|_| !first).unwrap_or(pipeline);
-                let encoding = pipeline
-                    .encode_fast(piece, false)
-                    .map_err(backend("encoding text"))?;
+                let encoding =
+                    pipeline.encode_fast(piece, false).map_err(backend("encoding text"))?;
                 encoding.get_ids().to_vec()
             }
         };
         // An unknown token may stand for text; any other control token here is a hole, and is refused.
-        let leak = new
-            .iter()
-            .find(|id| self.is_control(**id) && !self.is_unknown(**id));
+        let leak = new.iter().find(|id| self.is_control(**id) && !self.is_unknown(**id));
         if let Some(id) = leak {
             let token = self.token_text(*id).unwrap_or_default().to_owned();
             return Err(Error::ControlFromText { token });
@@ -298,11 +277,6 @@ impl Tokenizer {
 /// origin a rendering does not always know, so a token made of nothing else is never recognised.
 fn rendered_allows(text: &str, content: &[Range<usize>], range: &Range<usize>) -> bool {
     let next = content.partition_point(|piece| piece.end <= range.start);
-    let clear = content
-        .get(next)
-        .is_none_or(|piece| piece.start >= range.end);
-    clear
-        && text
-            .get(range.clone())
-            .is_some_and(|text| !text.trim().is_empty())
+    let clear = content.get(next).is_none_or(|piece| piece.start >= range.end);
+    clear && text.get(range.clone()).is_some_and(|text| !text.trim().is_empty())
 }

@@ -24,9 +24,7 @@ impl Kind {
             Kind::Unused,
             Kind::Byte,
         ];
-        KINDS
-            .get(usize::try_from(code).ok()?.checked_sub(1)?)
-            .copied()
+        KINDS.get(usize::try_from(code).ok()?.checked_sub(1)?).copied()
     }
 }
 
@@ -91,19 +89,13 @@ impl Vocabulary {
     /// Builds the tables; the first of two entries with the same text keeps the name.
     pub(crate) fn new(entries: Vec<(String, Kind)>, spelling: Spelling) -> Self {
         let alphabet = byte_alphabet();
-        let bytes = entries
-            .iter()
-            .map(|(text, kind)| bytes_of(text, *kind, spelling, &alphabet))
-            .collect();
+        let bytes =
+            entries.iter().map(|(text, kind)| bytes_of(text, *kind, spelling, &alphabet)).collect();
         let mut ids = HashMap::with_capacity(entries.len());
         for (id, (text, _)) in (0_u32..).zip(&entries) {
             ids.entry(text.clone()).or_insert(id);
         }
-        Self {
-            entries,
-            ids,
-            bytes,
-        }
+        Self { entries, ids, bytes }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -133,9 +125,7 @@ impl Vocabulary {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &str, Kind)> {
-        (0_u32..)
-            .zip(&self.entries)
-            .map(|(id, (text, kind))| (id, text.as_str(), *kind))
+        (0_u32..).zip(&self.entries).map(|(id, (text, kind))| (id, text.as_str(), *kind))
     }
 
     fn entry(&self, id: u32) -> Option<&(String, Kind)> {

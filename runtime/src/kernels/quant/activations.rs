@@ -49,9 +49,19 @@ impl Activations {
     }
 
     /// The values the quants stand for.
-    #[cfg(test)]
     pub(super) fn dequantise(&self) -> Vec<f32> {
         let blocks = self.quants.iter().zip(&self.scales);
         blocks.flat_map(|(q, s)| q.iter().map(move |q| f32::from(*q) * s)).collect()
     }
+}
+
+// values [time, width] -> [2·time, width]: each row, then what rounding it to int8 leaves
+pub(super) fn with_remainders(values: &[f32], width: usize) -> Vec<f32> {
+    let mut all = Vec::with_capacity(2 * values.len());
+    for row in values.chunks(width) {
+        all.extend_from_slice(row);
+        let rounded = Activations::quantise(row, width).dequantise();
+        all.extend(row.iter().zip(rounded).map(|(v, r)| v - r));
+    }
+    all
 }

@@ -26,12 +26,29 @@ const BLOCK: usize = 32;
 /// Activation rows that share one unpacked tile.
 const BATCH: usize = 6;
 
-// x [time, in] · weight [out, in] -> [time, out]
-pub(crate) fn linear(x: &Tensor, weight: &Tiles) -> Result<Tensor> {
-    x.contiguous()?.apply_op1_no_bwd(weight)
+/// How finely activations are rounded before a product.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Fidelity {
+    /// To int8, once.
+    #[default]
+    Once,
+    /// To int8, and what that leaves to int8 again: sixteen bits in all, for the output head. Its error goes straight
+    /// into the logits (on the default model a third of the divergence from f32), and while decoding the second
+    /// product finds the weights in the cache.
+    Twice,
 }
 
-impl CustomOp1 for Tiles {
+// x [time, in] · weight [out, in] -> [time, out]
+pub(crate) fn linear(x: &Tensor, weight: &Tiles, fidelity: Fidelity) -> Result<Tensor> {
+    x.contiguous()?.apply_op1_no_bwd(&Product { weight, fidelity })
+}
+
+struct Product<'a> {
+    weight: &'a Tiles,
+    fidelity: Fidelity,
+}
+
+impl CustomOp1 for Product<'_> {
     fn name(&self) -> &'static str {
         "tiles"
     }
@@ -39,13 +56,29 @@ impl CustomOp1 for Tiles {
     // x [time, in] -> [time, out]
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let (time, width) = layout.shape().dims2()?;
-        if width != self.width() {
-            candle_core::bail!("product of widths {width} and {}", self.width());
+        let out = self.weight.out();
+        if width != self.weight.width() {
+            candle_core::bail!("product of widths {width} and {}", self.weight.width());
         }
-        let x = Activations::quantise(values(x, layout)?, width);
-        let product = self.product(&x, time, Kernel::best());
-        Ok((CpuStorage::F32(product), Shape::from((time, self.out()))))
+        let x = values(x, layout)?;
+        let product = match self.fidelity {
+            Fidelity::Once => {
+                self.weight.product(&Activations::quantise(x, width), time, Kernel::best())
+            }
+            Fidelity::Twice => {
+                let both = Activations::quantise(&activations::with_remainders(x, width), width);
+                let both = self.weight.product(&both, 2 * time, Kernel::best());
+                both.chunks(2 * out).flat_map(pair_sums).collect()
+            }
+        };
+        Ok((CpuStorage::F32(product), Shape::from((time, out))))
     }
+}
+
+// [2, out] -> [out]
+fn pair_sums(pair: &[f32]) -> impl Iterator<Item = f32> + '_ {
+    let (rounded, remainder) = pair.split_at(pair.len() / 2);
+    rounded.iter().zip(remainder).map(|(a, b)| a + b)
 }
 
 /// The instruction set a product runs on.
@@ -102,8 +135,8 @@ impl Tiles {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use candle_core::quantized::{GgmlDType, QTensor};
     use candle_core::Device;
+    use candle_core::quantized::{GgmlDType, QTensor};
     use proptest::prelude::*;
 
     const FORMATS: [(Format, GgmlDType); 5] = [
@@ -155,7 +188,7 @@ mod tests {
             let q = quantised(dtype, out, width, size);
             let tiles = Tiles::pack(format, &q.data().unwrap(), out, width).unwrap();
             let x = wave(time, width, 1.313, 2f32.powi(power));
-            let ours = linear(&x, &tiles).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            let ours = linear(&x, &tiles, Fidelity::Once).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
             // The same int8 activations, multiplied as floats: only the order of f32 sums differs.
             let host = x.flatten_all().unwrap().to_vec1::<f32>().unwrap();
             let rounded = Activations::quantise(&host, width).dequantise();
@@ -176,12 +209,24 @@ mod tests {
             let q = quantised(dtype, 40, 288, 1.0);
             let tiles = Tiles::pack(format, &q.data().unwrap(), 40, 288).unwrap();
             let x = wave(17, 288, 1.313, 3.0);
-            let together = linear(&x, &tiles).unwrap().to_vec2::<f32>().unwrap();
+            let together = linear(&x, &tiles, Fidelity::Once).unwrap().to_vec2::<f32>().unwrap();
             for (t, row) in together.iter().enumerate() {
-                let alone = linear(&x.narrow(0, t, 1).unwrap(), &tiles).unwrap();
+                let alone = linear(&x.narrow(0, t, 1).unwrap(), &tiles, Fidelity::Once).unwrap();
                 assert_eq!(&alone.to_vec2::<f32>().unwrap()[0], row, "{format:?} row {t}");
             }
         }
+    }
+
+    #[test]
+    fn rounding_twice_is_a_hundred_times_finer() {
+        let q = quantised(GgmlDType::Q8_0, 40, 288, 1.0);
+        let tiles = Tiles::pack(Format::Q8_0, &q.data().unwrap(), 40, 288).unwrap();
+        let x = wave(3, 288, 1.313, 3.0);
+        let exact = x.matmul(&q.dequantize(&Device::Cpu).unwrap().t().unwrap()).unwrap();
+        let flat = |t: Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let exact = flat(exact);
+        let gap = |f| relative_gap(&flat(linear(&x, &tiles, f).unwrap()), &exact);
+        assert!(gap(Fidelity::Twice) * 100.0 < gap(Fidelity::Once));
     }
 
     #[test]
@@ -190,7 +235,7 @@ mod tests {
         let tiles = Tiles::pack(Format::Q4_1, &q.data().unwrap(), 16, 32).unwrap();
         let product = |value: f32| {
             let x = Tensor::from_vec(vec![value; 32], (1, 32), &Device::Cpu).unwrap();
-            linear(&x, &tiles).unwrap().to_vec2::<f32>().unwrap().remove(0)
+            linear(&x, &tiles, Fidelity::Once).unwrap().to_vec2::<f32>().unwrap().remove(0)
         };
         assert!(product(0.0).iter().all(|v| *v == 0.0));
         for denormal in [1e-40, -1e-44] {
