@@ -1,1 +1,39 @@
-fn main() {}
+//! Trimtab: a frozen language model on the command line.
+//!
+//! What was typed ([`args`]) becomes what it means ([`plan`]), and one `match` does it ([`commands::run`]). Parsing
+//! never does work. The answer goes to stdout and everything else to stderr ([`console`]); a failure is one sentence,
+//! a hint, and a number ([`exit`]).
+
+mod args;
+mod plan;
+
+mod console;
+mod document;
+mod error;
+mod exit;
+mod interrupt;
+mod progress;
+mod threads;
+
+mod commands;
+
+use console::Console;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let argv: Vec<_> = std::env::args_os().collect();
+    let parsed = match args::parse(&argv) {
+        Ok(parsed) => parsed,
+        Err(refusal) => return exit::refused(&refusal, &argv),
+    };
+    let console = Console::new(&parsed.output);
+    args::environment::unknown().iter().for_each(|warning| console.warn(warning));
+    let done = plan::of(parsed).and_then(|task| {
+        interrupt::install();
+        commands::run(task, &console)
+    });
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => exit::failed(&error, &console),
+    }
+}

@@ -31,6 +31,9 @@ pub mod joint;
 
 pub mod generate;
 
+pub mod capture;
+pub mod perplexity;
+
 pub mod open;
 
 #[cfg(feature = "testing")]

@@ -46,7 +46,7 @@ pub enum DenseType {
 }
 
 /// How a decoder is loaded.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DecoderOptions {
     /// Longest sequence; `None` for the model's own, at most [`DEFAULT_CONTEXT`].
     pub context: Option<usize>,

@@ -1,0 +1,127 @@
+//! `TRIMTAB_<FLAG>` for every long flag, and what looks like one and is none.
+
+use clap::parser::ValueSource;
+use clap::{Arg, ArgMatches, Command};
+use std::collections::BTreeSet;
+
+const PREFIX: &str = "TRIMTAB_";
+/// Known to the project's tests, not to the program.
+const OF_TESTS: &str = "TRIMTAB_TEST_";
+
+/// Binds every long flag of a command and its subcommands to its variable.
+pub fn bind(command: Command) -> Command {
+    command.mut_args(bind_one).mut_subcommands(bind)
+}
+
+fn bind_one(arg: Arg) -> Arg {
+    let names = names(&arg);
+    // clap reads one variable per flag: the one that is set, should it be an alias's.
+    let set = names.iter().find(|name| is_set(name)).or(names.first());
+    match set.cloned() {
+        Some(name) => arg.env(name).hide_env(true),
+        None => arg,
+    }
+}
+
+/// The variables of a flag: that of its name, then those of its aliases.
+fn names(arg: &Arg) -> Vec<String> {
+    let aliases = arg.get_all_aliases().unwrap_or_default();
+    arg.get_long().into_iter().chain(aliases).map(variable).collect()
+}
+
+fn variable(flag: &str) -> String {
+    format!("{PREFIX}{}", flag.replace('-', "_").to_uppercase())
+}
+
+#[allow(clippy::disallowed_methods)] // the command line reads the environment
+fn is_set(name: &str) -> bool {
+    std::env::var_os(name).is_some()
+}
+
+/// The lists that came from a variable, whose items are separated by commas there.
+pub fn comma_lists(matches: &ArgMatches) -> Vec<&'static str> {
+    let inner = matches.subcommand().map(|(_, inner)| inner);
+    let from_variable = |name: &&str| {
+        inner.is_some_and(|m| {
+            matches!(m.try_contains_id(name), Ok(true))
+                && m.value_source(name) == Some(ValueSource::EnvVariable)
+        })
+    };
+    ["stop"].into_iter().filter(from_variable).collect()
+}
+
+/// A warning for each variable of our name that is no flag's.
+pub fn unknown() -> Vec<String> {
+    #[allow(clippy::disallowed_methods)] // the command line reads the environment
+    let set = std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned());
+    let known = known(&super::command());
+    let strange =
+        |n: &String| n.starts_with(PREFIX) && !n.starts_with(OF_TESTS) && !known.contains(n);
+    set.filter(strange).map(|name| warning(&name, &known)).collect()
+}
+
+fn known(command: &Command) -> BTreeSet<String> {
+    let own = command.get_arguments().flat_map(names);
+    own.chain(command.get_subcommands().flat_map(known)).collect()
+}
+
+fn warning(name: &str, known: &BTreeSet<String>) -> String {
+    let nearest = known.iter().min_by_key(|candidate| edits(name, candidate));
+    let nearest = nearest.map(|n| format!("; the nearest name is {n}")).unwrap_or_default();
+    format!("variable {name} is not known{nearest}")
+}
+
+/// Edits between two words (Levenshtein), by rows.
+fn edits(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().enumerate() {
+        let mut last = i;
+        let mut left = i + 1;
+        for (cell, y) in row.iter_mut().skip(1).zip(b.bytes()) {
+            let change = last + usize::from(x != y);
+            last = *cell;
+            left = change.min(*cell + 1).min(left + 1);
+            *cell = left;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = i + 1;
+        }
+    }
+    row.last().copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_near_name_is_offered() {
+        let known = known(&crate::args::command());
+        assert!(known.contains("TRIMTAB_CTX_SIZE") && known.contains("TRIMTAB_TEMP"));
+        let text = warning("TRIMTAB_CTX_SISE", &known);
+        assert!(text.ends_with("the nearest name is TRIMTAB_CTX_SIZE"), "{text}");
+    }
+
+    #[test]
+    fn every_long_flag_has_its_variable() {
+        let command = crate::args::command();
+        let all = command.get_subcommands().chain([&command]);
+        let mut count = 0;
+        for arg in all.flat_map(Command::get_arguments) {
+            let Some(long) = arg.get_long() else { continue };
+            let name = arg.get_env().map(|name| name.to_string_lossy().into_owned());
+            assert_eq!(name, Some(variable(long)));
+            count += 1;
+        }
+        assert!(count > 60, "{count}");
+    }
+
+    #[test]
+    fn edits_are_counted() {
+        for (a, b, count) in
+            [("", "", 0), ("", "abc", 3), ("kitten", "sitting", 3), ("ab", "ba", 2)]
+        {
+            assert_eq!((edits(a, b), edits(b, a)), (count, count), "{a} {b}");
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! Flags of `generate`.
+
+use super::{ModelArgs, SamplingArgs, Switch, switch};
+use clap::{ArgAction, Args};
+use std::path::PathBuf;
+
+/// Flags of `generate`.
+#[derive(Debug, Args)]
+pub struct GenerateArgs {
+    /// The prompt [default: stdin, where it is no terminal].
+    #[arg(short, long, value_name = "TEXT", conflicts_with = "file")]
+    pub prompt: Option<String>,
+    /// A file with the prompt.
+    #[arg(short, long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Continue the text as it is, without the chat template.
+    #[arg(long, action = ArgAction::SetTrue, value_parser = switch::parse)]
+    pub raw: Switch,
+    /// Print text as it comes [default: on a terminal]; with --json one line per piece.
+    #[arg(
+        long,
+        overrides_with = "no_stream",
+        action = ArgAction::SetTrue,
+        value_parser = switch::parse
+    )]
+    pub stream: Switch,
+    /// Print the answer when it is complete.
+    #[arg(long, overrides_with = "stream", action = ArgAction::SetTrue, value_parser = switch::parse)]
+    pub no_stream: Switch,
+    /// List the N likeliest tokens of each step; needs --json.
+    #[arg(long, value_name = "N")]
+    pub logprobs: Option<usize>,
+    /// The model.
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Sampling.
+    #[command(flatten)]
+    pub sampling: SamplingArgs,
+}

@@ -1,0 +1,176 @@
+//! What was typed: every command and flag, word for word, nothing checked against anything else.
+//!
+//! clap does the parsing and prints `--help`. Two things it cannot express happen around it: llama.cpp's single-dash
+//! words are spelt out before ([`spelling`]), and every long flag gets its environment variable ([`environment`]).
+
+mod bench;
+mod capture;
+mod chat;
+pub mod environment;
+mod generate;
+mod model;
+mod models;
+mod perplexity;
+mod sampling;
+mod spelling;
+mod switch;
+
+pub use bench::{BenchArgs, Table};
+pub use capture::CaptureArgs;
+pub use chat::ChatArgs;
+pub use generate::GenerateArgs;
+pub use model::{Dtype, KvType, ModelArgs, OnOff, SourceArgs};
+pub use models::{ModelsArgs, ModelsCommand, Target};
+pub use perplexity::PerplexityArgs;
+pub use sampling::SamplingArgs;
+pub use switch::Switch;
+
+use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
+
+/// A frozen language model, read and turned while it runs.
+#[derive(Debug, Parser)]
+#[command(
+    name = "trimtab",
+    disable_version_flag = true,
+    disable_help_subcommand = true,
+    subcommand_required = false,
+    arg_required_else_help = true,
+    after_help = "Every long flag is also read from the environment: --ctx-size from \
+        TRIMTAB_CTX_SIZE, switches as 1 or 0."
+)]
+pub struct Args {
+    /// Print the version; with --json as an object.
+    #[arg(short = 'V', long, action = ArgAction::SetTrue, value_parser = switch::parse)]
+    pub version: Switch,
+    /// How results and messages are shown.
+    #[command(flatten)]
+    pub output: OutputArgs,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// How results and messages are shown.
+#[derive(Debug, clap::Args)]
+pub struct OutputArgs {
+    /// Print one JSON document instead of text.
+    #[arg(long, global = true, help_heading = "Output", action = ArgAction::SetTrue, value_parser = switch::parse)]
+    pub json: Switch,
+    /// Print the answer, warnings and errors only.
+    #[arg(short, long, global = true, help_heading = "Output", action = ArgAction::SetTrue, value_parser = switch::parse)]
+    pub quiet: Switch,
+    /// Say more on stderr; twice for everything.
+    #[arg(short, long, global = true, help_heading = "Output", action = ArgAction::Count, conflicts_with = "quiet")]
+    pub verbose: u8,
+    /// When to use colour; auto is on a terminal, unless NO_COLOR is set.
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Output",
+        value_enum,
+        default_value = "auto",
+        value_name = "auto|always|never",
+        hide_possible_values = true
+    )]
+    pub color: Color,
+}
+
+/// When to use colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless `NO_COLOR` is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Talk with a model; reads one message where stdin is no terminal.
+    #[command(alias = "run")]
+    Chat(ChatArgs),
+    /// Answer one prompt.
+    Generate(GenerateArgs),
+    /// Write activations at sites, or logits, of given texts to a safetensors file.
+    Capture(CaptureArgs),
+    /// Measure how well a text is predicted.
+    Perplexity(PerplexityArgs),
+    /// Measure speed.
+    Bench(BenchArgs),
+    /// List, fetch and describe models.
+    Models(ModelsArgs),
+    /// Print a completion script for a shell.
+    Completions {
+        /// The shell.
+        #[arg(value_enum)]
+        shell: Shell,
+    },
+}
+
+/// Shells that completions can be made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Shell {
+    /// GNU bash.
+    Bash,
+    /// zsh.
+    Zsh,
+    /// fish.
+    Fish,
+}
+
+/// The definition that parsing, `--help` and completions share.
+pub fn command() -> clap::Command {
+    environment::bind(Args::command())
+}
+
+/// Understands an argument list, its first word being the program's name.
+pub fn parse(argv: &[OsString]) -> Result<Args, clap::Error> {
+    let mut definition = command().color(color(argv));
+    let mut matches = definition.try_get_matches_from_mut(spelling::expand(argv))?;
+    let comma_lists = environment::comma_lists(&matches);
+    let mut args =
+        Args::from_arg_matches_mut(&mut matches).map_err(|e| e.format(&mut definition))?;
+    if let Some(sampling) = args.sampling_mut().filter(|_| comma_lists.contains(&"stop")) {
+        sampling.stop =
+            sampling.stop.iter().flat_map(|s| s.split(',')).map(str::to_owned).collect();
+    }
+    Ok(args)
+}
+
+impl Args {
+    fn sampling_mut(&mut self) -> Option<&mut SamplingArgs> {
+        match &mut self.command {
+            Some(Command::Chat(chat)) => Some(&mut chat.sampling),
+            Some(Command::Generate(generate)) => Some(&mut generate.sampling),
+            _ => None,
+        }
+    }
+}
+
+/// Whether help and usage errors are coloured, which must be known before parsing.
+fn color(argv: &[OsString]) -> clap::ColorChoice {
+    let words: Vec<_> = argv.iter().map(|word| word.to_string_lossy()).collect();
+    let follows = |when: &str| {
+        words.windows(2).any(|w| matches!(w, [flag, value] if flag == "--color" && value == when))
+            || words.iter().any(|w| w.strip_prefix("--color=") == Some(when))
+    };
+    match () {
+        () if follows("never") || words.iter().any(|w| w == "--json") => clap::ColorChoice::Never,
+        () if follows("always") => clap::ColorChoice::Always,
+        () => clap::ColorChoice::Auto,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        command().debug_assert();
+    }
+}

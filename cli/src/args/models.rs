@@ -1,0 +1,37 @@
+//! Flags of `models`.
+
+use super::SourceArgs;
+use clap::{Args, Subcommand};
+
+/// Flags of `models`.
+#[derive(Debug, Args)]
+#[command(disable_help_subcommand = true)]
+pub struct ModelsArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: ModelsCommand,
+}
+
+/// What to do with models.
+#[derive(Debug, Subcommand)]
+pub enum ModelsCommand {
+    /// Show the models that have a name, and which of them are here.
+    List,
+    /// Fetch a model and print where it is.
+    Pull(Target),
+    /// Describe a model: shape, tensors, template, memory, tokens.
+    Info(Target),
+    /// Print where a model's files are; fetches nothing.
+    Path(Target),
+}
+
+/// Which model.
+#[derive(Debug, Args)]
+pub struct Target {
+    /// As for --model [default: smollm2-135m-instruct].
+    #[arg(value_name = "WHAT", conflicts_with = "hf_repo")]
+    pub what: Option<String>,
+    /// Where its files come from.
+    #[command(flatten)]
+    pub source: SourceArgs,
+}

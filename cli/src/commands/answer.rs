@@ -1,0 +1,145 @@
+//! One answer, timed, with its text handed on as it comes.
+
+use super::opened::Opened;
+use crate::console::Console;
+use crate::error::{Error, Result};
+use crate::interrupt::Stoppable;
+use crate::plan::{Sampling, Seed};
+use serde::Serialize;
+use std::hash::{BuildHasher, Hasher};
+use std::time::Instant;
+use trimtab_runtime::generate::{Answer, Event, Finish, Flow, Generation, Request, run};
+use trimtab_runtime::session::Session;
+
+/// Seconds and rates of one answer.
+#[derive(Debug, Clone, Serialize)]
+pub struct Timings {
+    load_s: f64,
+    prompt_s: f64,
+    prompt_per_s: Option<f64>,
+    first_token_s: f64,
+    gen_s: f64,
+    gen_per_s: Option<f64>,
+}
+
+/// Token counts, as OpenAI names them.
+#[derive(Debug, Clone, Serialize)]
+pub struct Usage {
+    prompt_tokens: usize,
+    completion_tokens: usize,
+    total_tokens: usize,
+}
+
+/// An answer and the session that made it.
+pub struct Reply {
+    /// The answer.
+    pub answer: Answer,
+    /// Its session.
+    pub session: Session,
+    /// How long it took.
+    pub timings: Timings,
+}
+
+impl Reply {
+    /// Its token counts.
+    pub fn usage(&self) -> Usage {
+        let of = &self.answer.usage;
+        Usage {
+            prompt_tokens: of.prompt_tokens,
+            completion_tokens: of.completion_tokens,
+            total_tokens: of.prompt_tokens + of.completion_tokens,
+        }
+    }
+
+    /// The answer, or an error where Ctrl-C ended it.
+    pub fn complete(&self) -> Result<()> {
+        match self.answer.finish {
+            Finish::Cancelled => Err(Error::Stopped),
+            _ => Ok(()),
+        }
+    }
+
+    /// Counts and speeds on one line.
+    pub fn summary(&self) -> String {
+        let (t, of) = (&self.timings, &self.answer.usage);
+        let rate = |r: Option<f64>| r.map(|r| format!(" ({r:.1}/s)")).unwrap_or_default();
+        let cached = match of.cached_tokens {
+            0 => String::new(),
+            n => format!(" ({n} known)"),
+        };
+        format!(
+            "prompt {} tokens{cached} in {:.2} s{}, answer {} tokens in {:.2} s{}",
+            of.prompt_tokens,
+            t.prompt_s,
+            rate(t.prompt_per_s),
+            of.completion_tokens,
+            t.gen_s,
+            rate(t.gen_per_s),
+        )
+    }
+}
+
+/// The seed of an answer; one that is drawn is printed.
+pub fn seed(seed: Seed, console: &Console) -> u64 {
+    match seed {
+        Seed::Given(n) => n,
+        Seed::Draw => {
+            // Each hasher of the standard library is keyed by the system's randomness. 32 bits are enough, and
+            // every JSON reader keeps them.
+            let drawn = std::hash::RandomState::new().build_hasher().finish() >> 32;
+            console.note(format!("seed {drawn}"));
+            drawn
+        }
+    }
+}
+
+/// The request of a plan for this model.
+pub fn request(opened: &Opened, sampling: &Sampling, console: &Console) -> Result<Request> {
+    sampling.request(opened.model.sampling(), seed(sampling.seed, console))
+}
+
+/// Answers what is pending in a session. `started` is when the user asked; `show` gets each piece of text.
+pub fn answer(
+    opened: &Opened,
+    mut session: Session,
+    request: Request,
+    started: Instant,
+    show: &mut dyn FnMut(&str) -> Result<()>,
+) -> Result<Reply> {
+    session.set_chunk(opened.chunk);
+    let stoppable = Stoppable::begin();
+    let began = Instant::now();
+    let generation = Generation::new(session, opened.model.tokenizer()?.clone(), request)?;
+    let (mut first, mut last, mut lost) = (None, began, None);
+    let mut one = [generation];
+    run(&mut one, &mut |_, event| {
+        match event {
+            Event::Token(_) => {
+                last = Instant::now();
+                first.get_or_insert(last);
+            }
+            Event::Text(text) => lost = show(&text).err().or(lost.take()),
+            _ => {}
+        }
+        if stoppable.is_stopping() || lost.is_some() { Flow::Cancel } else { Flow::Continue }
+    })?;
+    if let Some(error) = lost {
+        return Err(error);
+    }
+    let [generation] = one;
+    let (answer, session) = generation.into_parts();
+    let first = first.unwrap_or(last);
+    let prompt_s = (first - began).as_secs_f64();
+    let gen_s = (last - first).as_secs_f64();
+    let (usage, rate) =
+        (answer.usage, |count: usize, s: f64| (s > 0.0 && count > 0).then(|| count as f64 / s));
+    let timings = Timings {
+        load_s: opened.load_s,
+        prompt_s,
+        prompt_per_s: rate(usage.prompt_tokens - usage.cached_tokens, prompt_s),
+        first_token_s: (first - started).as_secs_f64(),
+        gen_s,
+        gen_per_s: rate(usage.completion_tokens.saturating_sub(1), gen_s),
+    };
+    Ok(Reply { answer, session, timings })
+}

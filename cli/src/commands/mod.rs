@@ -1,0 +1,66 @@
+//! What the commands do.
+
+mod answer;
+mod bench;
+mod capture;
+mod chat;
+mod generate;
+mod models;
+mod opened;
+mod perplexity;
+mod table;
+
+use crate::args::{self, Shell};
+use crate::console::Console;
+use crate::document::{Head, Version};
+use crate::error::Result;
+use crate::plan::Task;
+use serde::Serialize;
+use trimtab_runtime::device::Device;
+
+/// Does what is planned.
+pub fn run(task: Task, console: &Console) -> Result<()> {
+    match task {
+        Task::Version => version(console),
+        Task::Devices => devices(console),
+        Task::Chat(plan) => chat::run(&plan, console),
+        Task::Generate(plan) => generate::run(&plan, console),
+        Task::Capture(plan) => capture::run(&plan, console),
+        Task::Perplexity(plan) => perplexity::run(&plan, console),
+        Task::Bench(plan) => bench::run(&plan, console),
+        Task::Models(plan) => models::run(&plan, console),
+        Task::Completions(shell) => completions(shell, console),
+    }
+}
+
+fn version(console: &Console) -> Result<()> {
+    let version = Version::new();
+    if console.is_json() { console.print(&version) } else { console.say_line(version.line()) }
+}
+
+#[derive(Serialize)]
+struct Devices {
+    #[serde(flatten)]
+    head: Head,
+    devices: Vec<&'static str>,
+}
+
+fn devices(console: &Console) -> Result<()> {
+    let devices = Device::built_in();
+    if console.is_json() {
+        return console.print(&Devices { head: Head::bare("devices"), devices });
+    }
+    console.say_line(devices.join("\n"))
+}
+
+fn completions(shell: Shell, console: &Console) -> Result<()> {
+    use clap_complete::Shell as Known;
+    let known = match shell {
+        Shell::Bash => Known::Bash,
+        Shell::Zsh => Known::Zsh,
+        Shell::Fish => Known::Fish,
+    };
+    let mut script = Vec::new();
+    clap_complete::generate(known, &mut args::command(), "trimtab", &mut script);
+    console.say(&String::from_utf8_lossy(&script))
+}

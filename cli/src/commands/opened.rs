@@ -1,0 +1,91 @@
+//! From a plan to an opened model, with its stages shown.
+
+use crate::console::Console;
+use crate::document::Head;
+use crate::error::{Error, Result, read_text};
+use crate::plan::{Opening, PoolSize, Source, Template};
+use crate::progress::Meter;
+use crate::threads::physical_cores;
+use std::time::Instant;
+use trimtab_runtime::hub::{Local, Resolver};
+use trimtab_runtime::kv::BLOCK_LEN;
+use trimtab_runtime::model::weights::Weights;
+use trimtab_runtime::model::{DenseType, read_spec};
+use trimtab_runtime::open::TemplateChoice;
+use trimtab_runtime::{Error as Runtime, Model, OpenOptions, device};
+
+/// An opened model.
+pub struct Opened {
+    /// The model.
+    pub model: Model,
+    /// Seconds that loading took, a download aside.
+    pub load_s: f64,
+    /// Tokens of one sequence in one pass.
+    pub chunk: usize,
+    dense: DenseType,
+}
+
+impl Opened {
+    /// The beginning of this command's document.
+    pub fn head(&self, command: &'static str) -> Head {
+        Head::of(command, &self.model, self.dense)
+    }
+}
+
+/// Finds or fetches a model's files.
+pub fn files(source: &Source, console: &Console) -> Result<Local> {
+    let meter = Meter::new(console);
+    let mut resolver = Resolver::new().with_progress(&meter);
+    if let Some(reach) = source.reach {
+        resolver = resolver.with_reach(reach);
+    }
+    let local = resolver.resolve(&source.model).map_err(Runtime::from)?;
+    console.debug(format!("files of {}: {}", local.name, local.path.display()));
+    Ok(local)
+}
+
+/// Opens a model.
+pub fn open(plan: &Opening, console: &Console) -> Result<Opened> {
+    device::set_threads(plan.threads.unwrap_or_else(physical_cores))?;
+    let local = files(&plan.source, console)?;
+    let started = Instant::now();
+    let options = OpenOptions {
+        device: plan.device,
+        decoder: plan.decoder.clone(),
+        template: match &plan.template {
+            Template::OfModel => TemplateChoice::OfModel,
+            Template::Text(text) => TemplateChoice::Text(text.clone()),
+            Template::File(path) => TemplateChoice::Text(read_text(path)?),
+        },
+        pool_tokens: pool_tokens(plan.pool, &local)?,
+    };
+    let model = Model::from_local(&local, &options)?;
+    let load_s = started.elapsed().as_secs_f64();
+    console.debug(format!(
+        "loaded in {load_s:.2} s: {} on {}, context {}, pool of {} tokens, {} threads",
+        model.decoder().spec().arch.name,
+        model.decoder().device().kind(),
+        model.decoder().context(),
+        model.pool().usage().blocks * BLOCK_LEN,
+        device::threads(),
+    ));
+    Ok(Opened { model, load_s, chunk: plan.chunk, dense: plan.decoder.dense })
+}
+
+fn pool_tokens(size: PoolSize, local: &Local) -> Result<Option<usize>> {
+    let bytes = match size {
+        PoolSize::Usual => return Ok(None),
+        PoolSize::Tokens(tokens) => return Ok(Some(tokens)),
+        PoolSize::Bytes(bytes) => bytes,
+    };
+    let weights = Weights::open(&local.path).map_err(Runtime::from)?;
+    let block = BLOCK_LEN * read_spec(&weights)?.kv_bytes_per_token();
+    match bytes / block {
+        0 => {
+            let problem =
+                format!("is {bytes} bytes, {BLOCK_LEN} tokens of this model need {block}");
+            Err(Error::usage("--kv-memory", problem))
+        }
+        blocks => Ok(Some(blocks * BLOCK_LEN)),
+    }
+}

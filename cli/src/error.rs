@@ -1,0 +1,106 @@
+//! What can go wrong at the command line, besides what the runtime says.
+
+use std::path::{Path, PathBuf};
+
+/// Result of this program.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Error of this program.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The runtime refused or failed.
+    #[error(transparent)]
+    Runtime(Box<trimtab_runtime::Error>),
+    /// A flag with a value that makes no sense.
+    #[error("{flag} {problem}")]
+    Usage {
+        /// The flag.
+        flag: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// An input file that cannot be read.
+    #[error("{} cannot be read", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A line of an input file that is not what it should be.
+    #[error("{} line {line} {problem}", path.display())]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// Its line, from 1.
+        line: usize,
+        /// What is wrong.
+        problem: String,
+    },
+    /// Standard input holds nothing, or is a terminal.
+    #[error("prompt is missing")]
+    NoPrompt,
+    /// Standard output takes no more.
+    #[error("standard output cannot be written")]
+    Stdout(#[source] std::io::Error),
+    /// Ctrl-C ended it before there was a result.
+    #[error("interrupted")]
+    Interrupted,
+    /// Ctrl-C ended an answer, and what there is of it was printed.
+    #[error("answer was stopped")]
+    Stopped,
+}
+
+impl Error {
+    /// A flag and what is wrong with it.
+    pub fn usage(flag: &'static str, problem: impl Into<String>) -> Error {
+        Error::Usage { flag, problem: problem.into() }
+    }
+
+    /// What the user can do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Error::Runtime(error) => hint(error),
+            Error::NoPrompt => {
+                Some("give --prompt or --file, or write to standard input".to_owned())
+            }
+            _ => None,
+        }
+    }
+}
+
+impl From<trimtab_runtime::Error> for Error {
+    fn from(error: trimtab_runtime::Error) -> Self {
+        Error::Runtime(Box::new(error))
+    }
+}
+
+/// What the user can do about an error of the runtime.
+fn hint(error: &trimtab_runtime::Error) -> Option<String> {
+    use trimtab_runtime::{Error, text};
+    let hint = match error {
+        Error::Hub(e) => return e.hint(),
+        Error::ContextFull { .. } => {
+            "--ctx-size N allows longer sequences, up to what the model was made for"
+        }
+        Error::PoolFull { .. } => "--kv-memory BYTES makes room for more keys and values",
+        Error::Text(text::Error::NoTemplate) => {
+            "generate --raw continues a text without a template; --chat-template chatml is a common one"
+        }
+        Error::NoTokenizer => {
+            "put the model's tokenizer.json into its folder; capture --token-ids and bench need none"
+        }
+        Error::Device { .. } => "--list-devices shows what this build has; --cpu always works",
+        Error::NoSuchSite { .. } => {
+            "`models info` shows how many blocks the model has; they count from 0"
+        }
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}
+
+/// The whole of a text file.
+pub fn read_text(path: &Path) -> Result<String> {
+    std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })
+}

@@ -1,0 +1,89 @@
+//! What `bench` is to do.
+
+use super::{Form, Opening, PoolSize};
+use crate::args::{BenchArgs, Switch, Table};
+use crate::error::{Error, Result};
+
+/// Tokens of a cache block: what a sequence occupies is a multiple of it.
+const BLOCK: usize = trimtab_runtime::kv::BLOCK_LEN;
+
+/// A series of tests.
+#[derive(Debug, PartialEq)]
+pub struct Bench {
+    /// The model.
+    pub opening: Opening,
+    /// The tests.
+    pub cases: Vec<Case>,
+    /// How often each is repeated.
+    pub repetitions: usize,
+    /// Whether each begins with an untimed run.
+    pub warmup: Switch,
+    /// The form of the result.
+    pub table: Table,
+}
+
+/// One test.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Case {
+    /// Prompt tokens that are timed; 0 for a test of generation.
+    pub n_prompt: usize,
+    /// Generated tokens that are timed; 0 for a test of the prompt.
+    pub n_gen: usize,
+    /// Tokens in the context before.
+    pub n_depth: usize,
+    /// Sequences run together.
+    pub batch: usize,
+}
+
+impl Case {
+    /// Its name, as in llama-bench.
+    pub fn name(&self) -> String {
+        let test = match self.n_gen {
+            0 => format!("pp{}", self.n_prompt),
+            n => format!("tg{n}"),
+        };
+        if self.n_depth == 0 { test } else { format!("{test} @ d{}", self.n_depth) }
+    }
+
+    /// Tokens that are timed in each sequence.
+    pub fn timed(&self) -> usize {
+        self.n_prompt + self.n_gen
+    }
+
+    /// Tokens of one sequence at the end.
+    pub fn length(&self) -> usize {
+        self.n_depth + self.timed()
+    }
+
+    fn pool(&self) -> usize {
+        self.batch * self.length().next_multiple_of(BLOCK)
+    }
+}
+
+pub(super) fn bench(args: BenchArgs, form: Form) -> Result<Bench> {
+    let table = match (args.output, form) {
+        (None | Some(Table::Json), Form::Json) => Table::Json,
+        (Some(_), Form::Json) => return Err(Error::usage("--output", "excludes --json")),
+        (output, Form::Text) => output.unwrap_or(Table::Md),
+    };
+    if args.repetitions == 0 || args.batch.contains(&0) {
+        return Err(Error::usage("--repetitions", "and --batch are at least 1"));
+    }
+    let prompts = args.n_prompt.iter().map(|n| (*n, 0));
+    let tests = prompts.chain(args.n_gen.iter().map(|n| (0, *n)));
+    let mut cases = Vec::new();
+    for (n_prompt, n_gen) in tests.filter(|test| *test != (0, 0)) {
+        for &n_depth in &args.n_depth {
+            cases.extend(args.batch.iter().map(|&batch| Case { n_prompt, n_gen, n_depth, batch }));
+        }
+    }
+    let mut opening = Opening::of(args.model)?;
+    let Some(pool) = cases.iter().map(Case::pool).max() else {
+        return Err(Error::usage("--n-prompt", "and --n-gen leave nothing to measure"));
+    };
+    if opening.pool == PoolSize::Usual {
+        opening.pool = PoolSize::Tokens(pool);
+    }
+    let warmup = if args.no_warmup.is_on() { Switch::Off } else { Switch::On };
+    Ok(Bench { opening, cases, repetitions: args.repetitions, warmup, table })
+}

@@ -1,0 +1,96 @@
+//! What `chat` and `generate` are to do.
+
+use super::{Form, Opening, Sampling, choose};
+use crate::args::{ChatArgs, GenerateArgs};
+use crate::error::{Error, Result};
+use std::path::PathBuf;
+
+/// A conversation.
+#[derive(Debug, PartialEq)]
+pub struct Chat {
+    /// The model.
+    pub opening: Opening,
+    /// How answers are made.
+    pub sampling: Sampling,
+    /// What the model is told first.
+    pub system: Option<String>,
+}
+
+/// One answer.
+#[derive(Debug, PartialEq)]
+pub struct Generate {
+    /// The model.
+    pub opening: Opening,
+    /// How the answer is made.
+    pub sampling: Sampling,
+    /// Where the prompt comes from.
+    pub prompt: Prompt,
+    /// What the prompt is.
+    pub form: PromptForm,
+    /// When text is printed.
+    pub delivery: Delivery,
+    /// How many likely tokens each step lists.
+    pub logprobs: Option<usize>,
+}
+
+/// Where a prompt comes from.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Prompt {
+    /// It was typed.
+    Text(String),
+    /// A file holds it.
+    File(PathBuf),
+    /// Standard input.
+    Stdin,
+}
+
+/// What a prompt is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PromptForm {
+    /// A user's message, under the chat template.
+    Message,
+    /// A text to continue.
+    Raw,
+}
+
+/// When text is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivery {
+    /// As it comes.
+    Stream,
+    /// When it is complete.
+    Whole,
+    /// As it comes on a terminal.
+    ByTerminal,
+}
+
+pub(super) fn chat(args: ChatArgs) -> Result<Chat> {
+    Ok(Chat {
+        opening: Opening::of(args.model)?,
+        sampling: Sampling::of(args.sampling)?,
+        system: args.system_prompt,
+    })
+}
+
+pub(super) fn generate(args: GenerateArgs, form: Form) -> Result<Generate> {
+    let delivery = match (args.stream.is_on(), args.no_stream.is_on(), form) {
+        (true, _, _) => Delivery::Stream,
+        (false, true, _) | (false, false, Form::Json) => Delivery::Whole,
+        (false, false, Form::Text) => Delivery::ByTerminal,
+    };
+    if args.logprobs.is_some() && (form != Form::Json || delivery != Delivery::Whole) {
+        return Err(Error::usage("--logprobs", "needs --json without --stream"));
+    }
+    Ok(Generate {
+        opening: Opening::of(args.model)?,
+        sampling: Sampling::of(args.sampling)?,
+        prompt: match (args.prompt, args.file) {
+            (Some(text), _) => Prompt::Text(text),
+            (None, Some(file)) => Prompt::File(file),
+            (None, None) => Prompt::Stdin,
+        },
+        form: choose(args.raw, PromptForm::Raw, PromptForm::Message),
+        delivery,
+        logprobs: args.logprobs,
+    })
+}

@@ -1,0 +1,105 @@
+//! What was typed, understood: checked values and nothing left to interpret.
+//!
+//! No file is read and no model is opened here. What only the model can decide (its sampling defaults, how many
+//! blocks it has) stays an option until then.
+
+mod bench;
+mod capture;
+mod generate;
+mod model;
+mod models;
+mod perplexity;
+mod sampling;
+mod sites;
+
+pub use bench::{Bench, Case};
+pub use capture::{Capture, Rows};
+pub use generate::{Chat, Delivery, Generate, Prompt, PromptForm};
+pub use model::{Opening, PoolSize, Source, Template};
+pub use models::Models;
+pub use perplexity::Perplexity;
+pub use sampling::{Sampling, Seed};
+
+use crate::args::{Args, Command, ModelArgs, OutputArgs, Shell, Switch};
+use crate::error::{Error, Result};
+
+/// What is to be done.
+#[derive(Debug, PartialEq)]
+pub enum Task {
+    /// Print the version.
+    Version,
+    /// Print the devices of this build.
+    Devices,
+    /// Talk.
+    Chat(Chat),
+    /// Answer one prompt.
+    Generate(Generate),
+    /// Write activations.
+    Capture(Capture),
+    /// Measure how well a text is predicted.
+    Perplexity(Perplexity),
+    /// Measure speed.
+    Bench(Bench),
+    /// Look after models.
+    Models(Models),
+    /// Print completions.
+    Completions(Shell),
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+impl Form {
+    /// The form that the output flags ask for.
+    pub fn of(output: &OutputArgs) -> Form {
+        if output.json.is_on() { Form::Json } else { Form::Text }
+    }
+}
+
+/// Understands what was typed.
+pub fn of(args: Args) -> Result<Task> {
+    if args.version.is_on() {
+        return Ok(Task::Version);
+    }
+    let form = Form::of(&args.output);
+    let Some(command) = args.command else {
+        return Err(Error::usage("command", "is missing"));
+    };
+    if model_args(&command).is_some_and(|model| model.list_devices.is_on()) {
+        return Ok(Task::Devices);
+    }
+    match command {
+        Command::Chat(args) => generate::chat(args).map(Task::Chat),
+        Command::Generate(args) => generate::generate(args, form).map(Task::Generate),
+        Command::Capture(args) => capture::capture(args).map(Task::Capture),
+        Command::Perplexity(args) => perplexity::perplexity(args).map(Task::Perplexity),
+        Command::Bench(args) => bench::bench(args, form).map(Task::Bench),
+        Command::Models(args) => models::models(args).map(Task::Models),
+        Command::Completions { shell } => Ok(Task::Completions(shell)),
+    }
+}
+
+fn model_args(command: &Command) -> Option<&ModelArgs> {
+    match command {
+        Command::Chat(args) => Some(&args.model),
+        Command::Generate(args) => Some(&args.model),
+        Command::Capture(args) => Some(&args.model),
+        Command::Perplexity(args) => Some(&args.model),
+        Command::Bench(args) => Some(&args.model),
+        Command::Models(_) | Command::Completions { .. } => None,
+    }
+}
+
+/// One of two things, by a switch.
+fn choose<T>(switch: Switch, on: T, off: T) -> T {
+    if switch.is_on() { on } else { off }
+}
+
+#[cfg(test)]
+mod tests;

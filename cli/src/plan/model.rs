@@ -1,0 +1,183 @@
+//! Which model, where it runs and how it is loaded.
+
+use super::choose;
+use crate::args::{Dtype, KvType, ModelArgs, OnOff, SourceArgs};
+use crate::error::{Error, Result};
+use std::path::PathBuf;
+use trimtab_runtime::device::DeviceChoice;
+use trimtab_runtime::hub::{DEFAULT, ModelRef, Reach};
+use trimtab_runtime::model::{DecoderOptions, DenseType, WeightForm};
+
+/// The one template that has a name here.
+const CHATML: &str = "{% for message in messages %}<|im_start|>{{ message.role }}\n\
+    {{ message.content }}<|im_end|>\n{% endfor %}\
+    {% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+
+/// Where a model's files come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// What is asked for.
+    pub model: ModelRef,
+    /// Whether the network may be used; `None` leaves it to `HF_HUB_OFFLINE`.
+    pub reach: Option<Reach>,
+}
+
+/// Which chat template is used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Template {
+    /// The model's own.
+    OfModel,
+    /// This Jinja text.
+    Text(String),
+    /// The Jinja text of this file.
+    File(PathBuf),
+}
+
+/// How large the key–value pool is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PoolSize {
+    /// As the runtime sees fit.
+    Usual,
+    /// So many bytes.
+    Bytes(usize),
+    /// Room for so many tokens.
+    Tokens(usize),
+}
+
+/// Which model, where it runs and how it is loaded.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Opening {
+    /// Its files.
+    pub source: Source,
+    /// Where it runs.
+    pub device: DeviceChoice,
+    /// How its weights are loaded.
+    pub decoder: DecoderOptions,
+    /// Its chat template.
+    pub template: Template,
+    /// Its pool.
+    pub pool: PoolSize,
+    /// CPU threads; `None` for one per physical core.
+    pub threads: Option<usize>,
+    /// Tokens of one sequence in one pass.
+    pub chunk: usize,
+}
+
+impl Opening {
+    /// Understands the shared flags.
+    pub fn of(args: ModelArgs) -> Result<Opening> {
+        check_kv_type(args.kv_type)?;
+        if args.batch_invariant == Some(OnOff::Off) {
+            let why =
+                "off is refused: sequences are always independent of each other here, at no cost";
+            return Err(Error::usage("--batch-invariant", why));
+        }
+        for (flag, value) in [("--threads", args.threads), ("--batch-size", Some(args.batch_size))]
+        {
+            if value == Some(0) {
+                return Err(Error::usage(flag, "is 0, at least 1 is needed"));
+            }
+        }
+        Ok(Opening {
+            device: device(&args)?,
+            decoder: DecoderOptions {
+                // llama.cpp's 0 means the model's own.
+                context: args.ctx_size.filter(|n| *n > 0),
+                form: WeightForm::AsStored,
+                dense: dense(args.dtype),
+            },
+            template: template(args.chat_template, args.chat_template_file)?,
+            pool: args.kv_memory.as_deref().map_or(Ok(PoolSize::Usual), pool)?,
+            threads: args.threads,
+            chunk: args.batch_size,
+            source: Source::of(args.model, args.source)?,
+        })
+    }
+}
+
+impl Source {
+    /// Understands what was typed for the model and its repository.
+    pub fn of(model: Option<String>, args: SourceArgs) -> Result<Source> {
+        let (file, revision) = (args.hf_file.as_deref(), args.revision.as_deref());
+        let text = model.as_deref().unwrap_or(DEFAULT).trim();
+        let repo = args.hf_repo.as_deref().or(text.strip_prefix("hf:"));
+        let model = match repo {
+            Some(repo) => hub(repo, file, revision)?,
+            None if file.is_some() => return Err(needs_repository("--hf-file")),
+            None if revision.is_some() => return Err(needs_repository("--revision")),
+            None => ModelRef::parse(text).map_err(runtime)?,
+        };
+        Ok(Source { model, reach: choose(args.offline, Some(Reach::Offline), None) })
+    }
+}
+
+fn hub(repo: &str, file: Option<&str>, revision: Option<&str>) -> Result<ModelRef> {
+    ModelRef::from_hf_flag(repo, file, revision).map_err(runtime)
+}
+
+fn runtime(e: trimtab_runtime::hub::Error) -> Error {
+    trimtab_runtime::Error::from(e).into()
+}
+
+fn needs_repository(flag: &'static str) -> Error {
+    Error::usage(flag, "needs a repository of the hub: --hf-repo or --model hf:owner/repo")
+}
+
+fn device(args: &ModelArgs) -> Result<DeviceChoice> {
+    let named = args.device.as_deref().map(str::parse).transpose()?;
+    let named = choose(args.cpu, Some(DeviceChoice::Cpu), named);
+    match (args.gpu_layers.as_deref(), named) {
+        (None | Some("all"), named) => Ok(named.unwrap_or_default()),
+        (Some("0"), None | Some(DeviceChoice::Cpu)) => Ok(DeviceChoice::Cpu),
+        (Some("0"), Some(_)) => Err(Error::usage("--gpu-layers", "is 0, but --device names a GPU")),
+        (Some(n), _) => {
+            let problem = format!("is {n}, only 0 and all can be had");
+            Err(Error::usage("--gpu-layers", problem))
+        }
+    }
+}
+
+fn dense(dtype: Option<Dtype>) -> DenseType {
+    match dtype {
+        None => DenseType::Default,
+        Some(Dtype::F32) => DenseType::F32,
+        Some(Dtype::F16) => DenseType::F16,
+        Some(Dtype::Bf16) => DenseType::Bf16,
+    }
+}
+
+fn check_kv_type(kv_type: Option<KvType>) -> Result<()> {
+    match kv_type {
+        None | Some(KvType::F32) => Ok(()),
+        Some(KvType::F16) => {
+            Err(Error::usage("--kv-type", "is f16, keys and values are kept as f32 only"))
+        }
+    }
+}
+
+fn template(text: Option<String>, file: Option<PathBuf>) -> Result<Template> {
+    match (text, file) {
+        (None, None) => Ok(Template::OfModel),
+        (None, Some(file)) => Ok(Template::File(file)),
+        (Some(text), _) if text.contains('{') => Ok(Template::Text(text)),
+        (Some(name), _) if name == "chatml" => Ok(Template::Text(CHATML.to_owned())),
+        (Some(name), _) => {
+            let problem = format!("{name:?} is no Jinja text and not the name chatml");
+            Err(Error::usage("--chat-template", problem))
+        }
+    }
+}
+
+fn pool(text: &str) -> Result<PoolSize> {
+    let (digits, unit) = match text.char_indices().last() {
+        Some((at, 'k' | 'K')) => (&text[..at], 1 << 10),
+        Some((at, 'm' | 'M')) => (&text[..at], 1 << 20),
+        Some((at, 'g' | 'G')) => (&text[..at], 1 << 30),
+        _ => (text, 1),
+    };
+    let bytes = digits.parse::<usize>().ok().and_then(|n| n.checked_mul(unit));
+    match bytes.filter(|n| *n > 0) {
+        Some(bytes) => Ok(PoolSize::Bytes(bytes)),
+        None => Err(Error::usage("--kv-memory", format!("{text:?} is no size such as 512M"))),
+    }
+}

@@ -1,0 +1,127 @@
+//! Every spelling that people know from llama.cpp gives the plan of the long form.
+
+use super::*;
+use std::ffi::OsString;
+
+fn plan(line: &str) -> Task {
+    let argv: Vec<OsString> = line.split_whitespace().map(OsString::from).collect();
+    of(crate::args::parse(&argv).unwrap()).unwrap()
+}
+
+fn refusal(line: &str) -> String {
+    let argv: Vec<OsString> = line.split_whitespace().map(OsString::from).collect();
+    match crate::args::parse(&argv) {
+        Err(e) => e.to_string(),
+        Ok(args) => of(args).unwrap_err().to_string(),
+    }
+}
+
+#[test]
+fn known_spellings_give_the_same_plan() {
+    let pairs = [
+        ("-hf a/b:Q8_0", "--hf-repo a/b:Q8_0"),
+        ("-hfr a/b", "--hf-repo a/b"),
+        ("-hf a/b -hff x.gguf", "--hf-repo a/b --hf-file x.gguf"),
+        ("-hf a/b", "--model hf:a/b"),
+        ("-hf a/b --revision v1", "-m hf:a/b@v1"),
+        ("--model-id hf:a/b", "-m hf:a/b"),
+        ("-c 64", "--ctx-size 64"),
+        ("-c 0", ""),
+        ("-t 3", "--threads 3"),
+        ("-b 7", "--batch-size 7"),
+        ("-dev cpu", "--device cpu"),
+        ("--cpu", "--device cpu"),
+        ("-ngl 0", "--gpu-layers 0"),
+        ("-ngl 0", "--device cpu"),
+        ("-ngl all", "--n-gpu-layers all"),
+        ("-ngl all", ""),
+        ("-s 5", "--seed 5"),
+        ("-s -1", ""),
+        ("-n 9", "--n-predict 9"),
+        ("--predict 9", "--n-predict 9"),
+        ("-n -1", ""),
+        ("--temp 0.5", "--temperature 0.5"),
+        ("-r END", "--stop END"),
+        ("--reverse-prompt END", "--stop END"),
+        ("--chat-template chatml --temp 0", "--temp 0 --chat-template chatml"),
+        ("--kv-memory 1M", "--kv-memory 1048576"),
+        ("--batch-invariant on --kv-type f32 --dtype f32", "--dtype f32"),
+    ];
+    for (known, long) in pairs {
+        for command in ["chat", "generate -p x"] {
+            let (a, b) = (
+                plan(&format!("trimtab {command} {known}")),
+                plan(&format!("trimtab {command} {long}")),
+            );
+            assert_eq!(a, b, "{command} {known}");
+        }
+    }
+    assert_eq!(plan("trimtab run -sys hello"), plan("trimtab chat --system-prompt hello"));
+    assert_eq!(plan("trimtab generate -f a"), plan("trimtab generate --file a"));
+    assert_eq!(
+        plan("trimtab perplexity -f a"),
+        plan("trimtab perplexity -f a -c 512 --ppl-stride 0")
+    );
+    assert_eq!(
+        plan("trimtab bench"),
+        plan("trimtab bench -p 512 -n 128 -d 0 -r 5 --batch 1 -o md")
+    );
+    assert_eq!(plan("trimtab bench --json"), plan("trimtab bench -o json --json"));
+    assert_ne!(plan("trimtab chat -c 64"), plan("trimtab chat -c 65"));
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_before_any_work() {
+    let table = [
+        ("generate -p x --temp -1", "temperature is -1"),
+        ("generate -p x -n 0", "--n-predict is 0"),
+        ("generate -p x -n -2", "--n-predict is -2"),
+        ("generate -p x -s -3", "--seed is -3"),
+        ("generate -p x --top-p 1.5", "top_p is 1.5"),
+        ("generate -p x --repeat-penalty 0", "repeat_penalty is 0"),
+        ("generate -p x --batch-invariant off", "always independent"),
+        ("generate -p x --kv-type f16", "--kv-type is f16"),
+        ("generate -p x -ngl 12", "--gpu-layers is 12"),
+        ("generate -p x -ngl 0 -dev cuda", "--device names a GPU"),
+        ("generate -p x --device gpu", "\"gpu\" is none of cpu, cuda"),
+        ("generate -p x --hf-file a.gguf", "--hf-file needs a repository"),
+        ("generate -p x --revision v1", "--revision needs a repository"),
+        ("generate -p x --kv-memory 0", "--kv-memory \"0\""),
+        ("generate -p x --chat-template llama2", "not the name chatml"),
+        ("generate -p x --logprobs 3", "--logprobs needs --json"),
+        ("generate -p x -b 0", "--batch-size is 0"),
+        ("generate -p x -t 0", "--threads is 0"),
+        ("generate -p x -f y", "cannot be used with"),
+        ("generate -p x --steer calm", "unexpected argument '--steer'"),
+        ("generate -m a -hf b/c -p x", "cannot be used with"),
+        ("capture --token-ids 1 -o x", "--sites or --logits is needed"),
+        ("capture --logits -o x", "--data or --token-ids is needed"),
+        ("capture --logits --token-ids 1", "--out is needed"),
+        ("capture --sites resid_pre.3 --token-ids 1 -o x", "named resid_post.2 here"),
+        ("capture --token-ids 1 --data x --logits -o x", "cannot be used with"),
+        ("perplexity", "--file is needed"),
+        ("perplexity -f x --chunks 0", "--chunks is 0"),
+        ("bench -p 0 -n 0", "leave nothing to measure"),
+        ("bench --batch 0", "--repetitions and --batch are at least 1"),
+        ("bench --json -o csv", "--output excludes --json"),
+        ("chat -q -v", "cannot be used with"),
+        ("serve", "unrecognized subcommand"),
+    ];
+    for (line, expected) in table {
+        let text = refusal(&format!("trimtab {line}"));
+        assert!(text.contains(expected), "{line}: {text}");
+    }
+}
+
+#[test]
+fn a_series_is_every_combination() {
+    let Task::Bench(bench) = plan("trimtab bench -p 8,16 -n 4 -d 0,2 --batch 1,3") else {
+        panic!("no bench");
+    };
+    let names: Vec<String> =
+        bench.cases.iter().map(|c| format!("{} x{}", c.name(), c.batch)).collect();
+    assert_eq!(names.len(), 12);
+    assert_eq!(names[3], "pp8 @ d2 x3");
+    assert_eq!(names[11], "tg4 @ d2 x3");
+    assert_eq!(bench.opening.pool, PoolSize::Tokens(3 * 32));
+}

@@ -1,0 +1,17 @@
+//! The binary from outside: what it prints where, and the number it ends with.
+//!
+//! Everything runs on a generated tiny model without a tokenizer, but for the module `real`.
+
+#[cfg(test)] // Clippy then knows that helper functions below are test code.
+mod kit;
+
+#[cfg(test)]
+mod documents;
+#[cfg(test)]
+mod endings;
+#[cfg(test)]
+mod help;
+#[cfg(test)]
+mod real;
+#[cfg(test)]
+mod streams;

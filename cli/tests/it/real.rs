@@ -1,0 +1,173 @@
+//! The default model, fetched once through the program's own catalogue.
+//!
+//! `TRIMTAB_TEST_OFFLINE=1` turns these tests off.
+
+use crate::kit::{Folder, Run, binary, feed};
+use serde_json::Value;
+use trimtab_runtime::hub::{DEFAULT, ModelRef, Resolver};
+
+/// The path of the default model; `None` where the tests are turned off.
+fn model() -> Option<String> {
+    #[allow(clippy::disallowed_methods)] // the switch of the test suite
+    if std::env::var_os("TRIMTAB_TEST_OFFLINE").is_some_and(|v| v == "1") {
+        println!("TRIMTAB_TEST_OFFLINE=1: the default model is not tested");
+        return None;
+    }
+    let local = Resolver::new().resolve(&ModelRef::parse(DEFAULT).unwrap());
+    Some(local.unwrap().path.to_str().unwrap().to_owned())
+}
+
+fn run(words: &[&str], stdin: &str) -> Run {
+    let run = feed(binary().args(words), stdin);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    run
+}
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap()
+}
+
+#[test]
+fn a_piped_question_is_answered_on_stdout() {
+    if model().is_none() {
+        return;
+    }
+    let question = "What is the capital of France? Answer in one word.\n";
+    let said = run(&["chat", "--temperature", "0"], question);
+    assert!(said.stdout.contains("Paris") && said.stdout.ends_with('\n'), "{}", said.stdout);
+    assert_eq!(said.stdout.lines().count(), 1);
+    let lines: Vec<&str> = said.stderr.lines().collect();
+    assert!(lines.iter().any(|line| line.starts_with("seed ")), "{lines:?}");
+    assert!(lines.last().unwrap().starts_with("prompt "), "{lines:?}");
+    let quiet = run(&["run", "--temp", "0", "-q", "--json", "-s", "7"], question);
+    assert_eq!(quiet.stderr, "");
+    let document = json(&quiet.stdout);
+    assert_eq!(document["command"], "chat");
+    assert_eq!(document["text"], said.stdout.trim_end());
+    assert_eq!(document["seed"], 7);
+}
+
+#[test]
+fn an_answer_has_its_document_and_its_chunks() {
+    let Some(model) = model() else {
+        return;
+    };
+    let words =
+        ["generate", "-m", &model, "-p", "Say a colour.", "-s", "3", "-n", "5", "--json", "-q"];
+    let whole = run(&[&words[..], &["--logprobs", "2"]].concat(), "").stdout;
+    let order = [
+        "command",
+        "version",
+        "git",
+        "model",
+        "device",
+        "text",
+        "reasoning",
+        "finish_reason",
+        "seed",
+        "usage",
+        "prompt_tokens",
+        "completion_tokens",
+        "total_tokens",
+        "timings",
+        "load_s",
+        "prompt_s",
+        "prompt_per_s",
+        "first_token_s",
+        "gen_s",
+        "gen_per_s",
+        "steering",
+        "plain",
+    ];
+    let mut at = 0;
+    for field in order {
+        at += whole[at..]
+            .find(&format!("\"{field}\":"))
+            .unwrap_or_else(|| panic!("{field}: {whole}"));
+    }
+    let document = json(&whole);
+    assert_eq!(document["usage"]["completion_tokens"], 5);
+    assert_eq!(document["finish_reason"], "length");
+    let steps = document["logprobs"]["content"].as_array().unwrap();
+    let spelt: String = steps.iter().map(|step| step["token"].as_str().unwrap()).collect();
+    assert_eq!(spelt, document["text"].as_str().unwrap());
+    assert!(steps.iter().all(|step| step["top_logprobs"].as_array().unwrap().len() == 2));
+
+    let chunks = run(&[&words[..], &["--stream"]].concat(), "").stdout;
+    let chunks: Vec<Value> = chunks.lines().map(json).collect();
+    let text: String = chunks
+        .iter()
+        .filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str())
+        .collect();
+    assert_eq!(text, document["text"].as_str().unwrap());
+    let [.., end, counts] = &chunks[..] else { panic!("{chunks:?}") };
+    assert_eq!(end["choices"][0]["finish_reason"], "length");
+    assert_eq!(counts["usage"], document["usage"]);
+}
+
+#[test]
+fn a_stop_text_from_the_environment_ends_an_answer() {
+    let Some(model) = model() else {
+        return;
+    };
+    let mut command = binary();
+    command.env("TRIMTAB_STOP", "never said,6").env("TRIMTAB_TEMP", "0");
+    let words = ["generate", "-m", &model, "--raw", "-n", "12", "--json", "-q"];
+    let counted = feed(command.args(words), "1, 2, 3, 4,");
+    let document = json(&counted.stdout);
+    assert_eq!(document["finish_reason"], "stop", "{document}");
+    assert_eq!(document["text"], " 5, ", "{document}");
+}
+
+#[test]
+fn perplexity_has_its_document() {
+    let Some(model) = model() else {
+        return;
+    };
+    let folder = Folder::new();
+    let text = folder.write("text.txt", &"The sky is blue and the grass is green. ".repeat(8));
+    let words =
+        ["perplexity", "-m", &model, "-f", &text, "-c", "16", "--chunks", "2", "--json", "-q"];
+    let first = run(&words, "").stdout;
+    let document = json(&first);
+    let number = |name: &str| document[name].as_f64().unwrap();
+    assert_eq!((number("tokens"), number("chunks"), number("ctx")), (32.0, 2.0, 16.0));
+    assert!((number("ppl") - number("nll").exp()).abs() < 1e-9);
+    assert!(number("ppl") > 1.0 && number("ppl") < 100.0, "{document}");
+    for null in ["steering", "plain", "kl", "top1_agreement"] {
+        assert!(first.contains(&format!("\"{null}\":null")), "{first}");
+    }
+    // How a window is cut into passes changes nothing.
+    let cut = run(&[&words[..], &["-b", "5"]].concat(), "").stdout;
+    assert_eq!(json(&cut)["nll"], document["nll"]);
+}
+
+#[test]
+fn a_capture_of_texts_needs_no_ids() {
+    let Some(model) = model() else {
+        return;
+    };
+    let folder = Folder::new();
+    let data = folder.write(
+        "data.jsonl",
+        "{\"text\":\"<|im_end|>\"}\n{\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}\n",
+    );
+    let out = folder.path("out.safetensors");
+    let words = ["capture", "-m", &model, "--data", &data, "--sites", "embed", "-o", &out];
+    let tokens = |words: &[&str]| {
+        run(words, "");
+        let bytes = std::fs::read(&out).unwrap();
+        let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        let row = |name| {
+            let data = file.tensor(name).unwrap().data().to_vec();
+            data.chunks(4).map(|b| u32::from_le_bytes(b.try_into().unwrap())).collect::<Vec<u32>>()
+        };
+        (row("0.tokens"), row("1.tokens"))
+    };
+    let (plain, conversation) = tokens(&words);
+    // 2 is <|im_end|>: text unless it is asked for, and written by the template anyway.
+    assert!(plain.len() > 1 && !plain.contains(&2), "{plain:?}");
+    assert!(conversation.contains(&2), "{conversation:?}");
+    let (special, _) = tokens(&[&words[..], &["--special"]].concat());
+    assert_eq!(special, [2]);
+}
