@@ -42,5 +42,10 @@ pub mod testing;
 pub use error::{Error, Kind, Result};
 pub use open::{Model, OpenOptions};
 
+/// Compiles and runs the README's example.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct Readme;
+
 /// The tensors that hooks and captures speak of; candle's own type.
 pub use candle_core::Tensor;

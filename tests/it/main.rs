@@ -8,6 +8,8 @@ mod architectures;
 #[cfg(test)]
 mod batches;
 #[cfg(test)]
+mod candle;
+#[cfg(test)]
 mod generation;
 #[cfg(test)]
 mod prefixes;

@@ -8,7 +8,7 @@ use super::{Samples, hold, none};
 use std::process::Command;
 use trimtab_tests::workspace_root;
 
-/// Direct dependencies of one crate, those of its tests aside.
+/// Direct dependencies of one crate, those of its tests and those that are off by default aside.
 const MOST_DEPENDENCIES: usize = 15;
 
 /// Each room: its crate, the workspace crates it may import, and whether it may name candle.
@@ -41,7 +41,7 @@ struct Package {
 
 struct Dependency {
     name: String,
-    /// `dev` or `build`; empty for an ordinary one.
+    /// `dev`, `build`, or `optional` for one that is off unless a feature asks for it; empty for an ordinary one.
     kind: String,
 }
 
@@ -62,7 +62,10 @@ fn package(json: &serde_json::Value) -> Package {
     let relative = std::path::Path::new(&manifest).strip_prefix(&root);
     let dependencies = list(&json["dependencies"]).iter().map(|dependency| Dependency {
         name: text(&dependency["name"]),
-        kind: dependency["kind"].as_str().unwrap_or_default().to_owned(),
+        kind: match dependency["optional"].as_bool() {
+            Some(true) => "optional".to_owned(),
+            _ => dependency["kind"].as_str().unwrap_or_default().to_owned(),
+        },
     });
     Package {
         name: text(&json["name"]),
@@ -100,7 +103,9 @@ fn wrong_imports(package: &Package) -> Vec<(&str, &'static str)> {
 }
 
 fn too_many_dependencies(package: &Package) -> Option<usize> {
-    let count = package.dependencies.iter().filter(|dependency| dependency.kind != "dev").count();
+    let counts =
+        |dependency: &&Dependency| !["dev", "optional"].contains(&dependency.kind.as_str());
+    let count = package.dependencies.iter().filter(counts).count();
     (count > MOST_DEPENDENCIES).then_some(count)
 }
 
