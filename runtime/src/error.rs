@@ -14,16 +14,16 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub enum Error {
     /// Fetching or finding a model failed.
     #[error(transparent)]
-    Hub(#[from] crate::hub::Error),
+    Hub(Box<crate::hub::Error>),
     /// A weight file is not readable.
     #[error(transparent)]
-    Weights(#[from] crate::model::weights::Error),
+    Weights(Box<crate::model::weights::Error>),
     /// A tokenizer or template problem.
     #[error(transparent)]
-    Text(#[from] crate::text::Error),
+    Text(Box<crate::text::Error>),
     /// A model description is not usable.
     #[error(transparent)]
-    Spec(#[from] crate::model::spec::SpecError),
+    Spec(Box<crate::model::spec::SpecError>),
     /// A text that names no site.
     #[error(transparent)]
     Site(#[from] SiteError),
@@ -139,6 +139,31 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
+}
+
+// Boxed, because every `Result` of the crate would be as large as the largest of them.
+impl From<crate::hub::Error> for Error {
+    fn from(error: crate::hub::Error) -> Self {
+        Error::Hub(Box::new(error))
+    }
+}
+
+impl From<crate::model::weights::Error> for Error {
+    fn from(error: crate::model::weights::Error) -> Self {
+        Error::Weights(Box::new(error))
+    }
+}
+
+impl From<crate::text::Error> for Error {
+    fn from(error: crate::text::Error) -> Self {
+        Error::Text(Box::new(error))
+    }
+}
+
+impl From<crate::model::spec::SpecError> for Error {
+    fn from(error: crate::model::spec::SpecError) -> Self {
+        Error::Spec(Box::new(error))
+    }
 }
 
 /// Who has to act on an error.

@@ -98,7 +98,7 @@ pub enum Edit {
 ///
 /// A hook sees its own row, never a batch. It returns a new tensor and never writes into the one it was given: a
 /// capture may hold it. `fork` gives an independent copy: advancing one must not change the other.
-pub trait Hook: Send {
+pub trait Hook: Send + Sync {
     /// Reads and may replace this row's activations, `[time, d_model]`.
     fn apply(&mut self, site: Site, stream: &Tensor, pass: &Pass) -> Result<Edit>;
 
@@ -288,7 +288,7 @@ struct ClosureHook<F>(F);
 
 impl<F> Hook for ClosureHook<F>
 where
-    F: FnMut(Site, &Tensor, &Pass) -> Result<Edit> + Clone + Send + 'static,
+    F: FnMut(Site, &Tensor, &Pass) -> Result<Edit> + Clone + Send + Sync + 'static,
 {
     fn apply(&mut self, site: Site, stream: &Tensor, pass: &Pass) -> Result<Edit> {
         (self.0)(site, stream, pass)

@@ -83,6 +83,15 @@ impl Penalties {
     }
 }
 
+impl Penalties {
+    fn weaken(&self, logits: &mut [f32], token: u32) {
+        if let Some(l) = logits.get_mut(token as usize) {
+            let factor = if *l > 0.0 { 1.0 / self.repeat } else { self.repeat };
+            *l *= factor;
+        }
+    }
+}
+
 fn outside(field: &'static str, value: f32, range: &str) -> Error {
     Error::Invalid { field, problem: format!("is {value}, not {range}") }
 }
@@ -91,9 +100,7 @@ impl LogitsProcessor for Penalties {
     fn process(&self, context: &Context, logits: &mut [f32]) -> Result<()> {
         if self.repeat != 1.0 {
             for (token, _) in counts(context.tokens) {
-                if let Some(l) = logits.get_mut(token as usize) {
-                    *l = if *l > 0.0 { *l / self.repeat } else { *l * self.repeat };
-                }
+                self.weaken(logits, token);
             }
         }
         if self.presence == 0.0 && self.frequency == 0.0 {

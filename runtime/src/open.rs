@@ -126,7 +126,7 @@ impl Model {
 
     /// The chat template.
     pub fn template(&self) -> Result<&ChatTemplate> {
-        self.template.as_ref().ok_or(Error::Text(crate::text::Error::NoTemplate))
+        self.template.as_ref().ok_or_else(|| crate::text::Error::NoTemplate.into())
     }
 
     /// The pool its sessions share.

@@ -19,7 +19,11 @@ fn plan(kind: u8) -> Plan {
     }
 }
 
-fn run(rig: &Rig, sessions: &mut [Session]) -> Vec<(Vec<Vec<f32>>, Vec<Vec<f32>>)> {
+/// One value per position and coordinate.
+type Rows = Vec<Vec<f32>>;
+
+/// Logits and one captured site of every row.
+fn run(rig: &Rig, sessions: &mut [Session]) -> Vec<(Rows, Rows)> {
     let want =
         || Want { logits: LogitsAt::All, captures: vec![Site::ResidPost(1)], ..Want::default() };
     let mut rows: Vec<_> = sessions.iter_mut().map(|s| s.row(want())).collect();

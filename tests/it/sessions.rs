@@ -279,3 +279,23 @@ fn a_full_context_is_an_error_that_loses_nothing() {
     assert_eq!(full.to_string(), "sequence of 1025 tokens does not fit the context of 1024");
     assert_eq!(session.len(), tiny::CONTEXT);
 }
+
+#[test]
+fn attention_weights_of_the_last_token_are_a_distribution_over_what_it_sees() {
+    let rig = Rig::tiny(256);
+    let mut session = rig.session(&PROMPT, Plan::empty()).unwrap();
+    let plain = rig.session(&PROMPT, Plan::empty()).unwrap().run().unwrap().logits;
+    let want = Want { attention: vec![0, 2], ..Want::default() };
+    let output = rig.decoder.forward(&mut [session.row(want)]).unwrap();
+    assert_eq!(output.to_host().unwrap()[0].logits, plain, "watching changes nothing");
+    let watched = output.attention(0).unwrap();
+    assert_eq!(watched.keys().copied().collect::<Vec<_>>(), [0, 2]);
+    for weights in watched.values() {
+        let heads = weights.to_vec2::<f32>().unwrap();
+        assert_eq!((heads.len(), heads[0].len()), (4, PROMPT.len()));
+        assert!(heads.iter().all(|h| (h.iter().sum::<f32>() - 1.0).abs() < 1e-5));
+    }
+    let want = Want { attention: vec![3], ..Want::default() };
+    session.push(&[1]).unwrap();
+    assert!(rig.decoder.forward(&mut [session.row(want)]).is_err());
+}

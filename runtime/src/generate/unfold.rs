@@ -212,7 +212,7 @@ impl Generation {
     }
 
     fn append(&mut self, token: u32, step: Option<Step>) {
-        self.text.push_str(&self.stream.push(token));
+        self.text.push_str(self.stream.push(token));
         self.tokens.push(token);
         self.pieces.push(Piece { step, before: self.before.clone() });
     }

@@ -57,31 +57,41 @@ impl Attention {
     }
 
     // q [Σtime, heads·dim] -> [time, heads·dim] for one span
-    fn one_row(&self, q: &Tensor, kv: [&Tensor; 2], span: &Span) -> Result<Tensor> {
+    fn one_row(&self, q: &Tensor, [k, v]: [&Tensor; 2], span: &Span) -> Result<Tensor> {
         let time = span.rows.len();
-        let seen = span.start + time;
-        let slots: Vec<u32> = (0..seen).map(|p| self.slot(span, p) as u32).collect();
-        let slots = Tensor::from_vec(slots, seen, q.device())?;
+        let groups = self.heads / self.kv_heads;
+        let own = q.narrow(0, span.rows.start, time)?;
+        let weights = self.weights(&own, k, span)?;
+        let seen = weights.dim(2)?;
+        let weights = weights.reshape((self.kv_heads, groups * time, seen))?;
+        let mixed = weights.matmul(&self.gather(v, span)?)?;
+        let mixed = mixed.reshape((self.heads, time, self.head_dim))?;
+        mixed.transpose(0, 1)?.contiguous()?.reshape((time, self.heads * self.head_dim))
+    }
+
+    /// Attention weights of a span's queries, with candle operations on every device: for reading, not for serving.
+    // q [time, heads·dim] of one span, k pool [slots, kv_heads·dim] -> [heads, time, seen]
+    pub(crate) fn weights(&self, q: &Tensor, k: &Tensor, span: &Span) -> Result<Tensor> {
+        let (time, seen) = (span.rows.len(), span.start + span.rows.len());
         let groups = self.heads / self.kv_heads;
         // [kv_heads, groups·time, dim] · [kv_heads, dim, seen]
-        let q = q.narrow(0, span.rows.start, time)?;
         let q = q.reshape((time, self.heads, self.head_dim))?.transpose(0, 1)?.contiguous()?;
         let q = q.reshape((self.kv_heads, groups * time, self.head_dim))?;
-        let gather = |pool: &Tensor| {
-            let rows = pool.index_select(&slots, 0)?;
-            rows.reshape((seen, self.kv_heads, self.head_dim))?.transpose(0, 1)?.contiguous()
-        };
-        let (k, v) = (gather(kv[0])?, gather(kv[1])?);
-        let mut scores = (q.matmul(&k.t()?)? * f64::from(self.scale))?;
+        let mut scores = (q.matmul(&self.gather(k, span)?.t()?)? * f64::from(self.scale))?;
         if let Some(cap) = self.softcap.map(f64::from) {
             scores = ((scores / cap)?.tanh()? * cap)?;
         }
         let scores = scores.reshape((self.heads, time, seen))?;
-        let scores = scores.broadcast_add(&self.mask(span, q.device())?)?;
-        let weights = candle_nn::ops::softmax(&scores, D::Minus1)?;
-        let weights = weights.reshape((self.kv_heads, groups * time, seen))?;
-        let mixed = weights.matmul(&v)?.reshape((self.heads, time, self.head_dim))?;
-        mixed.transpose(0, 1)?.contiguous()?.reshape((time, self.heads * self.head_dim))
+        let scores = scores.broadcast_add(&self.mask(span, scores.device())?)?;
+        candle_nn::ops::softmax(&scores, D::Minus1)
+    }
+
+    // pool [slots, kv_heads·dim] -> [kv_heads, seen, dim], a span's positions in order
+    fn gather(&self, pool: &Tensor, span: &Span) -> Result<Tensor> {
+        let seen = span.start + span.rows.len();
+        let slots: Vec<u32> = (0..seen).map(|p| self.slot(span, p) as u32).collect();
+        let rows = pool.index_select(&Tensor::from_vec(slots, seen, pool.device())?, 0)?;
+        rows.reshape((seen, self.kv_heads, self.head_dim))?.transpose(0, 1)?.contiguous()
     }
 
     // -> [time, seen], 0 where a query sees a key and -inf elsewhere

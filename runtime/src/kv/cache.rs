@@ -107,7 +107,8 @@ impl KvCache {
     /// The block that holds position `len` may be shared by a fork or a published prefix: copy before writing.
     fn own_last_partial(&mut self) -> Result<()> {
         let at = self.len / BLOCK_LEN;
-        let Some(&block) = self.blocks.get(at).filter(|_| self.len % BLOCK_LEN != 0) else {
+        let Some(&block) = self.blocks.get(at).filter(|_| !self.len.is_multiple_of(BLOCK_LEN))
+        else {
             return Ok(());
         };
         let own = {

@@ -5,7 +5,7 @@ use super::packed::Packed;
 use super::rope::RopeTable;
 use super::spec::Activation;
 use crate::error::{Error, Result};
-use crate::kernels::attention::Attention;
+use crate::kernels::attention::{Attention, Span};
 use crate::kernels::rope::{Heads, rotate};
 use crate::kv::KvCache;
 use candle_core::Tensor;
@@ -50,24 +50,20 @@ pub(super) struct Scene<'a> {
     pub ropes: &'a [RopeTable],
 }
 
+impl Scene<'_> {
+    /// Keys and values of one layer.
+    fn pool(&self, layer: usize) -> Result<[&Tensor; 2]> {
+        let pool = self.caches.first().and_then(|c| c.pool().layer(layer));
+        pool.ok_or(Error::Misuse("the key-value pool was made for a model with fewer blocks"))
+    }
+}
+
 impl Block {
     // stream [Σtime, d_model] -> what attention adds to it, [Σtime, d_model]
     pub(super) fn attend(&self, layer: usize, stream: &Tensor, scene: &Scene) -> Result<Tensor> {
         let at = |what: &str| Error::tensor(format!("{what} of block {layer}"));
-        let x = normed(&self.attn_norm, stream)?;
-        let [q, k, v] = self.qkv.forward(&x, &self.attention)?;
-        let (q, k) = (normed(&self.query_norm, &q)?, normed(&self.key_norm, &k)?);
-        let Some(table) = scene.ropes.get(self.rope) else {
-            return Err(Error::Misuse("a block names a rotary table that was not loaded"));
-        };
-        let (dim, positions) = (self.attention.head_dim, scene.packed.positions.as_slice());
-        let turn = |x: &Tensor, count| {
-            rotate(x, table, &Heads { positions, count, dim }).map_err(at("rotation"))
-        };
-        let (q, k) = (turn(&q, self.attention.heads)?, turn(&k, self.attention.kv_heads)?);
-        let Some(pool) = scene.caches.first().and_then(|c| c.pool().layer(layer)) else {
-            return Err(Error::Misuse("the key-value pool was made for a model with fewer blocks"));
-        };
+        let [q, k, v] = self.project(stream, scene.ropes, &scene.packed.positions)?;
+        let pool = scene.pool(layer)?;
         for (cache, span) in scene.caches.iter().zip(&scene.packed.spans) {
             let own = |t: &Tensor| t.narrow(0, span.rows.start, span.rows.len());
             let (k, v) = (own(&k).map_err(at("keys"))?, own(&v).map_err(at("values"))?);
@@ -76,6 +72,48 @@ impl Block {
         let mixed = self.attention.forward(&q, pool, &scene.packed.spans);
         let out = self.attn_out.forward(&mixed.map_err(at("attention"))?)?;
         normed(&self.attn_post_norm, &out)
+    }
+
+    /// Attention weights of the last token of one row, whose keys are in the cache already.
+    // stream [Σtime, d_model] -> [heads, seen]
+    pub(super) fn last_attention(
+        &self,
+        layer: usize,
+        stream: &Tensor,
+        scene: &Scene,
+        row: usize,
+    ) -> Result<Tensor> {
+        let at = || Error::tensor(format!("attention weights of block {layer}"));
+        let Some(span) = scene.packed.spans.get(row).filter(|s| !s.rows.is_empty()) else {
+            return Err(Error::Misuse("attention weights of a row that is not in the pass"));
+        };
+        let last = span.rows.end - 1;
+        let position = span.start + span.rows.len() - 1;
+        let x = stream.narrow(0, last, 1).map_err(at())?;
+        let [q, _, _] = self.project(&x, scene.ropes, &[position as u32])?;
+        let span = Span { rows: 0..1, start: position, blocks: span.blocks.clone() };
+        let weights = self.attention.weights(&q, scene.pool(layer)?[0], &span);
+        weights.and_then(|w| w.squeeze(1)).map_err(at())
+    }
+
+    // stream [time, d_model] -> rotated q [time, heads·dim] and k, and v [time, kv_heads·dim]
+    fn project(
+        &self,
+        stream: &Tensor,
+        ropes: &[RopeTable],
+        positions: &[u32],
+    ) -> Result<[Tensor; 3]> {
+        let x = normed(&self.attn_norm, stream)?;
+        let [q, k, v] = self.qkv.forward(&x, &self.attention)?;
+        let (q, k) = (normed(&self.query_norm, &q)?, normed(&self.key_norm, &k)?);
+        let Some(table) = ropes.get(self.rope) else {
+            return Err(Error::Misuse("a block names a rotary table that was not loaded"));
+        };
+        let turn = |x: &Tensor, count| {
+            let heads = Heads { positions, count, dim: self.attention.head_dim };
+            rotate(x, table, &heads).map_err(Error::tensor("rotation"))
+        };
+        Ok([turn(&q, self.attention.heads)?, turn(&k, self.attention.kv_heads)?, v])
     }
 
     // stream [Σtime, d_model] -> what the MLP adds to it, [Σtime, d_model]

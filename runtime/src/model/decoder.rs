@@ -10,6 +10,7 @@ use super::rope::RopeTable;
 use super::row::{Output, Reading, Row};
 use super::spec::ModelSpec;
 use super::visit::Visit;
+use super::watch::Watch;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::fingerprint::Fingerprint;
@@ -73,29 +74,32 @@ impl Decoder {
         let packed = Packed::admit(self, rows)?;
         let readings = rows.iter().any(|r| r.want.reading == Reading::LogitsAndFinal);
         let reading = if readings { Reading::LogitsAndFinal } else { Reading::Logits };
-        let (result, captures) = {
+        let mut watch = Watch::new(rows);
+        let (scores, captures) = {
             let (mut visit, caches) = Visit::split(rows, &packed);
             let scene = Scene { packed: &packed, caches: &caches, ropes: &self.ropes };
-            let result =
-                self.run(&scene, &mut visit).and_then(|x| self.score(&x, &packed, reading));
-            (result?, visit.into_captures())
+            let last = self.run(&scene, &mut visit, &mut watch)?;
+            (self.score(&last, &packed, reading)?, visit.into_captures())
         };
         for row in rows {
             row.cache.commit(row.tokens.len());
         }
         Ok(Output {
-            packed: result,
+            packed: scores,
             vocab_size: self.spec.vocab_size,
             rows: packed.wanted_rows,
             captures,
+            attention: watch.found,
         })
     }
 
     // -> [Σtime, d_model] at the final site
-    fn run(&self, scene: &Scene, visit: &mut Visit) -> Result<Tensor> {
+    fn run(&self, scene: &Scene, visit: &mut Visit, watch: &mut Watch) -> Result<Tensor> {
         let mut stream = visit.at(Site::Embed, self.embed(&scene.packed.tokens)?)?;
         for (l, block) in self.blocks.iter().enumerate() {
-            let attn = visit.at(Site::AttnOut(l), block.attend(l, &stream, scene)?)?;
+            let attn = block.attend(l, &stream, scene)?;
+            watch.read(l, block, &stream, scene)?;
+            let attn = visit.at(Site::AttnOut(l), attn)?;
             stream = visit.at(Site::ResidMid(l), sum(&stream, &attn, Site::ResidMid(l))?)?;
             let mlp = visit.at(Site::MlpOut(l), block.mlp(&stream)?)?;
             stream = visit.at(Site::ResidPost(l), sum(&stream, &mlp, Site::ResidPost(l))?)?;

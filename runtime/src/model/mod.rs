@@ -18,6 +18,8 @@ mod visit;
 
 mod block;
 
+mod watch;
+
 mod decoder;
 mod load;
 

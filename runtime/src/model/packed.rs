@@ -72,6 +72,12 @@ fn check(decoder: &Decoder, rows: &[Row<'_>]) -> Result<()> {
         if let Some(&site) = row.want.captures.iter().find(|s| !s.exists_in(n_layers)) {
             return Err(Error::NoSuchSite { site, n_layers });
         }
+        if row.want.attention.iter().any(|l| *l >= n_layers) {
+            return Err(Error::Invalid {
+                field: "attention",
+                problem: format!("names a block this model does not have ({n_layers} blocks)"),
+            });
+        }
         let needed = row.cache.len() + row.tokens.len();
         if needed > decoder.context() {
             return Err(Error::ContextFull { needed, limit: decoder.context() });

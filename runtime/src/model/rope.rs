@@ -96,7 +96,8 @@ impl RopeSpec {
     /// Refuses numbers no rotation can use.
     pub(crate) fn check(&self, head_dim: usize) -> Result<(), SpecError> {
         let half = self.rotary_dim / 2;
-        if self.rotary_dim == 0 || self.rotary_dim % 2 != 0 || self.rotary_dim > head_dim {
+        if self.rotary_dim == 0 || !self.rotary_dim.is_multiple_of(2) || self.rotary_dim > head_dim
+        {
             return Err(SpecError::value(
                 "rotary width",
                 format!("is {}, not an even number up to {head_dim}", self.rotary_dim),

@@ -40,6 +40,9 @@ pub struct Want {
     pub reading: Reading,
     /// Activations of every new token at these sites, as the plan leaves them.
     pub captures: Vec<Site>,
+    /// Blocks whose attention weights of the last token come back. They are computed once more beside the serving
+    /// kernel, so they cost what they are: a product with every key.
+    pub attention: Vec<usize>,
 }
 
 /// One sequence's part of a forward pass.
@@ -66,6 +69,8 @@ pub struct Output {
     pub(crate) rows: Vec<Range<usize>>,
     /// Per row, `[time, d_model]` by site.
     pub(crate) captures: Vec<BTreeMap<Site, Tensor>>,
+    /// Per row, `[heads, seen]` by block.
+    pub(crate) attention: Vec<BTreeMap<usize, Tensor>>,
 }
 
 /// One row's results on the host.
@@ -81,6 +86,11 @@ impl Output {
     /// A row's captured activations, `[time, d_model]` by site.
     pub fn captures(&self, row: usize) -> Option<&BTreeMap<Site, Tensor>> {
         self.captures.get(row)
+    }
+
+    /// A row's attention weights of its last token, `[heads, positions seen]` by block.
+    pub fn attention(&self, row: usize) -> Option<&BTreeMap<usize, Tensor>> {
+        self.attention.get(row)
     }
 
     /// Takes a row's captured activations out.

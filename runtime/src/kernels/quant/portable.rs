@@ -25,7 +25,6 @@ impl Task for Group<'_> {
         let (format, zero) = (tiles.format(), tiles.format().zero_point());
         let (scales, minima) = (tiles.scales(group), tiles.minima(group));
         for (block, lines) in tiles.quants(group).chunks(format.lines()).enumerate() {
-            // Unpacked once for all rows of activations.
             let mut quants = [[0i16; BLOCK]; ROWS];
             for (row, quants) in quants.iter_mut().enumerate() {
                 for (input, q) in quants.iter_mut().enumerate() {
@@ -34,18 +33,42 @@ impl Task for Group<'_> {
             }
             let scales = scales[block].map(|s| f16::from_bits(s).to_f32());
             let minima = minima.get(block).map(|m| m.map(|m| f16::from_bits(m).to_f32()));
-            for (t, result) in result.chunks_mut(ROWS).enumerate() {
+            let tile = Tile { quants, scales, minima, zero };
+            for (t, result) in result.as_chunks_mut::<ROWS>().0.iter_mut().enumerate() {
                 let (a, scale, sum) = x.row(t);
-                let (a, scale, sum) = (a[block].map(i16::from), scale[block], sum[block]);
-                for (row, result) in result.iter_mut().enumerate() {
-                    let dot = dot(&quants[row], &a) - zero * sum;
-                    *result = simd::multiply_add::<FMA>(dot as f32, scales[row] * scale, *result);
-                    if let Some(minima) = &minima {
-                        let sum = sum as f32 * scale;
-                        *result = simd::multiply_add::<FMA>(minima[row], sum, *result);
-                    }
-                }
+                tile.add::<FMA>(&a[block], scale[block], sum[block], result);
             }
+        }
+    }
+}
+
+/// One tile, unpacked once for all rows of activations.
+struct Tile {
+    quants: [[i16; BLOCK]; ROWS],
+    scales: [f32; ROWS],
+    minima: Option<[f32; ROWS]>,
+    zero: i32,
+}
+
+impl Tile {
+    /// Adds one block of activations times the tile.
+    #[inline(always)]
+    fn add<const FMA: bool>(
+        &self,
+        a: &[i8; BLOCK],
+        scale: f32,
+        sum: i32,
+        result: &mut [f32; ROWS],
+    ) {
+        let a = a.map(i16::from);
+        for (row, result) in result.iter_mut().enumerate() {
+            let dot = dot(&self.quants[row], &a) - self.zero * sum;
+            *result = simd::multiply_add::<FMA>(dot as f32, self.scales[row] * scale, *result);
+        }
+        let Some(minima) = &self.minima else { return };
+        let sum = sum as f32 * scale;
+        for (minimum, result) in minima.iter().zip(result) {
+            *result = simd::multiply_add::<FMA>(*minimum, sum, *result);
         }
     }
 }

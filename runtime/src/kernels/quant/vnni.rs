@@ -54,10 +54,7 @@ fn rows<const T: usize>(
     for (block, lines) in lines.enumerate().take(tiles.blocks()) {
         let quants = unpack(lines);
         let scale = widen(&scales[block]);
-        let minimum = match minima.get(block) {
-            Some(minimum) => Some(widen(minimum)),
-            None => None,
-        };
+        let minimum = minima.get(block).map(|m| widen(m));
         for t in 0..T {
             let (a, a_scale, a_sum) = (&rows[t].0[block], rows[t].1[block], rows[t].2[block]);
             let mut dot = _mm512_set1_epi32(-format.zero_point() * a_sum);
