@@ -85,7 +85,7 @@ fn hint(error: &trimtab_runtime::Error) -> Option<String> {
             "--ctx-size N allows longer sequences, up to what the model was made for"
         }
         Error::PoolFull { .. } => "--kv-memory BYTES makes room for more keys and values",
-        Error::Text(text::Error::NoTemplate) => {
+        Error::Text(e) if matches!(**e, text::Error::NoTemplate) => {
             "generate --raw continues a text without a template; --chat-template chatml is a common one"
         }
         Error::NoTokenizer => {

@@ -1,7 +1,7 @@
 //! What a model is, as data: every architecture is a `ModelSpec` over one decoder.
 //!
 //! A spec is read from GGUF metadata ([`gguf`]) or from a Hugging Face `config.json` ([`config`]) and checked in
-//! one place ([`ModelSpec::check`]), because files lie: counts are bounded, numbers are finite, widths divide.
+//! one place (`ModelSpec::check`), because files lie: counts are bounded, numbers are finite, widths divide.
 //! What differs between architectures beyond numbers (norm placement, names) is a row of [`arch::ARCHITECTURES`].
 
 pub mod arch;
