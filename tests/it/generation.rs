@@ -326,3 +326,27 @@ fn a_joint_chooses_for_rows_in_lockstep() {
     assert_eq!(a.tokens, b.tokens);
     assert_eq!(a.tokens.len(), 12);
 }
+
+#[test]
+fn a_long_prompt_is_reported_and_can_be_cancelled() {
+    let rig = Rig::tiny(2048);
+    let start = || {
+        let mut session = rig.session(&[7; 100], Plan::empty()).unwrap();
+        session.set_chunk(30);
+        Generation::new(session, tiny::tokenizer().unwrap(), request(1, 3)).unwrap()
+    };
+    let mut parts = Vec::new();
+    run(&mut [start()], &mut |_, event| {
+        if let Event::Prefilled { tokens } = event {
+            parts.push(tokens);
+        }
+        Flow::Continue
+    })
+    .unwrap();
+    assert_eq!(parts, [30, 60, 90]);
+    let mut one = [start()];
+    run(&mut one, &mut |_, _| Flow::Cancel).unwrap();
+    let [one] = one;
+    let (answer, session) = one.into_parts();
+    assert_eq!((answer.finish, session.pending()), (Finish::Cancelled, 70));
+}

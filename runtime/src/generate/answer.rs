@@ -6,6 +6,11 @@ use crate::sample::Step;
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Event {
+    /// A part of the prompt was run; more of it follows.
+    Prefilled {
+        /// Tokens of the sequence that have been run.
+        tokens: usize,
+    },
     /// A token was chosen.
     Token(Step),
     /// Text that may be shown. Complete characters; concatenation gives the answer, less what is retracted.

@@ -30,7 +30,7 @@ pub fn complete(generation: Generation) -> Result<Answer> {
 /// Runs generations together until all have finished.
 pub fn run(generations: &mut [Generation], sink: Sink) -> Result<()> {
     while generations.iter().any(|g| !g.is_finished()) {
-        for (index, readout) in forward(generations)? {
+        for (index, readout) in forward(generations, sink)? {
             if let Some(generation) = generations.get_mut(index) {
                 let scored = generation.score(readout)?;
                 let token = generation.choose(&scored)?;
@@ -47,7 +47,7 @@ pub fn run_joint(generations: &mut [Generation], joint: &mut dyn Joint, sink: Si
     generations.iter_mut().try_for_each(|g| g.session_mut().prefill())?;
     while generations.iter().any(|g| !g.is_finished()) {
         let mut ready = Vec::new();
-        for (index, readout) in forward(generations)? {
+        for (index, readout) in forward(generations, sink)? {
             if let Some(generation) = generations.get(index) {
                 ready.push((index, generation.score(readout)?));
             }
@@ -81,7 +81,7 @@ fn contender<'a>(generation: &'a Generation, scored: &'a unfold::Scored) -> Cont
 }
 
 /// One pass over everybody's next chunk; gives the results of those whose next token is due.
-fn forward(generations: &mut [Generation]) -> Result<Vec<(usize, RowReadout)>> {
+fn forward(generations: &mut [Generation], sink: Sink) -> Result<Vec<(usize, RowReadout)>> {
     let Some(first) = generations.iter().find(|g| !g.is_finished()) else {
         return Ok(Vec::new());
     };
@@ -94,6 +94,13 @@ fn forward(generations: &mut [Generation]) -> Result<Vec<(usize, RowReadout)>> {
         }
     }
     let readouts = decoder.forward(&mut rows)?.to_host()?;
-    let due = |(_, readout): &(usize, RowReadout)| !readout.logits.is_empty();
-    Ok(indices.into_iter().zip(readouts).filter(due).collect())
+    let mut due = Vec::new();
+    for (index, readout) in indices.into_iter().zip(readouts) {
+        if !readout.logits.is_empty() {
+            due.push((index, readout));
+        } else if let Some(generation) = generations.get_mut(index) {
+            generation.prefilled(&mut |e| sink(index, e));
+        }
+    }
+    Ok(due)
 }

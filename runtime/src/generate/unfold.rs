@@ -167,6 +167,14 @@ impl Generation {
         Ok(self.session.row(want))
     }
 
+    /// Tells that a part of the prompt was run.
+    pub(super) fn prefilled(&mut self, emit: &mut dyn FnMut(Event) -> Flow) {
+        let tokens = self.session.len() - self.session.pending();
+        if emit(Event::Prefilled { tokens }) == Flow::Cancel {
+            self.finish = Some(Finish::Cancelled);
+        }
+    }
+
     /// The next token's logits, processed.
     pub(super) fn score(&self, readout: RowReadout) -> Result<Scored> {
         let RowReadout { mut logits, mut finals } = readout;

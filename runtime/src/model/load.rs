@@ -62,17 +62,18 @@ impl Decoder {
         let spec = read_spec(weights)?;
         let context = context(&spec, options)?;
         let loader = Loader::new(weights, &spec, options, device)?;
-        let blocks: Result<Vec<Block>> =
-            spec.layers.iter().enumerate().map(|(l, layer)| loader.block(l, layer)).collect();
         let embed = loader.matrix(&loader.name(Role::Embed, 0), [spec.vocab_size, spec.d_model])?;
-        let ropes: Result<Vec<RopeTable>> =
-            spec.ropes.iter().map(|r| RopeTable::new(r, context, device.candle())).collect();
+        let blocks = spec.layers.iter().enumerate();
+        let blocks = blocks.map(|(l, of)| loader.block(l, of)).collect::<Result<Vec<Block>>>()?;
+        // Tables come last: by now every size in the description has been found in the file.
+        let ropes = spec.ropes.iter().map(|r| RopeTable::new(r, context, device.candle()));
+        let ropes = ropes.collect::<Result<Vec<RopeTable>>>()?;
         let decoder = Decoder {
             head: loader.head(&embed)?,
             norm: loader.norm(Role::OutputNorm, 0, spec.d_model)?,
             embed,
-            blocks: blocks?,
-            ropes: ropes?,
+            blocks,
+            ropes,
             context,
             device: device.clone(),
             fingerprint: fingerprint(weights, options, context, device),

@@ -7,7 +7,7 @@ use trimtab_runtime::plan::Plan;
 use trimtab_runtime::sample::SamplingParams;
 use trimtab_runtime::session::Session;
 use trimtab_runtime::site::Site;
-use trimtab_runtime::text::{Control, Message};
+use trimtab_runtime::text::{Control, Message, Special};
 use trimtab_runtime::{Error, Model};
 use trimtab_tests::real;
 
@@ -186,4 +186,23 @@ fn the_second_turn_of_a_chat_is_the_same_with_a_warm_cache() {
         output.to_host().unwrap().remove(0).logits
     };
     assert!(turn(true) == turn(false));
+}
+
+#[test]
+fn tokens_of_awkward_text_are_those_of_llama_cpp() {
+    if !real::wanted() {
+        return;
+    }
+    let model = real::model();
+    let tokenizer = model.tokenizer().unwrap();
+    let path = trimtab_tests::golden::path("text/smollm2.json");
+    let golden = std::fs::read_to_string(path).unwrap();
+    let rows: Vec<serde_json::Value> = serde_json::from_str(&golden).unwrap();
+    assert!(rows.len() > 50);
+    for row in rows {
+        let text = row["text"].as_str().unwrap();
+        let ids = |key: &str| serde_json::from_value::<Vec<u32>>(row[key].clone()).unwrap();
+        assert_eq!(tokenizer.encode(text, Special::Plain).unwrap(), ids("ids"), "{text:?}");
+        assert_eq!(tokenizer.encode(text, Special::Parse).unwrap(), ids("parse"), "{text:?}");
+    }
 }
