@@ -3,6 +3,7 @@
 //! This is the only file that asks which candle backends were compiled in.
 
 use crate::error::{Error, Result};
+use crate::kernels::pool;
 use candle_core::Tensor;
 use std::str::FromStr;
 
@@ -101,19 +102,20 @@ impl Device {
     }
 }
 
-/// Sets how many threads CPU kernels use; only the first call in a process has an effect.
+/// Sets how many threads CPU kernels use; possible until the first of them has run.
 ///
-/// Our kernels run on rayon's global pool. candle's quantised kernels size their own pool from the machine.
+/// candle's own kernels, which serve K-quants, size their pool from the machine.
 pub fn set_threads(n: usize) -> Result<()> {
-    rayon::ThreadPoolBuilder::new().num_threads(n).build_global().map_err(|e| Error::Invalid {
-        field: "threads",
-        problem: format!("{n} threads could not be started: {e}"),
-    })
+    if n > 0 && pool::set_threads(n) {
+        return Ok(());
+    }
+    let problem = format!("{n} could not be started; {} are in use", threads());
+    Err(Error::Invalid { field: "threads", problem })
 }
 
 /// How many threads CPU kernels use.
 pub fn threads() -> usize {
-    rayon::current_num_threads()
+    pool::global().threads()
 }
 
 /// Copies a tensor's values to the host, flat. Counted, because a step may do this once.

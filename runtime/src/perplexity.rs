@@ -11,7 +11,6 @@ use crate::kv::KvPool;
 use crate::model::{Decoder, LogitsAt, Want};
 use crate::plan::Plan;
 use crate::session::Session;
-use rayon::prelude::*;
 use std::sync::Arc;
 
 /// The most windows that share a pass.
@@ -149,8 +148,8 @@ impl Windows {
                     return Err(Error::Misuse("a window's logits were not computed"));
                 };
                 let values = to_host(&logits)?;
-                let lines = values.par_chunks(decoder.spec().vocab_size).zip(next);
-                losses.par_extend(lines.map(|(line, token)| loss(line, *token)));
+                let lines = values.chunks(decoder.spec().vocab_size).zip(next);
+                losses.extend(lines.map(|(line, token)| loss(line, *token)));
             }
         }
         Ok(runs.into_iter().map(|(_, losses)| losses).collect())
@@ -158,10 +157,8 @@ impl Windows {
 }
 
 fn loss(logits: &[f32], token: u32) -> f64 {
-    let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let sum: f64 = logits.iter().map(|l| (f64::from(*l) - f64::from(most)).exp()).sum();
     let own = logits.get(token as usize).copied().map_or(f64::NEG_INFINITY, f64::from);
-    f64::from(most) + sum.ln() - own
+    crate::kernels::logits::spread(logits).log_sum_exp - own
 }
 
 #[cfg(test)]

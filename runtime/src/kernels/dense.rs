@@ -1,9 +1,10 @@
 //! Dense product with a transposed weight, one summation order for any number of rows.
+#![allow(unsafe_code)] // tasks write disjoint rows of one result; the block says why it is sound
 
+use super::pool::{self, Parts};
 use super::simd::{self, LANES, Task};
 use super::values;
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
-use rayon::prelude::*;
 
 /// Rows of the weight one task takes: small enough to share, large enough to stay in the L2 cache.
 const COLUMNS: usize = 32;
@@ -39,35 +40,37 @@ impl CustomOp2 for Dense {
             candle_core::bail!("dense product of widths {width} and {w_width}");
         }
         let product = product(values(x, x_layout)?, values(w, w_layout)?, width);
-        Ok((CpuStorage::F32(transpose(&product, out, time)), Shape::from((time, out))))
+        Ok((CpuStorage::F32(transpose(product, out, time)), Shape::from((time, out))))
     }
 }
 
 // x [time, width], w [out, width] -> [out, time]: each task owns whole rows of the result
 fn product(x: &[f32], w: &[f32], width: usize) -> Vec<f32> {
-    let time = x.len() / width;
-    let mut result = vec![0f32; w.len() / width * time];
-    if time == 0 {
-        return result;
-    }
-    result
-        .par_chunks_mut(COLUMNS * time)
-        .zip(w.par_chunks(COLUMNS * width))
-        .for_each(|(result, w)| simd::on_widest_unit(Panel { x, w, width, result }));
+    let (time, out) = (x.len() / width, w.len() / width);
+    let mut result = vec![0f32; out * time];
+    let lines = Parts::of(&mut result);
+    pool::global().run(out.div_ceil(COLUMNS), &|task| {
+        let first = task * COLUMNS;
+        let rows = COLUMNS.min(out - first);
+        let w = &w[first * width..(first + rows) * width];
+        // SAFETY: tasks have disjoint rows of the weight, so their lines do not overlap.
+        let result = unsafe { lines.part(first * time, rows * time) };
+        simd::on_widest_unit(Panel { x, w, width, result });
+    });
     result
 }
 
 // [rows, columns] -> [columns, rows]
-fn transpose(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
-    if columns == 1 {
-        return values.to_vec();
+fn transpose(values: Vec<f32>, rows: usize, columns: usize) -> Vec<f32> {
+    if columns <= 1 {
+        return values;
     }
     let mut turned = vec![0f32; values.len()];
-    turned.par_chunks_mut(rows.max(1)).enumerate().for_each(|(column, line)| {
-        for (row, slot) in line.iter_mut().enumerate() {
-            *slot = values[row * columns + column];
+    for (row, line) in values.chunks(columns).enumerate() {
+        for (column, value) in line.iter().enumerate() {
+            turned[column * rows + row] = *value;
         }
-    });
+    }
     turned
 }
 

@@ -8,9 +8,14 @@
 
 pub mod add;
 pub mod attention;
+pub mod blocks;
 pub mod dense;
+pub mod heads;
+pub mod logits;
+mod math;
+pub mod pool;
+pub mod prologue;
 pub mod quant;
-pub mod rope;
 mod simd;
 
 use candle_core::{CpuStorage, Layout, Result};

@@ -3,8 +3,6 @@
 use super::pool::KvPool;
 use super::{BLOCK_LEN, PrefixKey};
 use crate::error::{Error, Result};
-use candle_core::Tensor;
-use std::ops::Range;
 use std::sync::Arc;
 
 /// A list of blocks and a length. Append-only, rewound by [`truncate`](Self::truncate), not `Clone`.
@@ -132,40 +130,7 @@ impl KvCache {
         Ok(())
     }
 
-    /// Writes keys and values of the tokens after `len` in one layer; [`commit`](Self::commit) makes them count.
-    // keys and values [time, kv_heads·head_dim]
-    pub(crate) fn write(&self, layer: usize, kv: [&Tensor; 2]) -> Result<()> {
-        let Some(pools) = self.pool.layer(layer) else {
-            return Err(Error::Misuse("the cache's pool was made for a model with fewer blocks"));
-        };
-        let failed = |e| Error::tensor(format!("kv write of block {layer}"))(e);
-        for (rows, slot) in self.runs(kv[0].dim(0).map_err(failed)?) {
-            for (pool, new) in pools.into_iter().zip(kv) {
-                let part = new.narrow(0, rows.start, rows.len()).and_then(|t| t.contiguous());
-                part.and_then(|t| pool.slice_set(&t, 0, slot)).map_err(failed)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// New rows by runs that lie together in the pool, each with its first slot.
-    fn runs(&self, time: usize) -> Vec<(Range<usize>, usize)> {
-        let mut runs = Vec::new();
-        let mut row = 0;
-        while row < time {
-            let position = self.len + row;
-            let inside = position % BLOCK_LEN;
-            let count = (BLOCK_LEN - inside).min(time - row);
-            let Some(block) = self.blocks.get(position / BLOCK_LEN) else {
-                break;
-            };
-            runs.push((row..row + count, *block as usize * BLOCK_LEN + inside));
-            row += count;
-        }
-        runs
-    }
-
-    /// Counts `time` written tokens.
+    /// Counts `time` tokens that a pass has written.
     pub(crate) fn commit(&mut self, time: usize) {
         self.len += time;
     }

@@ -16,8 +16,8 @@ pub struct KvPool {
 
 #[derive(Debug)]
 struct Inner {
-    /// Per layer, keys and values `[blocks·BLOCK_LEN, kv_heads·head_dim]`.
-    layers: Vec<[Tensor; 2]>,
+    /// Per layer, keys and values `[blocks, 2, kv_heads, head_dim·BLOCK_LEN]`.
+    layers: Vec<Tensor>,
     blocks: usize,
     state: Mutex<State>,
 }
@@ -49,11 +49,10 @@ impl KvPool {
             problem: format!("{tokens} tokens are more than a pool can count"),
         };
         let count = u32::try_from(blocks).map_err(|_| too_many())?;
-        let shape = (blocks * BLOCK_LEN, spec.n_kv_heads * spec.head_dim);
+        let shape = (blocks, 2, spec.n_kv_heads, spec.head_dim * BLOCK_LEN);
         let zeros =
-            || Tensor::zeros(shape, DType::F32, device.candle()).map_err(Error::tensor("kv pool"));
-        let layers: Result<Vec<[Tensor; 2]>> =
-            spec.layers.iter().map(|_| Ok([zeros()?, zeros()?])).collect();
+            |_| Tensor::zeros(shape, DType::F32, device.candle()).map_err(Error::tensor("kv pool"));
+        let layers: Result<Vec<Tensor>> = spec.layers.iter().map(zeros).collect();
         let state = State {
             free: (0..count).rev().collect(),
             holders: vec![0; blocks],
@@ -81,9 +80,9 @@ impl KvPool {
         }
     }
 
-    /// Keys and values of one layer, `[slots, kv_heads·head_dim]` each.
-    pub(crate) fn layer(&self, layer: usize) -> Option<[&Tensor; 2]> {
-        self.inner.layers.get(layer).map(|[k, v]| [k, v])
+    /// Keys and values of one layer, `[blocks, 2, kv_heads, head_dim·BLOCK_LEN]`.
+    pub(crate) fn layer(&self, layer: usize) -> Option<&Tensor> {
+        self.inner.layers.get(layer)
     }
 
     /// Whether two handles mean one pool.
@@ -102,12 +101,11 @@ impl KvPool {
 
     /// Copies one block's contents in every layer.
     pub(super) fn copy_block(&self, from: u32, to: u32) -> Result<()> {
-        let (from, to) = (from as usize * BLOCK_LEN, to as usize * BLOCK_LEN);
-        for tensor in self.inner.layers.iter().flatten() {
+        for tensor in &self.inner.layers {
             tensor
-                .narrow(0, from, BLOCK_LEN)
+                .narrow(0, from as usize, 1)
                 .and_then(|block| block.force_contiguous())
-                .and_then(|block| tensor.slice_set(&block, 0, to))
+                .and_then(|block| tensor.slice_set(&block, 0, to as usize))
                 .map_err(Error::tensor("kv block copy"))?;
         }
         Ok(())

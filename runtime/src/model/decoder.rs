@@ -4,7 +4,7 @@
 //! data, so hook sites are written once, in one loop.
 
 use super::block::{Block, Scene};
-use super::linear::{Linear, RmsNorm, Weight};
+use super::linear::{Before, Linear, RmsNorm, Weight};
 use super::packed::Packed;
 use super::rope::RopeTable;
 use super::row::{Output, Reading, Row};
@@ -124,7 +124,7 @@ impl Decoder {
         let at = || Error::tensor("logits");
         let index = Tensor::new(packed.wanted.as_slice(), x.device()).map_err(at())?;
         let x = x.index_select(&index, 0).map_err(at())?;
-        let mut logits = self.head.forward(&x)?;
+        let mut logits = self.head.forward(&x, Before::Nothing)?;
         if let Some(cap) = self.spec.logit_softcap {
             let capped = (logits / cap).and_then(|l| l.tanh()).and_then(|l| l * cap);
             logits = capped.map_err(at())?;

@@ -2,18 +2,31 @@
 
 use crate::error::{Error, Result};
 use crate::kernels::dense;
+use crate::kernels::prologue::Prologue;
 use crate::kernels::quant::{self, Fidelity, Tiles};
+use crate::model::spec::Activation;
 use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{DType, Tensor};
 use std::sync::Arc;
 
-/// `x · weightᵀ + bias`.
+/// `before(x) · weightᵀ + bias`.
 #[derive(Debug)]
 pub(crate) struct Linear {
     name: String,
     weight: Weight,
     bias: Option<Tensor>,
     fidelity: Fidelity,
+}
+
+/// What is done to a row before it is multiplied.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Before<'a> {
+    /// Nothing.
+    Nothing,
+    /// A norm.
+    Norm(&'a RmsNorm),
+    /// The row is gate‖up.
+    Gate(Activation),
 }
 
 /// A frozen matrix, `[out, in]`.
@@ -51,13 +64,13 @@ impl Weight {
     }
 
     // x [time, in] -> [time, out]
-    fn product(&self, x: &Tensor, fidelity: Fidelity) -> candle_core::Result<Tensor> {
+    fn product(&self, x: &Tensor) -> candle_core::Result<Tensor> {
         match self {
             Weight::Dense(w) if w.dtype() == DType::F32 => dense::linear(x, w),
             Weight::Dense(w) => dense::linear(&x.to_dtype(w.dtype())?, w)?.to_dtype(DType::F32),
             Weight::Quantised(q) if sums_by_row_count(q) && x.device().is_cpu() => one_by_one(x, q),
             Weight::Quantised(q) => x.contiguous()?.apply_op1_no_bwd(q.as_ref()),
-            Weight::Tiled(tiles) => quant::linear(x, tiles, fidelity),
+            Weight::Tiled(tiles) => quant::linear(x, tiles, Prologue::None, Fidelity::Once),
         }
     }
 }
@@ -85,13 +98,27 @@ impl Linear {
         Linear { name, weight, bias: None, fidelity: Fidelity::Twice }
     }
 
+    /// The rows of several matrices as one, so that they share their input: tiles of one format without biases.
+    pub(crate) fn stack(parts: &[Linear]) -> Option<Linear> {
+        let tiles = parts.iter().map(|part| match (&part.weight, &part.bias) {
+            (Weight::Tiled(tiles), None) => Some(tiles.as_ref()),
+            _ => None,
+        });
+        let all = Tiles::stack(&tiles.collect::<Option<Vec<&Tiles>>>()?)?;
+        let names: Vec<&str> = parts.iter().map(|p| p.name.as_str()).collect();
+        Some(Linear::new(names.join("+"), Weight::Tiled(Arc::new(all)), None))
+    }
+
     pub(crate) fn bytes(&self) -> usize {
         self.weight.bytes()
     }
 
-    // x [time, in] -> [time, out]
-    pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let product = self.weight.product(x, self.fidelity);
+    // x [time, in], or [time, 2·in] behind a gate -> [time, out]
+    pub(crate) fn forward(&self, x: &Tensor, before: Before) -> Result<Tensor> {
+        let product = match &self.weight {
+            Weight::Tiled(tiles) => quant::linear(x, tiles, before.prologue(), self.fidelity),
+            other => before.apply(x).and_then(|x| other.product(&x)),
+        };
         let sum = match &self.bias {
             Some(bias) => product.and_then(|p| p.broadcast_add(bias)),
             None => product,
@@ -100,23 +127,60 @@ impl Linear {
     }
 }
 
+impl Before<'_> {
+    fn prologue(&self) -> Prologue<'_> {
+        match self {
+            Before::Nothing => Prologue::None,
+            Before::Norm(norm) => Prologue::Norm { weight: &norm.host, eps: norm.eps },
+            Before::Gate(activation) => Prologue::Gated(*activation),
+        }
+    }
+
+    // x [time, in or 2·in] -> [time, in]
+    fn apply(&self, x: &Tensor) -> candle_core::Result<Tensor> {
+        match self {
+            Before::Nothing => Ok(x.clone()),
+            Before::Norm(norm) => norm.apply(x),
+            Before::Gate(activation) => {
+                let half = x.dim(1)? / 2;
+                let (gate, up) = (x.narrow(1, 0, half)?, x.narrow(1, half, half)?);
+                match activation {
+                    Activation::Silu => gate.silu()? * up,
+                    Activation::GeluTanh => gate.gelu()? * up,
+                }
+            }
+        }
+    }
+}
+
 /// Root-mean-square norm with a weight.
 #[derive(Debug)]
 pub(crate) struct RmsNorm {
     /// `[width]`
-    pub weight: Tensor,
-    pub eps: f32,
+    weight: Tensor,
+    /// The same on the host, for kernels that read it there.
+    host: Vec<f32>,
+    eps: f32,
 }
 
 impl RmsNorm {
-    // x [time, n·width] -> the same, every run of `width` values normalised
+    // weight [width]
+    pub(crate) fn new(weight: Tensor, eps: f32) -> candle_core::Result<Self> {
+        let host = weight.to_vec1::<f32>()?;
+        Ok(RmsNorm { weight, host, eps })
+    }
+
+    pub(crate) fn into_host(self) -> (Vec<f32>, f32) {
+        (self.host, self.eps)
+    }
+
+    // x [time, width] -> the same, every row normalised
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let width = self.weight.elem_count();
-        let normed = || {
-            let shape = x.shape().clone();
-            let runs = x.contiguous()?.reshape(((), width))?;
-            candle_nn::ops::rms_norm(&runs, &self.weight, self.eps)?.reshape(shape)
-        };
-        normed().map_err(Error::tensor("norm"))
+        self.apply(x).map_err(Error::tensor("norm"))
+    }
+
+    // as `forward`
+    fn apply(&self, x: &Tensor) -> candle_core::Result<Tensor> {
+        candle_nn::ops::rms_norm(&x.contiguous()?, &self.weight, self.eps)
     }
 }

@@ -1,6 +1,6 @@
 //! From weight files to a [`Decoder`].
 
-use super::block::{Block, GateUp, Qkv};
+use super::block::{Block, Stacked};
 use super::decoder::Decoder;
 use super::linear::{Linear, RmsNorm, Weight};
 use super::rope::RopeTable;
@@ -12,8 +12,8 @@ use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::fingerprint::Fingerprint;
 use crate::kernels::attention::Attention;
+use crate::kernels::heads::{HeadNorms, HeadShape};
 use crate::kernels::quant::{Format, Tiles};
-use crate::kv::BLOCK_LEN;
 use candle_core::quantized::GgmlDType;
 use candle_core::{DType, Tensor};
 use std::sync::Arc;
@@ -143,6 +143,14 @@ fn fingerprint(
         .finish()
 }
 
+/// One matrix from several with the same input, where their formats allow it.
+fn stack<const N: usize>(parts: [Linear; N]) -> Stacked<N> {
+    match Linear::stack(&parts) {
+        Some(one) => Stacked::Together(one),
+        None => Stacked::Apart(parts),
+    }
+}
+
 /// Formats our kernels serve.
 fn tile_format(dtype: GgmlDType) -> Option<Format> {
     match dtype {
@@ -247,7 +255,8 @@ impl<'a> Loader<'a> {
         let weight = self.vector(&name, width)?;
         let offset = self.spec.norm_offset;
         let weight = if offset == 0.0 { Ok(weight) } else { weight + offset };
-        Ok(RmsNorm { weight: weight.map_err(Error::tensor(name))?, eps: self.spec.norm_eps as f32 })
+        let eps = self.spec.norm_eps as f32;
+        weight.and_then(|w| RmsNorm::new(w, eps)).map_err(Error::tensor(name))
     }
 
     fn optional_norm(
@@ -262,13 +271,21 @@ impl<'a> Loader<'a> {
         self.norm(role, layer, self.spec.d_model).map(Some)
     }
 
-    fn qk_norm(&self, role: Role, layer: usize, heads: usize) -> Result<Option<RmsNorm>> {
-        let width = match self.spec.arch.qk_norm {
+    fn head_norms(&self, layer: usize) -> Result<Option<HeadNorms>> {
+        let HeadShape { heads, kv_heads, dim } = self.heads();
+        let widths = match self.spec.arch.qk_norm {
             QkNorm::None => return Ok(None),
-            QkNorm::PerHead => self.spec.head_dim,
-            QkNorm::FullWidth => heads * self.spec.head_dim,
+            QkNorm::PerHead => [dim, dim],
+            QkNorm::FullWidth => [heads * dim, kv_heads * dim],
         };
-        self.norm(role, layer, width).map(Some)
+        let (query, eps) = self.norm(Role::QueryNorm, layer, widths[0])?.into_host();
+        let (key, _) = self.norm(Role::KeyNorm, layer, widths[1])?.into_host();
+        Ok(Some(HeadNorms { query, key, eps }))
+    }
+
+    fn heads(&self) -> HeadShape {
+        let ModelSpec { n_heads, n_kv_heads, head_dim, .. } = *self.spec;
+        HeadShape { heads: n_heads, kv_heads: n_kv_heads, dim: head_dim }
     }
 
     /// The output matrix; a file without one ties it to the embedding.
@@ -284,56 +301,50 @@ impl<'a> Loader<'a> {
 
     fn block(&self, layer: usize, of: &LayerSpec) -> Result<Block> {
         use NormPlacement::{Both, Post, Pre};
-        let spec = self.spec;
-        let (q, kv) = (spec.n_heads * spec.head_dim, spec.n_kv_heads * spec.head_dim);
+        let (spec, shape) = (self.spec, self.heads());
         Ok(Block {
             attn_norm: self.optional_norm(&[Pre, Both], Role::AttnNorm, layer)?,
             attn_post_norm: self.optional_norm(&[Post, Both], Role::AttnPostNorm, layer)?,
             mlp_norm: self.optional_norm(&[Pre, Both], Role::MlpNorm, layer)?,
             mlp_post_norm: self.optional_norm(&[Post, Both], Role::MlpPostNorm, layer)?,
-            qkv: self.qkv(layer, q, kv)?,
-            query_norm: self.qk_norm(Role::QueryNorm, layer, spec.n_heads)?,
-            key_norm: self.qk_norm(Role::KeyNorm, layer, spec.n_kv_heads)?,
-            attn_out: self.linear(Role::AttnOut, layer, [spec.d_model, q])?,
+            qkv: self.qkv(layer, shape)?,
+            head_norms: self.head_norms(layer)?,
+            attn_out: self.linear(Role::AttnOut, layer, [spec.d_model, shape.q()])?,
             gate_up: self.gate_up(layer)?,
             down: self.linear(Role::Down, layer, [spec.d_model, spec.d_ff])?,
             activation: spec.activation,
             attention: Attention {
-                heads: spec.n_heads,
-                kv_heads: spec.n_kv_heads,
-                head_dim: spec.head_dim,
+                shape,
                 scale: spec.attn_scale as f32,
                 softcap: spec.attn_softcap.map(|c| c as f32),
                 window: of.window,
-                block_len: BLOCK_LEN,
             },
             rope: of.rope,
         })
     }
 
-    fn qkv(&self, layer: usize, q: usize, kv: usize) -> Result<Qkv> {
-        let d = self.spec.d_model;
-        match self.spec.arch.fusing {
-            Fusing::Split => Ok(Qkv::Split([
-                self.linear(Role::Query, layer, [q, d])?,
-                self.linear(Role::Key, layer, [kv, d])?,
-                self.linear(Role::Value, layer, [kv, d])?,
-            ])),
-            Fusing::Fused => {
-                self.linear(Role::QueryKeyValue, layer, [q + 2 * kv, d]).map(Qkv::Fused)
-            }
+    fn qkv(&self, layer: usize, shape: HeadShape) -> Result<Stacked<3>> {
+        let (d, q, kv) = (self.spec.d_model, shape.q(), shape.kv());
+        if self.spec.arch.fusing == Fusing::Fused {
+            let one = self.linear(Role::QueryKeyValue, layer, [shape.row(), d])?;
+            return Ok(Stacked::Together(one));
         }
+        Ok(stack([
+            self.linear(Role::Query, layer, [q, d])?,
+            self.linear(Role::Key, layer, [kv, d])?,
+            self.linear(Role::Value, layer, [kv, d])?,
+        ]))
     }
 
-    fn gate_up(&self, layer: usize) -> Result<GateUp> {
+    fn gate_up(&self, layer: usize) -> Result<Stacked<2>> {
         let (d, ff) = (self.spec.d_model, self.spec.d_ff);
-        match self.spec.arch.fusing {
-            Fusing::Split => Ok(GateUp::Split([
-                self.linear(Role::Gate, layer, [ff, d])?,
-                self.linear(Role::Up, layer, [ff, d])?,
-            ])),
-            Fusing::Fused => self.linear(Role::GateUp, layer, [2 * ff, d]).map(GateUp::Fused),
+        if self.spec.arch.fusing == Fusing::Fused {
+            return Ok(Stacked::Together(self.linear(Role::GateUp, layer, [2 * ff, d])?));
         }
+        Ok(stack([
+            self.linear(Role::Gate, layer, [ff, d])?,
+            self.linear(Role::Up, layer, [ff, d])?,
+        ]))
     }
 
     fn expect(&self, name: &str, shape: &[usize]) -> Result<()> {

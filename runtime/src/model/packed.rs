@@ -3,7 +3,7 @@
 use super::decoder::Decoder;
 use super::row::{LogitsAt, Row};
 use crate::error::{Error, Result};
-use crate::kernels::attention::Span;
+use crate::kernels::blocks::Span;
 use std::ops::Range;
 
 /// Where each row's tokens are in the packed order.

@@ -1,44 +1,77 @@
 //! Activations in int8, a scale per 32 of them.
+#![allow(unsafe_code)] // tasks write disjoint rows; each block says why it is sound
 
-use super::BLOCK;
+use super::{BLOCK, Fidelity};
+use crate::kernels::math::nearest;
+use crate::kernels::pool::{self, Parts};
+use crate::kernels::prologue::Prologue;
+use crate::kernels::simd::{self, Task};
+
+/// Rows that one task quantises.
+const ROWS_PER_TASK: usize = 8;
 
 /// Rows of activations, quantised block by block to ±127.
 pub(super) struct Activations {
     /// Blocks in a row.
     blocks: usize,
-    /// `[time, blocks, BLOCK]`
+    /// `[rows, blocks, BLOCK]`
     quants: Vec<[i8; BLOCK]>,
-    /// `[time, blocks]`
+    /// `[rows, blocks]`
     scales: Vec<f32>,
-    /// Sum of a block's quants, `[time, blocks]`.
+    /// Sum of a block's quants, `[rows, blocks]`.
     sums: Vec<i32>,
 }
 
+/// What is quantised: rows as the caller has them, and what is done to each first.
+#[derive(Clone, Copy)]
+pub(super) struct Source<'a> {
+    /// `[time, input width]`
+    pub values: &'a [f32],
+    pub prologue: Prologue<'a>,
+    /// Width after the prologue, a multiple of BLOCK.
+    pub width: usize,
+    pub fidelity: Fidelity,
+}
+
+impl Source<'_> {
+    fn time(&self) -> usize {
+        self.values.len() / self.prologue.input_width(self.width)
+    }
+}
+
 impl Activations {
-    // values [time, width]; width is a multiple of BLOCK
-    pub(super) fn quantise(values: &[f32], width: usize) -> Self {
-        let count = values.len() / BLOCK;
+    // values [time, input width] -> [rows, width], two rows per input row for `Fidelity::Twice`
+    pub(super) fn quantise(source: Source) -> Self {
+        let (time, blocks) = (source.time(), source.width / BLOCK);
+        let each = source.fidelity.rows();
+        let count = time * each * blocks;
         let mut all = Activations {
-            blocks: width / BLOCK,
-            quants: Vec::with_capacity(count),
-            scales: Vec::with_capacity(count),
-            sums: Vec::with_capacity(count),
+            blocks,
+            quants: vec![[0; BLOCK]; count],
+            scales: vec![0.0; count],
+            sums: vec![0; count],
         };
-        for block in values.as_chunks::<BLOCK>().0 {
-            let most = block.iter().fold(0f32, |m, v| m.max(v.abs()));
-            // max() passes over NaN; a sum does not.
-            let most = if block.iter().sum::<f32>().is_nan() { f32::NAN } else { most };
-            let scale = most / 127.0;
-            let inverse = if scale > f32::MIN_POSITIVE { 1.0 / scale } else { 0.0 };
-            let quants = block.map(|v| (v * inverse).round_ties_even() as i8);
-            all.sums.push(quants.iter().map(|q| i32::from(*q)).sum());
-            all.quants.push(quants);
-            all.scales.push(scale);
-        }
+        let (quants, scales) = (Parts::of(&mut all.quants), Parts::of(&mut all.scales));
+        let sums = Parts::of(&mut all.sums);
+        pool::global().run(time.div_ceil(ROWS_PER_TASK), &|task| {
+            let first = task * ROWS_PER_TASK;
+            let rows = ROWS_PER_TASK.min(time - first);
+            let (from, len) = (first * each * blocks, rows * each * blocks);
+            simd::on_widest_unit(Quantise {
+                source,
+                first,
+                // SAFETY: tasks have disjoint rows, so their parts do not overlap.
+                quants: unsafe { quants.part(from, len) },
+                // SAFETY: as above.
+                scales: unsafe { scales.part(from, len) },
+                // SAFETY: as above.
+                sums: unsafe { sums.part(from, len) },
+            });
+        });
         all
     }
 
-    pub(super) fn time(&self) -> usize {
+    pub(super) fn rows(&self) -> usize {
         self.scales.len() / self.blocks.max(1)
     }
 
@@ -49,19 +82,64 @@ impl Activations {
     }
 
     /// The values the quants stand for.
+    #[cfg(test)]
     pub(super) fn dequantise(&self) -> Vec<f32> {
         let blocks = self.quants.iter().zip(&self.scales);
         blocks.flat_map(|(q, s)| q.iter().map(move |q| f32::from(*q) * s)).collect()
     }
 }
 
-// values [time, width] -> [2·time, width]: each row, then what rounding it to int8 leaves
-pub(super) fn with_remainders(values: &[f32], width: usize) -> Vec<f32> {
-    let mut all = Vec::with_capacity(2 * values.len());
-    for row in values.chunks(width) {
-        all.extend_from_slice(row);
-        let rounded = Activations::quantise(row, width).dequantise();
-        all.extend(row.iter().zip(rounded).map(|(v, r)| v - r));
+/// Some rows of a source.
+struct Quantise<'a> {
+    source: Source<'a>,
+    first: usize,
+    quants: &'a mut [[i8; BLOCK]],
+    scales: &'a mut [f32],
+    sums: &'a mut [i32],
+}
+
+impl Task for Quantise<'_> {
+    #[inline(always)]
+    fn run<const FMA: bool>(self) {
+        let Source { values, prologue, width, fidelity } = self.source;
+        let input_width = prologue.input_width(width);
+        let rows = values[self.first * input_width..].chunks(input_width);
+        let mut row = vec![0f32; width];
+        let (each, blocks) = (fidelity.rows(), width / BLOCK);
+        let parts =
+            self.quants.chunks_mut(each * blocks).zip(self.scales.chunks_mut(each * blocks));
+        for ((input, (quants, scales)), sums) in
+            rows.zip(parts).zip(self.sums.chunks_mut(each * blocks))
+        {
+            prologue.apply::<FMA>(input, &mut row);
+            for pass in 0..each {
+                let at = pass * blocks..(pass + 1) * blocks;
+                let quants = &mut quants[at.clone()];
+                let scales = &mut scales[at.clone()];
+                one_row(&mut row, quants, scales, &mut sums[at]);
+            }
+        }
     }
-    all
+}
+
+// row [width] -> its quants; what rounding leaves stays in `row`
+#[inline(always)]
+fn one_row(row: &mut [f32], quants: &mut [[i8; BLOCK]], scales: &mut [f32], sums: &mut [i32]) {
+    let blocks = row.as_chunks_mut::<BLOCK>().0.iter_mut();
+    for (((block, quants), scale), sum) in blocks.zip(quants).zip(scales).zip(sums) {
+        let (mut most, mut total) = (0f32, 0f32);
+        for v in block.iter() {
+            most = most.max(v.abs());
+            total += v;
+        }
+        // max() passes over NaN; a sum does not.
+        *scale = if total.is_nan() { f32::NAN } else { most / 127.0 };
+        let inverse = if *scale > f32::MIN_POSITIVE { 1.0 / *scale } else { 0.0 };
+        let rounded = block.map(|v| nearest(v * inverse));
+        *sum = rounded.iter().sum();
+        *quants = rounded.map(|q| q as i8);
+        for (v, q) in block.iter_mut().zip(rounded) {
+            *v -= q as f32 * *scale;
+        }
+    }
 }

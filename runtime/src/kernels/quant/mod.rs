@@ -6,6 +6,8 @@
 //! other rows of the pass nor on the thread. Which instruction set does it is chosen at run time: [`vnni`] where the
 //! CPU has AVX-512 VNNI, else [`portable`], which is also the reference the tests compare with.
 
+#![allow(unsafe_code)] // tasks write disjoint columns of one result; each block says why it is sound
+
 mod activations;
 mod portable;
 mod tiles;
@@ -14,10 +16,11 @@ mod vnni;
 
 pub(crate) use tiles::{Format, Tiles};
 
+use super::pool::{self, Parts};
+use super::prologue::Prologue;
 use super::values;
-use activations::Activations;
+use activations::{Activations, Source};
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
-use rayon::prelude::*;
 
 /// Output rows in a tile.
 const ROWS: usize = 16;
@@ -25,6 +28,8 @@ const ROWS: usize = 16;
 const BLOCK: usize = 32;
 /// Activation rows that share one unpacked tile.
 const BATCH: usize = 6;
+/// Weight bytes a task should have: less, and starting it costs more than it gives.
+const TASK_BYTES: usize = 48 << 10;
 
 /// How finely activations are rounded before a product.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -38,13 +43,29 @@ pub(crate) enum Fidelity {
     Twice,
 }
 
-// x [time, in] · weight [out, in] -> [time, out]
-pub(crate) fn linear(x: &Tensor, weight: &Tiles, fidelity: Fidelity) -> Result<Tensor> {
-    x.contiguous()?.apply_op1_no_bwd(&Product { weight, fidelity })
+impl Fidelity {
+    /// Quantised rows per row.
+    fn rows(self) -> usize {
+        match self {
+            Fidelity::Once => 1,
+            Fidelity::Twice => 2,
+        }
+    }
+}
+
+// x [time, input width] · weight [out, in] -> [time, out], after the prologue
+pub(crate) fn linear(
+    x: &Tensor,
+    weight: &Tiles,
+    prologue: Prologue,
+    fidelity: Fidelity,
+) -> Result<Tensor> {
+    x.contiguous()?.apply_op1_no_bwd(&Product { weight, prologue, fidelity })
 }
 
 struct Product<'a> {
     weight: &'a Tiles,
+    prologue: Prologue<'a>,
     fidelity: Fidelity,
 }
 
@@ -53,23 +74,19 @@ impl CustomOp1 for Product<'_> {
         "tiles"
     }
 
-    // x [time, in] -> [time, out]
+    // x [time, input width] -> [time, out]
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (time, width) = layout.shape().dims2()?;
-        let out = self.weight.out();
-        if width != self.weight.width() {
-            candle_core::bail!("product of widths {width} and {}", self.weight.width());
+        let (time, input_width) = layout.shape().dims2()?;
+        let (out, width) = (self.weight.out(), self.weight.width());
+        if input_width != self.prologue.input_width(width) {
+            candle_core::bail!("product of widths {input_width} and {width}");
         }
-        let x = values(x, layout)?;
-        let product = match self.fidelity {
-            Fidelity::Once => {
-                self.weight.product(&Activations::quantise(x, width), time, Kernel::best())
-            }
-            Fidelity::Twice => {
-                let both = Activations::quantise(&activations::with_remainders(x, width), width);
-                let both = self.weight.product(&both, 2 * time, Kernel::best());
-                both.chunks(2 * out).flat_map(pair_sums).collect()
-            }
+        let (values, prologue, fidelity) = (values(x, layout)?, self.prologue, self.fidelity);
+        let x = Activations::quantise(Source { values, prologue, width, fidelity });
+        let product = self.weight.product(&x, Kernel::best());
+        let product = match fidelity {
+            Fidelity::Once => product,
+            Fidelity::Twice => product.chunks(2 * out).flat_map(pair_sums).collect(),
         };
         Ok((CpuStorage::F32(product), Shape::from((time, out))))
     }
@@ -100,35 +117,39 @@ impl Kernel {
 }
 
 impl Tiles {
-    // x [time, in] -> [time, out]
-    fn product(&self, x: &Activations, time: usize, kernel: Kernel) -> Vec<f32> {
-        // [groups, time, ROWS]: each task owns whole groups of output rows.
-        let mut grouped = vec![0f32; self.groups() * time * ROWS];
-        let share = self.groups().div_ceil(4 * rayon::current_num_threads()).max(1);
-        let tasks = grouped.par_chunks_mut((share * time * ROWS).max(1)).enumerate();
-        tasks.for_each(|(task, lines)| {
-            for (group, lines) in lines.chunks_mut(time * ROWS).enumerate() {
-                let group = task * share + group;
+    // x [rows, in] -> [rows, out]
+    fn product(&self, x: &Activations, kernel: Kernel) -> Vec<f32> {
+        let mut product = vec![0f32; x.rows() * self.out()];
+        let share = TASK_BYTES.div_ceil(self.bytes().div_ceil(self.groups().max(1)).max(1));
+        let share = share.clamp(1, self.groups().div_ceil(pool::global().threads()).max(1));
+        let result = Grid { values: Parts::of(&mut product), out: self.out() };
+        pool::global().run(self.groups().div_ceil(share), &|task| {
+            for group in task * share..((task + 1) * share).min(self.groups()) {
                 match kernel {
-                    Kernel::Portable => portable::group(self, group, x, lines),
+                    Kernel::Portable => portable::group(self, group, x, &result),
                     #[cfg(target_arch = "x86_64")]
-                    Kernel::Vnni => vnni::group(self, group, x, lines),
+                    Kernel::Vnni => vnni::group(self, group, x, &result),
                 }
             }
         });
-        self.ungroup(&grouped, time)
-    }
-
-    // [groups, time, ROWS] -> [time, out]
-    fn ungroup(&self, grouped: &[f32], time: usize) -> Vec<f32> {
-        let mut product = vec![0f32; time * self.out()];
-        for (t, line) in product.chunks_mut(self.out()).enumerate() {
-            for (group, part) in line.chunks_mut(ROWS).enumerate() {
-                let from = (group * time + t) * ROWS;
-                part.copy_from_slice(&grouped[from..from + part.len()]);
-            }
-        }
         product
+    }
+}
+
+/// The result `[rows, out]`, of which every task writes the columns of its own groups.
+struct Grid<'a> {
+    values: Parts<'a, f32>,
+    out: usize,
+}
+
+impl Grid<'_> {
+    /// Writes one group's outputs of one row; those past the matrix are padding and dropped.
+    fn put(&self, row: usize, group: usize, sums: &[f32; ROWS]) {
+        let from = group * ROWS;
+        let count = ROWS.min(self.out - from);
+        // SAFETY: a group belongs to one task and is written once per row, so no two parts overlap.
+        let part = unsafe { self.values.part(row * self.out + from, count) };
+        part.copy_from_slice(&sums[..count]);
     }
 }
 
@@ -188,17 +209,23 @@ mod tests {
             let q = quantised(dtype, out, width, size);
             let tiles = Tiles::pack(format, &q.data().unwrap(), out, width).unwrap();
             let x = wave(time, width, 1.313, 2f32.powi(power));
-            let ours = linear(&x, &tiles, Fidelity::Once).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            let ours = linear(&x, &tiles, Prologue::None, Fidelity::Once).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
             // The same int8 activations, multiplied as floats: only the order of f32 sums differs.
             let host = x.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-            let rounded = Activations::quantise(&host, width).dequantise();
+            let source = Source {
+                values: &host,
+                prologue: Prologue::None,
+                width,
+                fidelity: Fidelity::Once,
+            };
+            let rounded = Activations::quantise(source).dequantise();
             let rounded = Tensor::from_vec(rounded, (time, width), &Device::Cpu).unwrap();
             let dense = q.dequantize(&Device::Cpu).unwrap().t().unwrap();
             let exact = rounded.matmul(&dense).unwrap();
             let exact = exact.flatten_all().unwrap().to_vec1::<f32>().unwrap();
             prop_assert!(relative_gap(&ours, &exact) < 2e-5, "{format:?}");
-            let x = Activations::quantise(&host, width);
-            let portable = tiles.product(&x, time, Kernel::Portable);
+            let x = Activations::quantise(source);
+            let portable = tiles.product(&x, Kernel::Portable);
             prop_assert!(relative_gap(&ours, &portable) < 2e-6, "{format:?}");
         }
     }
@@ -209,9 +236,14 @@ mod tests {
             let q = quantised(dtype, 40, 288, 1.0);
             let tiles = Tiles::pack(format, &q.data().unwrap(), 40, 288).unwrap();
             let x = wave(17, 288, 1.313, 3.0);
-            let together = linear(&x, &tiles, Fidelity::Once).unwrap().to_vec2::<f32>().unwrap();
+            let together = linear(&x, &tiles, Prologue::None, Fidelity::Once)
+                .unwrap()
+                .to_vec2::<f32>()
+                .unwrap();
             for (t, row) in together.iter().enumerate() {
-                let alone = linear(&x.narrow(0, t, 1).unwrap(), &tiles, Fidelity::Once).unwrap();
+                let alone =
+                    linear(&x.narrow(0, t, 1).unwrap(), &tiles, Prologue::None, Fidelity::Once)
+                        .unwrap();
                 assert_eq!(&alone.to_vec2::<f32>().unwrap()[0], row, "{format:?} row {t}");
             }
         }
@@ -225,7 +257,7 @@ mod tests {
         let exact = x.matmul(&q.dequantize(&Device::Cpu).unwrap().t().unwrap()).unwrap();
         let flat = |t: Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
         let exact = flat(exact);
-        let gap = |f| relative_gap(&flat(linear(&x, &tiles, f).unwrap()), &exact);
+        let gap = |f| relative_gap(&flat(linear(&x, &tiles, Prologue::None, f).unwrap()), &exact);
         assert!(gap(Fidelity::Twice) * 100.0 < gap(Fidelity::Once));
     }
 
@@ -235,7 +267,11 @@ mod tests {
         let tiles = Tiles::pack(Format::Q4_1, &q.data().unwrap(), 16, 32).unwrap();
         let product = |value: f32| {
             let x = Tensor::from_vec(vec![value; 32], (1, 32), &Device::Cpu).unwrap();
-            linear(&x, &tiles, Fidelity::Once).unwrap().to_vec2::<f32>().unwrap().remove(0)
+            linear(&x, &tiles, Prologue::None, Fidelity::Once)
+                .unwrap()
+                .to_vec2::<f32>()
+                .unwrap()
+                .remove(0)
         };
         assert!(product(0.0).iter().all(|v| *v == 0.0));
         for denormal in [1e-40, -1e-44] {

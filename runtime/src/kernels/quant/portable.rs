@@ -2,12 +2,12 @@
 
 use super::activations::Activations;
 use super::tiles::Tiles;
-use super::{BLOCK, ROWS};
+use super::{BLOCK, Grid, ROWS};
 use crate::kernels::simd::{self, Task};
 use half::f16;
 
-// -> result [time, ROWS]
-pub(super) fn group(tiles: &Tiles, group: usize, x: &Activations, result: &mut [f32]) {
+// x [rows, in] -> the group's columns of the result
+pub(super) fn group(tiles: &Tiles, group: usize, x: &Activations, result: &Grid) {
     simd::on_widest_unit(Group { tiles, group, x, result });
 }
 
@@ -15,7 +15,7 @@ struct Group<'a> {
     tiles: &'a Tiles,
     group: usize,
     x: &'a Activations,
-    result: &'a mut [f32],
+    result: &'a Grid<'a>,
 }
 
 impl Task for Group<'_> {
@@ -24,6 +24,7 @@ impl Task for Group<'_> {
         let Group { tiles, group, x, result } = self;
         let (format, zero) = (tiles.format(), tiles.format().zero_point());
         let (scales, minima) = (tiles.scales(group), tiles.minima(group));
+        let mut sums = vec![[0f32; ROWS]; x.rows()];
         for (block, lines) in tiles.quants(group).chunks(format.lines()).enumerate() {
             let mut quants = [[0i16; BLOCK]; ROWS];
             for (row, quants) in quants.iter_mut().enumerate() {
@@ -34,11 +35,12 @@ impl Task for Group<'_> {
             let scales = scales[block].map(|s| f16::from_bits(s).to_f32());
             let minima = minima.get(block).map(|m| m.map(|m| f16::from_bits(m).to_f32()));
             let tile = Tile { quants, scales, minima, zero };
-            for (t, result) in result.as_chunks_mut::<ROWS>().0.iter_mut().enumerate() {
+            for (t, sums) in sums.iter_mut().enumerate() {
                 let (a, scale, sum) = x.row(t);
-                tile.add::<FMA>(&a[block], scale[block], sum[block], result);
+                tile.add::<FMA>(&a[block], scale[block], sum[block], sums);
             }
         }
+        sums.iter().enumerate().for_each(|(row, sums)| result.put(row, group, sums));
     }
 }
 

@@ -136,6 +136,25 @@ impl Tiles {
         Some(packed)
     }
 
+    /// The rows of several matrices as one; `None` if they differ in format or width, or do not fill their tiles.
+    pub(crate) fn stack(parts: &[&Tiles]) -> Option<Tiles> {
+        let (first, others) = parts.split_first()?;
+        let alike = |t: &&Tiles| t.format == first.format && t.blocks == first.blocks;
+        // Only the last part may end inside a tile.
+        let full = |t: &&Tiles| t.out.is_multiple_of(ROWS);
+        if !others.iter().all(alike) || !parts.iter().rev().skip(1).all(full) {
+            return None;
+        }
+        Some(Tiles {
+            format: first.format,
+            out: parts.iter().map(|t| t.out).sum(),
+            blocks: first.blocks,
+            quants: parts.iter().flat_map(|t| t.quants.iter().copied()).collect(),
+            scales: parts.iter().flat_map(|t| t.scales.iter().copied()).collect(),
+            minima: parts.iter().flat_map(|t| t.minima.iter().copied()).collect(),
+        })
+    }
+
     fn put(&mut self, tile: usize, row: usize, block: &[u8]) {
         self.scales[tile][row] = u16::from_le_bytes([block[0], block[1]]);
         if self.format.has_minimum() {

@@ -4,7 +4,7 @@
 
 use super::activations::Activations;
 use super::tiles::{Line, Tiles};
-use super::{BATCH, BLOCK, ROWS};
+use super::{BATCH, BLOCK, Grid, ROWS};
 use std::arch::x86_64::{
     __m256i, __m512, __m512i, _mm256_loadu_si256, _mm512_and_si512, _mm512_cvtepi32_ps,
     _mm512_cvtph_ps, _mm512_dpbusd_epi32, _mm512_fmadd_ps, _mm512_load_si512, _mm512_mask_add_epi8,
@@ -22,57 +22,70 @@ pub(super) fn is_available() -> bool {
         && is_x86_feature_detected!("avx512vnni")
 }
 
-// -> result [time, ROWS]
-pub(super) fn group(tiles: &Tiles, group: usize, x: &Activations, result: &mut [f32]) {
-    let full = x.time() / BATCH * BATCH;
+// x [rows, in] -> the group's columns of the result
+pub(super) fn group(tiles: &Tiles, group: usize, x: &Activations, result: &Grid) {
+    let job = Job { tiles, group, x, result };
+    let full = x.rows() / BATCH * BATCH;
     for t in (0..full).step_by(BATCH) {
-        let part = &mut result[t * ROWS..(t + BATCH) * ROWS];
         // SAFETY: `Kernel::best` gives this path only where `is_available` saw the features it is compiled for.
-        unsafe { rows::<BATCH>(tiles, group, x, t, part) };
+        unsafe { job.rows::<BATCH>(t) };
     }
-    for t in full..x.time() {
-        let part = &mut result[t * ROWS..(t + 1) * ROWS];
-        // SAFETY: as above.
-        unsafe { rows::<1>(tiles, group, x, t, part) };
+    // SAFETY: as above.
+    unsafe {
+        match x.rows() - full {
+            0 => {}
+            1 => job.rows::<1>(full),
+            2 => job.rows::<2>(full),
+            3 => job.rows::<3>(full),
+            4 => job.rows::<4>(full),
+            _ => job.rows::<5>(full),
+        }
     }
 }
 
-/// `T` rows of activations from `first` on. Each row's sum runs over the blocks in order, whatever `T` is.
-#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-fn rows<const T: usize>(
-    tiles: &Tiles,
+/// One group against all rows of activations.
+struct Job<'a> {
+    tiles: &'a Tiles,
     group: usize,
-    x: &Activations,
-    first: usize,
-    result: &mut [f32],
-) {
-    let format = tiles.format();
-    let rows: [_; T] = std::array::from_fn(|t| x.row(first + t));
-    let mut sums = [_mm512_setzero_ps(); T];
-    let (scales, minima) = (tiles.scales(group), tiles.minima(group));
-    let lines = tiles.quants(group).chunks_exact(format.lines());
-    for (block, lines) in lines.enumerate().take(tiles.blocks()) {
-        let quants = unpack(lines);
-        let scale = widen(&scales[block]);
-        let minimum = minima.get(block).map(|m| widen(m));
-        for t in 0..T {
-            let (a, a_scale, a_sum) = (&rows[t].0[block], rows[t].1[block], rows[t].2[block]);
-            let mut dot = _mm512_set1_epi32(-format.zero_point() * a_sum);
-            for step in 0..STEPS {
-                let four = i32::from_le_bytes(std::array::from_fn(|j| a[4 * step + j] as u8));
-                dot = _mm512_dpbusd_epi32(dot, quants[step], _mm512_set1_epi32(four));
-            }
-            let scale = _mm512_mul_ps(scale, _mm512_set1_ps(a_scale));
-            sums[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot), scale, sums[t]);
-            if let Some(minimum) = minimum {
-                let a_sum = _mm512_set1_ps(a_sum as f32 * a_scale);
-                sums[t] = _mm512_fmadd_ps(minimum, a_sum, sums[t]);
+    x: &'a Activations,
+    result: &'a Grid<'a>,
+}
+
+impl Job<'_> {
+    /// `T` rows of activations from `first` on. Each row's sum runs over the blocks in order, whatever `T` is.
+    #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+    fn rows<const T: usize>(&self, first: usize) {
+        let Job { tiles, group, x, result } = *self;
+        let format = tiles.format();
+        let rows: [_; T] = std::array::from_fn(|t| x.row(first + t));
+        let mut sums = [_mm512_setzero_ps(); T];
+        let (scales, minima) = (tiles.scales(group), tiles.minima(group));
+        let lines = tiles.quants(group).chunks_exact(format.lines());
+        for (block, lines) in lines.enumerate().take(tiles.blocks()) {
+            let quants = unpack(lines);
+            let scale = widen(&scales[block]);
+            let minimum = minima.get(block).map(|m| widen(m));
+            for t in 0..T {
+                let (a, a_scale, a_sum) = (&rows[t].0[block], rows[t].1[block], rows[t].2[block]);
+                let mut dot = _mm512_set1_epi32(-format.zero_point() * a_sum);
+                for step in 0..STEPS {
+                    let four = i32::from_le_bytes(std::array::from_fn(|j| a[4 * step + j] as u8));
+                    dot = _mm512_dpbusd_epi32(dot, quants[step], _mm512_set1_epi32(four));
+                }
+                let scale = _mm512_mul_ps(scale, _mm512_set1_ps(a_scale));
+                sums[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot), scale, sums[t]);
+                if let Some(minimum) = minimum {
+                    let a_sum = _mm512_set1_ps(a_sum as f32 * a_scale);
+                    sums[t] = _mm512_fmadd_ps(minimum, a_sum, sums[t]);
+                }
             }
         }
-    }
-    for (sum, result) in sums.iter().zip(result.as_chunks_mut::<ROWS>().0) {
-        // SAFETY: `result` is 16 floats, the width of the store, which needs no alignment.
-        unsafe { _mm512_storeu_ps(result.as_mut_ptr(), *sum) };
+        for (t, sum) in sums.into_iter().enumerate() {
+            let mut lanes = [0f32; ROWS];
+            // SAFETY: `lanes` is 16 floats, the width of the store, which needs no alignment.
+            unsafe { _mm512_storeu_ps(lanes.as_mut_ptr(), sum) };
+            result.put(first + t, group, &lanes);
+        }
     }
 }
 
