@@ -45,7 +45,7 @@ fn main() -> Result<()> {
         Flow::Continue
     })?;
     let [watched] = watched;
-    let answer = watched.into_answer();
+    let answer = watched.into_answer()?;
     println!(
         "{}\n{:?}, {} tokens taken back",
         answer.text, answer.finish, answer.usage.discarded_tokens

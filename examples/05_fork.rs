@@ -29,7 +29,7 @@ fn main() -> Result<()> {
 
     run(&mut branches, &mut |_, _| Flow::Continue)?;
     for (choice, branch) in branches.into_iter().enumerate() {
-        println!("{choice}: {}", branch.into_answer().text.replace('\n', " "));
+        println!("{choice}: {}", branch.into_answer()?.text.replace('\n', " "));
     }
     Ok(())
 }

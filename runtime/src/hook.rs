@@ -50,17 +50,16 @@ pub enum Positions {
 impl Positions {
     /// The rows of a pass that are selected, counted from the pass's first row.
     pub fn select(&self, pass: &Pass) -> Range<usize> {
-        let chosen = self.within(pass.prompt_len);
         let all = pass.positions();
-        let from = chosen.start.clamp(all.start, all.end);
-        let to = chosen.end.clamp(from, all.end);
-        from - all.start..to - all.start
+        let chosen = self.overlap(&all, pass.prompt_len);
+        chosen.start - all.start..chosen.end - all.start
     }
 
-    /// Whether some position of the range is selected.
-    pub fn touch(&self, range: &Range<usize>, prompt_len: usize) -> bool {
+    /// The selected positions of a range of absolute positions; empty if none is.
+    pub fn overlap(&self, range: &Range<usize>, prompt_len: usize) -> Range<usize> {
         let chosen = self.within(prompt_len);
-        chosen.start.max(range.start) < chosen.end.min(range.end)
+        let from = chosen.start.clamp(range.start, range.end);
+        from..chosen.end.clamp(from, range.end)
     }
 
     fn within(&self, prompt_len: usize) -> Range<usize> {
@@ -252,6 +251,7 @@ where
     let process = u64::from(std::process::id());
     let fingerprint =
         Fingerprint::builder("trimtab.hook_fn").number(process).number(number).finish();
+    let sites: std::collections::BTreeSet<Site> = sites.into_iter().collect();
     ClosureIntervention { sites: sites.into_iter().collect(), f, fingerprint }
 }
 
@@ -311,8 +311,8 @@ mod tests {
         assert_eq!(Positions::Generated.select(&pass), 2..4);
         assert_eq!(Positions::Span(0..5).select(&pass), 0..1);
         assert!(Positions::Span(9..12).select(&pass).is_empty());
-        assert!(!Positions::Generated.touch(&(0..6), 6));
-        assert!(Positions::Generated.touch(&(0..7), 6));
+        assert!(Positions::Generated.overlap(&(0..6), 6).is_empty());
+        assert_eq!(Positions::Generated.overlap(&(0..7), 6), 6..7);
     }
 
     #[test]

@@ -6,6 +6,8 @@ use crate::sample::Draw;
 /// One row of a group whose next tokens are chosen together.
 #[derive(Debug)]
 pub struct Contender<'a> {
+    /// Which generation it is; a group gets smaller when one of it ends.
+    pub index: usize,
     /// Its processed logits, `[vocab_size]`.
     pub logits: &'a [f32],
     /// The tokens so far.

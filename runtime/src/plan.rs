@@ -53,7 +53,7 @@ impl Plan {
         all.fold(Fingerprint::builder("trimtab.plan"), |b, i| b.nested(&i.fingerprint())).finish()
     }
 
-    /// Covers the interventions that can touch keys or values of these positions.
+    /// Covers the interventions that can touch keys or values of these positions, and which of the positions.
     ///
     /// Leaving out the others is exact: an edit after the last key–value projection, or at other positions, changes
     /// none of them. A prefix may be reused only where this is equal.
@@ -63,11 +63,17 @@ impl Plan {
         prompt_len: usize,
         n_layers: usize,
     ) -> Fingerprint {
-        let active = self.items.iter().filter(|i| {
-            i.positions().touch(&positions, prompt_len)
-                && i.sites().iter().any(|s| s.is_kv_active(n_layers))
-        });
-        active.fold(Fingerprint::builder("trimtab.kv"), |b, i| b.nested(&i.fingerprint())).finish()
+        let mut all = Fingerprint::builder("trimtab.kv");
+        for item in self.items.iter().filter(|i| i.sites().iter().any(|s| s.is_kv_active(n_layers)))
+        {
+            // "The prompt" means other positions in another turn: what counts is where it ends in this range.
+            let chosen = item.positions().overlap(&positions, prompt_len);
+            if !chosen.is_empty() {
+                let (from, to) = (chosen.start - positions.start, chosen.end - positions.start);
+                all = all.nested(&item.fingerprint()).number(from as u64).number(to as u64);
+            }
+        }
+        all.finish()
     }
 
     /// The running form. An intervention that could never act on this model is an error here, before any token.
@@ -78,7 +84,13 @@ impl Plan {
             admit(index, item.as_ref(), spec)?;
             match item.bind(spec)? {
                 Bound::Additions(additions) => {
+                    if additions.is_empty() {
+                        let reason = "it binds to no addition".to_owned();
+                        return Err(Error::CannotAct { index, reason });
+                    }
                     for addition in additions {
+                        declared(index, item.as_ref(), &addition)?;
+                        admit(index, &addition, spec)?;
                         steps.push_addition(index, addition, spec)?;
                     }
                 }
@@ -105,10 +117,25 @@ fn admit(index: usize, item: &dyn Intervention, spec: &ModelSpec) -> Result<()> 
         "it names no site"
     } else if matches!(item.positions(), Positions::Span(r) if r.is_empty()) {
         "its span of positions is empty"
+    } else if matches!(item.positions(), Positions::Span(r) if r.start >= spec.context_length) {
+        "its span of positions begins behind the model's context"
     } else {
         return Ok(());
     };
     Err(Error::CannotAct { index, reason: reason.to_owned() })
+}
+
+/// Cache keys are made from what an intervention declares, so it may do no more than that.
+fn declared(index: usize, item: &dyn Intervention, addition: &Addition) -> Result<()> {
+    let inside = match (item.positions(), Intervention::positions(addition)) {
+        (Positions::All, _) => true,
+        (declared, bound) => declared == bound,
+    };
+    if inside && item.sites().contains(&addition.site()) {
+        return Ok(());
+    }
+    let reason = format!("it binds to an addition at {} that it does not declare", addition.site());
+    Err(Error::CannotAct { index, reason })
 }
 
 /// What happens at one site, in order.
@@ -191,6 +218,17 @@ impl BoundPlan {
             hooks: self.hooks.iter().map(|(item, hook)| (*item, hook.fork())).collect(),
             sites: self.sites.clone(),
             fired: self.fired.clone(),
+        }
+    }
+
+    /// Counts the additions of positions whose keys and values were there already.
+    pub(crate) fn credit(&mut self, positions: Range<usize>, prompt_len: usize) {
+        let steps = self.steps.clone();
+        for step in steps.by_site.values().flatten() {
+            if let Step::Add { addition, from } = step {
+                let chosen = Intervention::positions(addition).overlap(&positions, prompt_len);
+                self.count(from, chosen.len());
+            }
         }
     }
 

@@ -199,7 +199,8 @@ fn likelier(a: &(u32, f64), b: &(u32, f64)) -> Ordering {
     b.1.total_cmp(&a.1).then(a.0.cmp(&b.0))
 }
 
-/// What was chosen and how sure the model was, from its own logits before any processor.
+/// What was chosen and how likely it was under the logits it was sampled from: after the processors, before
+/// temperature and truncation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Step {
     /// The token.
@@ -217,7 +218,7 @@ pub struct Step {
 }
 
 impl Step {
-    /// Reads the statistics of a token off the model's logits.
+    /// Reads the statistics of a token off logits.
     pub fn of(token: u32, logits: &[f32], top: usize) -> Step {
         let Spread { log_sum_exp, entropy } = spread(logits);
         let logprob = |l: f32| f64::from(l) - log_sum_exp;

@@ -13,6 +13,7 @@ use crate::site::Site;
 use candle_core::Tensor;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The most tokens a session runs in one pass unless told otherwise.
 pub const DEFAULT_CHUNK: usize = 512;
@@ -26,8 +27,24 @@ pub enum History {
     Recompute,
 }
 
+/// Numbers sessions, checkpoints and forks in the order they are made.
+static SERIAL: AtomicU64 = AtomicU64::new(1);
+
+fn serial() -> u64 {
+    SERIAL.fetch_add(1, Ordering::Relaxed)
+}
+
+/// A session's own number, or an ancestor's, with the serial up to which its checkpoints are this session's past.
+#[derive(Debug, Clone, Copy)]
+struct Ancestry {
+    session: u64,
+    until: u64,
+}
+
 /// One sequence with its cache and hooks.
 pub struct Session {
+    /// Itself first, then whom it was forked from.
+    lineage: Vec<Ancestry>,
     decoder: Arc<Decoder>,
     tokens: Vec<u32>,
     prompt_len: usize,
@@ -65,6 +82,8 @@ pub struct Checkpoint {
     bound: BoundPlan,
     purity: Purity,
     revision: u64,
+    session: u64,
+    serial: u64,
 }
 
 impl Checkpoint {
@@ -84,6 +103,7 @@ impl Session {
     pub fn new(decoder: Arc<Decoder>, pool: &KvPool, plan: Plan) -> Result<Session> {
         let bound = plan.bind(decoder.spec())?;
         Ok(Session {
+            lineage: vec![Ancestry { session: serial(), until: u64::MAX }],
             decoder,
             tokens: Vec::new(),
             prompt_len: 0,
@@ -137,16 +157,29 @@ impl Session {
         self.bound.fired()
     }
 
+    /// Whether the plan has no hooks, so that nothing but tokens and cache changes in a pass.
+    pub fn is_stateless(&self) -> bool {
+        self.bound.is_stateless()
+    }
+
     /// Runs at most this many tokens in one pass, at least 1. Changes no result on the CPU.
     pub fn set_chunk(&mut self, tokens: usize) {
         self.chunk = tokens.max(1);
     }
 
     /// Appends prompt tokens; everything so far becomes the prompt.
+    ///
+    /// Keys and values that are there stay as they were made. Where a plan treats prompt and generated positions
+    /// differently, `replan` with [`History::Recompute`] makes them as a new conversation would.
     pub fn push_prompt(&mut self, tokens: &[u32]) -> Result<()> {
         self.check_room(tokens)?;
         self.tokens.extend_from_slice(tokens);
+        let before = self.cached_edits(&self.plan);
         self.prompt_len = self.tokens.len();
+        // Generated positions that are in the cache are prompt from here on: what was done to them may not fit.
+        if self.cached_edits(&self.plan) != before {
+            self.purity = Purity::Mixed;
+        }
         Ok(())
     }
 
@@ -162,7 +195,7 @@ impl Session {
     /// Takes at most a chunk; logits and captures are given as wanted only by the row that ends the pending tokens.
     pub fn row(&mut self, want: Want) -> Row<'_> {
         let from = self.cache.len();
-        let to = self.tokens.len().min(from + self.chunk);
+        let to = self.tokens.len().min(from.saturating_add(self.chunk));
         let last = to == self.tokens.len();
         let logits =
             if last || want.logits == LogitsAt::All { want.logits } else { LogitsAt::None };
@@ -203,6 +236,9 @@ impl Session {
     /// Runs what is pending and gives every pending token's activations at these sites, `[time, d_model]` each,
     /// as the plan leaves them.
     pub fn capture(&mut self, sites: &[Site]) -> Result<BTreeMap<Site, Tensor>> {
+        if self.pending() == 0 {
+            return Err(Error::Misuse("a session needs a pending token to capture from"));
+        }
         let mut parts: BTreeMap<Site, Vec<Tensor>> = BTreeMap::new();
         while self.pending() > 0 {
             let want = Want { logits: LogitsAt::None, captures: sites.to_vec(), ..Want::default() };
@@ -232,6 +268,8 @@ impl Session {
             bound: self.bound.fork(),
             purity: self.purity,
             revision: self.revision,
+            session: self.lineage.first().map_or(0, |own| own.session),
+            serial: serial(),
         }
     }
 
@@ -239,6 +277,12 @@ impl Session {
     /// before it is cut.
     pub fn rollback(&mut self, to: &Checkpoint) -> Result<()> {
         let lost = |c: &Cut| c.revision > to.revision && (c.len < to.len || c.cached < to.cached);
+        let ours = |a: &Ancestry| a.session == to.session && to.serial < a.until;
+        if !self.lineage.iter().any(ours) {
+            return Err(Error::Misuse(
+                "a checkpoint belongs to the session that made it, or to its forks",
+            ));
+        }
         if self.cuts.iter().any(lost) || to.len > self.tokens.len() || to.cached > self.cache.len()
         {
             return Err(Error::StaleCheckpoint { len: to.len });
@@ -253,9 +297,26 @@ impl Session {
         Ok(())
     }
 
+    /// Keeps the first `len` tokens, all pending again under the plan in force with fresh hooks.
+    ///
+    /// Unlike [`rollback`](Self::rollback) this needs no checkpoint, and costs the keys and values.
+    pub fn restart(&mut self, len: usize) -> Result<()> {
+        self.bound = self.plan.bind(self.decoder.spec())?;
+        self.cache.truncate(0)?;
+        self.tokens.truncate(len);
+        self.prompt_len = self.prompt_len.min(len);
+        self.cut(len, 0);
+        self.purity = Purity::OnePlan;
+        Ok(())
+    }
+
     /// An independent sequence with the same history. Keys and values are shared until one of them writes.
     pub fn fork(&self) -> Session {
+        let until = serial();
+        let past = self.lineage.iter().map(|a| Ancestry { until: a.until.min(until), ..*a });
+        let own = Ancestry { session: serial(), until: u64::MAX };
         Session {
+            lineage: std::iter::once(own).chain(past).collect(),
             decoder: self.decoder.clone(),
             tokens: self.tokens.clone(),
             prompt_len: self.prompt_len,
@@ -280,7 +341,7 @@ impl Session {
                 self.cut(self.tokens.len(), 0);
                 self.purity = Purity::OnePlan;
             }
-            History::Keep if self.same_keys(&plan) => {}
+            History::Keep if self.cached_edits(&self.plan) == self.cached_edits(&plan) => {}
             History::Keep => self.purity = Purity::Mixed,
         }
         self.plan = plan;
@@ -299,7 +360,9 @@ impl Session {
         // The last token stays pending: somebody wants its logits.
         let reusable = self.tokens.len().saturating_sub(1);
         let keys = self.prefix_keys(space, reusable);
-        self.cache.adopt(&keys)
+        let saved = self.cache.adopt(&keys)?;
+        self.bound.credit(0..saved, self.prompt_len);
+        Ok(saved)
     }
 
     /// Offers this sequence's keys and values to others with the same beginning.
@@ -319,10 +382,10 @@ impl Session {
         PrefixKey::chain(&space, self.tokens.get(..len).unwrap_or_default(), edits)
     }
 
-    fn same_keys(&self, plan: &Plan) -> bool {
+    /// What a plan does to the keys and values that are in the cache.
+    fn cached_edits(&self, plan: &Plan) -> Fingerprint {
         let n_layers = self.decoder.spec().n_layers();
-        let of = |p: &Plan| p.kv_fingerprint(0..self.cache.len(), self.prompt_len, n_layers);
-        of(&self.plan) == of(plan)
+        plan.kv_fingerprint(0..self.cache.len(), self.prompt_len, n_layers)
     }
 
     fn cut(&mut self, len: usize, cached: usize) {

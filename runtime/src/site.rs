@@ -129,7 +129,9 @@ impl FromStr for Site {
         }
         let (kind, digits) = text.split_once('.').ok_or_else(unknown)?;
         let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
-        let block: usize = digits.parse().ok().filter(|_| plain).ok_or_else(unknown)?;
+        // Sixteen bits: no model has more blocks, and forward order is four times the number.
+        let block = digits.parse::<u16>().ok().filter(|_| plain).ok_or_else(unknown)?;
+        let block = usize::from(block);
         match kind {
             "attn_out" => Ok(Site::AttnOut(block)),
             "resid_mid" => Ok(Site::ResidMid(block)),

@@ -81,3 +81,23 @@ fn a_failed_pass_leaves_every_cache_as_it_was() {
     assert_eq!(small.run().unwrap().logits, alone.logits);
     assert_eq!(tiny::LAYERS, 3);
 }
+
+#[test]
+fn a_fork_after_a_failed_pass_does_not_write_into_its_origin() {
+    // 6 blocks: the first row reserves 4 before the second finds the pool full.
+    let rig = Rig::tiny(96);
+    let mut one = rig.session(&[1; 50], Plan::empty()).unwrap();
+    let mut large = rig.session(&[2; 60], Plan::empty()).unwrap();
+    let failed = rig.decoder.forward(&mut [one.row(Want::default()), large.row(Want::default())]);
+    assert!(failed.is_err());
+    assert_eq!(rig.pool.usage().free, 6, "a failed pass gives back what it reserved");
+    drop(large);
+    let mut fork = one.fork();
+    one.push(&[3; 5]).unwrap();
+    fork.push(&[4; 5]).unwrap();
+    let small = Rig::tiny(96);
+    let expected = small.session(&[1; 50], Plan::empty()).unwrap().advance(&[3; 5]).unwrap();
+    let first = one.run().unwrap();
+    drop(fork);
+    assert_eq!(first.logits, expected.logits);
+}

@@ -54,7 +54,7 @@ fn a_seed_decides_and_batch_mates_do_not() {
         })
         .collect();
     run(&mut all, &mut |_, _| Flow::Continue).unwrap();
-    let fifth = all.swap_remove(4).into_answer();
+    let fifth = all.swap_remove(4).into_answer().unwrap();
     assert_eq!(fifth, answer(7, 40));
 }
 
@@ -76,7 +76,7 @@ fn events_add_up_to_the_answer() {
     .unwrap();
     assert_eq!(copies::so_far() - before, 30, "one copy per step");
     let [one] = one;
-    let answer = one.into_answer();
+    let answer = one.into_answer().unwrap();
     assert_eq!((text, tokens, done), (answer.text.clone(), answer.tokens, Some(Finish::Length)));
     assert_eq!(answer.usage.prompt_tokens, PROMPT.len());
     assert_eq!(answer.text.chars().count(), 30);
@@ -102,7 +102,7 @@ fn a_stop_string_ends_the_answer_before_itself_and_is_never_shown() {
     })
     .unwrap();
     let [one] = one;
-    let answer = one.into_answer();
+    let answer = one.into_answer().unwrap();
     assert_eq!((answer.text.as_str(), shown.as_str()), (&whole[..at], &whole[..at]));
     assert_eq!(answer.finish, Finish::StopString(stop));
 }
@@ -122,7 +122,7 @@ fn the_end_token_ends_and_cancelling_ends() {
     })
     .unwrap();
     let [one] = one;
-    assert_eq!((one.into_answer().finish, tokens), (Finish::Cancelled, 5));
+    assert_eq!((one.into_answer().unwrap().finish, tokens), (Finish::Cancelled, 5));
 }
 
 #[test]
@@ -202,7 +202,7 @@ fn a_retry_under_another_plan_with_guidance_goes_another_way() {
     })
     .unwrap();
     let [one] = one;
-    let answer = one.into_answer();
+    let answer = one.into_answer().unwrap();
     assert!(events.contains(&Event::Rewound { from: 12, attempt: 1 }));
     assert_eq!(answer.tokens.len(), 40);
     assert_ne!(answer.tokens[12..], straight.tokens[12..]);
@@ -254,7 +254,7 @@ fn text_that_was_shown_is_taken_back_in_the_open() {
     })
     .unwrap();
     let [one] = one;
-    assert_eq!(one.into_answer().text, shown);
+    assert_eq!(one.into_answer().unwrap().text, shown);
 }
 
 #[test]
@@ -322,7 +322,7 @@ fn a_joint_chooses_for_rows_in_lockstep() {
     };
     let mut arms = [generation(&rig, Plan::empty(), request(1, 12)), long];
     run_joint(&mut arms, &mut Agree, &mut |_, _| Flow::Continue).unwrap();
-    let [a, b] = arms.map(Generation::into_answer);
+    let [a, b] = arms.map(|arm| arm.into_answer().unwrap());
     assert_eq!(a.tokens, b.tokens);
     assert_eq!(a.tokens.len(), 12);
 }
@@ -347,6 +347,91 @@ fn a_long_prompt_is_reported_and_can_be_cancelled() {
     let mut one = [start()];
     run(&mut one, &mut |_, _| Flow::Cancel).unwrap();
     let [one] = one;
-    let (answer, session) = one.into_parts();
+    let (answer, session) = one.into_parts().unwrap();
     assert_eq!((answer.finish, session.pending()), (Finish::Cancelled, 70));
+}
+
+/// Fails at its n-th token.
+fn failing(at: usize) -> Plan {
+    let mut seen = 0;
+    Plan::of(trimtab_runtime::hook::hook_fn([Site::ResidMid(1)], move |_, stream, pass| {
+        seen += pass.tokens.len();
+        if seen < at {
+            return Ok(trimtab_runtime::hook::Edit::Keep);
+        }
+        let stream = (stream * f64::NAN).map_err(trimtab_runtime::Error::tensor("nan"))?;
+        Ok(trimtab_runtime::hook::Edit::Replace { stream, positions: pass.tokens.len() })
+    }))
+}
+
+#[test]
+fn what_fails_ends_alone() {
+    let rig = Rig::tiny(4096);
+    let hooked = || Plan::of(counting_hook(Site::Embed));
+    let alone = complete(generation(&rig, hooked(), request(7, 30))).unwrap();
+    let mut all = vec![
+        generation(&rig, hooked(), request(7, 30)),
+        generation(&rig, failing(PROMPT.len() + 9), request(1, 30)),
+        generation(&rig, Plan::empty(), request(8, 30)),
+    ];
+    run(&mut all, &mut |_, _| Flow::Continue).unwrap();
+    let failed = all.remove(1).into_answer().unwrap_err();
+    assert_eq!(failed.to_string(), "resid_mid.1 is not finite at position 14");
+    assert_eq!(all.remove(0).into_answer().unwrap(), alone);
+    assert_eq!(all.remove(0).into_answer().unwrap(), answer(8, 30));
+}
+
+#[test]
+fn two_retries_around_a_change_of_plan() {
+    /// Retries at 12 tokens under another plan, then further back without naming one.
+    struct Twice(History);
+    impl Monitor for Twice {
+        fn watch(&mut self, answer: &Unfolding) -> Result<Verdict> {
+            let release = answer.text.len();
+            Ok(match (answer.attempt, answer.tokens.len()) {
+                (0, 12) => {
+                    let plan = Some((Plan::of(push(Site::ResidPost(0), 9)), self.0));
+                    Verdict::Retry { from: 8, plan, guidance: vec![50, 51] }
+                }
+                (1, 14) => Verdict::Retry { from: 5, plan: None, guidance: vec![40] },
+                _ => Verdict::Continue { release, ask_after: 1 },
+            })
+        }
+        fn rewind(&mut self, _: usize) {}
+    }
+    let rig = Rig::tiny(1024);
+    for history in [History::Keep, History::Recompute] {
+        let watched = generation(&rig, Plan::empty(), request(7, 30)).watched_by(Twice(history));
+        let answer = complete(watched).unwrap();
+        assert_eq!((answer.tokens.len(), answer.rewinds), (30, 2), "{history:?}");
+        assert_eq!(answer.tokens[..5], self::answer(7, 30).tokens[..5]);
+        // The second plan is still in force, and the first guidance is gone.
+        let expected = match history {
+            History::Keep => 1 + 1 + 24,
+            History::Recompute => PROMPT.len() as u64 + 5 + 1 + 24,
+        };
+        assert_eq!(answer.fired, [expected], "{history:?}");
+    }
+}
+
+#[test]
+fn a_stop_string_does_not_show_what_another_monitor_holds() {
+    struct Hold;
+    impl Monitor for Hold {
+        fn watch(&mut self, answer: &Unfolding) -> Result<Verdict> {
+            if answer.stage == Stage::Ended {
+                let reason = StopReason::Other("refused".into());
+                return Ok(Verdict::Stop { keep: 4, reason });
+            }
+            Ok(Verdict::Continue { release: 0, ask_after: usize::MAX })
+        }
+        fn rewind(&mut self, _: usize) {}
+    }
+    let whole = answer(7, 40).text;
+    let stop: String = whole.chars().skip(20).take(3).collect();
+    let rig = Rig::tiny(1024);
+    let request = Request { stop: vec![stop], ..request(7, 40) };
+    let answer = complete(generation(&rig, Plan::empty(), request).watched_by(Hold)).unwrap();
+    assert_eq!(answer.finish, Finish::Monitor("refused".into()));
+    assert_eq!((answer.text.as_str(), answer.tokens.len()), ("", 0));
 }

@@ -136,3 +136,43 @@ fn old_prefixes_give_way_when_the_pool_is_full() {
         "{usage:?}"
     );
 }
+
+#[test]
+fn the_end_of_the_prompt_inside_a_block_is_part_of_its_key() {
+    for positions in [Positions::Prompt, Positions::Generated] {
+        let rig = Rig::tiny(1024);
+        let plan = || Plan::of(push(Site::Embed, 1).at(positions.clone()));
+        let mut first = rig.session(&prompt(), plan()).unwrap();
+        first.advance(&[7; 20]).unwrap();
+        first.publish_prefix(&space("a"));
+        // The next turn: the same tokens, all of them prompt.
+        let tokens: Vec<u32> = prompt().into_iter().chain([7; 40]).collect();
+        let cold = Rig::tiny(1024);
+        let expected = cold.session(&tokens, plan()).unwrap().run().unwrap().logits;
+        let mut second = rig.session(&tokens, plan()).unwrap();
+        // Blocks before the border are shared; the one it lies in is not.
+        assert_eq!(second.adopt_prefix(&space("a")).unwrap(), 48, "{positions:?}");
+        assert_eq!(second.run().unwrap().logits, expected, "{positions:?}");
+    }
+}
+
+#[test]
+fn a_session_whose_generated_tokens_became_prompt_does_not_publish_them_as_such() {
+    let rig = Rig::tiny(1024);
+    let generated = Plan::of(push(Site::Embed, 1).at(Positions::Generated));
+    let mut session = rig.session(&prompt(), generated).unwrap();
+    session.advance(&[7; 30]).unwrap();
+    session.push_prompt(&[8; 10]).unwrap();
+    session.run().unwrap();
+    session.publish_prefix(&space("a"));
+    assert_eq!(rig.pool.usage().indexed, 0);
+}
+
+#[test]
+fn counts_do_not_depend_on_the_cache() {
+    let rig = Rig::tiny(1024);
+    let plan = || Plan::of(push(Site::Embed, 1).at(Positions::Prompt));
+    let (saved, mut warm) = adopted(&rig, plan(), plan());
+    warm.run().unwrap();
+    assert_eq!((saved, warm.fired()), (48, [50].as_slice()));
+}

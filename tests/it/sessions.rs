@@ -299,3 +299,31 @@ fn attention_weights_of_the_last_token_are_a_distribution_over_what_it_sees() {
     session.push(&[1]).unwrap();
     assert!(rig.decoder.forward(&mut [session.row(want)]).is_err());
 }
+
+#[test]
+fn a_checkpoint_is_good_for_its_session_and_its_forks_only() {
+    let rig = Rig::tiny(512);
+    let mut one = rig.session(&PROMPT, steered()).unwrap();
+    one.advance(&[1, 2]).unwrap();
+    let early = one.checkpoint();
+    let expected = one.advance(&[3]).unwrap().logits;
+    let mut fork = one.fork();
+    let late = one.checkpoint();
+    fork.advance(&[9, 9, 9]).unwrap();
+    assert!(matches!(fork.rollback(&late), Err(Error::Misuse(_))), "made after the fork");
+    fork.rollback(&early).unwrap();
+    assert_eq!(fork.advance(&[3]).unwrap().logits, expected);
+    let mut stranger = rig.session(&[5; 30], Plan::empty()).unwrap();
+    stranger.run().unwrap();
+    assert!(matches!(stranger.rollback(&early), Err(Error::Misuse(_))));
+}
+
+#[test]
+fn a_restart_is_a_fresh_run_of_the_first_tokens() {
+    let rig = Rig::tiny(512);
+    let mut session = rig.session(&PROMPT, steered()).unwrap();
+    session.advance(&[1, 2, 3]).unwrap();
+    session.restart(PROMPT.len() + 1).unwrap();
+    let expected = rig.session(&PROMPT, steered()).unwrap().advance(&[1]).unwrap().logits;
+    assert_eq!(session.run().unwrap().logits, expected);
+}

@@ -127,7 +127,7 @@ pub fn answer(
         return Err(error);
     }
     let [generation] = one;
-    let (answer, session) = generation.into_parts();
+    let (answer, session) = generation.into_parts()?;
     let first = first.unwrap_or(last);
     let prompt_s = (first - began).as_secs_f64();
     let gen_s = (last - first).as_secs_f64();

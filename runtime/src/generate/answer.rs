@@ -13,6 +13,8 @@ pub enum Event {
     },
     /// A token was chosen.
     Token(Step),
+    /// A monitor appended these tokens to the answer.
+    Inserted(Vec<u32>),
     /// Text that may be shown. Complete characters; concatenation gives the answer, less what is retracted.
     Text(String),
     /// Shown text from this byte on is taken back.
@@ -57,18 +59,19 @@ pub enum Finish {
     RetriesExhausted,
     /// The receiver of its events did not want more.
     Cancelled,
+    /// Something went wrong, in words; the error itself comes out of `Generation::into_answer`.
+    Failed(String),
 }
 
 impl Finish {
     /// The word OpenAI's API has for it: `stop`, `length`, or `content_filter`.
     pub fn openai_reason(&self) -> &'static str {
         match self {
-            Finish::EndToken(_)
-            | Finish::StopString(_)
-            | Finish::Monitor(_)
-            | Finish::Cancelled => "stop",
+            Finish::EndToken(_) | Finish::StopString(_) | Finish::Cancelled | Finish::Failed(_) => {
+                "stop"
+            }
             Finish::Length | Finish::ContextFull => "length",
-            Finish::RetriesExhausted => "content_filter",
+            Finish::Monitor(_) | Finish::RetriesExhausted => "content_filter",
         }
     }
 }
@@ -78,7 +81,7 @@ impl Finish {
 pub struct Usage {
     /// Tokens of the prompt.
     pub prompt_tokens: usize,
-    /// Tokens of the answer, the end token included.
+    /// Tokens of the answer, the end token included, those taken back left out.
     pub completion_tokens: usize,
     /// Prompt tokens whose keys and values were there already.
     pub cached_tokens: usize,

@@ -51,9 +51,11 @@ impl KvCache {
 
     /// A cache with the same tokens. Blocks are shared; whoever writes into one first copies it.
     pub fn fork(&self) -> KvCache {
+        // Blocks behind the end were reserved by a pass that failed: nobody else may write into them.
+        let held = &self.blocks[..self.len.div_ceil(BLOCK_LEN).min(self.blocks.len())];
         let mut state = self.pool.lock();
-        self.blocks.iter().for_each(|b| state.hold(*b));
-        KvCache { pool: self.pool.clone(), blocks: self.blocks.clone(), len: self.len }
+        held.iter().for_each(|b| state.hold(*b));
+        KvCache { pool: self.pool.clone(), blocks: held.to_vec(), len: self.len }
     }
 
     /// Offers the full blocks of this cache to later sequences that begin with the same tokens.
@@ -61,8 +63,10 @@ impl KvCache {
     /// `keys` are those of the cache's first blocks, from [`PrefixKey::chain`].
     pub fn publish(&self, keys: &[PrefixKey]) {
         let mut state = self.pool.lock();
-        for (key, block) in keys.iter().zip(&self.blocks).take(self.len / BLOCK_LEN) {
-            if state.prefixes.insert(*key, *block) {
+        state.prefixes.tick();
+        let blocks = self.blocks.iter().take(self.len / BLOCK_LEN);
+        for (depth, (key, block)) in keys.iter().zip(blocks).enumerate() {
+            if state.prefixes.insert(*key, *block, depth) {
                 state.hold(*block);
             }
         }
@@ -128,6 +132,11 @@ impl KvCache {
             *slot = own;
         }
         Ok(())
+    }
+
+    /// Gives back blocks that a failed pass reserved.
+    pub(crate) fn release_reserve(&mut self) {
+        self.give_back(self.len.div_ceil(BLOCK_LEN));
     }
 
     /// Counts `time` tokens that a pass has written.

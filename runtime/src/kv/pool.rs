@@ -49,6 +49,14 @@ impl KvPool {
             problem: format!("{tokens} tokens are more than a pool can count"),
         };
         let count = u32::try_from(blocks).map_err(|_| too_many())?;
+        let values = spec.n_layers().checked_mul(blocks * BLOCK_LEN * 2);
+        let values = values.and_then(|n| n.checked_mul(spec.n_kv_heads * spec.head_dim));
+        // An allocation that cannot be had aborts the process: ask first.
+        let room = values.is_some_and(|n| Vec::<f32>::new().try_reserve_exact(n).is_ok());
+        if !room && device.kind() == "cpu" {
+            let problem = format!("for {tokens} tokens cannot be had from this machine");
+            return Err(Error::Invalid { field: "kv-memory", problem });
+        }
         let shape = (blocks, 2, spec.n_kv_heads, spec.head_dim * BLOCK_LEN);
         let zeros =
             |_| Tensor::zeros(shape, DType::F32, device.candle()).map_err(Error::tensor("kv pool"));

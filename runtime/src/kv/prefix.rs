@@ -46,6 +46,8 @@ pub(super) struct PrefixIndex {
 struct Entry {
     block: u32,
     used: u64,
+    /// Blocks before it in its prefix.
+    depth: usize,
 }
 
 impl PrefixIndex {
@@ -53,31 +55,36 @@ impl PrefixIndex {
         self.blocks.len()
     }
 
-    /// Whether the block was new to the index.
-    pub(super) fn insert(&mut self, key: PrefixKey, block: u32) -> bool {
+    /// Begins a use: everything found or inserted until the next one is used at the same time.
+    pub(super) fn tick(&mut self) {
         self.clock += 1;
+    }
+
+    /// Whether the block was new to the index.
+    pub(super) fn insert(&mut self, key: PrefixKey, block: u32, depth: usize) -> bool {
         let used = self.clock;
         let mut new = false;
         let entry = self.blocks.entry(key).or_insert_with(|| {
             new = true;
-            Entry { block, used }
+            Entry { block, used, depth }
         });
         entry.used = used;
         new
     }
 
     pub(super) fn find(&mut self, key: &PrefixKey) -> Option<u32> {
-        self.clock += 1;
         let entry = self.blocks.get_mut(key)?;
         entry.used = self.clock;
         Some(entry.block)
     }
 
-    /// Removes the entry unused for longest among those whose block may go.
+    /// Removes the entry unused for longest among those whose block may go; of one prefix the last block first,
+    /// because without its first block the rest cannot be found.
     pub(super) fn evict(&mut self, may_go: impl Fn(u32) -> bool) -> Option<u32> {
         let candidates = self.blocks.iter().filter(|(_, e)| may_go(e.block));
-        let oldest = candidates.min_by_key(|(_, e)| e.used).map(|(k, _)| *k)?;
-        self.blocks.remove(&oldest).map(|e| e.block)
+        let oldest = candidates.min_by_key(|(_, e)| (e.used, std::cmp::Reverse(e.depth)));
+        let key = oldest.map(|(k, _)| *k)?;
+        self.blocks.remove(&key).map(|e| e.block)
     }
 
     pub(super) fn drain(&mut self) -> Vec<u32> {

@@ -71,6 +71,18 @@ impl Decoder {
     /// run: continue from a checkpoint.
     // rows of [time_i] tokens -> logits [Σ wanted, vocab], captures [time_i, d_model]
     pub fn forward(&self, rows: &mut [Row<'_>]) -> Result<Output> {
+        let result = self.pass(rows);
+        for row in rows {
+            match &result {
+                Ok(_) => row.cache.commit(row.tokens.len()),
+                Err(_) => row.cache.release_reserve(),
+            }
+        }
+        result
+    }
+
+    // as `forward`, without counting what was written
+    fn pass(&self, rows: &mut [Row<'_>]) -> Result<Output> {
         let packed = Packed::admit(self, rows)?;
         let readings = rows.iter().any(|r| r.want.reading == Reading::LogitsAndFinal);
         let reading = if readings { Reading::LogitsAndFinal } else { Reading::Logits };
@@ -81,9 +93,6 @@ impl Decoder {
             let last = self.run(&scene, &mut visit, &mut watch)?;
             (self.score(&last, &packed, reading)?, visit.into_captures())
         };
-        for row in rows {
-            row.cache.commit(row.tokens.len());
-        }
         Ok(Output {
             packed: scores,
             vocab_size: self.spec.vocab_size,

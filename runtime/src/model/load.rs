@@ -76,7 +76,7 @@ impl Decoder {
             ropes,
             context,
             device: device.clone(),
-            fingerprint: fingerprint(weights, options, context, device),
+            fingerprint: fingerprint(weights, &spec, options, (context, device)),
             spec,
         };
         Ok(decoder)
@@ -131,12 +131,14 @@ fn context(spec: &ModelSpec, options: &DecoderOptions) -> Result<usize> {
 /// Everything about loading that changes keys, values or logits.
 fn fingerprint(
     weights: &Weights,
+    spec: &ModelSpec,
     options: &DecoderOptions,
-    context: usize,
-    device: &Device,
+    (context, device): (usize, &Device),
 ) -> Fingerprint {
     Fingerprint::builder("trimtab.decoder")
         .text(&weights.sha256())
+        // Two folders may share their weights and differ in what config.json says of them.
+        .text(&format!("{spec:?}"))
         .text(&format!("{:?} {:?} {}", options.form, options.dense, device.kind()))
         // LongRoPE chooses its factors by the context.
         .number(context as u64)
@@ -291,7 +293,8 @@ impl<'a> Loader<'a> {
     /// The output matrix; a file without one ties it to the embedding.
     fn head(&self, embed: &Weight) -> Result<Linear> {
         let name = self.name(Role::Head, 0);
-        let weight = if self.has(&name) {
+        let untied = self.weights.config().is_some_and(|c| c["tie_word_embeddings"] == false);
+        let weight = if self.has(&name) || untied {
             self.matrix(&name, [self.spec.vocab_size, self.spec.d_model])?
         } else {
             embed.clone()

@@ -114,7 +114,7 @@ fn a_seed_gives_the_same_answer_twice_and_among_eight_others() {
         .collect();
     all.insert(3, ours());
     run(&mut all, &mut |_, _| Flow::Continue).unwrap();
-    assert_eq!(all.swap_remove(3).into_answer(), alone);
+    assert_eq!(all.swap_remove(3).into_answer().unwrap(), alone);
 }
 
 #[test]
@@ -164,7 +164,7 @@ fn the_second_turn_of_a_chat_is_the_same_with_a_warm_cache() {
         let mut one = [sampled(&model, session, 3, 20)];
         run(&mut one, &mut |_, _| Flow::Continue).unwrap();
         let [one] = one;
-        one.into_parts()
+        one.into_parts().unwrap()
     };
     let space = model.prefix_space("second turn test");
     session.publish_prefix(&space);

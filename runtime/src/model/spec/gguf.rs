@@ -67,6 +67,10 @@ fn attention_scale(arch: &Architecture, raw: &RawSpec) -> Option<f64> {
 fn windows(keys: &Keys, layers: usize) -> Result<Vec<Option<usize>>, SpecError> {
     super::within("block count", layers, super::MOST_LAYERS)?;
     let window = keys.integer("attention.sliding_window")?.filter(|w| *w > 0);
+    if keys.arch == "olmo2" && window.is_some() {
+        // OLMo 3 goes by this name in GGUF; which of its blocks are local is not in the file.
+        return Err(SpecError::value(keys.full("attention.sliding_window"), "is not supported"));
+    }
     let pattern = if keys.arch == "gemma3" { 6 } else { 0 };
     let local = |l: usize| pattern == 0 || !(l + 1).is_multiple_of(pattern);
     Ok((0..layers).map(|l| window.filter(|_| local(l))).collect())
