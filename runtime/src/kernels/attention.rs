@@ -17,7 +17,7 @@ use candle_core::{CpuStorage, CustomOp2, D, Layout, Result, Shape, Tensor};
 use std::ops::Range;
 
 /// Queries that share the loads of keys and values.
-const QUERIES: usize = 8;
+const QUERIES: usize = 4;
 
 // One register of scores is one block of keys.
 const _: () = assert!(LANES == BLOCK_LEN);

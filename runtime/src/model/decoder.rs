@@ -14,6 +14,7 @@ use super::watch::Watch;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::fingerprint::Fingerprint;
+use crate::kernels::add;
 use crate::kv::{KvCache, KvPool};
 use crate::site::Site;
 use candle_core::Tensor;
@@ -147,7 +148,7 @@ impl Decoder {
 
 // [Σtime, d_model] + [Σtime, d_model]
 fn sum(stream: &Tensor, addend: &Tensor, site: Site) -> Result<Tensor> {
-    (stream + addend).map_err(|source| Error::Tensor { at: site.to_string(), source })
+    add::sum(stream, addend).map_err(|source| Error::Tensor { at: site.to_string(), source })
 }
 
 /// Keeps the compiler checking that the weights can be shared between threads without a lock.

@@ -2,7 +2,7 @@
 
 use super::activations::Activations;
 use super::tiles::Tiles;
-use super::{BLOCK, Grid, ROWS};
+use super::{BATCH, BLOCK, Grid, ROWS};
 use crate::kernels::simd::{self, Task};
 use half::f16;
 
@@ -36,8 +36,9 @@ impl Task for Group<'_> {
             let minima = minima.get(block).map(|m| m.map(|m| f16::from_bits(m).to_f32()));
             let tile = Tile { quants, scales, minima, zero };
             for (t, sums) in sums.iter_mut().enumerate() {
-                let (a, scale, sum) = x.row(t);
-                tile.add::<FMA>(&a[block], scale[block], sum[block], sums);
+                let (bunch, count) = x.bunch(t / BATCH * BATCH);
+                let at = block * count + t % BATCH;
+                tile.add::<FMA>(&bunch.quants[at], bunch.scales[at], bunch.sums[at], sums);
             }
         }
         sums.iter().enumerate().for_each(|(row, sums)| result.put(row, group, sums));

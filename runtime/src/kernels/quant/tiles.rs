@@ -196,10 +196,6 @@ impl Tiles {
         self.out.div_ceil(ROWS)
     }
 
-    pub(super) fn blocks(&self) -> usize {
-        self.blocks
-    }
-
     /// The lines of one group, tile after tile.
     pub(super) fn quants(&self, group: usize) -> &[Line] {
         let per_group = self.blocks * self.format.lines();
