@@ -112,7 +112,8 @@ fn a_typed_model_outranks_the_variable_of_another() {
 #[test]
 fn a_switch_that_is_off_is_absent() {
     let folder = Folder::new();
-    let words = [&QUICK[..], &["-m", &folder.tiny()]].concat();
+    let model = folder.tiny();
+    let words = [&QUICK[..], &["-m", &model]].concat();
     let bench = |variables: &[(&str, &str)], more: &[&str]| {
         with_variables(&folder, variables, &[&words[..], more].concat())
     };
@@ -133,7 +134,8 @@ fn a_switch_that_is_off_is_absent() {
 #[test]
 fn a_typed_volume_outranks_a_variable() {
     let folder = Folder::new();
-    let words = [&QUICK[..], &["-m", &folder.tiny()]].concat();
+    let model = folder.tiny();
+    let words = [&QUICK[..], &["-m", &model]].concat();
     let bench = |name, value, more: &[&str]| {
         let run = with_variables(&folder, &[(name, value)], &[&words[..], more].concat());
         assert_eq!(run.code, Some(0), "{name}={value} {more:?}: {}", run.stderr);
