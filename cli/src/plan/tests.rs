@@ -57,7 +57,7 @@ fn known_spellings_give_the_same_plan() {
         }
     }
     assert_eq!(plan("trimtab run -sys hello"), plan("trimtab chat --system-prompt hello"));
-    assert_eq!(plan("trimtab models info -m a/b.gguf"), plan("trimtab models info a/b.gguf"));
+    assert_eq!(plan("trimtab models info -m hf:a/b"), plan("trimtab models info hf:a/b"));
     assert_eq!(plan("trimtab bench --list-devices"), plan("trimtab --list-devices"));
     assert_eq!(plan("trimtab generate -f a"), plan("trimtab generate --file a"));
     assert_eq!(
