@@ -47,7 +47,7 @@ pub struct Args {
     #[arg(short = 'V', long, action = ArgAction::SetTrue, value_parser = switch::parse)]
     pub version: Switch,
     /// Print the devices of this build and end.
-    #[arg(long, global = true, action = ArgAction::SetTrue, value_parser = switch::parse)]
+    #[arg(long, global = true, help_heading = "Output", action = ArgAction::SetTrue, value_parser = switch::parse)]
     pub list_devices: Switch,
     /// How results and messages are shown.
     #[command(flatten)]
