@@ -68,8 +68,8 @@ fn the_version_is_an_object() {
     assert!(line.starts_with("trimtab 0.") && line.lines().count() == 1, "{line}");
     let json: serde_json::Value =
         serde_json::from_str(&trimtab(&["--version", "--json"]).stdout).unwrap();
-    let candle = format!(", candle {}, ", json["candle"].as_str().unwrap());
-    assert!(line.contains(&candle), "{line}");
+    let engine = format!(", candle {}, ", json["candle"].as_str().unwrap());
+    assert!(line.contains(&engine), "{line}");
 }
 
 #[test]
