@@ -39,7 +39,8 @@ fn variable(flag: &str) -> String {
     format!("{PREFIX}{}", flag.replace('-', "_").to_uppercase())
 }
 
-fn is_set(name: &str) -> bool {
+/// Whether a variable is set.
+pub fn is_set(name: &str) -> bool {
     value(name).is_some()
 }
 

@@ -40,7 +40,7 @@ use std::ffi::OsString;
     subcommand_required = false,
     arg_required_else_help = true,
     after_help = "Every long flag is also read from the environment: --ctx-size from \
-        TRIMTAB_CTX_SIZE, switches as 1 or 0."
+        TRIMTAB_CTX_SIZE, switches as 1 or 0. What is typed outranks it."
 )]
 pub struct Args {
     /// Print the version; with --json as an object.

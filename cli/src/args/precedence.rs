@@ -3,6 +3,7 @@
 //! clap refuses flags that exclude each other wherever they come from. So the typed words are read alone first, and the
 //! variables they outrank are then left unbound. Two typed flags, or two variables, are still refused.
 
+use super::environment;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command};
 use std::collections::BTreeSet;
@@ -10,8 +11,8 @@ use std::ffi::OsString;
 
 /// An argument, and those whose variables do not count where it is typed.
 const OUTRANKS: &[(&str, &[&str])] = &[
-    ("model", &["hf_repo", "hf_file", "revision"]),
-    ("what", &["model", "hf_repo", "hf_file", "revision"]),
+    ("model", &["hf_repo"]),
+    ("what", &["model", "hf_repo"]),
     ("hf_repo", &["model"]),
     ("device", &["cpu", "gpu_layers"]),
     ("cpu", &["device", "gpu_layers"]),
@@ -39,7 +40,12 @@ pub fn outranked(unbound: Command, argv: &[OsString]) -> BTreeSet<&'static str> 
     };
     let typed = typed(&matches);
     let losers = OUTRANKS.iter().filter(|(winner, _)| typed.contains(*winner));
-    losers.flat_map(|(_, losers)| *losers).copied().collect()
+    let mut outranked: BTreeSet<_> = losers.flat_map(|(_, losers)| *losers).copied().collect();
+    // A file and a revision that are set beside a repository are that repository's.
+    if outranked.contains("hf_repo") && environment::is_set("TRIMTAB_HF_REPO") {
+        outranked.extend(["hf_file", "revision"]);
+    }
+    outranked
 }
 
 fn typed(matches: &ArgMatches) -> BTreeSet<String> {
@@ -72,10 +78,7 @@ mod tests {
         assert_eq!(outranked_by("trimtab bench --hf-repo a/b -v"), ["model", "quiet"]);
         assert_eq!(outranked_by("trimtab bench --gpu-layers all"), ["cpu"]);
         assert_eq!(outranked_by("trimtab bench --gpu-layers 0"), ["cpu", "device", "gpu_layers"]);
-        assert_eq!(
-            outranked_by("trimtab models info x"),
-            ["hf_file", "hf_repo", "model", "revision"]
-        );
+        assert_eq!(outranked_by("trimtab models info x"), ["hf_repo", "model"]);
     }
 
     #[test]
