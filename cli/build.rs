@@ -1,7 +1,10 @@
-//! Tells the program which commit it is and which tensor library it was built with.
+//! Tells the program which commit it is, and which tensor library and features it was built with.
 
 use std::path::Path;
 use std::process::Command;
+
+/// The features of this crate's manifest.
+const FEATURES: [&str; 7] = ["cuda", "cudnn", "flash-attn", "metal", "accelerate", "mkl", "nccl"];
 
 fn main() {
     let commit = git(&["rev-parse", "--short=7", "HEAD"]).unwrap_or_else(|| "unknown".to_owned());
@@ -14,6 +17,14 @@ fn main() {
     let text = std::fs::read_to_string(lock).unwrap_or_default();
     let engine = version_of(&text, "candle-core").unwrap_or("unknown");
     println!("cargo:rustc-env=TRIMTAB_ENGINE={engine}");
+    let features: Vec<&str> = FEATURES.into_iter().filter(|feature| is_on(feature)).collect();
+    println!("cargo:rustc-env=TRIMTAB_FEATURES={}", features.join(","));
+}
+
+#[allow(clippy::disallowed_methods)] // cargo tells build scripts through the environment alone
+fn is_on(feature: &str) -> bool {
+    let name = feature.replace('-', "_").to_uppercase();
+    std::env::var_os(format!("CARGO_FEATURE_{name}")).is_some()
 }
 
 /// What git answers; nothing in an unpacked archive.

@@ -2,6 +2,8 @@
 //!
 //! The direction is the difference of two words' activations; the program prints its cosine with every token of a
 //! sentence.
+//!
+//! `cargo run --release -p trimtab-examples --example 02_read_residual`
 
 use trimtab_runtime::plan::Plan;
 use trimtab_runtime::site::Site;

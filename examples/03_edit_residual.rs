@@ -2,6 +2,8 @@
 //!
 //! The direction is the difference between two prompts' activations; the same question is answered plain, pushed
 //! along it and pushed the other way.
+//!
+//! `cargo run --release -p trimtab-examples --example 03_edit_residual`
 
 use trimtab_runtime::generate::{Generation, Request, complete};
 use trimtab_runtime::hook::Addition;

@@ -1,4 +1,6 @@
 //! Rewind: a monitor that does not like a word takes the answer back to before it and tries again.
+//!
+//! `cargo run --release -p trimtab-examples --example 04_rewind`
 
 use trimtab_runtime::generate::{Event, Flow, Generation, Request, run};
 use trimtab_runtime::monitor::{Monitor, Stage, Unfolding, Verdict};

@@ -1,4 +1,6 @@
 //! Fork: read a prompt once, then let several continuations grow from it in one batch.
+//!
+//! `cargo run --release -p trimtab-examples --example 05_fork`
 
 use trimtab_runtime::generate::{Flow, Generation, Request, run};
 use trimtab_runtime::plan::Plan;

@@ -82,6 +82,11 @@ impl Console {
         self.tell(Level::Normal, &text.to_string());
     }
 
+    /// Tells a person something that even quiet does not silence.
+    pub fn tell_always(&self, text: impl Display) {
+        self.tell(Level::Quiet, &text.to_string());
+    }
+
     /// Tells a curious person something.
     pub fn debug(&self, text: impl Display) {
         self.tell(Level::Debug, &text.to_string());

@@ -1,6 +1,5 @@
 //! The beginning that all JSON documents share, and the document of a failure. Field order is fixed.
 
-use crate::args::Switch;
 use serde::Serialize;
 use trimtab_runtime::model::{Decoder, DenseType};
 use trimtab_runtime::{Model, device};
@@ -113,27 +112,24 @@ pub struct Version {
 impl Version {
     /// Of this build.
     pub fn new() -> Version {
-        let mut features = device::Device::built_in();
-        features.retain(|kind| *kind != "cpu");
         Version {
             name: "trimtab",
             version: VERSION,
             git: GIT,
             engine: env!("TRIMTAB_ENGINE"),
-            features,
+            features: env!("TRIMTAB_FEATURES").split_terminator(',').collect(),
         }
     }
 
     /// The same on one line.
     pub fn line(&self) -> String {
-        let features =
-            if self.features.is_empty() { "cpu".to_owned() } else { self.features.join(" ") };
-        format!("trimtab {} ({}, engine {}, {features})", self.version, self.git, self.engine)
+        let features = match self.features.join(" ") {
+            none if none.is_empty() => "no features".to_owned(),
+            some => some,
+        };
+        format!("trimtab {} ({}, candle {}, {features})", self.version, self.git, self.engine)
     }
 }
 
 /// Steering that a document speaks of: none yet.
 pub const NO_STEERING: Option<()> = None;
-
-/// A switch that is always on in documents.
-pub const YES: Switch = Switch::On;

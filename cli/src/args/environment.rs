@@ -1,16 +1,22 @@
 //! `TRIMTAB_<FLAG>` for every long flag, and what looks like one and is none.
 
+use super::{Switch, switch};
 use clap::parser::ValueSource;
-use clap::{Arg, ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgMatches, Command};
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 
 const PREFIX: &str = "TRIMTAB_";
 /// Known to the project's tests, not to the program.
 const OF_TESTS: &str = "TRIMTAB_TEST_";
 
-/// Binds every long flag of a command and its subcommands to its variable.
-pub fn bind(command: Command) -> Command {
-    command.mut_args(bind_one).mut_subcommands(bind)
+/// Binds every long flag of a command and its subcommands to its variable, but for those that are `outranked`.
+pub fn bind(command: Command, outranked: &BTreeSet<&str>) -> Command {
+    let command = command.mut_args(|arg| match outranked.contains(arg.get_id().as_str()) {
+        true => arg,
+        false => bind_one(arg),
+    });
+    command.mut_subcommands(|inner| bind(inner, outranked))
 }
 
 fn bind_one(arg: Arg) -> Arg {
@@ -18,8 +24,8 @@ fn bind_one(arg: Arg) -> Arg {
     // clap reads one variable per flag: the one that is set, should it be an alias's.
     let set = names.iter().find(|name| is_set(name)).or(names.first());
     match set.cloned() {
-        Some(name) => arg.env(name).hide_env(true),
-        None => arg,
+        Some(name) if !is_off(&arg, &name) => arg.env(name).hide_env(true),
+        _ => arg,
     }
 }
 
@@ -33,9 +39,22 @@ fn variable(flag: &str) -> String {
     format!("{PREFIX}{}", flag.replace('-', "_").to_uppercase())
 }
 
+/// Whether a variable is set.
+pub fn is_set(name: &str) -> bool {
+    value(name).is_some()
+}
+
+/// Whether the variable turns a switch off, which is as if it were not set.
+fn is_off(arg: &Arg, name: &str) -> bool {
+    let switch = matches!(arg.get_action(), ArgAction::SetTrue | ArgAction::Count);
+    let value = value(name);
+    let text = value.as_ref().map(|value| value.to_string_lossy());
+    switch && text.is_some_and(|text| switch::parse(&text) == Ok(Switch::Off))
+}
+
 #[allow(clippy::disallowed_methods)] // the command line reads the environment
-fn is_set(name: &str) -> bool {
-    std::env::var_os(name).is_some()
+fn value(name: &str) -> Option<OsString> {
+    std::env::var_os(name)
 }
 
 /// The lists that came from a variable, whose items are separated by commas there.

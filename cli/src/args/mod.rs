@@ -1,7 +1,8 @@
 //! What was typed: every command and flag, word for word, nothing checked against anything else.
 //!
-//! clap does the parsing and prints `--help`. Two things it cannot express happen around it: llama.cpp's single-dash
-//! words are spelt out before ([`spelling`]), and every long flag gets its environment variable ([`environment`]).
+//! clap does the parsing and prints `--help`. Three things it cannot express happen around it: llama.cpp's single-dash
+//! words are spelt out before ([`spelling`]), every long flag gets its environment variable ([`environment`]), and
+//! what is typed outranks the variable of a flag that it excludes ([`precedence`]).
 
 mod bench;
 mod capture;
@@ -11,6 +12,7 @@ mod generate;
 mod model;
 mod models;
 mod perplexity;
+mod precedence;
 mod sampling;
 mod spelling;
 mod switch;
@@ -26,6 +28,7 @@ pub use sampling::SamplingArgs;
 pub use switch::Switch;
 
 use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 
 /// A frozen language model, read and turned while it runs.
@@ -37,12 +40,15 @@ use std::ffi::OsString;
     subcommand_required = false,
     arg_required_else_help = true,
     after_help = "Every long flag is also read from the environment: --ctx-size from \
-        TRIMTAB_CTX_SIZE, switches as 1 or 0."
+        TRIMTAB_CTX_SIZE, switches as 1 or 0. What is typed outranks it."
 )]
 pub struct Args {
     /// Print the version; with --json as an object.
     #[arg(short = 'V', long, action = ArgAction::SetTrue, value_parser = switch::parse)]
     pub version: Switch,
+    /// Print the devices of this build and end.
+    #[arg(long, global = true, help_heading = "Output", action = ArgAction::SetTrue, value_parser = switch::parse)]
+    pub list_devices: Switch,
     /// How results and messages are shown.
     #[command(flatten)]
     pub output: OutputArgs,
@@ -57,7 +63,7 @@ pub struct OutputArgs {
     /// Print one JSON document instead of text.
     #[arg(long, global = true, help_heading = "Output", action = ArgAction::SetTrue, value_parser = switch::parse)]
     pub json: Switch,
-    /// Print the answer, warnings and errors only.
+    /// Print no progress and no timings.
     #[arg(short, long, global = true, help_heading = "Output", action = ArgAction::SetTrue, value_parser = switch::parse)]
     pub quiet: Switch,
     /// Say more on stderr; twice for everything.
@@ -124,13 +130,28 @@ pub enum Shell {
 
 /// The definition that parsing, `--help` and completions share.
 pub fn command() -> clap::Command {
-    environment::bind(Args::command())
+    environment::bind(definition(), &BTreeSet::new())
+}
+
+/// The same, bound to no variable. A shared flag whose default is another one in a command says so there.
+fn definition() -> clap::Command {
+    const MEMORY: &str = "Memory for keys and values, with K, M or G for multiples of 1024";
+    let helps = [
+        ("perplexity", "ctx_size", "Tokens of a window [default: 512]".to_owned()),
+        ("perplexity", "kv_memory", format!("{MEMORY} [default: four windows]")),
+        ("bench", "kv_memory", format!("{MEMORY} [default: what the largest test needs]")),
+    ];
+    helps.into_iter().fold(Args::command(), |all, (command, arg, text)| {
+        all.mut_subcommand(command, |command| command.mut_arg(arg, |arg| arg.help(text)))
+    })
 }
 
 /// Understands an argument list, its first word being the program's name.
 pub fn parse(argv: &[OsString]) -> Result<Args, clap::Error> {
-    let mut definition = command().color(color(argv));
-    let mut matches = definition.try_get_matches_from_mut(spelling::expand(argv))?;
+    let words = spelling::expand(argv);
+    let outranked = precedence::outranked(definition(), &words);
+    let mut definition = environment::bind(definition(), &outranked).color(color(argv));
+    let mut matches = definition.try_get_matches_from_mut(words)?;
     let comma_lists = environment::comma_lists(&matches);
     let mut args =
         Args::from_arg_matches_mut(&mut matches).map_err(|e| e.format(&mut definition))?;

@@ -42,7 +42,7 @@ pub struct ModelArgs {
     /// Tokens a sequence may have [default: the model's, at most 8192].
     #[arg(short, long, value_name = "N", help_heading = "Model")]
     pub ctx_size: Option<usize>,
-    /// CPU threads [default: physical cores].
+    /// CPU threads [default: physical cores]; products with K-quants run in candle, on as many as the machine has.
     #[arg(short, long, value_name = "N", help_heading = "Model")]
     pub threads: Option<usize>,
     /// Tokens of one sequence that are run in one pass.
@@ -60,13 +60,10 @@ pub struct ModelArgs {
         value_parser = switch::parse
     )]
     pub cpu: Switch,
-    /// Print the devices of this build and end.
-    #[arg(long, help_heading = "Model", action = ArgAction::SetTrue, value_parser = switch::parse)]
-    pub list_devices: Switch,
     /// Blocks on the GPU: 0 or all [default: all] (also -ngl).
     #[arg(long, visible_alias = "n-gpu-layers", value_name = "N", help_heading = "Model")]
     pub gpu_layers: Option<String>,
-    /// Type of dense weights [default: f32 on the CPU, bf16 elsewhere].
+    /// Type of dense weights; f32 only on the CPU [default: f32 on the CPU, bf16 elsewhere].
     #[arg(
         long,
         value_enum,
@@ -75,13 +72,14 @@ pub struct ModelArgs {
         help_heading = "Model"
     )]
     pub dtype: Option<Dtype>,
-    /// A chat template's name or its Jinja text [default: the model's].
-    #[arg(long, value_name = "NAME|JINJA", help_heading = "Model")]
+    /// chatml, or a template's Jinja text [default: the model's].
+    #[arg(long, value_name = "chatml|JINJA", help_heading = "Model")]
     pub chat_template: Option<String>,
     /// A file with the chat template.
     #[arg(long, value_name = "FILE", conflicts_with = "chat_template", help_heading = "Model")]
     pub chat_template_file: Option<PathBuf>,
-    /// Whether a sequence's results are independent of the others in its batch: always so here.
+    /// Whether a sequence's results are independent of the others in its batch: always so on the CPU,
+    /// not promised elsewhere.
     #[arg(
         long,
         value_enum,

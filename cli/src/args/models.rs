@@ -28,9 +28,20 @@ pub enum ModelsCommand {
 /// Which model.
 #[derive(Debug, Args)]
 pub struct Target {
-    /// As for --model [default: smollm2-135m-instruct].
+    /// The same as --model.
     #[arg(value_name = "WHAT", conflicts_with = "hf_repo")]
     pub what: Option<String>,
+    /// A .gguf file, a folder, hf:owner/repo[:file], or a name that `models list` shows
+    /// [default: smollm2-135m-instruct].
+    #[arg(
+        short,
+        long,
+        visible_alias = "model-id",
+        value_name = "WHAT",
+        conflicts_with_all = ["hf_repo", "what"],
+        help_heading = "Model"
+    )]
+    pub model: Option<String>,
     /// Where its files come from.
     #[command(flatten)]
     pub source: SourceArgs,

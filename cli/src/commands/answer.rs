@@ -79,23 +79,40 @@ impl Reply {
     }
 }
 
+/// Where a reader finds the seed that was drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SeedIn {
+    /// In the JSON document that is printed.
+    Document,
+    /// On stderr alone, quiet or not: without it the answer cannot be had again.
+    Stderr,
+}
+
 /// The seed of an answer; one that is drawn is printed.
-pub fn seed(seed: Seed, console: &Console) -> u64 {
+pub fn seed(seed: Seed, place: SeedIn, console: &Console) -> u64 {
     match seed {
         Seed::Given(n) => n,
         Seed::Draw => {
             // Each hasher of the standard library is keyed by the system's randomness. 32 bits are enough, and
             // every JSON reader keeps them.
             let drawn = std::hash::RandomState::new().build_hasher().finish() >> 32;
-            console.note(format!("seed {drawn}"));
+            match place {
+                SeedIn::Document => console.note(format!("seed {drawn}")),
+                SeedIn::Stderr => console.tell_always(format!("seed {drawn}")),
+            }
             drawn
         }
     }
 }
 
 /// The request of a plan for this model.
-pub fn request(opened: &Opened, sampling: &Sampling, console: &Console) -> Result<Request> {
-    sampling.request(opened.model.sampling(), seed(sampling.seed, console))
+pub fn request(
+    opened: &Opened,
+    sampling: &Sampling,
+    place: SeedIn,
+    console: &Console,
+) -> Result<Request> {
+    sampling.request(opened.model.sampling(), seed(sampling.seed, place, console))
 }
 
 /// Answers what is pending in a session. `started` is when the user asked; `show` gets each piece of text.

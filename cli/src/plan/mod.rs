@@ -20,7 +20,7 @@ pub use models::Models;
 pub use perplexity::Perplexity;
 pub use sampling::{Sampling, Seed};
 
-use crate::args::{Args, Command, ModelArgs, OutputArgs, Shell, Switch};
+use crate::args::{Args, Command, OutputArgs, Shell, Switch};
 use crate::error::{Error, Result};
 
 /// What is to be done.
@@ -67,13 +67,13 @@ pub fn of(args: Args) -> Result<Task> {
     if args.version.is_on() {
         return Ok(Task::Version);
     }
+    if args.list_devices.is_on() {
+        return Ok(Task::Devices);
+    }
     let form = Form::of(&args.output);
     let Some(command) = args.command else {
         return Err(Error::usage("command", "is missing"));
     };
-    if model_args(&command).is_some_and(|model| model.list_devices.is_on()) {
-        return Ok(Task::Devices);
-    }
     match command {
         Command::Chat(args) => generate::chat(args).map(Task::Chat),
         Command::Generate(args) => generate::generate(args, form).map(Task::Generate),
@@ -82,17 +82,6 @@ pub fn of(args: Args) -> Result<Task> {
         Command::Bench(args) => bench::bench(args, form).map(Task::Bench),
         Command::Models(args) => models::models(args).map(Task::Models),
         Command::Completions { shell } => Ok(Task::Completions(shell)),
-    }
-}
-
-fn model_args(command: &Command) -> Option<&ModelArgs> {
-    match command {
-        Command::Chat(args) => Some(&args.model),
-        Command::Generate(args) => Some(&args.model),
-        Command::Capture(args) => Some(&args.model),
-        Command::Perplexity(args) => Some(&args.model),
-        Command::Bench(args) => Some(&args.model),
-        Command::Models(_) | Command::Completions { .. } => None,
     }
 }
 

@@ -4,7 +4,7 @@ use super::choose;
 use crate::args::{Dtype, KvType, ModelArgs, OnOff, SourceArgs};
 use crate::error::{Error, Result};
 use std::path::PathBuf;
-use trimtab_runtime::device::DeviceChoice;
+use trimtab_runtime::device::{Device, DeviceChoice};
 use trimtab_runtime::hub::{DEFAULT, ModelRef, Reach};
 use trimtab_runtime::model::{DecoderOptions, DenseType, WeightForm};
 
@@ -67,11 +67,8 @@ impl Opening {
     /// Understands the shared flags.
     pub fn of(args: ModelArgs) -> Result<Opening> {
         check_kv_type(args.kv_type)?;
-        if args.batch_invariant == Some(OnOff::Off) {
-            let why =
-                "off is refused: sequences are always independent of each other here, at no cost";
-            return Err(Error::usage("--batch-invariant", why));
-        }
+        let device = device(&args)?;
+        check_batch_invariant(args.batch_invariant, device)?;
         for (flag, value) in [("--threads", args.threads), ("--batch-size", Some(args.batch_size))]
         {
             if value == Some(0) {
@@ -79,7 +76,7 @@ impl Opening {
             }
         }
         Ok(Opening {
-            device: device(&args)?,
+            device,
             decoder: DecoderOptions {
                 // llama.cpp's 0 means the model's own.
                 context: args.ctx_size.filter(|n| *n > 0),
@@ -144,6 +141,19 @@ fn dense(dtype: Option<Dtype>) -> DenseType {
         Some(Dtype::F16) => DenseType::F16,
         Some(Dtype::Bf16) => DenseType::Bf16,
     }
+}
+
+/// On the CPU it is always so and cannot be had otherwise; elsewhere it is not promised.
+fn check_batch_invariant(asked: Option<OnOff>, device: DeviceChoice) -> Result<()> {
+    let may_be_gpu = device != DeviceChoice::Cpu && Device::built_in().len() > 1;
+    let why = match asked {
+        Some(OnOff::On) if may_be_gpu => "is kept on the CPU only: add --device cpu",
+        Some(OnOff::Off) if !may_be_gpu => {
+            "off is refused: on the CPU sequences are always independent of each other, at no cost"
+        }
+        None | Some(OnOff::On | OnOff::Off) => return Ok(()),
+    };
+    Err(Error::usage("--batch-invariant", why))
 }
 
 fn check_kv_type(kv_type: Option<KvType>) -> Result<()> {

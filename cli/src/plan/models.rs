@@ -19,7 +19,7 @@ pub enum Models {
 }
 
 pub(super) fn models(args: ModelsArgs) -> Result<Models> {
-    let source = |target: Target| Source::of(target.what, target.source);
+    let source = |target: Target| Source::of(target.what.or(target.model), target.source);
     match args.command {
         ModelsCommand::List => Ok(Models::List),
         ModelsCommand::Pull(target) => source(target).map(Models::Pull),

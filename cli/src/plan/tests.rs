@@ -57,6 +57,8 @@ fn known_spellings_give_the_same_plan() {
         }
     }
     assert_eq!(plan("trimtab run -sys hello"), plan("trimtab chat --system-prompt hello"));
+    assert_eq!(plan("trimtab models info -m hf:a/b"), plan("trimtab models info hf:a/b"));
+    assert_eq!(plan("trimtab bench --list-devices"), plan("trimtab --list-devices"));
     assert_eq!(plan("trimtab generate -f a"), plan("trimtab generate --file a"));
     assert_eq!(
         plan("trimtab perplexity -f a"),
@@ -94,6 +96,8 @@ fn what_makes_no_sense_is_refused_before_any_work() {
         ("generate -p x -f y", "cannot be used with"),
         ("generate -p x --steer calm", "unexpected argument '--steer'"),
         ("generate -m a -hf b/c -p x", "cannot be used with"),
+        ("models info a -m b", "cannot be used with"),
+        ("chat --cpu --device cpu", "cannot be used with"),
         ("capture --token-ids 1 -o x", "--sites or --logits is needed"),
         ("capture --logits -o x", "--data or --token-ids is needed"),
         ("capture --logits --token-ids 1", "--out is needed"),

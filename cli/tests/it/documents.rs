@@ -66,6 +66,10 @@ fn the_version_is_an_object() {
     insta::assert_snapshot!("version-json", document(&["--version", "--json"], &folder));
     let line = trimtab(&["--version"]).stdout;
     assert!(line.starts_with("trimtab 0.") && line.lines().count() == 1, "{line}");
+    let json: serde_json::Value =
+        serde_json::from_str(&trimtab(&["--version", "--json"]).stdout).unwrap();
+    let engine = format!(", candle {}, ", json["candle"].as_str().unwrap());
+    assert!(line.contains(&engine), "{line}");
 }
 
 #[test]
@@ -87,4 +91,5 @@ fn models_and_devices_have_documents() {
     }
     let devices = document(&["bench", "--list-devices", "--json"], &folder);
     assert!(devices.contains("\"devices\":[\"cpu\""), "{devices}");
+    assert_eq!(document(&["--list-devices", "--json"], &folder), devices);
 }

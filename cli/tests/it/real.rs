@@ -45,6 +45,11 @@ fn a_piped_question_is_answered_on_stdout() {
     assert_eq!(document["command"], "chat");
     assert_eq!(document["text"], said.stdout.trim_end());
     assert_eq!(document["seed"], 7);
+    // A seed that is drawn is said even then, unless the document holds it.
+    let drawn = run(&["chat", "-n", "1", "-q"], question).stderr;
+    let number = drawn.strip_prefix("seed ").and_then(|n| n.trim_end().parse::<u64>().ok());
+    assert!(number.is_some() && drawn.lines().count() == 1, "{drawn}");
+    assert_eq!(run(&["chat", "-n", "1", "-q", "--json"], question).stderr, "");
 }
 
 #[test]

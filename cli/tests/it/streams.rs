@@ -1,6 +1,6 @@
 //! What goes to which stream, and what the environment says.
 
-use crate::kit::{Folder, binary, feed, trimtab};
+use crate::kit::{Folder, Run, binary, feed, trimtab};
 
 #[test]
 fn stdout_is_the_document_and_nothing_else() {
@@ -69,4 +69,84 @@ fn variables_reach_their_flags() {
     assert!(run.stderr.contains(warning), "{}", run.stderr);
     let wrong = feed(binary().env("TRIMTAB_JSON", "maybe").arg("bench"), "");
     assert_eq!(wrong.code, Some(2));
+}
+
+/// A run of `bench` on the tiny model, or of other words, with variables set and caches that are empty.
+fn with_variables(folder: &Folder, variables: &[(&str, &str)], words: &[&str]) -> Run {
+    let mut command = binary();
+    command.env("XDG_CACHE_HOME", &folder.0).env("HF_HOME", &folder.0);
+    feed(command.envs(variables.iter().copied()).args(words), "")
+}
+
+const QUICK: [&str; 7] = ["bench", "-p", "4", "-n", "0", "-r", "1"];
+
+#[test]
+fn a_typed_model_outranks_the_variable_of_another() {
+    let folder = Folder::new();
+    let model = folder.tiny();
+    let elsewhere = [("TRIMTAB_HF_REPO", "a/b"), ("TRIMTAB_HF_FILE", "c.gguf")];
+    let words = [&QUICK[..], &["-m", &model]].concat();
+    let run = with_variables(&folder, &elsewhere, &words);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    let set = [("TRIMTAB_MODEL", "x.gguf")];
+    for (words, code) in [
+        (&["bench", "-hf", "a/b", "--offline"][..], 5),
+        (&["models", "path", "-hf", "a/b"], 5),
+        (&["models", "path", &model], 0),
+        (&["models", "path", "-m", &model], 0),
+        (&["models", "path"], 3),
+    ] {
+        let run = with_variables(&folder, &set, words);
+        assert_eq!(run.code, Some(code), "{words:?}: {}", run.stderr);
+    }
+    for (variables, words) in [
+        (&[][..], &["bench", "-hf", "a/b", "-m", "c"][..]),
+        (&[("TRIMTAB_MODEL", "c"), ("TRIMTAB_HF_REPO", "a/b")], &["bench"]),
+    ] {
+        let both = with_variables(&folder, variables, words);
+        assert_eq!(both.code, Some(2), "{}", both.stderr);
+        assert!(both.stderr.contains("cannot be used with"), "{}", both.stderr);
+    }
+}
+
+#[test]
+fn a_switch_that_is_off_is_absent() {
+    let folder = Folder::new();
+    let model = folder.tiny();
+    let words = [&QUICK[..], &["-m", &model]].concat();
+    let bench = |variables: &[(&str, &str)], more: &[&str]| {
+        with_variables(&folder, variables, &[&words[..], more].concat())
+    };
+    for (variables, more) in [
+        (&[("TRIMTAB_CPU", "0")][..], &["--device", "cpu"][..]),
+        (&[("TRIMTAB_CPU", "0"), ("TRIMTAB_DEVICE", "cpu")], &[]),
+        (&[("TRIMTAB_DEVICE", "cuda:7")], &["--cpu"]),
+        (&[("TRIMTAB_DEVICE", "cuda:7")], &["-ngl", "0"]),
+        (&[("TRIMTAB_GPU_LAYERS", "12")], &["--device", "cpu"]),
+    ] {
+        let run = bench(variables, more);
+        assert_eq!(run.code, Some(0), "{variables:?} {more:?}: {}", run.stderr);
+    }
+    let refused = bench(&[("TRIMTAB_CPU", "1"), ("TRIMTAB_DEVICE", "cpu")], &[]);
+    assert_eq!(refused.code, Some(2), "{}", refused.stderr);
+}
+
+#[test]
+fn a_typed_volume_outranks_a_variable() {
+    let folder = Folder::new();
+    let model = folder.tiny();
+    let words = [&QUICK[..], &["-m", &model]].concat();
+    let bench = |name, value, more: &[&str]| {
+        let run = with_variables(&folder, &[(name, value)], &[&words[..], more].concat());
+        assert_eq!(run.code, Some(0), "{name}={value} {more:?}: {}", run.stderr);
+        run
+    };
+    for (name, value) in [("TRIMTAB_QUIET", "0"), ("TRIMTAB_QUIET", "1"), ("TRIMTAB_VERBOSE", "0")]
+    {
+        let run = bench(name, value, &["-v"]);
+        assert!(run.stderr.contains("loaded in"), "{name}={value}: {}", run.stderr);
+    }
+    assert_eq!(bench("TRIMTAB_VERBOSE", "2", &["-q"]).stderr, "");
+    assert!(bench("TRIMTAB_JSON", "1", &["-o", "csv"]).stdout.starts_with("test,n_prompt,"));
+    assert!(bench("TRIMTAB_OUTPUT", "csv", &["--json"]).stdout.starts_with("{\"command\""));
 }

@@ -4,9 +4,32 @@ use super::functions::words;
 use super::manifests::ROOMS;
 use super::tree::{Source, files, read, sources};
 use super::{Findings, Samples, hold, none};
+use std::collections::BTreeSet;
 use trimtab_tests::workspace_root;
 
 const MOST_GOLDEN_BYTES: u64 = 2_000_000;
+
+/// First folders of absolute paths that mean the same on every machine: the system's, one that nobody has, and those
+/// of addresses and JSON pointers.
+const KNOWN_FOLDERS: [&str; 15] = [
+    "usr",
+    "bin",
+    "lib",
+    "proc",
+    "sys",
+    "tmp",
+    "etc",
+    "dev",
+    "nowhere",
+    "it",
+    "api",
+    "v1",
+    "model",
+    "single",
+    "added_tokens",
+];
+/// What tests call a file that must not be reached, and a link of the CUDA script.
+const OUTSIDE_SAMPLES: [&str; 5] = ["etc", "evil", "x.gguf", "s.safetensors", "libcuda.so"];
 
 fn no_page(source: &Source) -> Findings {
     let has_page = source.text.starts_with("//!");
@@ -39,19 +62,47 @@ fn newest_section_is_written(changelog: &str) -> bool {
     })
 }
 
+/// The modules in the map's table of the runtime, without the parts below them.
+fn mapped(page: &str) -> Vec<&str> {
+    let section = page.split("\n## ").find(|section| section.starts_with("The runtime's modules"));
+    let rows = section.unwrap_or_default().lines().filter_map(|line| line.strip_prefix("| `"));
+    rows.filter_map(|row| row.split_once('`')).map(|(name, _)| name).collect()
+}
+
+/// Whether an absolute path begins where any machine may have it. A single letter is an example's.
+fn is_anywhere(first: &str, rest: &str) -> bool {
+    let known = KNOWN_FOLDERS.contains(&first) || (first == "home" && rest.starts_with("ada"));
+    known || first.len() == 1 || first == ".."
+}
+
+/// Whether a line has an absolute path that not every machine has.
+fn is_absolute(line: &str) -> bool {
+    line.match_indices('/').any(|(at, _)| {
+        let before = line[..at].chars().next_back();
+        let begins = !before.is_some_and(|c| c.is_alphanumeric() || "._-~}$/<*…)]".contains(c));
+        let Some((first, rest)) = line[at + 1..].split_once('/').filter(|_| begins) else {
+            return false;
+        };
+        let name = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        !first.is_empty() && first.chars().all(name) && !is_anywhere(first, rest)
+    })
+}
+
+/// Whether a line climbs, from wherever it is read, to a name that the root of the tree does not have.
+fn leaves(line: &str, root: &BTreeSet<&str>) -> bool {
+    let climbs = line.match_indices("../").map(|(at, up)| &line[at + up.len()..]);
+    let names = climbs.filter(|rest| !rest.starts_with("../")).map(|rest| {
+        let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && !"._-".contains(c));
+        &rest[..end.unwrap_or(rest.len())]
+    });
+    let strange = |name: &str| !root.contains(name) && !OUTSIDE_SAMPLES.contains(&name);
+    names.filter(|name| name.len() > 1).any(strange)
+}
+
 /// The lines of a text that name a path of one machine.
-fn machine_paths(text: &str) -> Vec<usize> {
-    let absolute = [["/wo", "rk/"], ["/ro", "ot/"]].map(|part| part.concat());
-    let outside = ["../sha", "red"].concat();
-    let begins = |line: &str, path: &str| {
-        line.match_indices(path).any(|(at, _)| {
-            let before = line[..at].chars().next_back();
-            !before.is_some_and(|c| c.is_alphanumeric() || "._-~}$/".contains(c))
-        })
-    };
-    let names = |line: &str| absolute.iter().any(|path| begins(line, path));
+fn machine_paths(text: &str, root: &BTreeSet<&str>) -> Vec<usize> {
     let lines = text.lines().enumerate();
-    let found = lines.filter(|(_, line)| names(line) || line.contains(&outside));
+    let found = lines.filter(|(_, line)| is_absolute(line) || leaves(line, root));
     found.map(|(at, _)| at + 1).collect()
 }
 
@@ -84,6 +135,17 @@ fn the_map_names_every_room() {
 }
 
 #[test]
+fn the_map_follows_lib_rs() {
+    let sample =
+        "a\n## The runtime's modules\n| module |\n| `b` | x |\n| ↳ `c` | |\n| `b` |\n## d\n| `e` |";
+    assert_eq!(mapped(sample), ["b", "b"]);
+
+    let runtime = sources().iter().find(|source| source.path == "runtime/src/lib.rs");
+    let modules = modules(&runtime.expect("the runtime has a lib.rs").code);
+    assert_eq!(mapped(&read("ARCHITECTURE.md")), modules, "ARCHITECTURE.md has another order");
+}
+
+#[test]
 fn the_changelog_is_written() {
     for blind in ["", "# Changelog", "# Changelog\n\n## 0.1\n\n## 0.0\n\n- a", "a\n## 0.1\n### b\n"]
     {
@@ -109,15 +171,26 @@ fn golden_files_are_small() {
 
 #[test]
 fn nothing_names_one_machine() {
-    let [place, beside] = [["/wo", "rk/"], ["../sha", "red"]].map(|part| part.concat());
-    for bad in [format!("see {place}a"), format!("open(\"{place}a\")"), format!("a {beside}/b")] {
-        assert_eq!(machine_paths(&bad), [1], "blind to {bad:?}");
+    let root: BTreeSet<&str> = files().iter().filter_map(|path| path.split('/').next()).collect();
+    let [place, home] = [["", "srv", "a"], ["", "home", "eve"]].map(|parts| parts.join("/"));
+    let beside = ["..", "elsewhere", "b"].join("/");
+    let bad = [
+        format!("see {place}"),
+        format!("open(\"{place}\")"),
+        format!("x >{place}"),
+        format!("{home}/c"),
+        format!("a {beside}"),
+        format!("../{beside}"),
+    ];
+    for bad in bad {
+        assert_eq!(machine_paths(&bad, &root), [1], "blind to {bad:?}");
     }
-    assert_eq!(machine_paths(&format!("a frame{place}b and $HOME{place}c")), [0; 0]);
+    let good = format!("a frame{place} and $HOME{place}, /usr/bin/env, {}/b", "../tests");
+    assert_eq!(machine_paths(&good, &root), [0; 0]);
 
     let mut found = Vec::new();
     for path in files() {
-        let lines = machine_paths(&read(path)).into_iter();
+        let lines = machine_paths(&read(path), &root).into_iter();
         found.extend(lines.map(|line| format!("{path}:{line}: nothing_names_one_machine")));
     }
     none(found);

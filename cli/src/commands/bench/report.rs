@@ -4,7 +4,7 @@ use crate::args::{Switch, Table};
 use crate::commands::opened::Opened;
 use crate::commands::table::{Column, markdown};
 use crate::console::Console;
-use crate::document::{Head, NO_STEERING, YES};
+use crate::document::{Head, NO_STEERING};
 use crate::error::Result;
 use crate::plan::{Bench, Case};
 use serde::Serialize;
@@ -108,10 +108,18 @@ pub fn print(plan: &Bench, opened: &Opened, results: Vec<Line>, console: &Consol
             settings: Settings {
                 repetitions: plan.repetitions,
                 warmup: plan.warmup,
-                batch_invariant: YES,
+                batch_invariant: batch_invariant(opened),
             },
             results,
         }),
+    }
+}
+
+/// Only the CPU's own kernels sum in one order whatever the number of rows.
+fn batch_invariant(opened: &Opened) -> Switch {
+    match opened.model.decoder().device().kind() {
+        "cpu" => Switch::On,
+        _ => Switch::Off,
     }
 }
 

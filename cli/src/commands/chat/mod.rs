@@ -3,7 +3,7 @@
 mod conversation;
 mod words;
 
-use super::answer::request;
+use super::answer::{SeedIn, request};
 use super::generate::{Document, stdin_text};
 use super::opened::{Opened, open};
 use crate::console::Console;
@@ -30,7 +30,8 @@ pub fn run(plan: &Chat, console: &Console) -> Result<()> {
 }
 
 fn one_message(plan: &Chat, opened: &Opened, message: &str, console: &Console) -> Result<()> {
-    let request = request(opened, &plan.sampling, console)?;
+    let place = if console.is_json() { SeedIn::Document } else { SeedIn::Stderr };
+    let request = request(opened, &plan.sampling, place, console)?;
     let seed = request.seed;
     let mut conversation = Conversation::new(opened, request, plan.system.as_deref());
     let reply = if console.is_json() {
@@ -47,7 +48,7 @@ fn one_message(plan: &Chat, opened: &Opened, message: &str, console: &Console) -
 }
 
 fn talk(plan: &Chat, opened: &Opened, console: &Console) -> Result<()> {
-    let request = request(opened, &plan.sampling, console)?;
+    let request = request(opened, &plan.sampling, SeedIn::Stderr, console)?;
     let mut conversation = Conversation::new(opened, request, plan.system.as_deref());
     console
         .note(format!("talking with {}; /help shows what else can be done", opened.model.name()));

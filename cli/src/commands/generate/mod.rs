@@ -3,7 +3,7 @@
 mod chunks;
 mod logprobs;
 
-use super::answer::{Reply, Timings, Usage, answer, request};
+use super::answer::{Reply, SeedIn, Timings, Usage, answer, request};
 use super::opened::{Opened, open};
 use crate::console::Console;
 use crate::document::{Head, NO_STEERING};
@@ -56,7 +56,12 @@ pub fn run(plan: &Generate, console: &Console) -> Result<()> {
     // Read first: who forgot the prompt should not wait for the model.
     let text = prompt(&plan.prompt)?;
     let opened = open(&plan.opening, console)?;
-    let mut request = request(&opened, &plan.sampling, console)?;
+    // A stream of chunks has no field for the seed.
+    let place = match (console.is_json(), plan.delivery) {
+        (true, Delivery::Whole | Delivery::ByTerminal) => SeedIn::Document,
+        (true, Delivery::Stream) | (false, _) => SeedIn::Stderr,
+    };
+    let mut request = request(&opened, &plan.sampling, place, console)?;
     request.top_logprobs = plan.logprobs.unwrap_or(0);
     let (started, seed) = (Instant::now(), request.seed);
     let mut session = opened.model.session(Plan::empty())?;
