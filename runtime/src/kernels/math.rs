@@ -8,7 +8,7 @@ const ROUNDER: f32 = 12_582_912.0;
 /// eˣ to about two units in the last place (Cephes' `expf`); 0 below −87.3, NaN for NaN.
 #[inline(always)]
 pub(super) fn exp<const FMA: bool>(x: f32) -> f32 {
-    const LN2_HIGH: f32 = 0.693_359_375;
+    const LN2_HIGH: f32 = 0.693_359_4;
     const LN2_LOW: f32 = -2.121_944_4e-4;
     let bounded = x.clamp(-87.3, 88.0);
     let shifted = multiply_add::<FMA>(bounded, std::f32::consts::LOG2_E, ROUNDER);
@@ -35,7 +35,7 @@ pub(super) fn silu<const FMA: bool>(x: f32) -> f32 {
 /// GELU with the tanh approximation, written with a sigmoid: 0.5·(1 + tanh u) = σ(2u).
 #[inline(always)]
 pub(super) fn gelu_tanh<const FMA: bool>(x: f32) -> f32 {
-    let u = 0.797_884_56 * (x + 0.044_715 * x * x * x);
+    let u = 0.797_884_6 * (x + 0.044_715 * x * x * x);
     x / (1.0 + exp::<FMA>(-2.0 * u))
 }
 

@@ -193,24 +193,25 @@ impl<'a, T> Parts<'a, T> {
 mod tests {
     use super::*;
 
+    /// Whether every task of many jobs of many sizes ran exactly once.
+    fn each_once(pool: &Pool, caller: usize) -> bool {
+        (0..500).all(|round| {
+            let tasks = (caller * 7 + round) % 50;
+            let counts: Vec<AtomicUsize> = (0..tasks).map(|_| AtomicUsize::new(0)).collect();
+            pool.run(tasks, &|i| {
+                counts[i].fetch_add(1, Ordering::Relaxed);
+            });
+            counts.iter().all(|c| c.load(Ordering::Relaxed) == 1)
+        })
+    }
+
     #[test]
     fn every_task_runs_once_from_many_callers() {
-        let pool = Pool::new(4);
+        let pool = &Pool::new(4);
         std::thread::scope(|scope| {
-            for caller in 0..4usize {
-                let pool = &pool;
-                scope.spawn(move || {
-                    for round in 0..500usize {
-                        let tasks = (caller * 7 + round) % 50;
-                        let counts: Vec<AtomicUsize> =
-                            (0..tasks).map(|_| AtomicUsize::new(0)).collect();
-                        pool.run(tasks, &|i| {
-                            counts[i].fetch_add(1, Ordering::Relaxed);
-                        });
-                        assert!(counts.iter().all(|c| c.load(Ordering::Relaxed) == 1));
-                    }
-                });
-            }
+            let callers: Vec<_> =
+                (0..4).map(|caller| scope.spawn(move || each_once(pool, caller))).collect();
+            assert!(callers.into_iter().all(|c| c.join().unwrap()));
         });
     }
 
