@@ -57,7 +57,8 @@ impl Decoder {
     /// Bytes of its matrices in memory.
     pub fn weight_bytes(&self) -> usize {
         let blocks: usize = self.blocks.iter().map(Block::bytes).sum();
-        self.embed.bytes() + blocks + self.head.bytes()
+        let head = if self.head.shares(&self.embed) { 0 } else { self.head.bytes() };
+        self.embed.bytes() + blocks + head
     }
 
     /// A key–value pool for `tokens` tokens of this model.

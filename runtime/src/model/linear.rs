@@ -41,6 +41,16 @@ pub(crate) enum Weight {
 }
 
 impl Weight {
+    /// Whether both are the same matrix in memory.
+    pub(crate) fn is(&self, other: &Weight) -> bool {
+        match (self, other) {
+            (Weight::Dense(a), Weight::Dense(b)) => a.id() == b.id(),
+            (Weight::Quantised(a), Weight::Quantised(b)) => Arc::ptr_eq(a, b),
+            (Weight::Tiled(a), Weight::Tiled(b)) => Arc::ptr_eq(a, b),
+            _ => false,
+        }
+    }
+
     /// Bytes it takes in memory.
     pub(crate) fn bytes(&self) -> usize {
         match self {
@@ -112,6 +122,11 @@ impl Linear {
 
     pub(crate) fn bytes(&self) -> usize {
         self.weight.bytes()
+    }
+
+    /// Whether its matrix is this one.
+    pub(crate) fn shares(&self, weight: &Weight) -> bool {
+        self.weight.is(weight)
     }
 
     // x [time, in], or [time, 2·in] behind a gate -> [time, out]

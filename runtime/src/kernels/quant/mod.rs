@@ -4,11 +4,13 @@
 //! Activations are quantised to int8 once per row ([`activations`]). A tile's dot products are exact integers; the
 //! scaled sums of a row's blocks are added from the first to the last, so a result's bits depend neither on the
 //! other rows of the pass nor on the thread. Which instruction set does it is chosen at run time: [`vnni`] where the
-//! CPU has AVX-512 VNNI, else [`portable`], which is also the reference the tests compare with.
+//! CPU has AVX-512 VNNI, else [`avx2`], else [`portable`], which is also the reference the tests compare with.
 
 #![allow(unsafe_code)] // tasks write disjoint columns of one result; each block says why it is sound
 
 mod activations;
+#[cfg(target_arch = "x86_64")]
+mod avx2;
 mod portable;
 mod tiles;
 #[cfg(target_arch = "x86_64")]
@@ -103,14 +105,21 @@ fn pair_sums(pair: &[f32]) -> impl Iterator<Item = f32> + '_ {
 enum Kernel {
     Portable,
     #[cfg(target_arch = "x86_64")]
+    Avx2,
+    #[cfg(target_arch = "x86_64")]
     Vnni,
 }
 
 impl Kernel {
     fn best() -> Self {
         #[cfg(target_arch = "x86_64")]
-        if vnni::is_available() {
-            return Kernel::Vnni;
+        {
+            if vnni::is_available() {
+                return Kernel::Vnni;
+            }
+            if avx2::is_available() {
+                return Kernel::Avx2;
+            }
         }
         Kernel::Portable
     }
@@ -127,6 +136,8 @@ impl Tiles {
             for group in task * share..((task + 1) * share).min(self.groups()) {
                 match kernel {
                     Kernel::Portable => portable::group(self, group, x, &result),
+                    #[cfg(target_arch = "x86_64")]
+                    Kernel::Avx2 => avx2::group(self, group, x, &result),
                     #[cfg(target_arch = "x86_64")]
                     Kernel::Vnni => vnni::group(self, group, x, &result),
                 }
@@ -178,6 +189,17 @@ mod tests {
         QTensor::quantize(&wave(out, width, 0.737, size), dtype).unwrap()
     }
 
+    /// Every kernel this CPU can run.
+    fn kernels() -> Vec<Kernel> {
+        let mut kernels = vec![Kernel::Portable];
+        #[cfg(target_arch = "x86_64")]
+        {
+            kernels.extend(avx2::is_available().then_some(Kernel::Avx2));
+            kernels.extend(vnni::is_available().then_some(Kernel::Vnni));
+        }
+        kernels
+    }
+
     fn relative_gap(a: &[f32], b: &[f32]) -> f32 {
         let most = b.iter().fold(0f32, |m, v| m.max(v.abs()));
         let gap = a.iter().zip(b).fold(0f32, |m, (a, b)| m.max((a - b).abs()));
@@ -225,8 +247,10 @@ mod tests {
             let exact = exact.flatten_all().unwrap().to_vec1::<f32>().unwrap();
             prop_assert!(relative_gap(&ours, &exact) < 2e-5, "{format:?}");
             let x = Activations::quantise(source);
-            let portable = tiles.product(&x, Kernel::Portable);
-            prop_assert!(relative_gap(&ours, &portable) < 2e-6, "{format:?}");
+            for kernel in kernels() {
+                let other = tiles.product(&x, kernel);
+                prop_assert!(relative_gap(&ours, &other) < 2e-6, "{format:?} {kernel:?}");
+            }
         }
     }
 

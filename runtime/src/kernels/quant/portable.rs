@@ -1,7 +1,7 @@
 //! One group of output rows in safe Rust: the reference, and the path of CPUs without a special one.
 
 use super::activations::Activations;
-use super::tiles::Tiles;
+use super::tiles::{Format, Line, Tiles};
 use super::{BATCH, BLOCK, Grid, ROWS};
 use crate::kernels::simd::{self, Task};
 use half::f16;
@@ -26,12 +26,7 @@ impl Task for Group<'_> {
         let (scales, minima) = (tiles.scales(group), tiles.minima(group));
         let mut sums = vec![[0f32; ROWS]; x.rows()];
         for (block, lines) in tiles.quants(group).chunks(format.lines()).enumerate() {
-            let mut quants = [[0i16; BLOCK]; ROWS];
-            for (row, quants) in quants.iter_mut().enumerate() {
-                for (input, q) in quants.iter_mut().enumerate() {
-                    *q = i16::from(Tiles::quant(format, lines, row, input));
-                }
-            }
+            let quants = unpack(format, lines);
             let scales = scales[block].map(|s| f16::from_bits(s).to_f32());
             let minima = minima.get(block).map(|m| m.map(|m| f16::from_bits(m).to_f32()));
             let tile = Tile { quants, scales, minima, zero };
@@ -72,6 +67,38 @@ impl Tile {
         let sum = sum as f32 * scale;
         for (minimum, result) in minima.iter().zip(result) {
             *result = simd::multiply_add::<FMA>(*minimum, sum, *result);
+        }
+    }
+}
+
+/// The quants of a tile row by row.
+#[inline(always)]
+fn unpack(format: Format, tile: &[Line]) -> [[i16; BLOCK]; ROWS] {
+    let mut quants = [[0i16; BLOCK]; ROWS];
+    for (step, line) in tile.iter().take(BLOCK / 4).enumerate() {
+        for (quants, four) in quants.iter_mut().zip(line.0.as_chunks::<4>().0) {
+            for (j, byte) in four.iter().enumerate() {
+                if format == Format::Q8_0 {
+                    quants[4 * step + j] = i16::from(*byte);
+                } else if step < 4 {
+                    quants[4 * step + j] = i16::from(byte & 15);
+                    quants[16 + 4 * step + j] = i16::from(byte >> 4);
+                }
+            }
+        }
+    }
+    if format.has_fifth_bits() {
+        add_fifth_bits(&mut quants, &tile[4]);
+    }
+    quants
+}
+
+#[inline(always)]
+fn add_fifth_bits(quants: &mut [[i16; BLOCK]; ROWS], fifth: &Line) {
+    for (row, quants) in quants.iter_mut().enumerate() {
+        for (input, q) in quants.iter_mut().enumerate() {
+            let (step, byte) = (input / 4, 4 * row + input % 4);
+            *q |= i16::from(fifth.0[8 * step + byte / 8] >> (byte % 8) & 1) << 4;
         }
     }
 }
