@@ -8,7 +8,7 @@ const FEATURES: [&str; 7] = ["cuda", "cudnn", "flash-attn", "metal", "accelerate
 
 fn main() {
     let commit = git(&["rev-parse", "--short=7", "HEAD"]).unwrap_or_else(|| "unknown".to_owned());
-    println!("cargo:rustc-env=TRIMTAB_GIT={commit}");
+    println!("cargo:rustc-env=BUILT_FROM_COMMIT={commit}");
     if let Some(log) = git(&["rev-parse", "--path-format=absolute", "--git-path", "logs/HEAD"]) {
         println!("cargo:rerun-if-changed={log}");
     }
@@ -16,9 +16,9 @@ fn main() {
     println!("cargo:rerun-if-changed={}", lock.display());
     let text = std::fs::read_to_string(lock).unwrap_or_default();
     let engine = version_of(&text, "candle-core").unwrap_or("unknown");
-    println!("cargo:rustc-env=TRIMTAB_ENGINE={engine}");
+    println!("cargo:rustc-env=BUILT_ON_CANDLE={engine}");
     let features: Vec<&str> = FEATURES.into_iter().filter(|feature| is_on(feature)).collect();
-    println!("cargo:rustc-env=TRIMTAB_FEATURES={}", features.join(","));
+    println!("cargo:rustc-env=BUILT_WITH_FEATURES={}", features.join(","));
 }
 
 #[allow(clippy::disallowed_methods)] // cargo tells build scripts through the environment alone

@@ -7,7 +7,7 @@ use trimtab_runtime::{Model, device};
 /// The version of this program.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// The commit it was built from.
-pub const GIT: &str = env!("TRIMTAB_GIT");
+pub const GIT: &str = env!("BUILT_FROM_COMMIT");
 
 /// The beginning of a document.
 #[derive(Debug, Clone, Serialize)]
@@ -116,8 +116,8 @@ impl Version {
             name: "trimtab",
             version: VERSION,
             git: GIT,
-            engine: env!("TRIMTAB_ENGINE"),
-            features: env!("TRIMTAB_FEATURES").split_terminator(',').collect(),
+            engine: env!("BUILT_ON_CANDLE"),
+            features: env!("BUILT_WITH_FEATURES").split_terminator(',').collect(),
         }
     }
 
