@@ -2,12 +2,8 @@
 
 use candle_core::{DType, Device, Tensor};
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
 
-/// A file under `tests/golden`.
-pub fn path(relative: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("golden").join(relative)
-}
+pub use crate::golden_path as path;
 
 /// The tensors of a golden file.
 pub struct Golden {
