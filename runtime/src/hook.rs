@@ -191,6 +191,11 @@ impl Addition {
         &self.vector
     }
 
+    /// Which positions it is added to.
+    pub(crate) fn reach(&self) -> &Positions {
+        &self.positions
+    }
+
     /// Whether it adds nothing, as at scale 0.
     pub(crate) fn is_zero(&self) -> bool {
         self.vector.iter().all(|v| *v == 0.0)

@@ -6,7 +6,7 @@
 
 use crate::error::{Error, Result};
 use crate::fingerprint::Fingerprint;
-use crate::hook::{Addition, Bound, Hook, Intervention, Positions};
+use crate::hook::{Addition, Bound, Hook, Intervention, Pass, Positions};
 use crate::model::spec::ModelSpec;
 use crate::site::{Site, SiteSet};
 use std::collections::BTreeMap;
@@ -230,6 +230,29 @@ impl BoundPlan {
                 self.count(from, chosen.len());
             }
         }
+    }
+
+    /// The vector that is a site's `round`-th step and the rows of the pass it is added to, which are counted.
+    // -> rows of the pass, [d_model]
+    pub(crate) fn addition(
+        &mut self,
+        site: Site,
+        round: usize,
+        pass: &Pass,
+    ) -> Option<(Range<usize>, &[f32])> {
+        let Step::Add { addition, from } = self.steps.by_site.get(&site)?.get(round)? else {
+            return None;
+        };
+        let chosen = addition.reach().select(pass);
+        if chosen.is_empty() {
+            return None;
+        }
+        for item in from {
+            if let Some(n) = self.fired.get_mut(*item) {
+                *n += chosen.len() as u64;
+            }
+        }
+        Some((chosen, addition.vector()))
     }
 
     pub(crate) fn steps(&self, site: Site) -> &[Step] {

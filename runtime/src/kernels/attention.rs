@@ -35,7 +35,22 @@ pub(crate) struct Attention {
     pub window: Option<usize>,
 }
 
+/// TEMP
+pub(crate) struct HeadStep<'a> {
+    pub norms: Option<&'a super::heads::HeadNorms>,
+    pub table: &'a crate::model::rope::RopeTable,
+    pub positions: &'a [u32],
+    pub spans: &'a [Span],
+}
 impl Attention {
+    pub(crate) fn on_host(&self, s: HeadStep, pool: &Tensor, qkv: &mut [f32], out: &mut [f32]) -> Result<()> {
+        let time = s.positions.len();
+        let t = Tensor::from_slice(qkv, (time, self.shape.row()), &candle_core::Device::Cpu)?;
+        let t = super::heads::prepare(&t, self.shape, s.norms, s.table, s.positions)?;
+        super::blocks::store(pool, &t, self.shape, s.spans)?;
+        let r = self.forward(&t, pool, s.spans)?;
+        super::with_values(&r, |v| out.copy_from_slice(v))
+    }
     // qkv [Σtime, row], pool [blocks, 2, kv_heads, dim·BLOCK_LEN] -> [Σtime, heads·dim]
     pub(crate) fn forward(&self, qkv: &Tensor, pool: &Tensor, spans: &[Span]) -> Result<Tensor> {
         if qkv.device().is_cpu() {

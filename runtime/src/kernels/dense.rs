@@ -40,12 +40,18 @@ impl CustomOp2 for Dense {
             candle_core::bail!("dense product of widths {width} and {w_width}");
         }
         let product = product(values(x, x_layout)?, values(w, w_layout)?, width);
-        Ok((CpuStorage::F32(transpose(product, out, time)), Shape::from((time, out))))
+        Ok((CpuStorage::F32(product), Shape::from((time, out))))
     }
 }
 
+// x [time, width], w [out, width] -> [time, out]
+pub(crate) fn product(x: &[f32], w: &[f32], width: usize) -> Vec<f32> {
+    let (time, out) = (x.len() / width, w.len() / width);
+    transpose(turned(x, w, width), out, time)
+}
+
 // x [time, width], w [out, width] -> [out, time]: each task owns whole rows of the result
-fn product(x: &[f32], w: &[f32], width: usize) -> Vec<f32> {
+fn turned(x: &[f32], w: &[f32], width: usize) -> Vec<f32> {
     let (time, out) = (x.len() / width, w.len() / width);
     let mut result = vec![0f32; out * time];
     let lines = Parts::of(&mut result);

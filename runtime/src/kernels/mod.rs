@@ -9,6 +9,7 @@
 pub mod add;
 pub mod attention;
 pub mod blocks;
+pub mod columns;
 pub mod dense;
 pub mod heads;
 pub mod logits;
@@ -17,8 +18,9 @@ pub mod pool;
 pub mod prologue;
 pub mod quant;
 mod simd;
+pub mod workspace;
 
-use candle_core::{CpuStorage, Layout, Result};
+use candle_core::{CpuStorage, Layout, Result, Storage, Tensor};
 
 /// The contiguous f32 values behind a kernel's argument.
 fn values<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
@@ -26,5 +28,14 @@ fn values<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
     match layout.contiguous_offsets().and_then(|(from, to)| all.get(from..to)) {
         Some(values) => Ok(values),
         None => candle_core::bail!("kernel argument is not contiguous: {layout:?}"),
+    }
+}
+
+/// Lends the f32 values of a contiguous tensor in host memory.
+pub(crate) fn with_values<R>(tensor: &Tensor, f: impl FnOnce(&[f32]) -> R) -> Result<R> {
+    let (storage, layout) = tensor.storage_and_layout();
+    match &*storage {
+        Storage::Cpu(storage) => values(storage, layout).map(f),
+        _ => candle_core::bail!("a kernel of the cpu was given a tensor of another device"),
     }
 }

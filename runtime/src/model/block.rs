@@ -6,8 +6,9 @@ use super::rope::RopeTable;
 use super::spec::Activation;
 use crate::error::{Error, Result};
 use crate::kernels::attention::Attention;
-use crate::kernels::blocks::{Span, store};
-use crate::kernels::heads::{HeadNorms, prepare};
+use crate::kernels::columns::{Columns, Write};
+use crate::kernels::heads::HeadNorms;
+use crate::kernels::quant::Activations;
 use crate::kv::KvCache;
 use candle_core::Tensor;
 
@@ -45,83 +46,35 @@ pub(super) struct Scene<'a> {
     pub ropes: &'a [RopeTable],
 }
 
-impl Scene<'_> {
+impl<'a> Scene<'a> {
     /// Keys and values of one layer.
-    fn pool(&self, layer: usize) -> Result<&Tensor> {
+    pub(super) fn pool(&self, layer: usize) -> Result<&'a Tensor> {
         let pool = self.caches.first().and_then(|c| c.pool().layer(layer));
         pool.ok_or(Error::Misuse("the key-value pool was made for a model with fewer blocks"))
+    }
+
+    /// The rotary table of one block.
+    pub(super) fn rope(&self, block: &Block) -> Result<&'a RopeTable> {
+        let table = self.ropes.get(block.rope);
+        table.ok_or(Error::Misuse("a block names a rotary table that was not loaded"))
     }
 }
 
 impl Block {
-    // stream [Σtime, d_model] -> what attention adds to it, [Σtime, d_model]
-    pub(super) fn attend(&self, layer: usize, stream: &Tensor, scene: &Scene) -> Result<Tensor> {
-        let at = |what: &str| Error::tensor(format!("{what} of block {layer}"));
-        let qkv = self.project(stream, scene.ropes, &scene.packed.positions)?;
-        let (pool, spans) = (scene.pool(layer)?, scene.packed.spans.as_slice());
-        store(pool, &qkv, self.attention.shape, spans).map_err(at("keys and values"))?;
-        let mixed = self.attention.forward(&qkv, pool, spans).map_err(at("attention"))?;
-        normed(&self.attn_post_norm, self.attn_out.forward(&mixed, Before::Nothing)?)
-    }
-
-    /// Attention weights of the last token of one row, whose keys are in the cache already.
-    // stream [Σtime, d_model] -> [heads, seen]
-    pub(super) fn last_attention(
-        &self,
-        layer: usize,
-        stream: &Tensor,
-        scene: &Scene,
-        row: usize,
-    ) -> Result<Tensor> {
-        let at = || Error::tensor(format!("attention weights of block {layer}"));
-        let Some(span) = scene.packed.spans.get(row).filter(|s| !s.rows.is_empty()) else {
-            return Err(Error::Misuse("attention weights of a row that is not in the pass"));
-        };
-        let position = span.seen() - 1;
-        let x = stream.narrow(0, span.rows.end - 1, 1).map_err(at())?;
-        let qkv = self.project(&x, scene.ropes, &[position as u32])?;
-        let span = Span { rows: 0..1, start: position, blocks: span.blocks.clone() };
-        let weights = self.attention.weights(&qkv, scene.pool(layer)?, &span);
-        weights.and_then(|w| w.squeeze(1)).map_err(at())
-    }
-
-    // stream [time, d_model] -> q‖k‖v [time, row], queries and keys rotated
-    fn project(&self, stream: &Tensor, ropes: &[RopeTable], positions: &[u32]) -> Result<Tensor> {
-        let qkv = self.qkv.forward(stream, before(&self.attn_norm))?;
-        let Some(table) = ropes.get(self.rope) else {
-            return Err(Error::Misuse("a block names a rotary table that was not loaded"));
-        };
-        prepare(&qkv, self.attention.shape, self.head_norms.as_ref(), table, positions)
-            .map_err(Error::tensor("rotation"))
-    }
-
-    // stream [Σtime, d_model] -> what the MLP adds to it, [Σtime, d_model]
-    pub(super) fn mlp(&self, stream: &Tensor) -> Result<Tensor> {
-        let gate_up = self.gate_up.forward(stream, before(&self.mlp_norm))?;
-        normed(&self.mlp_post_norm, self.down.forward(&gate_up, Before::Gate(self.activation))?)
-    }
-
     /// Bytes of its matrices.
     pub(super) fn bytes(&self) -> usize {
         self.qkv.bytes() + self.gate_up.bytes() + self.attn_out.bytes() + self.down.bytes()
     }
 }
 
-fn before(norm: &Option<RmsNorm>) -> Before<'_> {
+/// What is done in front of a product that reads the stream.
+pub(super) fn before(norm: &Option<RmsNorm>) -> Before<'_> {
     norm.as_ref().map_or(Before::Nothing, Before::Norm)
-}
-
-// x [time, width] -> normalised, or as it is where there is no norm
-fn normed(norm: &Option<RmsNorm>, x: Tensor) -> Result<Tensor> {
-    match norm {
-        Some(norm) => norm.forward(&x),
-        None => Ok(x),
-    }
 }
 
 impl<const N: usize> Stacked<N> {
     // x [time, in] -> [time, Σout]
-    fn forward(&self, x: &Tensor, before: Before) -> Result<Tensor> {
+    pub(super) fn forward(&self, x: &Tensor, before: Before) -> Result<Tensor> {
         match self {
             Stacked::Together(one) => one.forward(x, before),
             Stacked::Apart(parts) => {
@@ -129,6 +82,37 @@ impl<const N: usize> Stacked<N> {
                     parts.iter().map(|part| part.forward(x, before)).collect();
                 Tensor::cat(&parts?, 1).map_err(Error::tensor("stacked projections"))
             }
+        }
+    }
+
+    /// The same in host memory.
+    // x [time, in] -> out [time, Σout]
+    pub(super) fn on_host(
+        &self,
+        x: &[f32],
+        before: Before,
+        quants: &mut Activations,
+        out: &mut [f32],
+    ) -> Result<()> {
+        let stride = self.out();
+        let parts = match self {
+            Stacked::Together(one) => std::slice::from_ref(one),
+            Stacked::Apart(parts) => parts.as_slice(),
+        };
+        let mut from = 0;
+        for part in parts {
+            let columns = Columns { values: &mut *out, stride, from, write: Write::Set };
+            part.on_host(x, before, quants, columns)?;
+            from += part.out();
+        }
+        Ok(())
+    }
+
+    /// Columns of its result.
+    pub(super) fn out(&self) -> usize {
+        match self {
+            Stacked::Apart(parts) => parts.iter().map(Linear::out).sum(),
+            Stacked::Together(one) => one.out(),
         }
     }
 

@@ -4,20 +4,21 @@
 //! data, so hook sites are written once, in one loop.
 
 use super::block::{Block, Scene};
-use super::linear::{Before, Linear, RmsNorm, Weight};
+use super::lane::device::Tensors;
+use super::lane::host::Host;
+use super::lane::{Head, Lane, Target};
+use super::linear::{Linear, RmsNorm, Weight};
 use super::packed::Packed;
 use super::rope::RopeTable;
-use super::row::{Output, Reading, Row};
+use super::row::{Output, Reading, Row, Scores};
 use super::spec::ModelSpec;
 use super::visit::Visit;
 use super::watch::Watch;
 use crate::device::Device;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::fingerprint::Fingerprint;
-use crate::kernels::add;
 use crate::kv::{KvCache, KvPool};
 use crate::site::Site;
-use candle_core::Tensor;
 
 /// Immutable weights of one model on one device. Share it with `Arc`.
 #[derive(Debug)]
@@ -85,71 +86,68 @@ impl Decoder {
 
     // as `forward`, without counting what was written
     fn pass(&self, rows: &mut [Row<'_>]) -> Result<Output> {
+        if self.device.kind() == "cpu" {
+            return self.pass_on(Host::new(), rows);
+        }
+        self.pass_on(Tensors::new(self.device.candle()), rows)
+    }
+
+    // as `forward`, on one lane
+    fn pass_on(&self, mut lane: impl Lane, rows: &mut [Row<'_>]) -> Result<Output> {
         let packed = Packed::admit(self, rows)?;
         let readings = rows.iter().any(|r| r.want.reading == Reading::LogitsAndFinal);
         let reading = if readings { Reading::LogitsAndFinal } else { Reading::Logits };
         let mut watch = Watch::new(rows);
-        let (scores, captures) = {
-            let (mut visit, caches) = Visit::split(rows, &packed);
-            let scene = Scene { packed: &packed, caches: &caches, ropes: &self.ropes };
-            let last = self.run(&scene, &mut visit, &mut watch)?;
-            (self.score(&last, &packed, reading)?, visit.into_captures())
+        let (mut visit, caches) = Visit::split(rows, &packed);
+        let scene = Scene { packed: &packed, caches: &caches, ropes: &self.ropes };
+        self.run(&mut lane, &scene, &mut visit, &mut watch)?;
+        let head = Head { linear: &self.head, softcap: self.spec.logit_softcap };
+        let scores = match packed.wanted.as_slice() {
+            [] => Scores::None,
+            wanted => lane.score(&head, wanted, reading)?,
         };
         Ok(Output {
-            packed: scores,
+            scores,
             vocab_size: self.spec.vocab_size,
+            captures: visit.into_captures(),
             rows: packed.wanted_rows,
-            captures,
             attention: watch.found,
         })
     }
 
-    // -> [Σtime, d_model] at the final site
-    fn run(&self, scene: &Scene, visit: &mut Visit, watch: &mut Watch) -> Result<Tensor> {
-        let mut stream = visit.at(Site::Embed, self.embed(&scene.packed.tokens)?)?;
+    // tokens [Σtime] -> the lane's stream [Σtime, d_model] at the final site
+    fn run(
+        &self,
+        lane: &mut impl Lane,
+        scene: &Scene,
+        visit: &mut Visit,
+        watch: &mut Watch,
+    ) -> Result<()> {
+        lane.embed(&self.embed, &scene.packed.tokens, self.spec.embed_scale)?;
+        visit.at(Site::Embed, lane.stream())?;
         for (l, block) in self.blocks.iter().enumerate() {
-            let attn = block.attend(l, &stream, scene)?;
-            watch.read(l, block, &stream, scene)?;
-            let attn = visit.at(Site::AttnOut(l), attn)?;
-            stream = visit.at(Site::ResidMid(l), sum(&stream, &attn, Site::ResidMid(l))?)?;
-            let mlp = visit.at(Site::MlpOut(l), block.mlp(&stream)?)?;
-            stream = visit.at(Site::ResidPost(l), sum(&stream, &mlp, Site::ResidPost(l))?)?;
+            // A branch that nobody looks at is added to the stream by the product that makes it.
+            let seen = visit.sees(Site::AttnOut(l)) || watch.wants(l);
+            let to = if seen { Target::Branch } else { Target::Stream };
+            lane.attend(block, l, scene, to)?;
+            if to == Target::Branch {
+                watch.read(l, block, lane.stream(), scene)?;
+                visit.at(Site::AttnOut(l), lane.branch())?;
+                lane.merge()?;
+            }
+            visit.at(Site::ResidMid(l), lane.stream())?;
+            let seen = visit.sees(Site::MlpOut(l));
+            let to = if seen { Target::Branch } else { Target::Stream };
+            lane.mlp(block, to)?;
+            if to == Target::Branch {
+                visit.at(Site::MlpOut(l), lane.branch())?;
+                lane.merge()?;
+            }
+            visit.at(Site::ResidPost(l), lane.stream())?;
         }
-        visit.at(Site::Final, self.norm.forward(&stream)?)
+        lane.norm(&self.norm)?;
+        visit.at(Site::Final, lane.stream())
     }
-
-    // tokens [Σtime] -> [Σtime, d_model]
-    fn embed(&self, tokens: &[u32]) -> Result<Tensor> {
-        let scale = self.spec.embed_scale;
-        Tensor::new(tokens, self.device.candle())
-            .and_then(|ids| self.embed.rows(&ids))
-            .and_then(|x| if scale == 1.0 { Ok(x) } else { x * scale })
-            .map_err(Error::tensor("token embedding"))
-    }
-
-    // x [Σtime, d_model] at the final site -> [wanted, vocab], or [wanted, vocab + d_model] with readings
-    fn score(&self, x: &Tensor, packed: &Packed, reading: Reading) -> Result<Option<Tensor>> {
-        if packed.wanted.is_empty() {
-            return Ok(None);
-        }
-        let at = || Error::tensor("logits");
-        let index = Tensor::new(packed.wanted.as_slice(), x.device()).map_err(at())?;
-        let x = x.index_select(&index, 0).map_err(at())?;
-        let mut logits = self.head.forward(&x, Before::Nothing)?;
-        if let Some(cap) = self.spec.logit_softcap {
-            let capped = (logits / cap).and_then(|l| l.tanh()).and_then(|l| l * cap);
-            logits = capped.map_err(at())?;
-        }
-        match reading {
-            Reading::Logits => Ok(Some(logits)),
-            Reading::LogitsAndFinal => Tensor::cat(&[&logits, &x], 1).map(Some).map_err(at()),
-        }
-    }
-}
-
-// [Σtime, d_model] + [Σtime, d_model]
-fn sum(stream: &Tensor, addend: &Tensor, site: Site) -> Result<Tensor> {
-    add::sum(stream, addend).map_err(|source| Error::Tensor { at: site.to_string(), source })
 }
 
 /// Keeps the compiler checking that the weights can be shared between threads without a lock.

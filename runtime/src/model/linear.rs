@@ -1,9 +1,10 @@
 //! Products with frozen weights, dense or quantised, and RMS norms.
 
 use crate::error::{Error, Result};
-use crate::kernels::dense;
+use crate::kernels::columns::Columns;
 use crate::kernels::prologue::Prologue;
-use crate::kernels::quant::{self, Fidelity, Tiles};
+use crate::kernels::quant::{self, Activations, Fidelity, Input, Tiles};
+use crate::kernels::{dense, with_values};
 use crate::model::spec::Activation;
 use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{DType, Tensor};
@@ -51,6 +52,15 @@ impl Weight {
         }
     }
 
+    /// Width of its rows.
+    pub(super) fn width(&self) -> usize {
+        match self {
+            Weight::Dense(w) => w.dims().last().copied().unwrap_or(0),
+            Weight::Quantised(q) => q.shape().dims().last().copied().unwrap_or(0),
+            Weight::Tiled(tiles) => tiles.width(),
+        }
+    }
+
     /// Bytes it takes in memory.
     pub(crate) fn bytes(&self) -> usize {
         match self {
@@ -60,6 +70,43 @@ impl Weight {
         }
     }
 
+    /// The product of weights that are not in tiles.
+    // x [time, in or 2·in] -> out [time, columns]
+    fn on_host(&self, x: &[f32], before: Before, out: Columns) -> candle_core::Result<()> {
+        let (columns, width) = match self {
+            Weight::Dense(w) => w.dims2()?,
+            Weight::Quantised(q) => q.shape().dims2()?,
+            Weight::Tiled(tiles) => (tiles.out(), tiles.width()),
+        };
+        let prologue = before.prologue();
+        let time = x.len() / prologue.input_width(width);
+        let mut rows = vec![0f32; time * width];
+        prologue.rows(x, &mut rows, width);
+        let product = match self {
+            Weight::Dense(w) => with_values(w, |w| dense::product(&rows, w, width))?,
+            _ => {
+                let x = Tensor::from_vec(rows, (time, width), &candle_core::Device::Cpu)?;
+                self.product(&x)?.flatten_all()?.to_vec1()?
+            }
+        };
+        match out.put(&product, columns) {
+            Some(()) => Ok(()),
+            None => candle_core::bail!("product of {time} rows does not fit its place"),
+        }
+    }
+
+    // ids [time] -> out [time, in], rows of the matrix in f32
+    pub(crate) fn rows_on_host(&self, ids: &[u32], out: &mut [f32]) -> candle_core::Result<()> {
+        if let Weight::Tiled(tiles) = self {
+            for (id, out) in ids.iter().zip(out.chunks_mut(tiles.width())) {
+                tiles.read_row(*id as usize, out);
+            }
+            return Ok(());
+        }
+        let rows = self.rows(&Tensor::new(ids, &candle_core::Device::Cpu)?)?;
+        with_values(&rows, |rows| out.copy_from_slice(rows))
+    }
+
     // ids [time] -> [time, in], rows of the matrix in f32
     pub(crate) fn rows(&self, ids: &Tensor) -> candle_core::Result<Tensor> {
         match self {
@@ -67,7 +114,9 @@ impl Weight {
             Weight::Quantised(q) => q.embedding(ids)?.to_dtype(DType::F32),
             Weight::Tiled(tiles) => {
                 let ids = ids.to_vec1::<u32>()?;
-                let rows: Vec<f32> = ids.iter().flat_map(|id| tiles.row(*id as usize)).collect();
+                let mut rows = vec![0f32; ids.len() * tiles.width()];
+                let lines = rows.chunks_mut(tiles.width());
+                ids.iter().zip(lines).for_each(|(id, row)| tiles.read_row(*id as usize, row));
                 Tensor::from_vec(rows, (ids.len(), tiles.width()), &candle_core::Device::Cpu)
             }
         }
@@ -129,6 +178,46 @@ impl Linear {
         self.weight.is(weight)
     }
 
+    /// Columns of its result.
+    pub(super) fn out(&self) -> usize {
+        match &self.weight {
+            Weight::Dense(w) => w.dims().first().copied().unwrap_or(0),
+            Weight::Quantised(q) => q.shape().dims().first().copied().unwrap_or(0),
+            Weight::Tiled(tiles) => tiles.out(),
+        }
+    }
+
+    /// Whether a product may be added to what is there in one step: a bias has to be added to the product first.
+    pub(super) fn adds_in_one_step(&self) -> bool {
+        self.bias.is_none()
+    }
+
+    /// The product in host memory.
+    // x [time, in], or [time, 2·in] behind a gate -> out [time, columns]
+    pub(super) fn on_host(
+        &self,
+        x: &[f32],
+        before: Before,
+        quants: &mut Activations,
+        mut out: Columns,
+    ) -> Result<()> {
+        let product = match &self.weight {
+            Weight::Tiled(tiles) => {
+                let input = Input { values: x, prologue: before.prologue(), fidelity: self.fidelity };
+                quants
+                    .quantise(input, tiles.width())
+                    .and_then(|()| tiles.multiply(quants, out.again()))
+            }
+            other => other.on_host(x, before, out.again()),
+        };
+        let sum = match &self.bias {
+            Some(bias) => product
+                .and_then(|()| with_values(bias, |bias| out.shift(bias))),
+            None => product,
+        };
+        sum.map_err(|source| Error::Tensor { at: self.name.clone(), source })
+    }
+
     // x [time, in], or [time, 2·in] behind a gate -> [time, out]
     pub(crate) fn forward(&self, x: &Tensor, before: Before) -> Result<Tensor> {
         let product = match &self.weight {
@@ -188,6 +277,11 @@ impl RmsNorm {
 
     pub(crate) fn into_host(self) -> (Vec<f32>, f32) {
         (self.host, self.eps)
+    }
+
+    // x [time, width] -> every row normalised, in its place
+    pub(super) fn on_host(&self, x: &mut [f32]) {
+        Prologue::Norm { weight: &self.host, eps: self.eps }.in_place(x, self.host.len());
     }
 
     // x [time, width] -> the same, every row normalised

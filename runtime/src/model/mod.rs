@@ -18,6 +18,8 @@ mod visit;
 
 mod block;
 
+mod lane;
+
 mod watch;
 
 mod decoder;

@@ -59,11 +59,26 @@ pub struct Row<'a> {
     pub want: Want,
 }
 
+/// Logits of the wanted positions, where they were computed.
+#[derive(Debug)]
+pub(crate) enum Scores {
+    /// Nobody wanted any.
+    None,
+    /// In host memory.
+    Host {
+        /// `[Σ wanted, vocab]`
+        logits: Vec<f32>,
+        /// `[Σ wanted, d_model]`; empty unless a row wants a reading.
+        finals: Vec<f32>,
+    },
+    /// `[Σ wanted, vocab]`, or `[Σ wanted, vocab + d_model]` where a row wants a reading.
+    Device(Tensor),
+}
+
 /// Results of one pass, still on the device.
 #[derive(Debug)]
 pub struct Output {
-    /// `[Σ wanted, vocab]`, or `[Σ wanted, vocab + d_model]` where a row wants a reading.
-    pub(crate) packed: Option<Tensor>,
+    pub(crate) scores: Scores,
     pub(crate) vocab_size: usize,
     /// Per row, its rows of `packed`.
     pub(crate) rows: Vec<Range<usize>>,
@@ -100,36 +115,54 @@ impl Output {
 
     /// Logits of one row on the device, `[wanted, vocab_size]`; `None` if it wanted none.
     pub fn logits(&self, row: usize) -> Result<Option<Tensor>> {
-        let (Some(packed), Some(rows)) = (&self.packed, self.rows.get(row)) else {
+        let Some(rows) = self.rows.get(row).filter(|rows| !rows.is_empty()) else {
             return Ok(None);
         };
-        if rows.is_empty() {
-            return Ok(None);
-        }
-        let part = packed.narrow(0, rows.start, rows.len());
-        let logits = part.and_then(|t| t.narrow(1, 0, self.vocab_size));
+        let logits = match &self.scores {
+            Scores::None => return Ok(None),
+            Scores::Host { logits, .. } => {
+                let lines: Vec<f32> = lines(logits, self.vocab_size, rows).concat();
+                let shape = (rows.len(), self.vocab_size);
+                Tensor::from_vec(lines, shape, &candle_core::Device::Cpu)
+            }
+            Scores::Device(packed) => packed
+                .narrow(0, rows.start, rows.len())
+                .and_then(|part| part.narrow(1, 0, self.vocab_size)),
+        };
         logits.map(Some).map_err(Error::tensor("logits"))
     }
 
     /// Copies every row's logits and readings to the host: the one device-to-host copy of a step.
     pub fn to_host(&self) -> Result<Vec<RowReadout>> {
-        let Some(packed) = &self.packed else {
-            return Ok(self.rows.iter().map(|_| RowReadout::default()).collect());
+        let readout = |rows: &Range<usize>, logits: &[f32], finals: &[f32]| RowReadout {
+            logits: lines(logits, self.vocab_size, rows),
+            finals: lines(finals, finals.len() / self.wanted().max(1), rows),
         };
-        let width = packed.dim(1).map_err(Error::tensor("logits"))?;
-        let values = device::to_host(packed)?;
-        let lines: Vec<&[f32]> = values.chunks(width.max(1)).collect();
-        let readout = |rows: &Range<usize>| {
-            let mut readout = RowReadout::default();
-            for line in lines.get(rows.clone()).unwrap_or_default() {
-                let (logits, last) = line.split_at(self.vocab_size.min(line.len()));
-                readout.logits.push(logits.to_vec());
-                if !last.is_empty() {
-                    readout.finals.push(last.to_vec());
-                }
+        let all = |logits: &[f32], finals: &[f32]| {
+            self.rows.iter().map(|rows| readout(rows, logits, finals)).collect()
+        };
+        match &self.scores {
+            Scores::None => Ok(all(&[], &[])),
+            Scores::Host { logits, finals } => Ok(all(logits, finals)),
+            Scores::Device(packed) => {
+                let width = packed.dim(1).map_err(Error::tensor("logits"))?;
+                let values = device::to_host(packed)?;
+                let split = values.chunks(width.max(1)).map(|line| line.split_at(self.vocab_size));
+                let (logits, finals): (Vec<&[f32]>, Vec<&[f32]>) = split.unzip();
+                Ok(all(&logits.concat(), &finals.concat()))
             }
-            readout
-        };
-        Ok(self.rows.iter().map(readout).collect())
+        }
     }
+
+    /// Positions whose logits somebody wanted.
+    fn wanted(&self) -> usize {
+        self.rows.iter().map(ExactSizeIterator::len).sum()
+    }
+}
+
+/// Some lines of a matrix, each in memory of its own.
+// values [n, width] -> rows.len() lines of [width]; none where there are no values
+fn lines(values: &[f32], width: usize, rows: &Range<usize>) -> Vec<Vec<f32>> {
+    let part = values.get(rows.start * width..rows.end * width).unwrap_or_default();
+    part.chunks(width.max(1)).map(<[f32]>::to_vec).collect()
 }

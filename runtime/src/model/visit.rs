@@ -1,10 +1,11 @@
 //! What happens at a site during a pass: additions for the whole batch, hooks row by row, captures last.
 
+use super::lane::Stream;
 use super::packed::Packed;
 use super::row::Row;
 use crate::error::{Error, Result};
 use crate::hook::{Edit, Pass};
-use crate::kernels::add::{RowAdd, add_rows};
+use crate::kernels::add::RowAdd;
 use crate::kv::KvCache;
 use crate::plan::{BoundPlan, Step};
 use crate::site::{Site, SiteSet};
@@ -50,19 +51,22 @@ impl<'a> Visit<'a> {
         (Visit { visitors, active }, caches)
     }
 
-    // stream [Σtime, d_model] -> the same after every row's steps at this site
-    pub(super) fn at(&mut self, site: Site, stream: Tensor) -> Result<Tensor> {
-        if !self.active.contains(site) {
-            return Ok(stream);
+    /// Whether any row does something at this site.
+    pub(super) fn sees(&self, site: Site) -> bool {
+        self.active.contains(site)
+    }
+
+    // stream [Σtime, d_model], changed by every row's steps at this site
+    pub(super) fn at(&mut self, site: Site, stream: &mut dyn Stream) -> Result<()> {
+        if !self.sees(site) {
+            return Ok(());
         }
         let rounds = self.visitors.iter().map(|v| v.plan.steps(site).len()).max().unwrap_or(0);
-        let mut stream = stream;
         for round in 0..rounds {
-            stream = self.add(site, round, stream)?;
-            stream = self.call_hooks(site, round, stream)?;
+            self.add(site, round, stream)?;
+            self.call_hooks(site, round, stream)?;
         }
-        self.capture(site, &stream)?;
-        Ok(stream)
+        self.capture(site, stream)
     }
 
     /// Captured activations per row.
@@ -70,50 +74,38 @@ impl<'a> Visit<'a> {
         self.visitors.into_iter().map(|v| v.captured).collect()
     }
 
-    // stream [Σtime, d_model] -> with the additions that are every row's `round`-th step
-    fn add(&mut self, site: Site, round: usize, stream: Tensor) -> Result<Tensor> {
-        let mut adds = Vec::new();
-        for visitor in &mut self.visitors {
-            let Some(Step::Add { addition, from }) = visitor.plan.steps(site).get(round) else {
-                continue;
-            };
-            let chosen = crate::hook::Intervention::positions(addition).select(&visitor.pass);
-            if chosen.is_empty() {
-                continue;
-            }
-            let first = visitor.rows.start;
-            let rows = first + chosen.start..first + chosen.end;
-            adds.push(RowAdd { rows, vector: addition.vector().clone() });
-            let from = from.clone();
-            visitor.plan.count(&from, chosen.len());
-        }
+    // stream [Σtime, d_model], with the additions that are every row's `round`-th step
+    fn add(&mut self, site: Site, round: usize, stream: &mut dyn Stream) -> Result<()> {
+        let adds: Vec<RowAdd> =
+            self.visitors.iter_mut().filter_map(|v| v.addition(site, round)).collect();
         if adds.is_empty() {
-            return Ok(stream);
+            return Ok(());
         }
-        add_rows(&stream, adds).map_err(Error::tensor(site.to_string()))
+        stream.add(&adds).map_err(|source| Error::Tensor { at: site.to_string(), source })
     }
 
-    // stream [Σtime, d_model] -> with the hooks that are every row's `round`-th step
-    fn call_hooks(&mut self, site: Site, round: usize, stream: Tensor) -> Result<Tensor> {
+    // stream [Σtime, d_model], with the hooks that are every row's `round`-th step
+    fn call_hooks(&mut self, site: Site, round: usize, stream: &mut dyn Stream) -> Result<()> {
         let mut edits: Vec<(Range<usize>, Tensor)> = Vec::new();
         for visitor in &mut self.visitors {
             let Some(&Step::Hook(index)) = visitor.plan.steps(site).get(round) else {
                 continue;
             };
-            if let Some(edited) = visitor.call(site, index, &stream)? {
+            if let Some(edited) = visitor.call(site, index, stream)? {
                 edits.push((visitor.rows.clone(), edited));
             }
         }
-        splice(stream, edits).map_err(Error::tensor(site.to_string()))
+        if edits.is_empty() {
+            return Ok(());
+        }
+        stream.replace(edits).map_err(Error::tensor(site.to_string()))
     }
 
-    fn capture(&mut self, site: Site, stream: &Tensor) -> Result<()> {
+    fn capture(&mut self, site: Site, stream: &dyn Stream) -> Result<()> {
         for visitor in self.visitors.iter_mut().filter(|v| v.captures.contains(site)) {
             // A copy of the row alone: a view would keep the whole batch's stream alive.
-            let part = stream
-                .narrow(0, visitor.rows.start, visitor.rows.len())
-                .and_then(|t| t.force_contiguous())
-                .map_err(Error::tensor(site.to_string()))?;
+            let part = stream.read(visitor.rows.clone());
+            let part = part.map_err(|source| Error::Tensor { at: site.to_string(), source })?;
             visitor.captured.insert(site, part);
         }
         Ok(())
@@ -121,14 +113,19 @@ impl<'a> Visit<'a> {
 }
 
 impl Visitor<'_> {
+    /// The addition that is this row's `round`-th step, if it reaches a token of the pass.
+    fn addition(&mut self, site: Site, round: usize) -> Option<RowAdd<'_>> {
+        let (chosen, vector) = self.plan.addition(site, round, &self.pass)?;
+        let first = self.rows.start;
+        Some(RowAdd { rows: first + chosen.start..first + chosen.end, vector })
+    }
+
     // stream [Σtime, d_model] -> this row's edited [time, d_model]
-    fn call(&mut self, site: Site, index: usize, stream: &Tensor) -> Result<Option<Tensor>> {
+    fn call(&mut self, site: Site, index: usize, stream: &dyn Stream) -> Result<Option<Tensor>> {
         let Some(hook) = self.plan.hook(index) else {
             return Ok(None);
         };
-        let own = stream
-            .narrow(0, self.rows.start, self.rows.len())
-            .map_err(Error::tensor(site.to_string()))?;
+        let own = stream.read(self.rows.clone()).map_err(Error::tensor(site.to_string()))?;
         match hook.apply(site, &own, &self.pass)? {
             Edit::Keep => Ok(None),
             Edit::Replace { stream, positions } => {
@@ -159,25 +156,4 @@ impl Visitor<'_> {
             }
         }
     }
-}
-
-// stream [rows, d] with some ranges replaced, in rising order
-fn splice(stream: Tensor, edits: Vec<(Range<usize>, Tensor)>) -> candle_core::Result<Tensor> {
-    if edits.is_empty() {
-        return Ok(stream);
-    }
-    let mut parts = Vec::with_capacity(2 * edits.len() + 1);
-    let mut next = 0;
-    for (rows, edited) in edits {
-        if rows.start > next {
-            parts.push(stream.narrow(0, next, rows.start - next)?);
-        }
-        next = rows.end;
-        parts.push(edited);
-    }
-    let total = stream.dim(0)?;
-    if total > next {
-        parts.push(stream.narrow(0, next, total - next)?);
-    }
-    Tensor::cat(&parts, 0)?.contiguous()
 }

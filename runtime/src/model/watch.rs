@@ -1,8 +1,10 @@
 //! Attention weights that rows asked to read.
 
 use super::block::{Block, Scene};
+use super::lane::Stream;
+use super::lane::device::last_attention;
 use super::row::Row;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use candle_core::Tensor;
 use std::collections::BTreeMap;
 
@@ -21,18 +23,28 @@ impl Watch {
         }
     }
 
+    /// Whether some row wants this block's weights.
+    pub(super) fn wants(&self, layer: usize) -> bool {
+        self.wanted.iter().any(|wanted| wanted.contains(&layer))
+    }
+
     /// Reads a block's weights for the rows that want them, once its keys are in the caches.
     // stream [Σtime, d_model] as the block got it
     pub(super) fn read(
         &mut self,
         layer: usize,
         block: &Block,
-        stream: &Tensor,
+        stream: &dyn Stream,
         scene: &Scene,
     ) -> Result<()> {
-        let rows = self.wanted.iter().zip(&mut self.found).enumerate();
-        for (row, (_, found)) in rows.filter(|(_, (wanted, _))| wanted.contains(&layer)) {
-            found.insert(layer, block.last_attention(layer, stream, scene, row)?);
+        for (span, (wanted, found)) in
+            scene.packed.spans.iter().zip(self.wanted.iter().zip(&mut self.found))
+        {
+            if wanted.contains(&layer) {
+                let at = Error::tensor(format!("attention weights of block {layer}"));
+                let x = stream.read(span.rows.end - 1..span.rows.end).map_err(at)?;
+                found.insert(layer, last_attention(block, layer, &x, scene, span)?);
+            }
         }
         Ok(())
     }

@@ -1,20 +1,22 @@
 //! Activations in int8, a scale per 32 of them.
 #![allow(unsafe_code)] // tasks write disjoint rows; each block says why it is sound
 
-use super::{BATCH, BLOCK, Fidelity};
+use super::{BATCH, BLOCK, Fidelity, Input};
 use crate::kernels::math::nearest;
 use crate::kernels::pool::{self, Parts};
-use crate::kernels::prologue::Prologue;
 use crate::kernels::simd::{self, LANES, Task, largest_lane, sum_lanes};
+use candle_core::Result;
 
 /// Rows of activations, quantised block by block to ±127.
 ///
 /// They lie in bunches of [`BATCH`] rows, the last with what is left: `[bunch, blocks, rows of the bunch]`, so that a
 /// kernel reads one stream for all rows it works on.
-pub(super) struct Activations {
+#[derive(Debug, Default)]
+pub(crate) struct Activations {
     rows: usize,
     /// Blocks in a row.
     blocks: usize,
+    fidelity: Fidelity,
     quants: Vec<[i8; BLOCK]>,
     scales: Vec<f32>,
     /// Sum of a block's quants.
@@ -31,44 +33,27 @@ pub(super) struct Bunch<'a> {
     pub weighted: &'a [f32],
 }
 
-/// What is quantised: rows as the caller has them, and what is done to each first.
-#[derive(Clone, Copy)]
-pub(super) struct Source<'a> {
-    /// `[time, input width]`
-    pub values: &'a [f32],
-    pub prologue: Prologue<'a>,
-    /// Width after the prologue, a multiple of BLOCK.
-    pub width: usize,
-    pub fidelity: Fidelity,
-}
-
-impl Source<'_> {
-    fn time(&self) -> usize {
-        self.values.len() / self.prologue.input_width(self.width)
-    }
-}
-
 impl Activations {
-    // values [time, input width] -> [rows, width], two rows per input row for `Fidelity::Twice`
-    pub(super) fn quantise(source: Source) -> Self {
-        let (blocks, rows) = (source.width / BLOCK, source.time() * source.fidelity.rows());
-        let mut all = Activations {
-            rows,
-            blocks,
-            quants: vec![[0; BLOCK]; rows * blocks],
-            scales: vec![0.0; rows * blocks],
-            sums: vec![0; rows * blocks],
-            weighted: vec![0.0; rows * blocks],
-        };
-        let (quants, scales) = (Parts::of(&mut all.quants), Parts::of(&mut all.scales));
-        let (sums, weighted) = (Parts::of(&mut all.sums), Parts::of(&mut all.weighted));
+    // input [time, input width] -> [rows, width], two rows per input row for `Fidelity::Twice`
+    pub(crate) fn quantise(&mut self, input: Input, width: usize) -> Result<()> {
+        let input_width = input.prologue.input_width(width);
+        let time = input.values.len() / input_width;
+        if time * input_width != input.values.len() || !width.is_multiple_of(BLOCK) {
+            candle_core::bail!("{} values are no rows of {input_width}", input.values.len());
+        }
+        let (blocks, rows) = (width / BLOCK, time * input.fidelity.rows());
+        self.resize(rows, blocks);
+        self.fidelity = input.fidelity;
+        let (quants, scales) = (Parts::of(&mut self.quants), Parts::of(&mut self.scales));
+        let (sums, weighted) = (Parts::of(&mut self.sums), Parts::of(&mut self.weighted));
         pool::global().run(rows.div_ceil(BATCH), &|bunch| {
             let first = bunch * BATCH;
             let count = BATCH.min(rows - first);
             let (from, len) = (first * blocks, count * blocks);
             simd::on_widest_unit(Quantise {
-                source,
-                first: first / source.fidelity.rows(),
+                input,
+                width,
+                first: first / input.fidelity.rows(),
                 count,
                 // SAFETY: bunches have disjoint rows, so their parts do not overlap.
                 quants: unsafe { quants.part(from, len) },
@@ -80,11 +65,37 @@ impl Activations {
                 weighted: unsafe { weighted.part(from, len) },
             });
         });
-        all
+        Ok(())
     }
 
+    /// Makes room; what is there is written over.
+    fn resize(&mut self, rows: usize, blocks: usize) {
+        (self.rows, self.blocks) = (rows, blocks);
+        let needed = rows * blocks;
+        if self.quants.len() < needed {
+            self.quants.resize(needed, [0; BLOCK]);
+            self.scales.resize(needed, 0.0);
+            self.sums.resize(needed, 0);
+            self.weighted.resize(needed, 0.0);
+        }
+    }
+
+    /// Quantised rows.
     pub(super) fn rows(&self) -> usize {
         self.rows
+    }
+
+    /// Rows they were made from.
+    pub(super) fn time(&self) -> usize {
+        self.rows / self.fidelity.rows()
+    }
+
+    pub(super) fn width(&self) -> usize {
+        self.blocks * BLOCK
+    }
+
+    pub(super) fn fidelity(&self) -> Fidelity {
+        self.fidelity
     }
 
     /// The bunch that begins with this row, and how many rows it has.
@@ -112,9 +123,10 @@ impl Activations {
     }
 }
 
-/// One bunch of a source.
+/// One bunch of rows.
 struct Quantise<'a> {
-    source: Source<'a>,
+    input: Input<'a>,
+    width: usize,
     /// First input row.
     first: usize,
     /// Rows of the bunch.
@@ -128,44 +140,43 @@ struct Quantise<'a> {
 impl Task for Quantise<'_> {
     #[inline(always)]
     fn run<const FMA: bool>(mut self) {
-        let Source { values, prologue, width, fidelity } = self.source;
-        let input_width = prologue.input_width(width);
+        let Input { values, prologue, fidelity } = self.input;
+        let input_width = prologue.input_width(self.width);
         let rows = values[self.first * input_width..].chunks(input_width);
-        let mut row = vec![0f32; width];
-        for (i, input) in rows.take(self.count / fidelity.rows()).enumerate() {
-            prologue.apply::<FMA>(input, &mut row);
-            for pass in 0..fidelity.rows() {
-                self.one_row(i * fidelity.rows() + pass, &mut row);
+        for (i, row) in rows.take(self.count / fidelity.rows()).enumerate() {
+            let factor = prologue.factor::<FMA>(row);
+            for block in 0..self.width / BLOCK {
+                let mut values = prologue.block::<FMA, BLOCK>(row, block, factor);
+                for pass in 0..fidelity.rows() {
+                    self.one_block(block * self.count + i * fidelity.rows() + pass, &mut values);
+                }
             }
         }
     }
 }
 
 impl Quantise<'_> {
-    // row [width] -> its quants; what rounding leaves stays in `row`
+    /// Rounds a block to its quants; what rounding leaves stays in `block`.
     #[inline(always)]
-    fn one_row(&mut self, t: usize, row: &mut [f32]) {
-        for (i, block) in row.as_chunks_mut::<BLOCK>().0.iter_mut().enumerate() {
-            let at = i * self.count + t;
-            let (mut most, mut total) = ([0f32; LANES], [0f32; LANES]);
-            for line in block.as_chunks::<LANES>().0 {
-                for (l, v) in line.iter().enumerate() {
-                    most[l] = most[l].max(v.abs());
-                    total[l] += v;
-                }
+    fn one_block(&mut self, at: usize, block: &mut [f32; BLOCK]) {
+        let (mut most, mut total) = ([0f32; LANES], [0f32; LANES]);
+        for line in block.as_chunks::<LANES>().0 {
+            for (l, v) in line.iter().enumerate() {
+                most[l] = most[l].max(v.abs());
+                total[l] += v;
             }
-            let most = largest_lane(most);
-            // max() passes over NaN; a sum does not.
-            let scale = if sum_lanes(total).is_nan() { f32::NAN } else { most / 127.0 };
-            let inverse = if scale > f32::MIN_POSITIVE { 1.0 / scale } else { 0.0 };
-            let rounded = block.map(|v| nearest(v * inverse));
-            self.scales[at] = scale;
-            self.sums[at] = rounded.iter().sum();
-            self.weighted[at] = self.sums[at] as f32 * scale;
-            self.quants[at] = rounded.map(|q| q as i8);
-            for (v, q) in block.iter_mut().zip(rounded) {
-                *v -= q as f32 * scale;
-            }
+        }
+        let most = largest_lane(most);
+        // max() passes over NaN; a sum does not.
+        let scale = if sum_lanes(total).is_nan() { f32::NAN } else { most / 127.0 };
+        let inverse = if scale > f32::MIN_POSITIVE { 1.0 / scale } else { 0.0 };
+        let rounded = block.map(|v| nearest(v * inverse));
+        self.scales[at] = scale;
+        self.sums[at] = rounded.iter().sum();
+        self.weighted[at] = self.sums[at] as f32 * scale;
+        self.quants[at] = rounded.map(|q| q as i8);
+        for (v, q) in block.iter_mut().zip(rounded) {
+            *v -= q as f32 * scale;
         }
     }
 }

@@ -16,12 +16,13 @@ mod tiles;
 #[cfg(target_arch = "x86_64")]
 mod vnni;
 
+pub(crate) use activations::Activations;
 pub(crate) use tiles::{Format, Tiles};
 
+use super::columns::{Columns, Write};
 use super::pool::{self, Parts};
 use super::prologue::Prologue;
 use super::values;
-use activations::{Activations, Source};
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 
 /// Output rows in a tile.
@@ -55,6 +56,27 @@ impl Fidelity {
     }
 }
 
+/// A product's input: rows as the caller has them, what is done to each first, and how finely they are rounded.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Input<'a> {
+    /// `[time, input width]`
+    pub values: &'a [f32],
+    pub prologue: Prologue<'a>,
+    pub fidelity: Fidelity,
+}
+
+impl Tiles {
+    // x [time, in] -> out [time, columns]
+    pub(crate) fn multiply(&self, x: &Activations, out: Columns) -> Result<()> {
+        if x.width() != self.width() || !out.hold(x.time(), self.out()) {
+            let (time, width) = (x.time(), x.width());
+            candle_core::bail!("product of {time} rows of width {width} with {}", self.width());
+        }
+        self.product(x, Kernel::best(), &Grid::new(out, self.out(), x.fidelity()));
+        Ok(())
+    }
+}
+
 // x [time, input width] · weight [out, in] -> [time, out], after the prologue
 pub(crate) fn linear(
     x: &Tensor,
@@ -62,42 +84,30 @@ pub(crate) fn linear(
     prologue: Prologue,
     fidelity: Fidelity,
 ) -> Result<Tensor> {
-    x.contiguous()?.apply_op1_no_bwd(&Product { weight, prologue, fidelity })
+    x.contiguous()?.apply_op1_no_bwd(&Linear { weight, prologue, fidelity })
 }
 
-struct Product<'a> {
+struct Linear<'a> {
     weight: &'a Tiles,
     prologue: Prologue<'a>,
     fidelity: Fidelity,
 }
 
-impl CustomOp1 for Product<'_> {
+impl CustomOp1 for Linear<'_> {
     fn name(&self) -> &'static str {
         "tiles"
     }
 
     // x [time, input width] -> [time, out]
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (time, input_width) = layout.shape().dims2()?;
-        let (out, width) = (self.weight.out(), self.weight.width());
-        if input_width != self.prologue.input_width(width) {
-            candle_core::bail!("product of widths {input_width} and {width}");
-        }
-        let (values, prologue, fidelity) = (values(x, layout)?, self.prologue, self.fidelity);
-        let x = Activations::quantise(Source { values, prologue, width, fidelity });
-        let product = self.weight.product(&x, Kernel::best());
-        let product = match fidelity {
-            Fidelity::Once => product,
-            Fidelity::Twice => product.chunks(2 * out).flat_map(pair_sums).collect(),
-        };
-        Ok((CpuStorage::F32(product), Shape::from((time, out))))
+        let (time, _) = layout.shape().dims2()?;
+        let Linear { weight, prologue, fidelity } = *self;
+        let mut quants = Activations::default();
+        quants.quantise(Input { values: values(x, layout)?, prologue, fidelity }, weight.width())?;
+        let mut out = vec![0f32; time * weight.out()];
+        weight.multiply(&quants, Columns::all(&mut out, weight.out()))?;
+        Ok((CpuStorage::F32(out), Shape::from((time, weight.out()))))
     }
-}
-
-// [2, out] -> [out]
-fn pair_sums(pair: &[f32]) -> impl Iterator<Item = f32> + '_ {
-    let (rounded, remainder) = pair.split_at(pair.len() / 2);
-    rounded.iter().zip(remainder).map(|(a, b)| a + b)
 }
 
 /// The instruction set a product runs on.
@@ -126,41 +136,58 @@ impl Kernel {
 }
 
 impl Tiles {
-    // x [rows, in] -> [rows, out]
-    fn product(&self, x: &Activations, kernel: Kernel) -> Vec<f32> {
-        let mut product = vec![0f32; x.rows() * self.out()];
-        let share = TASK_BYTES.div_ceil(self.bytes().div_ceil(self.groups().max(1)).max(1));
-        let share = share.clamp(1, self.groups().div_ceil(pool::global().threads()).max(1));
-        let result = Grid { values: Parts::of(&mut product), out: self.out() };
+    // x [rows, in] -> result [rows, out]
+    fn product(&self, x: &Activations, kernel: Kernel, result: &Grid) {
+        let share = self.share(x.rows());
         pool::global().run(self.groups().div_ceil(share), &|task| {
             for group in task * share..((task + 1) * share).min(self.groups()) {
                 match kernel {
-                    Kernel::Portable => portable::group(self, group, x, &result),
+                    Kernel::Portable => portable::group(self, group, x, result),
                     #[cfg(target_arch = "x86_64")]
-                    Kernel::Avx2 => avx2::group(self, group, x, &result),
+                    Kernel::Avx2 => avx2::group(self, group, x, result),
                     #[cfg(target_arch = "x86_64")]
-                    Kernel::Vnni => vnni::group(self, group, x, &result),
+                    Kernel::Vnni => vnni::group(self, group, x, result),
                 }
             }
         });
-        product
+    }
+
+    /// Groups per task: enough work to be worth starting, and every thread busy until the end.
+    fn share(&self, rows: usize) -> usize {
+        let group = self.bytes().div_ceil(self.groups().max(1)).max(1);
+        let worth = TASK_BYTES.div_ceil(group * rows.div_ceil(BATCH).max(1));
+        worth.clamp(1, self.groups().div_ceil(pool::global().threads()).max(1))
     }
 }
 
-/// The result `[rows, out]`, of which every task writes the columns of its own groups.
+/// The result `[time, stride]`, of which every task writes the columns of its own groups.
 struct Grid<'a> {
     values: Parts<'a, f32>,
+    stride: usize,
+    from: usize,
     out: usize,
+    fidelity: Fidelity,
+    write: Write,
 }
 
-impl Grid<'_> {
-    /// Writes one group's outputs of one row; those past the matrix are padding and dropped.
+impl<'a> Grid<'a> {
+    fn new(columns: Columns<'a>, out: usize, fidelity: Fidelity) -> Self {
+        let Columns { values, stride, from, write } = columns;
+        Grid { values: Parts::of(values), stride, from, out, fidelity, write }
+    }
+
+    /// Writes one group's outputs of one quantised row; those past the matrix are padding and dropped.
     fn put(&self, row: usize, group: usize, sums: &[f32; ROWS]) {
         let from = group * ROWS;
         let count = ROWS.min(self.out - from);
-        // SAFETY: a group belongs to one task and is written once per row, so no two parts overlap.
-        let part = unsafe { self.values.part(row * self.out + from, count) };
-        part.copy_from_slice(&sums[..count]);
+        let (time, pass) = (row / self.fidelity.rows(), row % self.fidelity.rows());
+        // SAFETY: a group belongs to one task, which writes its rows one after another, so no two parts overlap.
+        let part = unsafe { self.values.part(time * self.stride + self.from + from, count) };
+        if pass > 0 || self.write == Write::Add {
+            part.iter_mut().zip(sums).for_each(|(value, sum)| *value += sum);
+        } else {
+            part.copy_from_slice(&sums[..count]);
+        }
     }
 }
 
@@ -200,6 +227,14 @@ mod tests {
         kernels
     }
 
+    // x [rows, in] -> [rows, out]
+    fn with_kernel(tiles: &Tiles, x: &Activations, kernel: Kernel) -> Vec<f32> {
+        let mut out = vec![0f32; x.rows() * tiles.out()];
+        let columns = Columns::all(&mut out, tiles.out());
+        tiles.product(x, kernel, &Grid::new(columns, tiles.out(), x.fidelity()));
+        out
+    }
+
     fn relative_gap(a: &[f32], b: &[f32]) -> f32 {
         let most = b.iter().fold(0f32, |m, v| m.max(v.abs()));
         let gap = a.iter().zip(b).fold(0f32, |m, (a, b)| m.max((a - b).abs()));
@@ -213,7 +248,9 @@ mod tests {
             let tiles = Tiles::pack(format, &q.data().unwrap(), 21, 96).unwrap();
             let expected = q.dequantize(&Device::Cpu).unwrap().to_vec2::<f32>().unwrap();
             for (i, row) in expected.iter().enumerate() {
-                assert!(relative_gap(&tiles.row(i), row) < 1e-6, "{format:?} row {i}");
+                let mut ours = vec![0f32; 96];
+                tiles.read_row(i, &mut ours);
+                assert!(relative_gap(&ours, row) < 1e-6, "{format:?} row {i}");
             }
         }
     }
@@ -234,21 +271,17 @@ mod tests {
             let ours = linear(&x, &tiles, Prologue::None, Fidelity::Once).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
             // The same int8 activations, multiplied as floats: only the order of f32 sums differs.
             let host = x.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-            let source = Source {
-                values: &host,
-                prologue: Prologue::None,
-                width,
-                fidelity: Fidelity::Once,
-            };
-            let rounded = Activations::quantise(source).dequantise();
+            let once = Input { values: &host, prologue: Prologue::None, fidelity: Fidelity::Once };
+            let mut quants = Activations::default();
+            quants.quantise(once, width).unwrap();
+            let rounded = quants.dequantise();
             let rounded = Tensor::from_vec(rounded, (time, width), &Device::Cpu).unwrap();
             let dense = q.dequantize(&Device::Cpu).unwrap().t().unwrap();
             let exact = rounded.matmul(&dense).unwrap();
             let exact = exact.flatten_all().unwrap().to_vec1::<f32>().unwrap();
             prop_assert!(relative_gap(&ours, &exact) < 2e-5, "{format:?}");
-            let x = Activations::quantise(source);
             for kernel in kernels() {
-                let other = tiles.product(&x, kernel);
+                let other = with_kernel(&tiles, &quants, kernel);
                 prop_assert!(relative_gap(&ours, &other) < 2e-6, "{format:?} {kernel:?}");
             }
         }

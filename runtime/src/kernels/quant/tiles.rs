@@ -224,21 +224,21 @@ impl Tiles {
         low
     }
 
-    /// One row in f32, `[width]`: an embedding.
-    pub(crate) fn row(&self, row: usize) -> Vec<f32> {
+    /// One row in f32: an embedding.
+    // -> out [width]
+    pub(crate) fn read_row(&self, row: usize, out: &mut [f32]) {
         let (group, lane) = (row / ROWS, row % ROWS);
         let zero = self.format.zero_point();
         let minima = self.minima(group);
-        let mut values = Vec::with_capacity(self.width());
         let tiles = self.quants(group).chunks(self.format.lines()).zip(self.scales(group));
-        for (block, (tile, scales)) in tiles.enumerate() {
+        let blocks = out.as_chunks_mut::<BLOCK>().0.iter_mut();
+        for (block, ((tile, scales), out)) in tiles.zip(blocks).enumerate() {
             let scale = f16::from_bits(scales[lane]).to_f32();
             let least = minima.get(block).map_or(0.0, |m| f16::from_bits(m[lane]).to_f32());
-            values.extend((0..BLOCK).map(|input| {
+            for (input, out) in out.iter_mut().enumerate() {
                 let quant = i32::from(Self::quant(self.format, tile, lane, input)) - zero;
-                scale * quant as f32 + least
-            }));
+                *out = scale * quant as f32 + least;
+            }
         }
-        values
     }
 }

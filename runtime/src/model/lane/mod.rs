@@ -1,0 +1,72 @@
+//! Where a pass's activations live and how its blocks compute there.
+//!
+//! The decoder's loop over blocks and sites is written once, over a [`Lane`]. On the CPU a pass is a few buffers that
+//! every block uses again ([`host`]); elsewhere it is candle tensors ([`device`]).
+
+pub(super) mod device;
+pub(super) mod host;
+
+use super::block::{Block, Scene};
+use super::linear::{Linear, RmsNorm, Weight};
+use super::row::{Reading, Scores};
+use crate::error::Result;
+use crate::kernels::add::RowAdd;
+use candle_core::Tensor;
+use std::ops::Range;
+
+/// Where a block's result goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Target {
+    /// It is added to the stream: nobody looks at it before.
+    Stream,
+    /// It stays apart until [`Lane::merge`].
+    Branch,
+}
+
+/// The residual stream of a pass and what is about to be added to it.
+pub(super) trait Lane {
+    /// Fills the stream with the tokens' embeddings, times `scale`.
+    fn embed(&mut self, embed: &Weight, tokens: &[u32], scale: f64) -> Result<()>;
+
+    /// What a block's attention adds to the stream.
+    fn attend(&mut self, block: &Block, layer: usize, scene: &Scene, to: Target) -> Result<()>;
+
+    /// What a block's MLP adds to the stream.
+    fn mlp(&mut self, block: &Block, to: Target) -> Result<()>;
+
+    /// Adds to the stream what stayed apart.
+    fn merge(&mut self) -> Result<()>;
+
+    /// Normalises the stream.
+    fn norm(&mut self, norm: &RmsNorm) -> Result<()>;
+
+    /// The stream.
+    fn stream(&mut self) -> &mut dyn Stream;
+
+    /// What stayed apart.
+    fn branch(&mut self) -> &mut dyn Stream;
+
+    /// Logits of the wanted rows of the stream.
+    // -> [wanted, vocab]
+    fn score(&mut self, head: &Head, wanted: &[u32], reading: Reading) -> Result<Scores>;
+}
+
+/// The output matrix and what is done to its logits.
+pub(super) struct Head<'a> {
+    pub linear: &'a Linear,
+    pub softcap: Option<f64>,
+}
+
+/// Packed rows at a site: `[Σtime, d_model]`.
+pub(super) trait Stream {
+    /// Adds constant vectors to ranges of rows.
+    fn add(&mut self, adds: &[RowAdd]) -> candle_core::Result<()>;
+
+    /// A copy of some rows, whose memory nobody else holds.
+    // -> [rows, d_model]
+    fn read(&self, rows: Range<usize>) -> candle_core::Result<Tensor>;
+
+    /// Replaces ranges of rows, in rising order.
+    // edits of [rows, d_model]
+    fn replace(&mut self, edits: Vec<(Range<usize>, Tensor)>) -> candle_core::Result<()>;
+}
