@@ -43,7 +43,13 @@ pub(crate) struct HeadStep<'a> {
     pub spans: &'a [Span],
 }
 impl Attention {
-    pub(crate) fn on_host(&self, s: HeadStep, pool: &Tensor, qkv: &mut [f32], out: &mut [f32]) -> Result<()> {
+    pub(crate) fn on_host(
+        &self,
+        s: HeadStep,
+        pool: &Tensor,
+        qkv: &mut [f32],
+        out: &mut [f32],
+    ) -> Result<()> {
         let time = s.positions.len();
         let t = Tensor::from_slice(qkv, (time, self.shape.row()), &candle_core::Device::Cpu)?;
         let t = super::heads::prepare(&t, self.shape, s.norms, s.table, s.positions)?;

@@ -18,6 +18,8 @@ pub mod pool;
 pub mod prologue;
 pub mod quant;
 mod simd;
+#[cfg(target_arch = "x86_64")]
+mod wide;
 pub mod workspace;
 
 use candle_core::{CpuStorage, Layout, Result, Storage, Tensor};

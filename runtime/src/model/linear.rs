@@ -203,7 +203,8 @@ impl Linear {
     ) -> Result<()> {
         let product = match &self.weight {
             Weight::Tiled(tiles) => {
-                let input = Input { values: x, prologue: before.prologue(), fidelity: self.fidelity };
+                let input =
+                    Input { values: x, prologue: before.prologue(), fidelity: self.fidelity };
                 quants
                     .quantise(input, tiles.width())
                     .and_then(|()| tiles.multiply(quants, out.again()))
@@ -211,8 +212,7 @@ impl Linear {
             other => other.on_host(x, before, out.again()),
         };
         let sum = match &self.bias {
-            Some(bias) => product
-                .and_then(|()| with_values(bias, |bias| out.shift(bias))),
+            Some(bias) => product.and_then(|()| with_values(bias, |bias| out.shift(bias))),
             None => product,
         };
         sum.map_err(|source| Error::Tensor { at: self.name.clone(), source })

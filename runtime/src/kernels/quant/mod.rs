@@ -103,7 +103,8 @@ impl CustomOp1 for Linear<'_> {
         let (time, _) = layout.shape().dims2()?;
         let Linear { weight, prologue, fidelity } = *self;
         let mut quants = Activations::default();
-        quants.quantise(Input { values: values(x, layout)?, prologue, fidelity }, weight.width())?;
+        quants
+            .quantise(Input { values: values(x, layout)?, prologue, fidelity }, weight.width())?;
         let mut out = vec![0f32; time * weight.out()];
         weight.multiply(&quants, Columns::all(&mut out, weight.out()))?;
         Ok((CpuStorage::F32(out), Shape::from((time, weight.out()))))
@@ -183,11 +184,22 @@ impl<'a> Grid<'a> {
         let (time, pass) = (row / self.fidelity.rows(), row % self.fidelity.rows());
         // SAFETY: a group belongs to one task, which writes its rows one after another, so no two parts overlap.
         let part = unsafe { self.values.part(time * self.stride + self.from + from, count) };
-        if pass > 0 || self.write == Write::Add {
-            part.iter_mut().zip(sums).for_each(|(value, sum)| *value += sum);
-        } else {
-            part.copy_from_slice(&sums[..count]);
+        let how = if pass > 0 { Write::Add } else { self.write };
+        match part.as_chunks_mut::<ROWS>().0 {
+            // All but a matrix's last group: a length the compiler knows.
+            [part] => write(part, sums, how),
+            _ => write(part, sums, how),
         }
+    }
+}
+
+#[inline(always)]
+fn write(part: &mut [f32], sums: &[f32; ROWS], how: Write) {
+    for (value, sum) in part.iter_mut().zip(sums) {
+        *value = match how {
+            Write::Set => *sum,
+            Write::Add => *value + sum,
+        };
     }
 }
 

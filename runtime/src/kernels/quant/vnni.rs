@@ -3,17 +3,23 @@
 #![allow(unsafe_code)] // CPU intrinsics; each block says why it is sound
 
 use super::activations::{Activations, Bunch};
-use super::tiles::{Line, Tiles};
+use super::tiles::{Format, Line, Tiles};
 use super::{BATCH, BLOCK, Grid, ROWS};
 use std::arch::x86_64::{
-    __m256i, __m512, __m512i, _mm256_loadu_si256, _mm512_add_epi32, _mm512_and_si512,
-    _mm512_cvtepi32_ps, _mm512_cvtph_ps, _mm512_dpbusd_epi32, _mm512_fmadd_ps, _mm512_load_si512,
-    _mm512_mask_add_epi8, _mm512_mul_ps, _mm512_set1_epi8, _mm512_set1_epi32, _mm512_set1_ps,
-    _mm512_setzero_ps, _mm512_setzero_si512, _mm512_srli_epi16, _mm512_storeu_ps,
+    __m256i, __m512, __m512i, _MM_HINT_T0, _mm_prefetch, _mm256_loadu_si256, _mm512_add_epi32,
+    _mm512_and_si512, _mm512_cvtepi32_ps, _mm512_cvtph_ps, _mm512_dpbusd_epi32, _mm512_fmadd_ps,
+    _mm512_load_si512, _mm512_mask_add_epi8, _mm512_mul_ps, _mm512_set1_epi8, _mm512_set1_epi32,
+    _mm512_set1_ps, _mm512_setzero_ps, _mm512_setzero_si512, _mm512_srli_epi16, _mm512_storeu_ps,
+    _mm512_sub_epi32,
 };
 
 /// Four-input steps of a block.
 const STEPS: usize = BLOCK / 4;
+
+/// Tiles between the one that is read and the one that is asked for.
+const AHEAD: usize = 16;
+/// Rows of activations below which the weights come from memory more slowly than they are used.
+const FEW: usize = 4;
 
 /// Whether this CPU has what [`group`] needs.
 pub(super) fn is_available() -> bool {
@@ -24,6 +30,43 @@ pub(super) fn is_available() -> bool {
 
 // x [rows, in] -> the group's columns of the result
 pub(super) fn group(tiles: &Tiles, group: usize, x: &Activations, result: &Grid) {
+    match tiles.format() {
+        Format::Q4_0 => bunches::<Nibbles>(tiles, group, x, result),
+        Format::Q4_1 => bunches::<NibblesAndMinimum>(tiles, group, x, result),
+        Format::Q5_0 => bunches::<Fives>(tiles, group, x, result),
+        Format::Q5_1 => bunches::<FivesAndMinimum>(tiles, group, x, result),
+        Format::Q8_0 => bunches::<Bytes>(tiles, group, x, result),
+    }
+}
+
+/// A format as a type, so that the loop over tiles is compiled for it.
+trait Kind {
+    const FORMAT: Format;
+}
+
+struct Nibbles;
+struct NibblesAndMinimum;
+struct Fives;
+struct FivesAndMinimum;
+struct Bytes;
+
+impl Kind for Nibbles {
+    const FORMAT: Format = Format::Q4_0;
+}
+impl Kind for NibblesAndMinimum {
+    const FORMAT: Format = Format::Q4_1;
+}
+impl Kind for Fives {
+    const FORMAT: Format = Format::Q5_0;
+}
+impl Kind for FivesAndMinimum {
+    const FORMAT: Format = Format::Q5_1;
+}
+impl Kind for Bytes {
+    const FORMAT: Format = Format::Q8_0;
+}
+
+fn bunches<K: Kind>(tiles: &Tiles, group: usize, x: &Activations, result: &Grid) {
     let mut first = 0;
     while first < x.rows() {
         let (bunch, count) = x.bunch(first);
@@ -31,12 +74,12 @@ pub(super) fn group(tiles: &Tiles, group: usize, x: &Activations, result: &Grid)
         // SAFETY: `Kernel::best` gives this path only where `is_available` saw the features it is compiled for.
         unsafe {
             match count {
-                1 => job.rows::<1>(),
-                2 => job.rows::<2>(),
-                3 => job.rows::<3>(),
-                4 => job.rows::<4>(),
-                5 => job.rows::<5>(),
-                _ => job.rows::<BATCH>(),
+                1 => job.rows::<K, 1>(),
+                2 => job.rows::<K, 2>(),
+                3 => job.rows::<K, 3>(),
+                4 => job.rows::<K, 4>(),
+                5 => job.rows::<K, 5>(),
+                _ => job.rows::<K, BATCH>(),
             }
         }
         first += count;
@@ -56,26 +99,31 @@ struct Job<'a> {
 impl Job<'_> {
     /// A bunch of `T` rows. Each row's sum runs over the blocks in order, whatever `T` is.
     #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-    fn rows<const T: usize>(&self) {
-        let (format, group) = (self.tiles.format(), self.group);
+    fn rows<K: Kind, const T: usize>(&self) {
+        let (lines, group) = (K::FORMAT.lines(), self.group);
         let mut sums = [_mm512_setzero_ps(); T];
         let minima = self.tiles.minima(group);
-        let tiles = self.tiles.quants(group).chunks_exact(format.lines());
-        let tiles = tiles.zip(self.tiles.scales(group)).enumerate();
+        let quants = self.tiles.quants(group);
+        let tiles = quants.chunks_exact(lines).zip(self.tiles.scales(group)).enumerate();
         let a = self.bunch.quants.as_chunks::<T>().0.iter();
         let a = a.zip(self.bunch.scales.as_chunks::<T>().0).zip(self.bunch.sums.as_chunks::<T>().0);
         let weighted = self.bunch.weighted.as_chunks::<T>().0;
-        for ((block, (lines, scale)), ((a, a_scales), a_sums)) in tiles.zip(a) {
-            let quants = unpack(lines);
+        for ((block, (tile, scale)), ((a, a_scales), a_sums)) in tiles.zip(a) {
+            if T <= FEW {
+                prefetch(tile);
+            }
+            let mut dots = dots::<K, T>(tile, a);
             let scale = widen(scale);
-            let start = match format.zero_point() {
-                0 => [_mm512_setzero_si512(); T],
-                zero => a_sums.map(|sum| _mm512_set1_epi32(-zero * sum)),
-            };
-            let dots = dots::<T>(&quants, a, start);
             for t in 0..T {
+                if K::FORMAT.zero_point() != 0 {
+                    let zero = _mm512_set1_epi32(K::FORMAT.zero_point() * a_sums[t]);
+                    dots[t] = _mm512_sub_epi32(dots[t], zero);
+                }
                 let scale = _mm512_mul_ps(scale, _mm512_set1_ps(a_scales[t]));
                 sums[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots[t]), scale, sums[t]);
+            }
+            if !K::FORMAT.has_minimum() {
+                continue;
             }
             let Some((minimum, weighted)) = minima.get(block).zip(weighted.get(block)) else {
                 continue;
@@ -94,56 +142,64 @@ impl Job<'_> {
     }
 }
 
+/// Asks for the tile that few rows will need next: they are done with one before the next has come from memory.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn prefetch(tile: &[Line]) {
+    for line in tile {
+        let ahead = std::ptr::from_ref(line).wrapping_add(AHEAD * tile.len());
+        _mm_prefetch::<_MM_HINT_T0>(ahead.cast());
+    }
+}
+
 /// 32 inputs of 16 rows with one block of `T` rows of activations.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-fn dots<const T: usize>(
-    q: &[__m512i; STEPS],
-    a: &[[i8; BLOCK]; T],
-    start: [__m512i; T],
-) -> [__m512i; T] {
-    let mut dots = start;
-    for t in 0..T {
-        let four = |step: usize| {
-            let bytes: [u8; 4] = std::array::from_fn(|j| a[t][4 * step + j] as u8);
-            _mm512_set1_epi32(i32::from_le_bytes(bytes))
-        };
-        // Two chains, because one waits for each instruction's latency; sums of integers are exact in any order.
-        let mut even = _mm512_dpbusd_epi32(dots[t], q[0], four(0));
-        let mut odd = _mm512_dpbusd_epi32(_mm512_setzero_si512(), q[1], four(1));
-        even = _mm512_dpbusd_epi32(even, q[2], four(2));
-        odd = _mm512_dpbusd_epi32(odd, q[3], four(3));
-        even = _mm512_dpbusd_epi32(even, q[4], four(4));
-        odd = _mm512_dpbusd_epi32(odd, q[5], four(5));
-        even = _mm512_dpbusd_epi32(even, q[6], four(6));
-        odd = _mm512_dpbusd_epi32(odd, q[7], four(7));
-        dots[t] = _mm512_add_epi32(even, odd);
-    }
-    dots
-}
-
-/// The eight four-input steps of a tile as unsigned bytes.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-fn unpack(tile: &[Line]) -> [__m512i; STEPS] {
-    if tile.len() == STEPS {
-        return std::array::from_fn(|step| load(&tile[step]));
-    }
-    let nibble = _mm512_set1_epi8(15);
-    let mut steps = [_mm512_set1_epi8(0); STEPS];
-    for g in 0..STEPS / 2 {
-        let both = load(&tile[g]);
-        steps[g] = _mm512_and_si512(both, nibble);
-        steps[g + STEPS / 2] = _mm512_and_si512(_mm512_srli_epi16::<4>(both), nibble);
-    }
-    if let Some(fifth) = tile.get(4) {
-        let sixteen = _mm512_set1_epi8(16);
-        for (step, mask) in steps.iter_mut().zip(fifth.0.as_chunks::<8>().0) {
-            let mask = u64::from_le_bytes(*mask);
-            *step = _mm512_mask_add_epi8(*step, mask, *step, sixteen);
+fn dots<K: Kind, const T: usize>(tile: &[Line], a: &[[i8; BLOCK]; T]) -> [__m512i; T] {
+    // Two chains, because one waits for each instruction's latency; sums of integers are exact in any order.
+    let mut dots = [[_mm512_setzero_si512(); 2]; T];
+    for pair in 0..STEPS / 2 {
+        let steps = two_steps::<K>(tile, pair);
+        for t in 0..T {
+            for (chain, (step, q)) in steps.into_iter().enumerate() {
+                let bytes = &a[t].as_chunks::<4>().0[step];
+                let four = i32::from_ne_bytes(bytes.map(i8::cast_unsigned));
+                dots[t][chain] = _mm512_dpbusd_epi32(dots[t][chain], q, _mm512_set1_epi32(four));
+            }
         }
     }
-    steps
+    let mut sums = [_mm512_setzero_si512(); T];
+    for t in 0..T {
+        sums[t] = _mm512_add_epi32(dots[t][0], dots[t][1]);
+    }
+    sums
+}
+
+/// Two four-input steps of a tile, and which they are, as unsigned bytes.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn two_steps<K: Kind>(tile: &[Line], pair: usize) -> [(usize, __m512i); 2] {
+    if K::FORMAT == Format::Q8_0 {
+        return [(2 * pair, load(&tile[2 * pair])), (2 * pair + 1, load(&tile[2 * pair + 1]))];
+    }
+    let nibble = _mm512_set1_epi8(15);
+    let both = load(&tile[pair]);
+    let mut low = _mm512_and_si512(both, nibble);
+    let mut high = _mm512_and_si512(_mm512_srli_epi16::<4>(both), nibble);
+    let (first, second) = (pair, pair + STEPS / 2);
+    if K::FORMAT.has_fifth_bits() {
+        let masks = tile[4].0.as_chunks::<8>().0;
+        low = fifth(low, masks[first]);
+        high = fifth(high, masks[second]);
+    }
+    [(first, low), (second, high)]
+}
+
+/// Adds 16 where the mask has a bit.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn fifth(quants: __m512i, mask: [u8; 8]) -> __m512i {
+    _mm512_mask_add_epi8(quants, u64::from_le_bytes(mask), quants, _mm512_set1_epi8(16))
 }
 
 #[inline]

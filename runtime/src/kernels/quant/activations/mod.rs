@@ -1,6 +1,11 @@
 //! Activations in int8, a scale per 32 of them.
 #![allow(unsafe_code)] // tasks write disjoint rows; each block says why it is sound
 
+#[cfg(target_arch = "x86_64")]
+mod wide;
+
+#[cfg(target_arch = "x86_64")]
+use super::vnni;
 use super::{BATCH, BLOCK, Fidelity, Input};
 use crate::kernels::math::nearest;
 use crate::kernels::pool::{self, Parts};
@@ -50,7 +55,7 @@ impl Activations {
             let first = bunch * BATCH;
             let count = BATCH.min(rows - first);
             let (from, len) = (first * blocks, count * blocks);
-            simd::on_widest_unit(Quantise {
+            run(Quantise {
                 input,
                 width,
                 first: first / input.fidelity.rows(),
@@ -123,6 +128,16 @@ impl Activations {
     }
 }
 
+/// Quantises with the widest unit.
+fn run(bunch: Quantise) {
+    #[cfg(target_arch = "x86_64")]
+    if vnni::is_available() {
+        // SAFETY: the CPU was just asked for the features `wide::rows` is compiled for.
+        return unsafe { wide::rows(bunch) };
+    }
+    simd::on_widest_unit(bunch);
+}
+
 /// One bunch of rows.
 struct Quantise<'a> {
     input: Input<'a>,
@@ -177,6 +192,64 @@ impl Quantise<'_> {
         self.quants[at] = rounded.map(|q| q as i8);
         for (v, q) in block.iter_mut().zip(rounded) {
             *v -= q as f32 * scale;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::prologue::Prologue;
+    use crate::model::spec::Activation;
+    use proptest::prelude::*;
+
+    /// Every array of a bunch, quantised with `run`.
+    fn arrays(
+        input: Input,
+        width: usize,
+        run: fn(Quantise),
+    ) -> (Vec<[i8; BLOCK]>, Vec<f32>, Vec<i32>) {
+        let count = input.values.len() / input.prologue.input_width(width) * input.fidelity.rows();
+        let n = count * width / BLOCK;
+        let (mut quants, mut scales) = (vec![[0; BLOCK]; n], vec![0.0; n]);
+        let (mut sums, mut weighted) = (vec![0; n], vec![0.0; n]);
+        run(Quantise {
+            input,
+            width,
+            first: 0,
+            count,
+            quants: &mut quants,
+            scales: &mut scales,
+            sums: &mut sums,
+            weighted: &mut weighted,
+        });
+        (quants, scales, sums)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(40))]
+
+        #[test]
+        fn the_wide_unit_rounds_like_plain_code(
+            rows in 1..3usize, blocks in 1..5usize, pick in 0..4usize, power in -40..40i32,
+            twice in any::<bool>(),
+        ) {
+            let width = blocks * BLOCK;
+            let weight: Vec<f32> = (0..width).map(|i| 1.0 + (i as f32 * 0.3).cos()).collect();
+            let prologue = match pick {
+                0 => Prologue::None,
+                1 => Prologue::Norm { weight: &weight, eps: 1e-5 },
+                2 => Prologue::Gated(Activation::Silu),
+                _ => Prologue::Gated(Activation::GeluTanh),
+            };
+            let size = 2f32.powi(power);
+            let values: Vec<f32> = (0..rows * prologue.input_width(width))
+                .map(|i| size * (i as f32 * 0.77).sin())
+                .collect();
+            let fidelity = if twice { Fidelity::Twice } else { Fidelity::Once };
+            let input = Input { values: &values, prologue, fidelity };
+            let plain = arrays(input, width, |q| simd::on_widest_unit(q));
+            prop_assert_eq!(arrays(input, width, run), plain);
         }
     }
 }
