@@ -7,6 +7,7 @@
 //! compare the kernels with.
 
 pub mod add;
+pub mod arena;
 pub mod attention;
 pub mod blocks;
 pub mod columns;

@@ -158,17 +158,6 @@ impl Linear {
         Linear { name, weight, bias: None, fidelity: Fidelity::Twice }
     }
 
-    /// The rows of several matrices as one, so that they share their input: tiles of one format without biases.
-    pub(crate) fn stack(parts: &[Linear]) -> Option<Linear> {
-        let tiles = parts.iter().map(|part| match (&part.weight, &part.bias) {
-            (Weight::Tiled(tiles), None) => Some(tiles.as_ref()),
-            _ => None,
-        });
-        let all = Tiles::stack(&tiles.collect::<Option<Vec<&Tiles>>>()?)?;
-        let names: Vec<&str> = parts.iter().map(|p| p.name.as_str()).collect();
-        Some(Linear::new(names.join("+"), Weight::Tiled(Arc::new(all)), None))
-    }
-
     pub(crate) fn bytes(&self) -> usize {
         self.weight.bytes()
     }

@@ -11,6 +11,7 @@ use super::weights::{Loaded, Weights};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::fingerprint::Fingerprint;
+use crate::kernels::arena::Arena;
 use crate::kernels::attention::Attention;
 use crate::kernels::heads::{HeadNorms, HeadShape};
 use crate::kernels::quant::{Format, Tiles};
@@ -61,7 +62,7 @@ impl Decoder {
     pub fn load(weights: &Weights, options: &DecoderOptions, device: &Device) -> Result<Decoder> {
         let spec = read_spec(weights)?;
         let context = context(&spec, options)?;
-        let loader = Loader::new(weights, &spec, options, device)?;
+        let mut loader = Loader::new(weights, &spec, options, device)?;
         let embed = loader.matrix(&loader.name(Role::Embed, 0), [spec.vocab_size, spec.d_model])?;
         let blocks = spec.layers.iter().enumerate();
         let blocks = blocks.map(|(l, of)| loader.block(l, of)).collect::<Result<Vec<Block>>>()?;
@@ -145,14 +146,6 @@ fn fingerprint(
         .finish()
 }
 
-/// One matrix from several with the same input, where their formats allow it.
-fn stack<const N: usize>(parts: [Linear; N]) -> Stacked<N> {
-    match Linear::stack(&parts) {
-        Some(one) => Stacked::Together(one),
-        None => Stacked::Apart(parts),
-    }
-}
-
 /// Formats our kernels serve.
 fn tile_format(dtype: GgmlDType) -> Option<Format> {
     match dtype {
@@ -171,6 +164,7 @@ struct Loader<'a> {
     options: &'a DecoderOptions,
     device: &'a Device,
     dense: DType,
+    arena: Arena,
 }
 
 impl<'a> Loader<'a> {
@@ -193,7 +187,7 @@ impl<'a> Loader<'a> {
                 });
             }
         };
-        Ok(Loader { weights, spec, options, device, dense })
+        Ok(Loader { weights, spec, options, device, dense, arena: Arena::default() })
     }
 
     fn name(&self, role: Role, layer: usize) -> String {
@@ -209,13 +203,13 @@ impl<'a> Loader<'a> {
     }
 
     // -> [out, in], checked against the description before anything is read
-    fn matrix(&self, name: &str, shape: [usize; 2]) -> Result<Weight> {
+    fn matrix(&mut self, name: &str, shape: [usize; 2]) -> Result<Weight> {
         let name = format!("{name}.weight");
         self.expect(&name, &shape)?;
-        let quantised = self.options.form == WeightForm::AsStored;
-        if quantised && let Some(tiles) = self.tiles(&name, shape)? {
-            return Ok(Weight::Tiled(Arc::new(tiles)));
+        if let Some(format) = self.tile_format(&name) {
+            return self.tiles(&[name], format, shape[1]);
         }
+        let quantised = self.options.form == WeightForm::AsStored;
         let loaded = self.weights.load(&name, self.device.candle())?;
         match loaded {
             Loaded::Quantised(q) if quantised && q.dtype().block_size() > 1 => {
@@ -225,17 +219,56 @@ impl<'a> Loader<'a> {
         }
     }
 
-    /// The matrix repacked for our own kernels, where they serve its format on this device.
-    fn tiles(&self, name: &str, [out, width]: [usize; 2]) -> Result<Option<Tiles>> {
-        let stored = self.weights.entry(name).and_then(|e| e.dtype.quantised());
-        let Some(format) = stored.and_then(tile_format).filter(|_| self.device.kind() == "cpu")
-        else {
-            return Ok(None);
-        };
-        Ok(Tiles::pack(format, self.weights.bytes(name)?, out, width))
+    /// The format of a matrix, if our own kernels serve it on this device.
+    fn tile_format(&self, name: &str) -> Option<Format> {
+        if self.device.kind() != "cpu" || self.options.form == WeightForm::Dequantised {
+            return None;
+        }
+        self.weights.entry(name).and_then(|e| e.dtype.quantised()).and_then(tile_format)
     }
 
-    fn linear(&self, role: Role, layer: usize, shape: [usize; 2]) -> Result<Linear> {
+    /// Matrices of one format and width repacked for our own kernels, one above the other.
+    // -> [Σout, width]
+    fn tiles(&mut self, names: &[String], format: Format, width: usize) -> Result<Weight> {
+        let parts: Vec<&[u8]> = names
+            .iter()
+            .map(|name| self.weights.bytes(name))
+            .collect::<std::result::Result<_, _>>()?;
+        let tiles = Tiles::pack(&mut self.arena, format, &parts, width);
+        let tiles = tiles.map_err(Error::tensor(names.join("+")))?;
+        // The file's pages have been read and are not needed again.
+        self.weights.release_pages();
+        Ok(Weight::Tiled(Arc::new(tiles)))
+    }
+
+    /// Projections of one input: one matrix, where their formats allow it.
+    fn stacked<const N: usize>(
+        &mut self,
+        roles: [(Role, usize); N],
+        layer: usize,
+    ) -> Result<Stacked<N>> {
+        let width = self.spec.d_model;
+        let names = roles.map(|(role, _)| self.name(role, layer));
+        let files = names.each_ref().map(|name| format!("{name}.weight"));
+        for (file, (_, out)) in files.iter().zip(roles) {
+            self.expect(file, &[out, width])?;
+        }
+        let plain = names.iter().all(|name| self.weights.entry(&format!("{name}.bias")).is_none());
+        let formats = files.each_ref().map(|file| self.tile_format(file));
+        let alike = formats.iter().all(|f| *f == formats[0]);
+        if let Some(format) = formats[0].filter(|_| alike && plain) {
+            let weight = self.tiles(&files, format, width)?;
+            return Ok(Stacked::Together(Linear::new(names.join("+"), weight, None)));
+        }
+        let parts: Vec<Linear> = roles
+            .iter()
+            .map(|(role, out)| self.linear(*role, layer, [*out, width]))
+            .collect::<Result<_>>()?;
+        let parts = <[Linear; N]>::try_from(parts);
+        parts.map(Stacked::Apart).map_err(|_| Error::Misuse("projections got lost"))
+    }
+
+    fn linear(&mut self, role: Role, layer: usize, shape: [usize; 2]) -> Result<Linear> {
         let name = self.name(role, layer);
         let bias = match self.weights.entry(&format!("{name}.bias")) {
             Some(_) => Some(self.vector(&format!("{name}.bias"), shape[0])?),
@@ -291,7 +324,7 @@ impl<'a> Loader<'a> {
     }
 
     /// The output matrix; a file without one ties it to the embedding.
-    fn head(&self, embed: &Weight) -> Result<Linear> {
+    fn head(&mut self, embed: &Weight) -> Result<Linear> {
         let name = self.name(Role::Head, 0);
         let untied = self.weights.config().is_some_and(|c| c["tie_word_embeddings"] == false);
         let weight = if self.has(&name) || untied {
@@ -302,7 +335,7 @@ impl<'a> Loader<'a> {
         Ok(Linear::head(name, weight))
     }
 
-    fn block(&self, layer: usize, of: &LayerSpec) -> Result<Block> {
+    fn block(&mut self, layer: usize, of: &LayerSpec) -> Result<Block> {
         use NormPlacement::{Both, Post, Pre};
         let (spec, shape) = (self.spec, self.heads());
         Ok(Block {
@@ -326,28 +359,21 @@ impl<'a> Loader<'a> {
         })
     }
 
-    fn qkv(&self, layer: usize, shape: HeadShape) -> Result<Stacked<3>> {
+    fn qkv(&mut self, layer: usize, shape: HeadShape) -> Result<Stacked<3>> {
         let (d, q, kv) = (self.spec.d_model, shape.q(), shape.kv());
         if self.spec.arch.fusing == Fusing::Fused {
             let one = self.linear(Role::QueryKeyValue, layer, [shape.row(), d])?;
             return Ok(Stacked::Together(one));
         }
-        Ok(stack([
-            self.linear(Role::Query, layer, [q, d])?,
-            self.linear(Role::Key, layer, [kv, d])?,
-            self.linear(Role::Value, layer, [kv, d])?,
-        ]))
+        self.stacked([(Role::Query, q), (Role::Key, kv), (Role::Value, kv)], layer)
     }
 
-    fn gate_up(&self, layer: usize) -> Result<Stacked<2>> {
+    fn gate_up(&mut self, layer: usize) -> Result<Stacked<2>> {
         let (d, ff) = (self.spec.d_model, self.spec.d_ff);
         if self.spec.arch.fusing == Fusing::Fused {
             return Ok(Stacked::Together(self.linear(Role::GateUp, layer, [2 * ff, d])?));
         }
-        Ok(stack([
-            self.linear(Role::Gate, layer, [ff, d])?,
-            self.linear(Role::Up, layer, [ff, d])?,
-        ]))
+        self.stacked([(Role::Gate, ff), (Role::Up, ff)], layer)
     }
 
     fn expect(&self, name: &str, shape: &[usize]) -> Result<()> {

@@ -17,6 +17,7 @@ mod tiles;
 mod vnni;
 
 pub(crate) use activations::Activations;
+pub(super) use tiles::Line;
 pub(crate) use tiles::{Format, Tiles};
 
 use super::columns::{Columns, Write};
@@ -206,6 +207,7 @@ fn write(part: &mut [f32], sums: &[f32; ROWS], how: Write) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::arena::Arena;
     use candle_core::Device;
     use candle_core::quantized::{GgmlDType, QTensor};
     use proptest::prelude::*;
@@ -226,6 +228,10 @@ mod tests {
 
     fn quantised(dtype: GgmlDType, out: usize, width: usize, size: f32) -> QTensor {
         QTensor::quantize(&wave(out, width, 0.737, size), dtype).unwrap()
+    }
+
+    fn tiles_of(format: Format, q: &QTensor, width: usize) -> Tiles {
+        Tiles::pack(&mut Arena::default(), format, &[&q.data().unwrap()], width).unwrap()
     }
 
     /// Every kernel this CPU can run.
@@ -257,7 +263,7 @@ mod tests {
     fn tiles_hold_the_values_candle_dequantises() {
         for (format, dtype) in FORMATS {
             let q = quantised(dtype, 21, 96, 1.0);
-            let tiles = Tiles::pack(format, &q.data().unwrap(), 21, 96).unwrap();
+            let tiles = tiles_of(format, &q, 96);
             let expected = q.dequantize(&Device::Cpu).unwrap().to_vec2::<f32>().unwrap();
             for (i, row) in expected.iter().enumerate() {
                 let mut ours = vec![0f32; 96];
@@ -278,7 +284,7 @@ mod tests {
             let (format, dtype) = FORMATS[pick];
             let (width, size) = (blocks * BLOCK, 2f32.powi(power / 2));
             let q = quantised(dtype, out, width, size);
-            let tiles = Tiles::pack(format, &q.data().unwrap(), out, width).unwrap();
+            let tiles = tiles_of(format, &q, width);
             let x = wave(time, width, 1.313, 2f32.powi(power));
             let ours = linear(&x, &tiles, Prologue::None, Fidelity::Once).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
             // The same int8 activations, multiplied as floats: only the order of f32 sums differs.
@@ -303,7 +309,7 @@ mod tests {
     fn a_row_has_the_same_bits_alone_and_among_others() {
         for (format, dtype) in FORMATS {
             let q = quantised(dtype, 40, 288, 1.0);
-            let tiles = Tiles::pack(format, &q.data().unwrap(), 40, 288).unwrap();
+            let tiles = tiles_of(format, &q, 288);
             let x = wave(17, 288, 1.313, 3.0);
             let together = linear(&x, &tiles, Prologue::None, Fidelity::Once)
                 .unwrap()
@@ -321,7 +327,7 @@ mod tests {
     #[test]
     fn rounding_twice_is_a_hundred_times_finer() {
         let q = quantised(GgmlDType::Q8_0, 40, 288, 1.0);
-        let tiles = Tiles::pack(Format::Q8_0, &q.data().unwrap(), 40, 288).unwrap();
+        let tiles = tiles_of(Format::Q8_0, &q, 288);
         let x = wave(3, 288, 1.313, 3.0);
         let exact = x.matmul(&q.dequantize(&Device::Cpu).unwrap().t().unwrap()).unwrap();
         let flat = |t: Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
@@ -333,7 +339,7 @@ mod tests {
     #[test]
     fn extreme_activations_stay_finite_or_say_so() {
         let q = quantised(GgmlDType::Q4_1, 16, 32, 1.0);
-        let tiles = Tiles::pack(Format::Q4_1, &q.data().unwrap(), 16, 32).unwrap();
+        let tiles = tiles_of(Format::Q4_1, &q, 32);
         let product = |value: f32| {
             let x = Tensor::from_vec(vec![value; 32], (1, 32), &Device::Cpu).unwrap();
             linear(&x, &tiles, Prologue::None, Fidelity::Once)
@@ -353,8 +359,27 @@ mod tests {
 
     #[test]
     fn blocks_that_do_not_fill_the_matrix_are_refused() {
-        assert!(Tiles::pack(Format::Q4_1, &[0; 19], 1, 32).is_none());
-        assert!(Tiles::pack(Format::Q4_1, &[0; 20], 1, 31).is_none());
-        assert!(Tiles::pack(Format::Q4_1, &[0; 20], 1, 32).is_some());
+        let pack =
+            |bytes: &[u8], width| Tiles::pack(&mut Arena::default(), Format::Q4_1, &[bytes], width);
+        assert!(pack(&[0; 19], 32).is_err());
+        assert!(pack(&[0; 20], 31).is_err());
+        assert!(pack(&[], 32).is_err());
+        assert!(pack(&[0; 20], 32).is_ok());
+    }
+
+    #[test]
+    fn stacked_matrices_are_their_rows_one_after_another() {
+        let q = quantised(GgmlDType::Q5_1, 53, 64, 1.0);
+        let bytes = q.data().unwrap();
+        let (first, second) = bytes.split_at(32 * 2 * 24);
+        let pack = |parts: &[&[u8]]| Tiles::pack(&mut Arena::default(), Format::Q5_1, parts, 64);
+        let (whole, stacked) = (pack(&[&bytes]).unwrap(), pack(&[first, second]).unwrap());
+        let row = |tiles: &Tiles, i| {
+            let mut row = vec![0f32; 64];
+            tiles.read_row(i, &mut row);
+            row
+        };
+        assert_eq!(stacked.out(), 53);
+        assert!((0..53).all(|i| row(&whole, i) == row(&stacked, i)));
     }
 }

@@ -6,6 +6,8 @@
 //! the inputs, groups along the outputs. All quants are unsigned; formats with a zero point subtract it.
 
 use super::{BLOCK, ROWS};
+use crate::kernels::arena::{Arena, Part};
+use candle_core::Result;
 use half::f16;
 
 /// A file's block format of 32 weights.
@@ -96,7 +98,7 @@ impl Format {
 /// One cache line, aligned as one.
 #[derive(Debug, Clone, Copy)]
 #[repr(C, align(64))]
-pub(super) struct Line(pub [u8; 64]);
+pub(in crate::kernels) struct Line(pub [u8; 64]);
 
 /// A quantised matrix `[out, in]` in tiles.
 #[derive(Debug)]
@@ -105,54 +107,45 @@ pub(crate) struct Tiles {
     out: usize,
     blocks: usize,
     /// `[groups, blocks, lines]`
-    quants: Vec<Line>,
+    quants: Part<Line>,
     /// f16 bits, `[groups, blocks, ROWS]`
-    scales: Vec<[u16; ROWS]>,
+    scales: Part<[u16; ROWS]>,
     /// f16 bits, `[groups, blocks, ROWS]`; empty for formats without minima.
-    minima: Vec<[u16; ROWS]>,
+    minima: Part<[u16; ROWS]>,
 }
 
 impl Tiles {
-    /// Repacks a file's blocks; `None` if they do not fill `[out, width]` exactly.
-    pub(crate) fn pack(format: Format, file: &[u8], out: usize, width: usize) -> Option<Tiles> {
-        let blocks = width / BLOCK;
-        let expected = out.checked_mul(blocks)?.checked_mul(format.block_bytes())?;
-        if !width.is_multiple_of(BLOCK) || blocks == 0 || file.len() != expected {
-            return None;
+    /// Repacks the blocks of one matrix, or of several with the same input, one above the other.
+    // parts of [out_i, width] -> [Σout, width]
+    pub(crate) fn pack(
+        arena: &mut Arena,
+        format: Format,
+        parts: &[&[u8]],
+        width: usize,
+    ) -> Result<Tiles> {
+        let (blocks, bytes) = (width / BLOCK, parts.iter().map(|p| p.len()).sum::<usize>());
+        let row = blocks * format.block_bytes();
+        let whole = |part: &&[u8]| !part.is_empty() && part.len().is_multiple_of(row);
+        if !width.is_multiple_of(BLOCK) || row == 0 || bytes == 0 || !parts.iter().all(whole) {
+            candle_core::bail!("{bytes} bytes of {format:?} are no rows of width {width}");
         }
+        let out = bytes / row;
         let tiles = out.div_ceil(ROWS) * blocks;
+        let minima = if format.has_minimum() { tiles } else { 0 };
         let mut packed = Tiles {
             format,
             out,
             blocks,
-            quants: vec![Line([0; 64]); tiles * format.lines()],
-            scales: vec![[0; ROWS]; tiles],
-            minima: vec![[0; ROWS]; if format.has_minimum() { tiles } else { 0 }],
+            quants: arena.take(tiles * format.lines())?,
+            scales: arena.take(tiles)?,
+            minima: arena.take(minima)?,
         };
-        for (i, block) in file.chunks_exact(format.block_bytes()).enumerate() {
+        let file = parts.iter().flat_map(|part| part.chunks_exact(format.block_bytes()));
+        for (i, block) in file.enumerate() {
             let (row, column) = (i / blocks, i % blocks);
             packed.put(row / ROWS * blocks + column, row % ROWS, block);
         }
-        Some(packed)
-    }
-
-    /// The rows of several matrices as one; `None` if they differ in format or width, or do not fill their tiles.
-    pub(crate) fn stack(parts: &[&Tiles]) -> Option<Tiles> {
-        let (first, others) = parts.split_first()?;
-        let alike = |t: &&Tiles| t.format == first.format && t.blocks == first.blocks;
-        // Only the last part may end inside a tile.
-        let full = |t: &&Tiles| t.out.is_multiple_of(ROWS);
-        if !others.iter().all(alike) || !parts.iter().rev().skip(1).all(full) {
-            return None;
-        }
-        Some(Tiles {
-            format: first.format,
-            out: parts.iter().map(|t| t.out).sum(),
-            blocks: first.blocks,
-            quants: parts.iter().flat_map(|t| t.quants.iter().copied()).collect(),
-            scales: parts.iter().flat_map(|t| t.scales.iter().copied()).collect(),
-            minima: parts.iter().flat_map(|t| t.minima.iter().copied()).collect(),
-        })
+        Ok(packed)
     }
 
     fn put(&mut self, tile: usize, row: usize, block: &[u8]) {
