@@ -7,9 +7,43 @@
 use super::heads::HeadShape;
 use super::values;
 use crate::kv::BLOCK_LEN;
-use candle_core::{CpuStorage, InplaceOp2, Layout, Result, Tensor};
+use candle_core::{CpuStorage, DType, InplaceOp2, Layout, Result, Tensor};
+use half::f16;
+use half::slice::HalfFloatSliceExt as _;
 use std::ops::Range;
 use std::sync::Arc;
+
+/// How keys and values are kept. They are calculated with as f32.
+pub(super) trait Stored: Copy + Send + Sync + 'static {
+    /// As they are kept, in their own place or in `room`.
+    fn narrow<'a>(values: &'a [f32], room: &'a mut Vec<Self>) -> &'a [Self];
+    /// As they are calculated with, in their own place or in `room`.
+    fn widen<'a>(stored: &'a [Self], room: &'a mut Vec<f32>) -> &'a [f32];
+}
+
+impl Stored for f32 {
+    fn narrow<'a>(values: &'a [f32], _: &'a mut Vec<f32>) -> &'a [f32] {
+        values
+    }
+
+    fn widen<'a>(stored: &'a [f32], _: &'a mut Vec<f32>) -> &'a [f32] {
+        stored
+    }
+}
+
+impl Stored for f16 {
+    fn narrow<'a>(values: &'a [f32], room: &'a mut Vec<f16>) -> &'a [f16] {
+        room.resize(values.len(), f16::ZERO);
+        room.convert_from_f32_slice(values);
+        room
+    }
+
+    fn widen<'a>(stored: &'a [f16], room: &'a mut Vec<f32>) -> &'a [f32] {
+        room.resize(stored.len(), 0.0);
+        stored.convert_to_f32_slice(room);
+        room
+    }
+}
 
 /// Where one row's queries are and where its keys lie.
 #[derive(Debug, Clone)]
@@ -28,11 +62,33 @@ impl Span {
         self.start + self.rows.len()
     }
 
+    /// Its rows, cut where a block ends.
+    pub(super) fn pieces(&self) -> impl Iterator<Item = Piece> + '_ {
+        let first = self.start / BLOCK_LEN;
+        let blocks = self.blocks.iter().enumerate().skip(first);
+        blocks.take(self.seen().div_ceil(BLOCK_LEN) - first).map(|(i, block)| {
+            let from = self.start.max(i * BLOCK_LEN);
+            let to = self.seen().min((i + 1) * BLOCK_LEN);
+            let rows = self.rows.start + from - self.start..self.rows.start + to - self.start;
+            Piece { rows, block: *block, inside: from % BLOCK_LEN }
+        })
+    }
+
     /// Whether its blocks hold all its positions and lie in a pool of so many blocks.
     pub(super) fn fits(&self, blocks: usize) -> bool {
         self.seen() <= self.blocks.len() * BLOCK_LEN
             && self.blocks.iter().all(|b| (*b as usize) < blocks)
     }
+}
+
+/// Rows of a span whose keys lie in one block.
+#[derive(Debug, Clone)]
+pub(super) struct Piece {
+    /// Packed rows.
+    pub rows: Range<usize>,
+    pub block: u32,
+    /// Slot of the first row.
+    pub inside: usize,
 }
 
 /// Writes the keys and values of every span's rows.
@@ -47,21 +103,17 @@ pub(crate) fn store(pool: &Tensor, qkv: &Tensor, shape: HeadShape, spans: &[Span
 // as `store`, one span
 fn store_with_candle(pool: &Tensor, qkv: &Tensor, shape: HeadShape, span: &Span) -> Result<()> {
     let HeadShape { kv_heads, dim, .. } = shape;
-    let mut row = 0;
-    while row < span.rows.len() {
-        let inside = (span.start + row) % BLOCK_LEN;
-        let count = (BLOCK_LEN - inside).min(span.rows.len() - row);
-        let block = span.blocks[(span.start + row) / BLOCK_LEN] as usize;
-        let new = qkv.narrow(0, span.rows.start + row, count)?;
+    for Piece { rows, block, inside } in span.pieces() {
+        let count = rows.len();
+        let new = qkv.narrow(0, rows.start, count)?.to_dtype(pool.dtype())?;
         let part = |from: usize| new.narrow(1, from, shape.kv())?.reshape((count, kv_heads, dim));
         let keys = part(shape.q())?.permute((1, 2, 0))?.contiguous()?;
         let values = part(shape.q() + shape.kv())?.permute((1, 0, 2))?.contiguous()?;
-        let place = pool.narrow(0, block, 1)?;
+        let place = pool.narrow(0, block as usize, 1)?;
         let keys_at = place.narrow(1, 0, 1)?.reshape((kv_heads, dim, BLOCK_LEN))?;
         let values_at = place.narrow(1, 1, 1)?.reshape((kv_heads, BLOCK_LEN, dim))?;
         keys_at.slice_set(&keys, 2, inside)?;
         values_at.slice_set(&values, 1, inside)?;
-        row += count;
     }
     Ok(())
 }
@@ -71,7 +123,7 @@ pub(super) fn gather(pool: &Tensor, shape: HeadShape, span: &Span) -> Result<[Te
     let HeadShape { kv_heads, dim, .. } = shape;
     let held = span.seen().div_ceil(BLOCK_LEN);
     let index = Tensor::new(&span.blocks[..held], pool.device())?;
-    let blocks = pool.index_select(&index, 0)?;
+    let blocks = pool.index_select(&index, 0)?.to_dtype(DType::F32)?;
     let keys = blocks.narrow(1, 0, 1)?.reshape((held, kv_heads, dim, BLOCK_LEN))?;
     let keys = keys.permute((1, 0, 3, 2))?.reshape((kv_heads, held * BLOCK_LEN, dim))?;
     let values = blocks.narrow(1, 1, 1)?.reshape((held, kv_heads, BLOCK_LEN, dim))?;
@@ -105,33 +157,42 @@ impl InplaceOp2 for Store<'_> {
             candle_core::bail!("keys of {time} rows of {width} do not fit their caches");
         }
         let qkv = values(qkv, layout)?;
-        let CpuStorage::F32(pool) = pool else { candle_core::bail!("the pool holds f32") };
-        for span in self.spans {
-            for (row, position) in span.rows.clone().zip(span.start..) {
-                let block = span.blocks[position / BLOCK_LEN] as usize;
-                let size = 2 * self.shape.kv() * BLOCK_LEN;
-                let block = &mut pool[block * size..(block + 1) * size];
-                let kv = &qkv[row * width + self.shape.q()..(row + 1) * width];
-                self.put(block, position % BLOCK_LEN, kv);
-            }
+        match pool {
+            CpuStorage::F32(pool) => self.put_all(pool, qkv),
+            CpuStorage::F16(pool) => self.put_all(pool, qkv),
+            _ => candle_core::bail!("the pool holds neither f32 nor f16"),
         }
         Ok(())
     }
 }
 
 impl Store<'_> {
-    // block [2, kv_heads, dim·BLOCK_LEN], kv [2, kv_heads, dim] of one position
-    fn put(&self, block: &mut [f32], inside: usize, kv: &[f32]) {
-        let dim = self.shape.dim;
-        let (keys_at, values_at) = block.split_at_mut(self.shape.kv() * BLOCK_LEN);
-        let (keys, values) = kv.split_at(self.shape.kv());
-        for (at, key) in keys_at.chunks_mut(dim * BLOCK_LEN).zip(keys.chunks(dim)) {
-            for (line, k) in at.chunks_mut(BLOCK_LEN).zip(key) {
+    // pool [blocks, 2, kv_heads, dim·BLOCK_LEN], qkv [Σtime, row]
+    fn put_all<E: Stored>(&self, pool: &mut [E], qkv: &[f32]) {
+        let size = 2 * self.shape.kv() * BLOCK_LEN;
+        let width = self.shape.row();
+        for piece in self.spans.iter().flat_map(Span::pieces) {
+            let block = &mut pool[piece.block as usize * size..(piece.block as usize + 1) * size];
+            put(self.shape, block, &piece, &qkv[piece.rows.start * width..piece.rows.end * width]);
+        }
+    }
+}
+
+// block [2, kv_heads, dim·BLOCK_LEN], rows [piece, row]
+pub(super) fn put<E: Stored>(shape: HeadShape, block: &mut [E], piece: &Piece, rows: &[f32]) {
+    let HeadShape { kv_heads, dim, .. } = shape;
+    let (keys_at, values_at) = block.split_at_mut(shape.kv() * BLOCK_LEN);
+    let mut room = Vec::new();
+    for (row, inside) in rows.chunks_exact(shape.row()).zip(piece.inside..) {
+        let (keys, values) = E::narrow(&row[shape.q()..], &mut room).split_at(shape.kv());
+        for head in 0..kv_heads {
+            let key = &keys[head * dim..(head + 1) * dim];
+            let at = &mut keys_at[head * dim * BLOCK_LEN..(head + 1) * dim * BLOCK_LEN];
+            for (line, k) in at.as_chunks_mut::<BLOCK_LEN>().0.iter_mut().zip(key) {
                 line[inside] = *k;
             }
-        }
-        for (at, value) in values_at.chunks_mut(dim * BLOCK_LEN).zip(values.chunks(dim)) {
-            at[inside * dim..(inside + 1) * dim].copy_from_slice(value);
+            let at = (head * BLOCK_LEN + inside) * dim;
+            values_at[at..at + dim].copy_from_slice(&values[head * dim..(head + 1) * dim]);
         }
     }
 }
@@ -139,7 +200,7 @@ impl Store<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use candle_core::{DType, Device};
+    use candle_core::Device;
 
     #[test]
     fn what_is_stored_is_gathered_in_order_either_way() {

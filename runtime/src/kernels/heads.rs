@@ -6,7 +6,7 @@ use super::prologue::norm;
 use super::simd::{self, Task};
 use super::values;
 use crate::model::rope::{RopeStyle, RopeTable};
-use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Storage, Tensor};
 
 /// The parts of a q‖k‖v row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,8 +53,8 @@ pub(crate) fn prepare(
     positions: &[u32],
 ) -> Result<Tensor> {
     if qkv.device().is_cpu() {
-        let op = Prepare { shape, norms, positions, style: table.style };
-        return qkv.contiguous()?.apply_op3_no_bwd(&table.cos, &table.sin, &op);
+        let op = Prepare { shape, norms, table, positions };
+        return qkv.contiguous()?.apply_op1_no_bwd(&op);
     }
     prepare_with_candle(qkv, shape, norms, table, positions)
 }
@@ -111,65 +111,104 @@ fn rotate_with_candle(
 struct Prepare<'a> {
     shape: HeadShape,
     norms: Option<&'a HeadNorms>,
+    table: &'a RopeTable,
     positions: &'a [u32],
-    style: RopeStyle,
 }
 
-impl CustomOp3 for Prepare<'_> {
+impl CustomOp1 for Prepare<'_> {
     fn name(&self) -> &'static str {
         "prepare-heads"
     }
 
-    // qkv [Σtime, row], cos and sin [context, rotary/2] -> qkv
-    fn cpu_fwd(
-        &self,
-        qkv: &CpuStorage,
-        layout: &Layout,
-        cos: &CpuStorage,
-        cos_layout: &Layout,
-        sin: &CpuStorage,
-        sin_layout: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let (time, width) = layout.shape().dims2()?;
-        let (context, half) = cos_layout.shape().dims2()?;
-        let outside = self.positions.iter().any(|p| *p as usize >= context);
-        if time != self.positions.len() || outside || width != self.shape.row() {
-            candle_core::bail!("{time} rows of {width} at positions {:?}", self.positions);
-        }
-        let (cos, sin) = (values(cos, cos_layout)?, values(sin, sin_layout)?);
+    // qkv [Σtime, row] -> qkv
+    fn cpu_fwd(&self, qkv: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let Prepare { shape, norms, table, positions } = *self;
         let mut rows = values(qkv, layout)?.to_vec();
-        simd::on_widest_unit(Rows { op: self, cos, sin, half, rows: &mut rows });
+        Angles::read(table, |angles| {
+            let preparation = Preparation { shape, norms, angles };
+            preparation.check(rows.len(), positions)?;
+            preparation.rows(&mut rows, positions);
+            Ok(())
+        })?;
         Ok((CpuStorage::F32(rows), layout.shape().clone()))
     }
 }
 
-struct Rows<'a> {
-    op: &'a Prepare<'a>,
+/// A rotary table in host memory.
+#[derive(Clone, Copy)]
+pub(super) struct Angles<'a> {
     /// `[context, half]`
     cos: &'a [f32],
     /// `[context, half]`
     sin: &'a [f32],
     half: usize,
-    /// `[Σtime, row]`
+    style: RopeStyle,
+}
+
+impl Angles<'_> {
+    /// Hands out the table's own storage, so that it is not held twice.
+    pub(super) fn read<T>(
+        table: &RopeTable,
+        then: impl FnOnce(Angles<'_>) -> Result<T>,
+    ) -> Result<T> {
+        let (cos, cos_layout) = table.cos.storage_and_layout();
+        let (sin, sin_layout) = table.sin.storage_and_layout();
+        let (Storage::Cpu(cos), Storage::Cpu(sin)) = (&*cos, &*sin) else {
+            candle_core::bail!("rope table is not in host memory");
+        };
+        let (cos, sin) = (values(cos, cos_layout)?, values(sin, sin_layout)?);
+        then(Angles { cos, sin, half: table.rotary_dim / 2, style: table.style })
+    }
+}
+
+/// What happens to queries and keys of host rows.
+#[derive(Clone, Copy)]
+pub(super) struct Preparation<'a> {
+    pub shape: HeadShape,
+    pub norms: Option<&'a HeadNorms>,
+    pub angles: Angles<'a>,
+}
+
+impl Preparation<'_> {
+    /// Refuses rows without a position, and positions the table does not have.
+    pub(super) fn check(&self, values: usize, positions: &[u32]) -> Result<()> {
+        let context = self.angles.cos.len() / self.angles.half.max(1);
+        let outside = positions.iter().any(|p| *p as usize >= context);
+        if outside || values != positions.len() * self.shape.row() {
+            candle_core::bail!("{values} values of rows at positions {positions:?}");
+        }
+        Ok(())
+    }
+
+    // rows [positions, row] in place
+    pub(super) fn rows(&self, rows: &mut [f32], positions: &[u32]) {
+        simd::on_widest_unit(Rows { how: self, rows, positions });
+    }
+}
+
+struct Rows<'a> {
+    how: &'a Preparation<'a>,
+    /// `[positions, row]`
     rows: &'a mut [f32],
+    positions: &'a [u32],
 }
 
 impl Task for Rows<'_> {
     #[inline(always)]
     fn run<const FMA: bool>(self) {
-        let Rows { op, cos, sin, half, rows } = self;
-        let shape = op.shape;
-        for (row, position) in rows.chunks_mut(shape.row()).zip(op.positions) {
-            let at = *position as usize * half..(*position as usize + 1) * half;
-            let (cos, sin) = (&cos[at.clone()], &sin[at]);
+        let Preparation { shape, norms, angles } = *self.how;
+        let mut run = Vec::new();
+        for (row, position) in self.rows.chunks_mut(shape.row()).zip(self.positions) {
+            let at = *position as usize * angles.half..(*position as usize + 1) * angles.half;
+            let (cos, sin) = (&angles.cos[at.clone()], &angles.sin[at]);
             let (q, kv) = row.split_at_mut(shape.q());
             let k = &mut kv[..shape.kv()];
-            if let Some(norms) = op.norms {
-                norm_runs::<FMA>(q, &norms.query, norms.eps);
-                norm_runs::<FMA>(k, &norms.key, norms.eps);
+            if let Some(norms) = norms {
+                norm_runs::<FMA>(q, &norms.query, norms.eps, &mut run);
+                norm_runs::<FMA>(k, &norms.key, norms.eps, &mut run);
             }
             for head in q.chunks_mut(shape.dim).chain(k.chunks_mut(shape.dim)) {
-                turn(op.style, head, cos, sin);
+                turn(angles.style, head, cos, sin);
             }
         }
     }
@@ -177,11 +216,11 @@ impl Task for Rows<'_> {
 
 // x [n·width] in place, every run of `weight`'s length on its own
 #[inline(always)]
-fn norm_runs<const FMA: bool>(x: &mut [f32], weight: &[f32], eps: f32) {
-    let mut run = vec![0f32; weight.len()];
+fn norm_runs<const FMA: bool>(x: &mut [f32], weight: &[f32], eps: f32, run: &mut Vec<f32>) {
+    run.resize(weight.len(), 0.0);
     for part in x.chunks_mut(weight.len()) {
-        norm::<FMA>(part, weight, eps, &mut run);
-        part.copy_from_slice(&run);
+        norm::<FMA>(part, weight, eps, run);
+        part.copy_from_slice(run);
     }
 }
 

@@ -1,0 +1,300 @@
+//! One tile: a few queries of one span under the heads that share a key–value head, chunk after chunk.
+#![allow(unsafe_code)] // the AVX-512 functions are called where they can run; the blocks say why
+
+use super::super::blocks::Span;
+use super::super::heads::HeadShape;
+use super::super::math;
+use super::super::pool::Parts;
+use super::super::simd::{self, LANES, multiply_add};
+#[cfg(target_arch = "x86_64")]
+use super::avx512;
+use super::room::{CHUNK, CHUNK_BLOCKS, Found, ROWS, Room};
+use super::{Attention, Element, lanes};
+use crate::kv::BLOCK_LEN;
+use std::ops::Range;
+
+/// What computes scores and weighted sums.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unit {
+    /// Lanes the compiler vectorises.
+    Lanes,
+    /// AVX-512.
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+}
+
+impl Unit {
+    /// The fastest this CPU has.
+    pub(super) fn best() -> Unit {
+        #[cfg(target_arch = "x86_64")]
+        if avx512::is_available() {
+            return Unit::Avx512;
+        }
+        Unit::Lanes
+    }
+}
+
+/// What the tiles of one call share.
+#[derive(Clone, Copy)]
+pub(super) struct Job<'a, E> {
+    pub rules: &'a Attention,
+    pub unit: Unit,
+    /// `[Σtime, row]`
+    pub qkv: &'a [f32],
+    /// `[blocks, 2, kv_heads, dim·BLOCK_LEN]`
+    pub pool: &'a [E],
+}
+
+/// Queries of one span and heads of one group. A row of a tile is a query's head; a query's heads are neighbours.
+#[derive(Debug, Clone)]
+pub(super) struct Tile<'a> {
+    pub span: &'a Span,
+    /// Packed rows.
+    pub queries: Range<usize>,
+    pub heads: Range<usize>,
+}
+
+impl Tile<'_> {
+    pub(super) fn rows(&self) -> usize {
+        self.queries.len() * self.heads.len()
+    }
+
+    fn position(&self, query: usize) -> usize {
+        self.span.start + query - self.span.rows.start
+    }
+
+    /// The chunks that hold what its queries see.
+    pub(super) fn chunks(&self, rules: &Attention) -> Range<usize> {
+        let oldest = rules.visible(self.position(self.queries.start)).start;
+        oldest / CHUNK..(self.position(self.queries.end)).div_ceil(CHUNK)
+    }
+
+    /// What each query sees of a chunk, counted from its first key.
+    fn seen(&self, rules: &Attention, chunk: usize) -> [Range<usize>; ROWS] {
+        let inside = |position: usize| position.saturating_sub(chunk * CHUNK).min(CHUNK);
+        std::array::from_fn(|i| {
+            if i >= self.queries.len() {
+                return 0..0;
+            }
+            let visible = rules.visible(self.position(self.queries.start + i));
+            inside(visible.start)..inside(visible.end)
+        })
+    }
+}
+
+impl<E: Element> Job<'_, E> {
+    /// Lays out a tile's queries, scaled, for reading dimension by dimension.
+    // -> panel [dim, rows]
+    #[inline(always)]
+    pub(super) fn pack(&self, tile: &Tile, panel: &mut Vec<f32>) {
+        let HeadShape { dim, .. } = self.rules.shape;
+        let (rows, width) = (tile.rows(), self.rules.shape.row());
+        panel.clear();
+        panel.resize(dim * rows, 0.0);
+        for (i, query) in tile.queries.clone().enumerate() {
+            for (h, head) in tile.heads.clone().enumerate() {
+                let q = &self.qkv[query * width + head * dim..][..dim];
+                let row = i * tile.heads.len() + h;
+                for (line, q) in panel.chunks_exact_mut(rows).zip(q) {
+                    line[row] = q * self.rules.scale;
+                }
+            }
+        }
+    }
+
+    /// What a tile finds in one chunk, relative to the chunk's own largest scores.
+    #[inline(always)]
+    pub(super) fn visit<const FMA: bool>(&self, tile: &Tile, chunk: usize, room: &mut Room) {
+        let HeadShape { heads, kv_heads, dim } = self.rules.shape;
+        let (rows, per_query) = (tile.rows(), tile.heads.len());
+        let seen = tile.seen(self.rules, chunk);
+        let seen = &seen[..tile.queries.len()];
+        let group = tile.heads.start / (heads / kv_heads);
+        let part = |block: usize, which: usize| -> &[E] {
+            let Some(block) = tile.span.blocks.get(chunk * CHUNK_BLOCKS + block) else {
+                return &[];
+            };
+            let at = ((*block as usize * 2 + which) * kv_heads + group) * dim * BLOCK_LEN;
+            &self.pool[at..at + dim * BLOCK_LEN]
+        };
+        let [keys, values]: [[&[E]; CHUNK_BLOCKS]; 2] =
+            std::array::from_fn(|which| std::array::from_fn(|block| part(block, which)));
+        let needed = seen.iter().map(|s| s.end).max().unwrap_or(0).div_ceil(BLOCK_LEN);
+        let first = seen.iter().map(|s| s.start).min().unwrap_or(0) / BLOCK_LEN;
+        room.scores.resize(ROWS * CHUNK, 0.0);
+        self.score::<FMA>(rows, &keys, first..needed, room);
+        room.chunk.clear(rows * dim);
+        for row in 0..rows {
+            let scores = &mut room.scores[row * CHUNK..(row + 1) * CHUNK];
+            let scores = scores.as_chunks_mut::<LANES>().0;
+            let found = weigh::<FMA>(self.rules.softcap, scores, &seen[row / per_query]);
+            (room.chunk.most[row], room.chunk.total[row]) = found;
+        }
+        self.mix_all::<FMA>(seen, per_query, &values, room);
+    }
+
+    #[inline(always)]
+    fn score<const FMA: bool>(
+        &self,
+        rows: usize,
+        keys: &[&[E]; CHUNK_BLOCKS],
+        blocks: Range<usize>,
+        room: &mut Room,
+    ) {
+        let Some(keys) = keys.get(blocks.clone()) else { return };
+        let scores = &mut room.scores[blocks.start * BLOCK_LEN..];
+        match self.unit {
+            Unit::Lanes => {
+                lanes::score::<E, FMA>(&room.panel, rows, keys, scores, &mut room.wide);
+            }
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: the unit is chosen only where the CPU has it.
+            Unit::Avx512 => unsafe { avx512::score(&room.panel, rows, keys, scores) },
+        }
+    }
+
+    /// Adds weighted values to the chunk's sums. What a query does not see is never calculated with: even a weight
+    /// of 0 would spread a NaN. So queries share the values that all of them see, and read the rest alone.
+    #[inline(always)]
+    fn mix_all<const FMA: bool>(
+        &self,
+        seen: &[Range<usize>],
+        per_query: usize,
+        values: &[&[E]; CHUNK_BLOCKS],
+        room: &mut Room,
+    ) {
+        let rows = |queries: Range<usize>| queries.start * per_query..queries.end * per_query;
+        let start = seen.iter().map(|s| s.start).max().unwrap_or(0);
+        let end = seen.iter().map(|s| s.end).min().unwrap_or(0);
+        let shared = start..end.max(start);
+        for (i, seen) in seen.iter().enumerate() {
+            let older = seen.start..seen.end.min(shared.start);
+            self.mix::<FMA>(rows(i..i + 1), older, values, room);
+        }
+        self.mix::<FMA>(rows(0..seen.len()), shared.clone(), values, room);
+        for (i, seen) in seen.iter().enumerate() {
+            let newer = seen.start.max(shared.end)..seen.end;
+            self.mix::<FMA>(rows(i..i + 1), newer, values, room);
+        }
+    }
+
+    #[inline(always)]
+    fn mix<const FMA: bool>(
+        &self,
+        rows: Range<usize>,
+        positions: Range<usize>,
+        values: &[&[E]; CHUNK_BLOCKS],
+        room: &mut Room,
+    ) {
+        if positions.is_empty() {
+            return;
+        }
+        let dim = self.rules.shape.dim;
+        let values = &values[..positions.end.div_ceil(BLOCK_LEN)];
+        let weights = &room.scores[rows.start * CHUNK..rows.end * CHUNK];
+        let mixed = &mut room.chunk.mixed[rows.start * dim..rows.end * dim];
+        let wide = &mut room.wide;
+        match self.unit {
+            Unit::Lanes => lanes::mix::<E, FMA>(weights, values, positions, 0, (mixed, dim), wide),
+            #[cfg(target_arch = "x86_64")]
+            Unit::Avx512 => {
+                let whole = dim - dim % LANES;
+                // SAFETY: the unit is chosen only where the CPU has it.
+                unsafe { avx512::mix(weights, values, positions.clone(), mixed, dim) };
+                if whole < dim {
+                    lanes::mix::<E, FMA>(weights, values, positions, whole, (mixed, dim), wide);
+                }
+            }
+        }
+    }
+
+    /// Adds what a chunk gave to what the chunks before it gave, for the queries that see any of it.
+    #[inline(always)]
+    pub(super) fn join<const FMA: bool>(
+        &self,
+        tile: &Tile,
+        chunk: usize,
+        sum: &mut Found,
+        new: &Found,
+    ) {
+        let dim = self.rules.shape.dim;
+        let seen = tile.seen(self.rules, chunk);
+        let (mut old_factor, mut new_factor) = ([0f32; LANES], [0f32; LANES]);
+        let mut most = sum.most;
+        for (l, most) in most.iter_mut().enumerate() {
+            *most = if new.most[l] > *most { new.most[l] } else { *most };
+            old_factor[l] = math::exp::<FMA>(sum.most[l] - *most);
+            new_factor[l] = math::exp::<FMA>(new.most[l] - *most);
+        }
+        let rows = sum.mixed.chunks_exact_mut(dim).zip(new.mixed.chunks_exact(dim)).enumerate();
+        for (row, (sums, news)) in rows {
+            if seen[row / tile.heads.len()].is_empty() {
+                continue;
+            }
+            let (old, fresh) = (old_factor[row], new_factor[row]);
+            sum.most[row] = most[row];
+            sum.total[row] = multiply_add::<FMA>(new.total[row], fresh, sum.total[row] * old);
+            for (sum, new) in sums.iter_mut().zip(news) {
+                *sum = multiply_add::<FMA>(*new, fresh, *sum * old);
+            }
+        }
+    }
+
+    /// Writes a tile's rows.
+    // sum [rows, dim] -> out [Σtime, heads·dim]
+    #[inline(always)]
+    pub(super) fn write(&self, tile: &Tile, sum: &Found, out: &Parts<f32>) {
+        let shape = self.rules.shape;
+        let width = tile.heads.len() * shape.dim;
+        let per_query = sum.mixed.chunks_exact(width).zip(tile.queries.clone()).enumerate();
+        for (i, (sums, query)) in per_query {
+            let at = query * shape.q() + tile.heads.start * shape.dim;
+            // SAFETY: a tile has its own queries and heads.
+            let outs = unsafe { out.part(at, width) };
+            let rows = outs.chunks_exact_mut(shape.dim).zip(sums.chunks_exact(shape.dim));
+            for (row, (outs, sums)) in (i * tile.heads.len()..).zip(rows) {
+                let inverse = 1.0 / sum.total[row];
+                for (out, sum) in outs.iter_mut().zip(sums) {
+                    *out = sum * inverse;
+                }
+            }
+        }
+    }
+}
+
+/// Turns a row's scores into weights: 0 outside `seen`, eˢ⁻ᵐ inside. Gives m, the largest score, and their sum.
+// scores [blocks, LANES]
+#[inline(always)]
+fn weigh<const FMA: bool>(
+    softcap: Option<f32>,
+    scores: &mut [[f32; LANES]],
+    seen: &Range<usize>,
+) -> (f32, f32) {
+    let blocks = seen.start / LANES..seen.end.div_ceil(LANES);
+    let Some(scores) = scores.get_mut(blocks.clone()) else { return (f32::NEG_INFINITY, 0.0) };
+    let mut most = [f32::NEG_INFINITY; LANES];
+    for (b, lanes) in (blocks.start..).zip(scores.iter_mut()) {
+        if let Some(cap) = softcap {
+            lanes.iter_mut().for_each(|score| *score = cap * (*score / cap).tanh());
+        }
+        if b * LANES < seen.start || (b + 1) * LANES > seen.end {
+            // A select, not a sum: what lies in slots nobody has written is never calculated with.
+            for (l, score) in lanes.iter_mut().enumerate() {
+                let there = seen.contains(&(b * LANES + l));
+                *score = if there { *score } else { f32::NEG_INFINITY };
+            }
+        }
+        for (most, score) in most.iter_mut().zip(lanes) {
+            *most = if *score > *most { *score } else { *most };
+        }
+    }
+    let most = simd::largest_lane(most);
+    let mut total = [0f32; LANES];
+    for lanes in scores {
+        for (score, total) in lanes.iter_mut().zip(&mut total) {
+            *score = math::exp::<FMA>(*score - most);
+            *total += *score;
+        }
+    }
+    (most, simd::sum_lanes(total))
+}
