@@ -25,6 +25,7 @@ use super::pool::{self, Parts};
 use super::prologue::Prologue;
 use super::values;
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
+use std::ops::Range;
 
 /// Output rows in a tile.
 const ROWS: usize = 16;
@@ -33,7 +34,9 @@ const BLOCK: usize = 32;
 /// Activation rows that share one unpacked tile.
 const BATCH: usize = 6;
 /// Weight bytes a task should have: less, and starting it costs more than it gives.
-const TASK_BYTES: usize = 48 << 10;
+const TASK_BYTES: usize = 8 << 10;
+/// Part of a matrix in long runs.
+const LONG_PERCENT: usize = 70;
 
 /// How finely activations are rounded before a product.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -140,9 +143,9 @@ impl Kernel {
 impl Tiles {
     // x [rows, in] -> result [rows, out]
     fn product(&self, x: &Activations, kernel: Kernel, result: &Grid) {
-        let share = self.share(x.rows());
-        pool::global().run(self.groups().div_ceil(share), &|task| {
-            for group in task * share..((task + 1) * share).min(self.groups()) {
+        let shares = Shares::of(self.groups(), self.bytes(), x.rows());
+        pool::global().run(shares.tasks(), &|task| {
+            for group in shares.groups(task) {
                 match kernel {
                     Kernel::Portable => portable::group(self, group, x, result),
                     #[cfg(target_arch = "x86_64")]
@@ -153,12 +156,36 @@ impl Tiles {
             }
         });
     }
+}
 
-    /// Groups per task: enough work to be worth starting, and every thread busy until the end.
-    fn share(&self, rows: usize) -> usize {
-        let group = self.bytes().div_ceil(self.groups().max(1)).max(1);
-        let worth = TASK_BYTES.div_ceil(group * rows.div_ceil(BATCH).max(1));
-        worth.clamp(1, self.groups().div_ceil(pool::global().threads()).max(1))
+/// How the groups of a matrix are shared out: a long run for every thread first, which streams, then short ones, so
+/// that all end together.
+struct Shares {
+    groups: usize,
+    /// Long runs.
+    runs: usize,
+    long: usize,
+    short: usize,
+}
+
+impl Shares {
+    fn of(groups: usize, bytes: usize, rows: usize) -> Self {
+        let runs = pool::global().threads();
+        let work = bytes.div_ceil(groups.max(1)).max(1) * rows.div_ceil(BATCH).max(1);
+        let short = TASK_BYTES.div_ceil(work).clamp(1, groups.div_ceil(runs).max(1));
+        Shares { groups, runs, long: groups * LONG_PERCENT / 100 / runs, short }
+    }
+
+    fn tasks(&self) -> usize {
+        self.runs + (self.groups - self.runs * self.long).div_ceil(self.short)
+    }
+
+    fn groups(&self, task: usize) -> Range<usize> {
+        if task < self.runs {
+            return task * self.long..(task + 1) * self.long;
+        }
+        let from = self.runs * self.long + (task - self.runs) * self.short;
+        from..(from + self.short).min(self.groups)
     }
 }
 
