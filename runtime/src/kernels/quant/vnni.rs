@@ -18,8 +18,6 @@ const STEPS: usize = BLOCK / 4;
 
 /// Tiles between the one that is read and the one that is asked for.
 const AHEAD: usize = 16;
-/// Rows of activations below which the weights come from memory more slowly than they are used.
-const FEW: usize = 4;
 
 /// Whether this CPU has what [`group`] needs.
 pub(super) fn is_available() -> bool {
@@ -109,7 +107,8 @@ impl Job<'_> {
         let a = a.zip(self.bunch.scales.as_chunks::<T>().0).zip(self.bunch.sums.as_chunks::<T>().0);
         let weighted = self.bunch.weighted.as_chunks::<T>().0;
         for ((block, (tile, scale)), ((a, a_scales), a_sums)) in tiles.zip(a) {
-            if T <= FEW {
+            // Later bunches find the group in the cache.
+            if self.first == 0 {
                 prefetch(tile);
             }
             let mut dots = dots::<K, T>(tile, a);
@@ -142,7 +141,7 @@ impl Job<'_> {
     }
 }
 
-/// Asks for the tile that few rows will need next: they are done with one before the next has come from memory.
+/// Asks for a tile that will be needed soon: few rows are done with one before the next has come from memory.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 fn prefetch(tile: &[Line]) {
