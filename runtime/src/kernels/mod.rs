@@ -11,6 +11,8 @@ pub mod attention;
 pub mod blocks;
 pub mod dense;
 pub mod heads;
+#[cfg(feature = "testing")]
+pub mod limits;
 pub mod logits;
 mod math;
 pub mod pool;
