@@ -28,11 +28,12 @@ pub struct Limits {
 }
 
 /// The loops, and how many multiply-adds one step of one chain is.
+// SAFETY: a loop is called only through a `Unit` that `unit` gave, after it detected the loop's features.
 struct Unit {
     read: unsafe fn(&[u64]) -> u64,
     int8: unsafe fn(),
-    int8_lanes: usize,
     f32: unsafe fn(),
+    int8_lanes: usize,
     f32_lanes: usize,
 }
 
