@@ -1,21 +1,29 @@
-"""Speed of trimtab beside llama.cpp: one file, the same tests, alternating, ratios of medians.
+#!/usr/bin/env python3
+"""Speed of trimtab beside llama.cpp, and ik_llama.cpp where it is built: one file, the same tests, alternating.
 
-    target/oracle/bin/python scripts/bench_peers.py --gguf FILE [--threads 2] [--rounds 7]
+    target/oracle/bin/python scripts/bench_peers.py --gguf FILE... [--threads 1 2] [--rounds 7]
+        [--ik LLAMA_BENCH] [--limits] [--json FILE]
 
 llama.cpp is llama-cpp-python's build (scripts/requirements-oracle.txt) driven through its low-level calls, so that no
-Python runs between tokens but one call; trimtab is its own `bench --json`. Both run on random tokens: speed does not
-depend on which. Run it on a quiet machine: both programs' threads spin while they wait for each other.
+Python runs between tokens but one call; trimtab is its own `bench --json`; ik_llama.cpp its own llama-bench, which
+knows no batches. All run on random tokens: speed does not depend on which. Decode is timed behind a context of 256.
+Run it on a quiet machine: the programs' threads spin while they wait for each other.
+
+`--limits` measures what the machine can do (`cargo bench --bench limits`) and prints trimtab's share of it: bytes of
+weights × tokens a second over what memory gives for decode, int8 multiply-adds of the products over what the vector
+units give for prefill.
 """
 
 import argparse
 import ctypes
 import json
 import statistics
-import subprocess
 import time
 from pathlib import Path
 
+import gguf
 import llama_cpp
+from rounds import alternate, bench, output, ratio_text, table_head, table_row
 
 PREFILL = 512
 DEPTH = 256
@@ -35,10 +43,21 @@ class Peer:
         self.memory = llama_cpp.llama_get_memory(self.context)
         self.rows = rows
         self.batch = llama_cpp.llama_batch_init(PREFILL, 0, 1)
+        self.is_deep = False
 
-    def clear(self):
-        """Forgets every sequence."""
-        llama_cpp.llama_memory_clear(self.memory, True)
+    def close(self):
+        """Gives its memory and its threads back."""
+        llama_cpp.llama_batch_free(self.batch)
+        llama_cpp.llama_free(self.context)
+
+    def rewind(self):
+        """Every sequence at the depth, which is read once."""
+        if not self.is_deep:
+            for row in range(self.rows):
+                self.run([(i % 1000 + 100, i, row, i == DEPTH - 1) for i in range(DEPTH)])
+            self.is_deep = True
+        for row in range(self.rows):
+            llama_cpp.llama_memory_seq_rm(self.memory, row, DEPTH, -1)
 
     def run(self, tokens):
         """One pass over (token, position, sequence, wants logits)."""
@@ -54,7 +73,7 @@ class Peer:
 
     def prefill(self):
         """Tokens a second over one prompt."""
-        self.clear()
+        llama_cpp.llama_memory_clear(self.memory, True)
         prompt = [(i % 1000 + 100, i, 0, i == PREFILL - 1) for i in range(PREFILL)]
         began = time.perf_counter()
         self.run(prompt)
@@ -63,9 +82,8 @@ class Peer:
 
     def decode(self):
         """Tokens a second over all rows, each at the depth."""
-        self.clear()
-        for row in range(self.rows):
-            self.run([(i % 1000 + 100, i, row, i == DEPTH - 1) for i in range(DEPTH)])
+        self.rewind()
+        llama_cpp.llama_synchronize(self.context)
         began = time.perf_counter()
         for step in range(TOKENS):
             self.run([(step + 200, DEPTH + step, row, True) for row in range(self.rows)])
@@ -74,54 +92,126 @@ class Peer:
         return self.rows * TOKENS / (time.perf_counter() - began)
 
 
-def trimtab(program, gguf, threads, arguments):
-    """Tokens a second of one test of trimtab's own benchmark."""
-    command = [program, "bench", "-q", "--json", "-m", gguf, "-t", str(threads), "-r", "1", *arguments]
-    result = subprocess.run(command, check=True, capture_output=True, text=True)
-    return json.loads(result.stdout)["results"][0]["avg_ts"]
+class Model:
+    """A file: its size in products, and its runs in each program."""
+
+    def __init__(self, path, options):
+        self.path, self.options = path, options
+        self.name = path.stem.rsplit(".", maxsplit=1)[-1]
+        self.llama = llama_cpp.llama_model_load_from_file(
+            str(path).encode(), llama_cpp.llama_model_default_params())
+        tensors = {tensor.name: tensor for tensor in gguf.GGUFReader(path).tensors}
+        head = tensors.get("output.weight", tensors["token_embd.weight"])
+        blocks = [t for name, t in tensors.items() if name.startswith("blk.") and len(t.shape) > 1]
+        self.bytes = sum(int(t.n_bytes) for t in [head, *blocks])
+        self.madds = sum(int(t.n_elements) for t in blocks) + int(head.n_elements) / PREFILL
+
+    def trimtab(self, threads, arguments):
+        """Tokens a second of one test of trimtab's own benchmark."""
+        arguments = [*arguments, "-r", "1"]
+        document = bench(self.options.trimtab, self.path, threads, arguments)
+        return document["results"][0]["avg_ts"]
+
+    def ik(self, threads, arguments):
+        """Tokens a second of one test of ik_llama.cpp's llama-bench."""
+        command = [str(self.options.ik), "-m", str(self.path), "-t", str(threads), "-r", "1",
+                   "-o", "json", *self.options.ik_flags.split(), *arguments]
+        return json.loads(output(command))[-1]["avg_ts"]
+
+    def tests(self, threads):
+        """Name, rows (0 for a prompt) and the arms of each test."""
+        one = Peer(self.llama, threads, 1)
+        yield f"prefill {PREFILL}", 0, self.arms(
+            one.prefill, threads, ["-p", str(PREFILL), "-n", "0"], ["-p", str(PREFILL), "-n", "0"])
+        one.close()
+        for rows in self.options.rows:
+            peer = Peer(self.llama, threads, rows)
+            ours = ["-p", "0", "-n", str(TOKENS), "-d", str(DEPTH), "--batch", str(rows)]
+            theirs = ["-p", "0", "-n", "0", "-gp", f"{DEPTH},{TOKENS}"] if rows == 1 else None
+            name = f"decode at {DEPTH}, {rows} row{'s' if rows > 1 else ''}"
+            yield name, rows, self.arms(peer.decode, threads, ours, theirs)
+            peer.close()
+
+    def arms(self, llama, threads, ours, theirs):
+        """The programs that can run a test, in the order of their turns."""
+        arms = {"llama.cpp": llama, "trimtab": lambda: self.trimtab(threads, ours)}
+        if self.options.ik and theirs:
+            arms["ik_llama.cpp"] = lambda: self.ik(threads, theirs)
+        return arms
+
+    def share(self, rows, speed, limits):
+        """Trimtab's share of the machine's limit; a batch reads the weights once for all its rows."""
+        if not limits:
+            return "–"
+        if rows == 0:
+            return f"{100 * speed * self.madds / limits['int8_madds_per_s']:.0f} %"
+        return f"{100 * speed / rows * self.bytes / limits['read_bytes_per_s']:.0f} %"
 
 
-def tests(model, options):
-    """Name, llama.cpp's run, trimtab's run."""
-    ours = [str(options.trimtab), str(options.gguf), options.threads]
-    peers = {rows: Peer(model, options.threads, rows) for rows in options.rows}
-    one = peers[options.rows[0]]
-    yield "prefill 512", one.prefill, lambda: trimtab(*ours, ["-p", str(PREFILL), "-n", "0"])
-    for rows, peer in peers.items():
-        arguments = ["-p", "0", "-n", str(TOKENS), "-d", str(DEPTH), "--batch", str(rows)]
-        name = f"decode at {DEPTH}, {rows} row{'s' if rows > 1 else ''}"
-        yield name, peer.decode, lambda a=arguments: trimtab(*ours, a)
+def measure_limits(options):
+    """What the machine can do, by number of threads."""
+    if not options.limits:
+        return {}
+    lines = output(["cargo", "bench", "-q", "-p", "trimtab-runtime", "--features", "testing",
+                    "--bench", "limits"]).splitlines()
+    found = [json.loads(line) for line in lines if line.startswith("{")]
+    for limit in found:
+        print(f"limits with {limit['threads']} threads: {limit['read_bytes_per_s'] / 1e9:.1f} GB/s"
+              f" read, {limit['int8_madds_per_s'] / 1e9:.0f} G int8 and"
+              f" {limit['f32_madds_per_s'] / 1e9:.0f} G f32 multiply-adds/s")
+    return {limit["threads"]: limit for limit in found}
 
 
-def row(name, theirs, ours):
-    """A line of the table."""
-    ratios = sorted(o / t for o, t in zip(ours, theirs))
-    middle = statistics.median(ours) / statistics.median(theirs)
-    return (f"| {name} | {statistics.median(theirs):.0f} | {statistics.median(ours):.0f} "
-            f"| {middle:.2f} | {ratios[0]:.2f} to {ratios[-1]:.2f} |")
+def arguments():
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--gguf", type=Path, nargs="+", required=True)
+    parser.add_argument("--trimtab", type=Path, default=Path("target/release/trimtab"))
+    parser.add_argument("--ik", type=Path, help="ik_llama.cpp's llama-bench")
+    parser.add_argument("--ik-flags", default="", help="more of its flags, in one word")
+    parser.add_argument("--threads", type=int, nargs="+", default=[2])
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rows", type=int, nargs="+", default=[1, 4, 16])
+    parser.add_argument("--limits", action="store_true", help="print shares of the machine's limits")
+    parser.add_argument("--json", type=Path, help="write every round to this file")
+    return parser.parse_args()
+
+
+def median_text(values):
+    """A speed for the table."""
+    return f"{statistics.median(values):.0f}" if values else "–"
+
+
+def report(model, threads, test, values, limit):
+    """Print a test's line."""
+    name, rows = test
+    ours, theirs, ik = (values.get(n) for n in ("trimtab", "llama.cpp", "ik_llama.cpp"))
+    table_row([f"{model.name}, {threads} thread{'s' if threads > 1 else ''}, {name}",
+               median_text(theirs), median_text(ik), median_text(ours), ratio_text(ours, theirs),
+               ratio_text(ours, ik) if ik else "–",
+               model.share(rows, statistics.median(ours), limit)])
 
 
 def main():
-    """Runs every test in turn and prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    parser.add_argument("--gguf", type=Path, required=True)
-    parser.add_argument("--trimtab", type=Path, default=Path("target/release/trimtab"))
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--rows", type=int, nargs="+", default=[1, 4, 16])
-    options = parser.parse_args()
+    """Run every test in turn and print the table."""
+    options = arguments()
     silent = llama_cpp.llama_log_callback(lambda *_: None)
     llama_cpp.llama_log_set(silent, ctypes.c_void_p(0))
     llama_cpp.llama_backend_init()
-    model = llama_cpp.llama_model_load_from_file(
-        str(options.gguf).encode(), llama_cpp.llama_model_default_params())
-    print(f"{options.threads} threads, {options.rounds} rounds, tokens a second, medians")
-    print("| test | llama.cpp | trimtab | ratio | of single rounds |")
-    print("| --- | --: | --: | --: | --: |")
-    for name, peer, ours in tests(model, options):
-        peer()
-        rounds = [(peer(), ours()) for _ in range(options.rounds)]
-        print(row(name, [r[0] for r in rounds], [r[1] for r in rounds]), flush=True)
+    limits, everything = measure_limits(options), []
+    print(f"{options.rounds} rounds, tokens a second, medians; ratios with their range over rounds\n")
+    table_head(["test", "llama.cpp", "ik_llama.cpp", "trimtab", "to llama.cpp", "to ik_llama.cpp",
+                "of the limit"])
+    for model in (Model(path, options) for path in options.gguf):
+        for threads in options.threads:
+            for name, rows, arms in model.tests(threads):
+                values = alternate(arms, options.rounds)
+                report(model, threads, (name, rows), values, limits.get(threads))
+                everything.append({"model": model.path.name, "threads": threads, "test": name,
+                                   "rows": rows, "tokens_per_s": values})
+    if options.json:
+        text = json.dumps({"limits": list(limits.values()), "tests": everything}, indent=1)
+        options.json.write_text(text + "\n")
 
 
 if __name__ == "__main__":

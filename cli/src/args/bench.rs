@@ -21,6 +21,16 @@ pub struct BenchArgs {
     /// Sequences that are run together.
     #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "1")]
     pub batch: Vec<usize>,
+    /// Run each test also so, between plain runs: steered (one vector at every block), distinct (a plan of its
+    /// own for each sequence), empty (a plan that changes nothing) or capture (of one site).
+    #[arg(
+        long,
+        value_enum,
+        value_name = "WHAT,…",
+        value_delimiter = ',',
+        hide_possible_values = true
+    )]
+    pub beside: Vec<Beside>,
     /// Leave the untimed first run out.
     #[arg(long, action = ArgAction::SetTrue, value_parser = switch::parse)]
     pub no_warmup: Switch,
@@ -30,6 +40,31 @@ pub struct BenchArgs {
     /// The model.
     #[command(flatten)]
     pub model: ModelArgs,
+}
+
+/// What a test is run with, beside its plain runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Beside {
+    /// One vector, added behind every block of every sequence.
+    Steered,
+    /// A plan of its own for each sequence: other vectors, other blocks, another scale.
+    Distinct,
+    /// A plan whose additions have the scale 0.
+    Empty,
+    /// A capture of one site for each sequence.
+    Capture,
+}
+
+impl Beside {
+    /// Its name on the command line and in results.
+    pub fn name(self) -> &'static str {
+        match self {
+            Beside::Steered => "steered",
+            Beside::Distinct => "distinct",
+            Beside::Empty => "empty",
+            Beside::Capture => "capture",
+        }
+    }
 }
 
 /// The form of a table.

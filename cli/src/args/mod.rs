@@ -17,7 +17,7 @@ mod sampling;
 mod spelling;
 mod switch;
 
-pub use bench::{BenchArgs, Table};
+pub use bench::{BenchArgs, Beside, Table};
 pub use capture::CaptureArgs;
 pub use chat::ChatArgs;
 pub use generate::GenerateArgs;

@@ -1,7 +1,7 @@
 //! What `bench` is to do.
 
 use super::{Form, Opening, PoolSize};
-use crate::args::{BenchArgs, Switch, Table};
+use crate::args::{BenchArgs, Beside, Switch, Table};
 use crate::error::{Error, Result};
 
 /// Tokens of a cache block: what a sequence occupies is a multiple of it.
@@ -14,6 +14,8 @@ pub struct Bench {
     pub opening: Opening,
     /// The tests.
     pub cases: Vec<Case>,
+    /// What each is run with beside its plain runs.
+    pub beside: Vec<Beside>,
     /// How often each is repeated.
     pub repetitions: usize,
     /// Whether each begins with an untimed run.
@@ -85,5 +87,5 @@ pub(super) fn bench(args: BenchArgs, form: Form) -> Result<Bench> {
         opening.pool = PoolSize::Tokens(pool);
     }
     let warmup = if args.no_warmup.is_on() { Switch::Off } else { Switch::On };
-    Ok(Bench { opening, cases, repetitions: args.repetitions, warmup, table })
+    Ok(Bench { opening, cases, beside: args.beside, repetitions: args.repetitions, warmup, table })
 }

@@ -108,6 +108,7 @@ fn what_makes_no_sense_is_refused_before_any_work() {
         ("bench -p 0 -n 0", "leave nothing to measure"),
         ("bench --batch 0", "--repetitions and --batch are at least 1"),
         ("bench --json -o csv", "--output excludes --json"),
+        ("bench --beside steered,calm", "invalid value 'calm' for '--beside"),
         ("chat -q -v", "cannot be used with"),
         ("serve", "unrecognized subcommand"),
     ];

@@ -37,6 +37,46 @@ fn bench_has_its_document() {
 }
 
 #[test]
+fn bench_compares_with_the_plain_runs_around() {
+    let folder = Folder::new();
+    let model = folder.tiny();
+    let words =
+        ["bench", "-m", &model, "-p", "3", "-n", "2", "--batch", "2", "-d", "4", "-r", "3", "-q"];
+    let arms = ["--beside", "steered,distinct,empty,capture"];
+    let run = trimtab(&[&words[..], &arms, &["--json"]].concat());
+    let json: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+    let results = json["results"].as_array().unwrap();
+    let names: Vec<&str> =
+        results.iter().map(|line| line["beside"].as_str().unwrap_or("-")).collect();
+    assert_eq!(names[..5], ["-", "steered", "distinct", "empty", "capture"]);
+    assert_eq!(names.len(), 10);
+    for line in results {
+        let list = |field: &str| -> Vec<f64> {
+            let values = line[field].as_array().unwrap().iter();
+            values.map(|value| value.as_f64().unwrap()).collect()
+        };
+        let mut ratios = list("samples_ratio");
+        // Three rounds of four, each behind a plain run, and a plain run at the end.
+        let expected = if line["beside"].is_null() { (13, 0) } else { (3, 3) };
+        assert_eq!((list("samples_ns").len(), ratios.len()), expected, "{line}");
+        ratios.sort_by(f64::total_cmp);
+        for (field, at) in [("ratio_low", 0), ("ratio_to_plain", 1), ("ratio_high", 2)] {
+            assert_eq!(line[field].as_f64(), ratios.get(at).copied(), "{line}");
+        }
+    }
+    let steering: Vec<_> = results[..5].iter().map(|r| &r["steering"]).collect();
+    let vectors: Vec<_> = steering.iter().map(|s| s["vectors"].as_u64()).collect();
+    assert_eq!(vectors, [None, Some(1), Some(4), None, None]);
+    let sites: Vec<_> = steering.iter().map(|s| s["sites"].as_u64()).collect();
+    assert_eq!(sites, [None, Some(3), Some(2), None, None]);
+    let table = trimtab(&[&words[..], &arms].concat()).stdout;
+    assert!(table.lines().next().unwrap().contains("of plain"), "{table}");
+    let csv = trimtab(&[&words[..], &arms, &["-o", "csv"]].concat()).stdout;
+    let columns: Vec<usize> = csv.lines().map(|line| line.split(',').count()).collect();
+    assert_eq!(columns, [14; 11]);
+}
+
+#[test]
 fn capture_has_its_document_and_its_file() {
     let folder = Folder::new();
     let (model, out) = (folder.tiny(), folder.path("out.safetensors"));

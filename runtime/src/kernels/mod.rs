@@ -13,6 +13,8 @@ pub mod blocks;
 pub mod columns;
 pub mod dense;
 pub mod heads;
+#[cfg(feature = "testing")]
+pub mod limits;
 pub mod logits;
 mod math;
 pub mod pool;

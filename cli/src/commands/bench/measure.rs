@@ -1,5 +1,8 @@
-//! Timing one case: sessions side by side, rewound between repetitions.
+//! Timing one case: sessions side by side, rewound between runs.
 
+use super::arms::Arm;
+use super::numbers::Numbers;
+use crate::args::Beside;
 use crate::commands::opened::Opened;
 use crate::error::{Error, Result};
 use crate::interrupt::Stoppable;
@@ -7,42 +10,136 @@ use crate::plan::{Bench, Case};
 use std::time::{Duration, Instant};
 use trimtab_runtime::model::{Decoder, LogitsAt, Want};
 use trimtab_runtime::plan::Plan;
-use trimtab_runtime::session::{Checkpoint, Session};
+use trimtab_runtime::session::{Checkpoint, History, Session};
 
-/// The duration of every repetition.
-pub fn case(
-    opened: &Opened,
-    case: &Case,
-    plan: &Bench,
-    stoppable: &Stoppable,
-) -> Result<Vec<Duration>> {
+/// The durations of a case's plain runs, and of what was run beside them.
+#[derive(Debug)]
+pub struct Timings {
+    /// Plain runs: one per repetition, or where arms stand between them one more than all runs of arms.
+    pub plain: Vec<Duration>,
+    /// Every other arm's runs.
+    pub arms: Vec<(Arm, Vec<Timed>)>,
+}
+
+/// A run between two plain ones.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Timed {
+    /// How long it took.
+    pub duration: Duration,
+    /// The plain run before it and the one after it.
+    pub around: [Duration; 2],
+}
+
+impl Timed {
+    /// Its speed as a share of the plain runs' around it.
+    pub fn ratio(&self) -> f64 {
+        let [before, after] = self.around.map(|d| d.as_secs_f64());
+        (before + after) / 2.0 / self.duration.as_secs_f64()
+    }
+}
+
+/// Runs a case as often as was asked, each arm between two plain runs.
+pub fn case(opened: &Opened, case: &Case, plan: &Bench, stoppable: &Stoppable) -> Result<Timings> {
     let mut lanes = Vec::with_capacity(case.batch);
     for row in 0..case.batch {
         lanes.push(Lane::new(opened, case, row)?);
     }
-    let decoder = opened.model.decoder();
-    let runs = plan.repetitions + usize::from(plan.warmup.is_on());
-    let mut samples = Vec::with_capacity(runs);
-    for _ in 0..runs {
-        lanes.iter_mut().try_for_each(Lane::rewind)?;
-        let started = Instant::now();
-        match case.n_gen {
-            0 => read(&mut lanes, case.n_prompt, decoder, stoppable)?,
-            steps => write(&mut lanes, steps, decoder, stoppable)?,
+    let spec = opened.model.decoder().spec();
+    let arm = |what: &Beside| Arm::beside(*what, case.batch, spec);
+    let arms: Vec<Arm> = plan.beside.iter().map(arm).collect::<Result<_>>()?;
+    let mut bench = Lanes { lanes, case, decoder: opened.model.decoder(), stoppable };
+    let plain = Arm::plain(case.batch);
+    if plan.warmup.is_on() {
+        arms.iter().chain([&plain]).try_for_each(|arm| bench.run(arm).map(drop))?;
+    }
+    let mut timings =
+        Timings { plain: Vec::new(), arms: arms.into_iter().map(|arm| (arm, vec![])).collect() };
+    if timings.arms.is_empty() {
+        for _ in 0..plan.repetitions {
+            timings.plain.push(bench.run(&plain)?);
         }
-        samples.push(started.elapsed());
-        if stoppable.is_stopping() {
-            return Err(Error::Interrupted);
+        return Ok(timings);
+    }
+    let mut before = bench.run(&plain)?;
+    timings.plain.push(before);
+    for _ in 0..plan.repetitions {
+        for (arm, runs) in &mut timings.arms {
+            let duration = bench.run(arm)?;
+            let after = bench.run(&plain)?;
+            runs.push(Timed { duration, around: [before, after] });
+            timings.plain.push(after);
+            before = after;
         }
     }
-    Ok(samples.split_off(runs - plan.repetitions))
+    Ok(timings)
+}
+
+/// The rows of a case.
+struct Lanes<'a> {
+    lanes: Vec<Lane>,
+    case: &'a Case,
+    decoder: &'a Decoder,
+    stoppable: &'a Stoppable,
+}
+
+impl Lanes<'_> {
+    /// One run from the depth on. An interrupt is an error, because what was timed is then no run.
+    fn run(&mut self, arm: &Arm) -> Result<Duration> {
+        for (lane, plan) in self.lanes.iter_mut().zip(&arm.plans) {
+            lane.rewind(plan)?;
+        }
+        let want =
+            Want { logits: LogitsAt::Last, captures: arm.captures.clone(), ..Want::default() };
+        let started = Instant::now();
+        match self.case.n_gen {
+            0 => self.read(&want)?,
+            steps => self.write(steps, &want)?,
+        }
+        let elapsed = started.elapsed();
+        if self.stoppable.is_stopping() { Err(Error::Interrupted) } else { Ok(elapsed) }
+    }
+
+    /// Reads a prompt in every lane, up to the logits of its last token.
+    fn read(&mut self, want: &Want) -> Result<()> {
+        for lane in &mut self.lanes {
+            let prompt = lane.take(self.case.n_prompt);
+            lane.session.push_prompt(&prompt)?;
+        }
+        let due = |lanes: &[Lane]| lanes.iter().any(|lane| lane.session.pending() > 0);
+        while due(&self.lanes) && !self.stoppable.is_stopping() {
+            self.pass(want)?;
+        }
+        Ok(())
+    }
+
+    /// Adds tokens to every lane one by one, with the logits of each on the host, as sampling needs them.
+    fn write(&mut self, steps: usize, want: &Want) -> Result<()> {
+        for _ in 0..steps {
+            for lane in &mut self.lanes {
+                let token = lane.take(1);
+                lane.session.push(&token)?;
+            }
+            self.pass(want)?;
+            if self.stoppable.is_stopping() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn pass(&mut self, want: &Want) -> Result<()> {
+        let mut rows: Vec<_> = self.lanes.iter_mut().map(|l| l.session.row(want.clone())).collect();
+        self.decoder.forward(&mut rows)?.to_host()?;
+        Ok(())
+    }
 }
 
 /// One row of a batch.
 struct Lane {
     session: Session,
     start: Checkpoint,
-    tokens: Tokens,
+    numbers: Numbers,
+    vocabulary: u64,
 }
 
 impl Lane {
@@ -50,68 +147,37 @@ impl Lane {
     fn new(opened: &Opened, case: &Case, row: usize) -> Result<Lane> {
         let mut session = opened.model.session(Plan::empty())?;
         session.set_chunk(opened.chunk);
-        let vocabulary = session.decoder().spec().vocab_size;
-        let mut tokens = Tokens { state: row as u64 + 1, vocabulary: vocabulary as u64 };
+        let vocabulary = session.decoder().spec().vocab_size as u64;
+        let (start, numbers) = (session.checkpoint(), Numbers::new(row as u64));
+        let mut lane = Lane { session, start, numbers, vocabulary };
         if case.n_depth > 0 {
-            session.push_prompt(&tokens.take(case.n_depth))?;
-            session.run()?;
+            let depth = lane.take(case.n_depth);
+            lane.session.push_prompt(&depth)?;
+            lane.session.run()?;
+            lane.start = lane.session.checkpoint();
         }
-        Ok(Lane { start: session.checkpoint(), session, tokens })
+        Ok(lane)
     }
 
-    fn rewind(&mut self) -> Result<()> {
-        Ok(self.session.rollback(&self.start)?)
+    /// Back to the depth, under a plan. Keys and values of the depth stay plain: time does not depend on what they are.
+    fn rewind(&mut self, plan: &Plan) -> Result<()> {
+        self.session.rollback(&self.start)?;
+        Ok(self.session.replan(plan.clone(), History::Keep)?)
     }
-}
 
-/// Token ids in no order; which ones they are does not matter to the clock.
-struct Tokens {
-    state: u64,
-    vocabulary: u64,
-}
-
-impl Tokens {
     fn take(&mut self, count: usize) -> Vec<u32> {
-        (0..count).map(|_| self.next()).collect()
-    }
-
-    fn next(&mut self) -> u32 {
-        // Knuth's MMIX congruence; its high bits are the good ones.
-        self.state = self.state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        ((self.state >> 33) % self.vocabulary) as u32
+        (0..count).map(|_| self.numbers.below(self.vocabulary) as u32).collect()
     }
 }
 
-/// Reads a prompt in every lane, up to the logits of its last token.
-fn read(lanes: &mut [Lane], count: usize, decoder: &Decoder, stoppable: &Stoppable) -> Result<()> {
-    for lane in &mut *lanes {
-        let prompt = lane.tokens.take(count);
-        lane.session.push_prompt(&prompt)?;
-    }
-    while lanes.iter().any(|lane| lane.session.pending() > 0) && !stoppable.is_stopping() {
-        pass(lanes, decoder)?;
-    }
-    Ok(())
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Adds tokens to every lane one by one, with the logits of each on the host, as sampling needs them.
-fn write(lanes: &mut [Lane], steps: usize, decoder: &Decoder, stoppable: &Stoppable) -> Result<()> {
-    for _ in 0..steps {
-        for lane in &mut *lanes {
-            let token = lane.tokens.next();
-            lane.session.push(&[token])?;
-        }
-        pass(lanes, decoder)?;
-        if stoppable.is_stopping() {
-            return Ok(());
-        }
+    #[test]
+    fn a_run_is_compared_with_the_plain_ones_around_it() {
+        let seconds = Duration::from_secs;
+        let timed = Timed { duration: seconds(4), around: [seconds(1), seconds(3)] };
+        assert_eq!(timed.ratio(), 0.5);
     }
-    Ok(())
-}
-
-fn pass(lanes: &mut [Lane], decoder: &Decoder) -> Result<()> {
-    let want = Want { logits: LogitsAt::Last, ..Want::default() };
-    let mut rows: Vec<_> = lanes.iter_mut().map(|l| l.session.row(want.clone())).collect();
-    decoder.forward(&mut rows)?.to_host()?;
-    Ok(())
 }

@@ -1,7 +1,11 @@
-//! `bench`: how fast prompts are read and tokens are made. Rows of a batch really run together.
+//! `bench`: how fast prompts are read and tokens are made. Rows of a batch really run together, and what is compared
+//! runs in turn with what it is compared with.
 
+mod arms;
 mod measure;
+mod numbers;
 mod report;
+mod spread;
 
 use super::opened::open;
 use crate::console::Console;
@@ -18,14 +22,14 @@ pub fn run(plan: &Bench, console: &Console) -> Result<()> {
     meter.begin_items(&format!("running {} tests", plan.cases.len()), plan.cases.len());
     let mut results = Vec::with_capacity(plan.cases.len());
     for case in &plan.cases {
-        let samples = measure::case(&opened, case, plan, &stoppable);
-        if stoppable.is_stopping() || samples.is_err() {
+        let timings = measure::case(&opened, case, plan, &stoppable);
+        if stoppable.is_stopping() || timings.is_err() {
             meter.end();
         }
         if stoppable.is_stopping() {
             return Err(Error::Interrupted);
         }
-        results.push(report::Line::new(case, samples?));
+        results.extend(report::Line::of(case, timings?));
         meter.advance(1);
     }
     meter.end();

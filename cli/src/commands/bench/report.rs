@@ -1,14 +1,18 @@
 //! What was measured, as a table, as JSON or as CSV.
 
-use crate::args::{Switch, Table};
+use super::arms::Steering;
+use super::measure::{Timed, Timings};
+use super::spread::{mean_and_deviation, median};
+use crate::args::{Beside, Switch, Table};
 use crate::commands::opened::Opened;
 use crate::commands::table::{Column, markdown};
 use crate::console::Console;
-use crate::document::{Head, NO_STEERING};
+use crate::document::Head;
 use crate::error::Result;
 use crate::plan::{Bench, Case};
 use serde::Serialize;
 use std::time::Duration;
+use trimtab_runtime::kv::BLOCK_LEN;
 
 /// One test's result. Names are llama-bench's.
 #[derive(Debug, Serialize)]
@@ -18,16 +22,20 @@ pub struct Line {
     n_gen: usize,
     n_depth: usize,
     batch: usize,
-    steering: Option<()>,
+    beside: Option<&'static str>,
+    steering: Option<Steering>,
     avg_ns: u64,
     stddev_ns: u64,
     avg_ts: f64,
     stddev_ts: f64,
+    median_ns: u64,
+    median_ts: f64,
     samples_ns: Vec<u64>,
     samples_ts: Vec<f64>,
     ratio_to_plain: Option<f64>,
     ratio_low: Option<f64>,
     ratio_high: Option<f64>,
+    samples_ratio: Vec<f64>,
     first_token_s: Option<f64>,
     peak_rss_bytes: Option<u64>,
     peak_device_bytes: Option<u64>,
@@ -38,6 +46,8 @@ struct Document {
     #[serde(flatten)]
     head: Head,
     settings: Settings,
+    memory: Memory,
+    load_s: f64,
     results: Vec<Line>,
 }
 
@@ -48,10 +58,42 @@ struct Settings {
     batch_invariant: Switch,
 }
 
+/// What the program holds by design; the peak is each line's.
+#[derive(Serialize)]
+struct Memory {
+    /// Matrices as the kernels read them.
+    weight_bytes: usize,
+    /// The pool of keys and values.
+    kv_bytes: usize,
+}
+
 impl Line {
-    /// Of the durations of a test's repetitions.
-    pub fn new(case: &Case, samples: Vec<Duration>) -> Line {
-        let seconds: Vec<f64> = samples.iter().map(Duration::as_secs_f64).collect();
+    /// The results of one test: the plain runs first.
+    pub fn of(case: &Case, timings: Timings) -> Vec<Line> {
+        let mut lines = vec![Line::plain(case, &timings.plain)];
+        for (arm, runs) in &timings.arms {
+            let durations: Vec<Duration> = runs.iter().map(|run| run.duration).collect();
+            let plain = Line::plain(case, &durations);
+            let name = arm.beside.map(Beside::name);
+            lines.push(Line { beside: name, steering: arm.steering(), ..plain.compared(runs) });
+        }
+        lines
+    }
+
+    fn compared(self, runs: &[Timed]) -> Line {
+        let ratios: Vec<f64> = runs.iter().map(Timed::ratio).collect();
+        Line {
+            ratio_to_plain: Some(median(&ratios)),
+            ratio_low: ratios.iter().copied().reduce(f64::min),
+            ratio_high: ratios.iter().copied().reduce(f64::max),
+            samples_ratio: ratios,
+            ..self
+        }
+    }
+
+    /// Of the durations of a test's runs.
+    fn plain(case: &Case, runs: &[Duration]) -> Line {
+        let seconds: Vec<f64> = runs.iter().map(Duration::as_secs_f64).collect();
         let tokens = (case.batch * case.timed()) as f64;
         let rates: Vec<f64> = seconds.iter().map(|s| tokens / s).collect();
         let (avg_s, stddev_s) = mean_and_deviation(&seconds);
@@ -63,30 +105,26 @@ impl Line {
             n_gen: case.n_gen,
             n_depth: case.n_depth,
             batch: case.batch,
-            steering: NO_STEERING,
+            beside: None,
+            steering: None,
             avg_ns: ns(avg_s),
             stddev_ns: ns(stddev_s),
             avg_ts,
             stddev_ts,
+            median_ns: ns(median(&seconds)),
+            median_ts: median(&rates),
             samples_ns: seconds.iter().copied().map(ns).collect(),
             samples_ts: rates,
             ratio_to_plain: None,
             ratio_low: None,
             ratio_high: None,
+            samples_ratio: Vec::new(),
             // The logits of a prompt's last token are what the first token is chosen from.
             first_token_s: (case.n_gen == 0).then_some(avg_s),
             peak_rss_bytes: peak_rss_bytes(),
             peak_device_bytes: None,
         }
     }
-}
-
-/// Mean and sample standard deviation.
-fn mean_and_deviation(values: &[f64]) -> (f64, f64) {
-    let n = values.len() as f64;
-    let mean = values.iter().sum::<f64>() / n;
-    let squares: f64 = values.iter().map(|v| (v - mean).powi(2)).sum();
-    (mean, if values.len() < 2 { 0.0 } else { (squares / (n - 1.0)).sqrt() })
 }
 
 /// The most memory this program has had, where Linux says so.
@@ -110,8 +148,19 @@ pub fn print(plan: &Bench, opened: &Opened, results: Vec<Line>, console: &Consol
                 warmup: plan.warmup,
                 batch_invariant: batch_invariant(opened),
             },
+            memory: memory(opened),
+            load_s: opened.load_s,
             results,
         }),
+    }
+}
+
+fn memory(opened: &Opened) -> Memory {
+    let decoder = opened.model.decoder();
+    let tokens = opened.model.pool().usage().blocks * BLOCK_LEN;
+    Memory {
+        weight_bytes: decoder.weight_bytes(),
+        kv_bytes: tokens * decoder.spec().kv_bytes_per_token(),
     }
 }
 
@@ -124,7 +173,7 @@ fn batch_invariant(opened: &Opened) -> Switch {
 }
 
 fn table(results: &[Line], opened: &Opened) -> String {
-    let columns = [
+    let mut columns = vec![
         Column::Left("model"),
         Column::Left("type"),
         Column::Left("device"),
@@ -133,9 +182,13 @@ fn table(results: &[Line], opened: &Opened) -> String {
         Column::Right("test"),
         Column::Right("t/s"),
     ];
+    let compared = results.iter().any(|line| line.beside.is_some());
+    if compared {
+        columns.extend([Column::Left("beside"), Column::Right("of plain")]);
+    }
     let model = &opened.model;
     let row = |line: &Line| {
-        vec![
+        let mut cells = vec![
             model.name().to_owned(),
             model.identity().quantization.clone(),
             model.decoder().device().kind().to_owned(),
@@ -143,17 +196,35 @@ fn table(results: &[Line], opened: &Opened) -> String {
             line.batch.to_string(),
             line.test.clone(),
             format!("{:.2} ± {:.2}", line.avg_ts, line.stddev_ts),
-        ]
+        ];
+        if compared {
+            cells.extend([line.beside.unwrap_or_default().to_owned(), line.ratio()]);
+        }
+        cells
     };
     markdown(&columns, results.iter().map(row).collect())
 }
 
+impl Line {
+    /// The ratio and its spread, for people.
+    fn ratio(&self) -> String {
+        match (self.ratio_to_plain, self.ratio_low, self.ratio_high) {
+            (Some(middle), Some(low), Some(high)) => {
+                format!("{middle:.3} ({low:.3} to {high:.3})")
+            }
+            _ => String::new(),
+        }
+    }
+}
+
 fn csv(results: &[Line]) -> String {
-    let mut text =
-        "test,n_prompt,n_gen,n_depth,batch,avg_ns,stddev_ns,avg_ts,stddev_ts\n".to_owned();
+    let mut text = "test,n_prompt,n_gen,n_depth,batch,avg_ns,stddev_ns,avg_ts,stddev_ts,\
+        median_ts,beside,ratio_to_plain,ratio_low,ratio_high\n"
+        .to_owned();
     for l in results {
+        let ratio = |r: Option<f64>| r.map(|r| r.to_string()).unwrap_or_default();
         text.push_str(&format!(
-            "{},{},{},{},{},{},{},{},{}\n",
+            "{},{},{},{},{},{},{},{},{},{},{},{},{},{}\n",
             l.test,
             l.n_prompt,
             l.n_gen,
@@ -163,6 +234,11 @@ fn csv(results: &[Line]) -> String {
             l.stddev_ns,
             l.avg_ts,
             l.stddev_ts,
+            l.median_ts,
+            l.beside.unwrap_or_default(),
+            ratio(l.ratio_to_plain),
+            ratio(l.ratio_low),
+            ratio(l.ratio_high),
         ));
     }
     text
@@ -170,16 +246,42 @@ fn csv(results: &[Line]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::arms::Arm;
     use super::*;
+
+    fn seconds(values: [u64; 3]) -> Vec<Duration> {
+        values.map(Duration::from_secs).to_vec()
+    }
 
     #[test]
     fn rates_count_every_row() {
         let case = Case { n_prompt: 0, n_gen: 10, n_depth: 3, batch: 4 };
-        let line = Line::new(&case, [1, 2, 3].map(Duration::from_secs).to_vec());
+        let line = Line::plain(&case, &seconds([1, 2, 3]));
         assert_eq!(line.samples_ts, [40.0, 20.0, 40.0 / 3.0]);
         assert_eq!((line.avg_ns, line.stddev_ns), (2_000_000_000, 1_000_000_000));
+        assert_eq!((line.median_ns, line.median_ts), (2_000_000_000, 20.0));
         assert_eq!(line.first_token_s, None);
-        let one = Line::new(&Case { n_prompt: 5, n_gen: 0, ..case }, vec![Duration::from_secs(2)]);
+        let case = Case { n_prompt: 5, n_gen: 0, ..case };
+        let one = Line::plain(&case, &[Duration::from_secs(2)]);
         assert_eq!((one.first_token_s, one.stddev_ns, one.avg_ts), (Some(2.0), 0, 10.0));
+    }
+
+    #[test]
+    fn ratios_are_of_neighbours() {
+        let case = Case { n_prompt: 8, n_gen: 0, n_depth: 0, batch: 1 };
+        let arm = Arm { beside: Some(Beside::Empty), ..Arm::plain(1) };
+        // The machine slows down threefold; what is beside stays at 0.8.
+        let plain = seconds([4, 4, 12]);
+        let timed = |run: u64, i: usize| Timed {
+            duration: Duration::from_secs(run),
+            around: [plain[i], plain[i + 1]],
+        };
+        let runs = vec![timed(5, 0), timed(10, 1)];
+        let timings = Timings { plain: plain.clone(), arms: vec![(arm, runs)] };
+        let lines = Line::of(&case, timings);
+        assert_eq!((lines[0].beside, lines[0].ratio_to_plain), (None, None));
+        assert_eq!((lines[1].beside, lines[1].ratio_to_plain), (Some("empty"), Some(0.8)));
+        assert_eq!(lines[1].samples_ratio, [0.8, 0.8]);
+        assert_eq!(lines[1].ratio(), "0.800 (0.800 to 0.800)");
     }
 }
