@@ -13,8 +13,7 @@ use crate::error::{Error, Result};
 use crate::fingerprint::Fingerprint;
 use crate::kernels::attention::Attention;
 use crate::kernels::heads::{HeadNorms, HeadShape};
-use crate::kernels::quant::{Format, Tiles};
-use candle_core::quantized::GgmlDType;
+use crate::kernels::quant::Matrix;
 use candle_core::{DType, Tensor};
 use std::sync::Arc;
 
@@ -153,18 +152,6 @@ fn stack<const N: usize>(parts: [Linear; N]) -> Stacked<N> {
     }
 }
 
-/// Formats our kernels serve.
-fn tile_format(dtype: GgmlDType) -> Option<Format> {
-    match dtype {
-        GgmlDType::Q4_0 => Some(Format::Q4_0),
-        GgmlDType::Q4_1 => Some(Format::Q4_1),
-        GgmlDType::Q5_0 => Some(Format::Q5_0),
-        GgmlDType::Q5_1 => Some(Format::Q5_1),
-        GgmlDType::Q8_0 => Some(Format::Q8_0),
-        _ => None,
-    }
-}
-
 struct Loader<'a> {
     weights: &'a Weights,
     spec: &'a ModelSpec,
@@ -218,7 +205,8 @@ impl<'a> Loader<'a> {
         }
         let loaded = self.weights.load(&name, self.device.candle())?;
         match loaded {
-            Loaded::Quantised(q) if quantised && q.dtype().block_size() > 1 => {
+            // On the CPU our kernels serve every format files have; candle's sum by the number of rows.
+            Loaded::Quantised(q) if quantised && !self.on_cpu() && q.dtype().block_size() > 1 => {
                 Ok(Weight::Quantised(Arc::new(q)))
             }
             other => dense(other, self.dense).map(Weight::Dense).map_err(Error::tensor(name)),
@@ -226,13 +214,14 @@ impl<'a> Loader<'a> {
     }
 
     /// The matrix repacked for our own kernels, where they serve its format on this device.
-    fn tiles(&self, name: &str, [out, width]: [usize; 2]) -> Result<Option<Tiles>> {
+    fn tiles(&self, name: &str, [out, width]: [usize; 2]) -> Result<Option<Matrix>> {
         let stored = self.weights.entry(name).and_then(|e| e.dtype.quantised());
-        let Some(format) = stored.and_then(tile_format).filter(|_| self.device.kind() == "cpu")
-        else {
-            return Ok(None);
-        };
-        Ok(Tiles::pack(format, self.weights.bytes(name)?, out, width))
+        let Some(dtype) = stored.filter(|_| self.on_cpu()) else { return Ok(None) };
+        Ok(Matrix::pack(dtype, self.weights.bytes(name)?, out, width))
+    }
+
+    fn on_cpu(&self) -> bool {
+        self.device.kind() == "cpu"
     }
 
     fn linear(&self, role: Role, layer: usize, shape: [usize; 2]) -> Result<Linear> {

@@ -19,6 +19,8 @@ pub(super) struct Activations {
     scales: Vec<f32>,
     /// Sum of a block's quants.
     sums: Vec<i32>,
+    /// The same of its first and its second half.
+    halves: Vec<[i16; 2]>,
     /// The same times the block's scale, which is what a minimum is multiplied with.
     weighted: Vec<f32>,
 }
@@ -28,6 +30,7 @@ pub(super) struct Bunch<'a> {
     pub quants: &'a [[i8; BLOCK]],
     pub scales: &'a [f32],
     pub sums: &'a [i32],
+    pub halves: &'a [[i16; 2]],
     pub weighted: &'a [f32],
 }
 
@@ -58,10 +61,12 @@ impl Activations {
             quants: vec![[0; BLOCK]; rows * blocks],
             scales: vec![0.0; rows * blocks],
             sums: vec![0; rows * blocks],
+            halves: vec![[0; 2]; rows * blocks],
             weighted: vec![0.0; rows * blocks],
         };
         let (quants, scales) = (Parts::of(&mut all.quants), Parts::of(&mut all.scales));
         let (sums, weighted) = (Parts::of(&mut all.sums), Parts::of(&mut all.weighted));
+        let halves = Parts::of(&mut all.halves);
         pool::global().run(rows.div_ceil(BATCH), &|bunch| {
             let first = bunch * BATCH;
             let count = BATCH.min(rows - first);
@@ -76,6 +81,8 @@ impl Activations {
                 scales: unsafe { scales.part(from, len) },
                 // SAFETY: as above.
                 sums: unsafe { sums.part(from, len) },
+                // SAFETY: as above.
+                halves: unsafe { halves.part(from, len) },
                 // SAFETY: as above.
                 weighted: unsafe { weighted.part(from, len) },
             });
@@ -92,8 +99,8 @@ impl Activations {
         let count = BATCH.min(self.rows - first);
         let at = first * self.blocks..(first + count) * self.blocks;
         let (quants, scales) = (&self.quants[at.clone()], &self.scales[at.clone()]);
-        let (sums, weighted) = (&self.sums[at.clone()], &self.weighted[at]);
-        (Bunch { quants, scales, sums, weighted }, count)
+        let (sums, halves) = (&self.sums[at.clone()], &self.halves[at.clone()]);
+        (Bunch { quants, scales, sums, halves, weighted: &self.weighted[at] }, count)
     }
 
     /// The values the quants stand for, row by row.
@@ -122,6 +129,7 @@ struct Quantise<'a> {
     quants: &'a mut [[i8; BLOCK]],
     scales: &'a mut [f32],
     sums: &'a mut [i32],
+    halves: &'a mut [[i16; 2]],
     weighted: &'a mut [f32],
 }
 
@@ -160,7 +168,10 @@ impl Quantise<'_> {
             let inverse = if scale > f32::MIN_POSITIVE { 1.0 / scale } else { 0.0 };
             let rounded = block.map(|v| nearest(v * inverse));
             self.scales[at] = scale;
-            self.sums[at] = rounded.iter().sum();
+            let (first, second) = rounded.split_at(BLOCK / 2);
+            let halves = [first.iter().sum::<i32>(), second.iter().sum::<i32>()];
+            self.halves[at] = halves.map(|sum| sum as i16);
+            self.sums[at] = halves[0] + halves[1];
             self.weighted[at] = self.sums[at] as f32 * scale;
             self.quants[at] = rounded.map(|q| q as i8);
             for (v, q) in block.iter_mut().zip(rounded) {

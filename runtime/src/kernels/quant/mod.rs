@@ -11,18 +11,24 @@
 mod activations;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+mod k;
+mod matrix;
 mod portable;
 mod tiles;
 #[cfg(target_arch = "x86_64")]
+mod unit;
+#[cfg(target_arch = "x86_64")]
 mod vnni;
 
-pub(crate) use tiles::{Format, Tiles};
+pub(crate) use matrix::Matrix;
 
 use super::pool::{self, Parts};
 use super::prologue::Prologue;
 use super::values;
 use activations::{Activations, Source};
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
+#[cfg(target_arch = "x86_64")]
+use unit::Unit;
 
 /// Output rows in a tile.
 const ROWS: usize = 16;
@@ -58,7 +64,7 @@ impl Fidelity {
 // x [time, input width] · weight [out, in] -> [time, out], after the prologue
 pub(crate) fn linear(
     x: &Tensor,
-    weight: &Tiles,
+    weight: &Matrix,
     prologue: Prologue,
     fidelity: Fidelity,
 ) -> Result<Tensor> {
@@ -66,7 +72,7 @@ pub(crate) fn linear(
 }
 
 struct Product<'a> {
-    weight: &'a Tiles,
+    weight: &'a Matrix,
     prologue: Prologue<'a>,
     fidelity: Fidelity,
 }
@@ -107,6 +113,11 @@ enum Kernel {
     #[cfg(target_arch = "x86_64")]
     Avx2,
     #[cfg(target_arch = "x86_64")]
+    AvxVnni,
+    /// AVX-VNNI's path with the instruction of AVX-512.
+    #[cfg(all(test, target_arch = "x86_64"))]
+    Avx512Vl,
+    #[cfg(target_arch = "x86_64")]
     Vnni,
 }
 
@@ -117,7 +128,10 @@ impl Kernel {
             if vnni::is_available() {
                 return Kernel::Vnni;
             }
-            if avx2::is_available() {
+            if unit::AvxVnni::is_available() {
+                return Kernel::AvxVnni;
+            }
+            if unit::Avx2::is_available() {
                 return Kernel::Avx2;
             }
         }
@@ -125,7 +139,23 @@ impl Kernel {
     }
 }
 
-impl Tiles {
+#[cfg(test)]
+impl Kernel {
+    /// Every kernel this CPU can run.
+    fn all() -> Vec<Kernel> {
+        let mut kernels = vec![Kernel::Portable];
+        #[cfg(target_arch = "x86_64")]
+        {
+            kernels.extend(unit::Avx2::is_available().then_some(Kernel::Avx2));
+            kernels.extend(unit::AvxVnni::is_available().then_some(Kernel::AvxVnni));
+            kernels.extend(unit::Avx512Vl::is_available().then_some(Kernel::Avx512Vl));
+            kernels.extend(vnni::is_available().then_some(Kernel::Vnni));
+        }
+        kernels
+    }
+}
+
+impl Matrix {
     // x [rows, in] -> [rows, out]
     fn product(&self, x: &Activations, kernel: Kernel) -> Vec<f32> {
         let mut product = vec![0f32; x.rows() * self.out()];
@@ -134,13 +164,7 @@ impl Tiles {
         let result = Grid { values: Parts::of(&mut product), out: self.out() };
         pool::global().run(self.groups().div_ceil(share), &|task| {
             for group in task * share..((task + 1) * share).min(self.groups()) {
-                match kernel {
-                    Kernel::Portable => portable::group(self, group, x, &result),
-                    #[cfg(target_arch = "x86_64")]
-                    Kernel::Avx2 => avx2::group(self, group, x, &result),
-                    #[cfg(target_arch = "x86_64")]
-                    Kernel::Vnni => vnni::group(self, group, x, &result),
-                }
+                self.group(kernel, group, x, &result);
             }
         });
         product
@@ -171,13 +195,8 @@ mod tests {
     use candle_core::quantized::{GgmlDType, QTensor};
     use proptest::prelude::*;
 
-    const FORMATS: [(Format, GgmlDType); 5] = [
-        (Format::Q4_0, GgmlDType::Q4_0),
-        (Format::Q4_1, GgmlDType::Q4_1),
-        (Format::Q5_0, GgmlDType::Q5_0),
-        (Format::Q5_1, GgmlDType::Q5_1),
-        (Format::Q8_0, GgmlDType::Q8_0),
-    ];
+    const FORMATS: [GgmlDType; 5] =
+        [GgmlDType::Q4_0, GgmlDType::Q4_1, GgmlDType::Q5_0, GgmlDType::Q5_1, GgmlDType::Q8_0];
 
     fn wave(rows: usize, columns: usize, pace: f32, size: f32) -> Tensor {
         let values: Vec<f32> =
@@ -189,17 +208,6 @@ mod tests {
         QTensor::quantize(&wave(out, width, 0.737, size), dtype).unwrap()
     }
 
-    /// Every kernel this CPU can run.
-    fn kernels() -> Vec<Kernel> {
-        let mut kernels = vec![Kernel::Portable];
-        #[cfg(target_arch = "x86_64")]
-        {
-            kernels.extend(avx2::is_available().then_some(Kernel::Avx2));
-            kernels.extend(vnni::is_available().then_some(Kernel::Vnni));
-        }
-        kernels
-    }
-
     fn relative_gap(a: &[f32], b: &[f32]) -> f32 {
         let most = b.iter().fold(0f32, |m, v| m.max(v.abs()));
         let gap = a.iter().zip(b).fold(0f32, |m, (a, b)| m.max((a - b).abs()));
@@ -208,12 +216,12 @@ mod tests {
 
     #[test]
     fn tiles_hold_the_values_candle_dequantises() {
-        for (format, dtype) in FORMATS {
+        for dtype in FORMATS {
             let q = quantised(dtype, 21, 96, 1.0);
-            let tiles = Tiles::pack(format, &q.data().unwrap(), 21, 96).unwrap();
+            let tiles = Matrix::pack(dtype, &q.data().unwrap(), 21, 96).unwrap();
             let expected = q.dequantize(&Device::Cpu).unwrap().to_vec2::<f32>().unwrap();
             for (i, row) in expected.iter().enumerate() {
-                assert!(relative_gap(&tiles.row(i), row) < 1e-6, "{format:?} row {i}");
+                assert!(relative_gap(&tiles.row(i), row) < 1e-6, "{dtype:?} row {i}");
             }
         }
     }
@@ -226,10 +234,10 @@ mod tests {
             time in 1..15usize, out in 1..70usize, blocks in 1..6usize,
             pick in 0..5usize, power in -20..20i32,
         ) {
-            let (format, dtype) = FORMATS[pick];
+            let dtype = FORMATS[pick];
             let (width, size) = (blocks * BLOCK, 2f32.powi(power / 2));
             let q = quantised(dtype, out, width, size);
-            let tiles = Tiles::pack(format, &q.data().unwrap(), out, width).unwrap();
+            let tiles = Matrix::pack(dtype, &q.data().unwrap(), out, width).unwrap();
             let x = wave(time, width, 1.313, 2f32.powi(power));
             let ours = linear(&x, &tiles, Prologue::None, Fidelity::Once).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
             // The same int8 activations, multiplied as floats: only the order of f32 sums differs.
@@ -245,20 +253,20 @@ mod tests {
             let dense = q.dequantize(&Device::Cpu).unwrap().t().unwrap();
             let exact = rounded.matmul(&dense).unwrap();
             let exact = exact.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-            prop_assert!(relative_gap(&ours, &exact) < 2e-5, "{format:?}");
+            prop_assert!(relative_gap(&ours, &exact) < 2e-5, "{dtype:?}");
             let x = Activations::quantise(source);
-            for kernel in kernels() {
+            for kernel in Kernel::all() {
                 let other = tiles.product(&x, kernel);
-                prop_assert!(relative_gap(&ours, &other) < 2e-6, "{format:?} {kernel:?}");
+                prop_assert!(relative_gap(&ours, &other) < 2e-6, "{dtype:?} {kernel:?}");
             }
         }
     }
 
     #[test]
     fn a_row_has_the_same_bits_alone_and_among_others() {
-        for (format, dtype) in FORMATS {
+        for dtype in FORMATS {
             let q = quantised(dtype, 40, 288, 1.0);
-            let tiles = Tiles::pack(format, &q.data().unwrap(), 40, 288).unwrap();
+            let tiles = Matrix::pack(dtype, &q.data().unwrap(), 40, 288).unwrap();
             let x = wave(17, 288, 1.313, 3.0);
             let together = linear(&x, &tiles, Prologue::None, Fidelity::Once)
                 .unwrap()
@@ -268,7 +276,7 @@ mod tests {
                 let alone =
                     linear(&x.narrow(0, t, 1).unwrap(), &tiles, Prologue::None, Fidelity::Once)
                         .unwrap();
-                assert_eq!(&alone.to_vec2::<f32>().unwrap()[0], row, "{format:?} row {t}");
+                assert_eq!(&alone.to_vec2::<f32>().unwrap()[0], row, "{dtype:?} row {t}");
             }
         }
     }
@@ -276,7 +284,7 @@ mod tests {
     #[test]
     fn rounding_twice_is_a_hundred_times_finer() {
         let q = quantised(GgmlDType::Q8_0, 40, 288, 1.0);
-        let tiles = Tiles::pack(Format::Q8_0, &q.data().unwrap(), 40, 288).unwrap();
+        let tiles = Matrix::pack(GgmlDType::Q8_0, &q.data().unwrap(), 40, 288).unwrap();
         let x = wave(3, 288, 1.313, 3.0);
         let exact = x.matmul(&q.dequantize(&Device::Cpu).unwrap().t().unwrap()).unwrap();
         let flat = |t: Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
@@ -288,7 +296,7 @@ mod tests {
     #[test]
     fn extreme_activations_stay_finite_or_say_so() {
         let q = quantised(GgmlDType::Q4_1, 16, 32, 1.0);
-        let tiles = Tiles::pack(Format::Q4_1, &q.data().unwrap(), 16, 32).unwrap();
+        let tiles = Matrix::pack(GgmlDType::Q4_1, &q.data().unwrap(), 16, 32).unwrap();
         let product = |value: f32| {
             let x = Tensor::from_vec(vec![value; 32], (1, 32), &Device::Cpu).unwrap();
             linear(&x, &tiles, Prologue::None, Fidelity::Once)
@@ -308,8 +316,8 @@ mod tests {
 
     #[test]
     fn blocks_that_do_not_fill_the_matrix_are_refused() {
-        assert!(Tiles::pack(Format::Q4_1, &[0; 19], 1, 32).is_none());
-        assert!(Tiles::pack(Format::Q4_1, &[0; 20], 1, 31).is_none());
-        assert!(Tiles::pack(Format::Q4_1, &[0; 20], 1, 32).is_some());
+        assert!(Matrix::pack(GgmlDType::Q4_1, &[0; 19], 1, 32).is_none());
+        assert!(Matrix::pack(GgmlDType::Q4_1, &[0; 20], 1, 31).is_none());
+        assert!(Matrix::pack(GgmlDType::Q4_1, &[0; 20], 1, 32).is_some());
     }
 }
