@@ -120,16 +120,16 @@ fn unpack(tile: &[Line], half: usize) -> Half {
     if let Some(fifth) = tile.get(4) {
         for (step, bits) in steps.iter_mut().zip(fifth.0.as_chunks::<8>().0) {
             let bits = u64::from_le_bytes(*bits) >> (32 * half);
-            *step = _mm256_or_si256(*step, value_where(bits as u32, 16));
+            *step = _mm256_or_si256(*step, sixteen_where(bits as u32));
         }
     }
     steps
 }
 
-/// The value in every byte whose bit is set.
+/// 16 in every byte whose bit is set.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn value_where(bits: u32, value: i8) -> __m256i {
+fn sixteen_where(bits: u32) -> __m256i {
     #[rustfmt::skip]
     let byte_of = _mm256_setr_epi8(
         0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1,
@@ -138,7 +138,7 @@ pub(super) fn value_where(bits: u32, value: i8) -> __m256i {
     let bit_of = _mm256_set1_epi64x(0x8040_2010_0804_0201_u64 as i64);
     let spread = _mm256_shuffle_epi8(_mm256_set1_epi32(bits as i32), byte_of);
     let set = _mm256_cmpeq_epi8(_mm256_and_si256(spread, bit_of), bit_of);
-    _mm256_and_si256(set, _mm256_set1_epi8(value))
+    _mm256_and_si256(set, _mm256_set1_epi8(16))
 }
 
 #[inline]

@@ -3,7 +3,7 @@
 #![allow(unsafe_code)] // CPU intrinsics; each block says why it is sound
 
 use super::super::activations::{Activations, Bunch};
-use super::super::avx2::{load, store, value_where, widen};
+use super::super::avx2::{load, store, widen};
 use super::super::tiles::Line;
 use super::super::unit::{Half, Job, Unit};
 use super::super::{BATCH, BLOCK, Grid, ROWS};
@@ -13,7 +13,8 @@ use std::arch::x86_64::{
     _mm256_cvtepi8_epi16, _mm256_cvtepi32_ps, _mm256_cvtepu8_epi16, _mm256_fmadd_ps,
     _mm256_fnmadd_ps, _mm256_madd_epi16, _mm256_mullo_epi16, _mm256_or_si256, _mm256_set1_epi8,
     _mm256_set1_epi16, _mm256_set1_epi32, _mm256_set1_ps, _mm256_setzero_ps, _mm256_setzero_si256,
-    _mm256_shufflehi_epi16, _mm256_shufflelo_epi16, _mm256_slli_epi16, _mm256_srli_epi16,
+    _mm256_shufflehi_epi16, _mm256_shufflelo_epi16, _mm256_slli_epi16, _mm256_sllv_epi32,
+    _mm256_srli_epi16, _mm256_srlv_epi32,
 };
 use std::ops::Range;
 
@@ -106,29 +107,15 @@ struct Tile {
 }
 
 impl Tile {
-    #[inline]
-    #[target_feature(enable = "avx2,fma,f16c")]
-    fn unpack(format: KFormat, lines: &[Line], pairs: &RowPairs, half: usize) -> Tile {
-        let quants = unpack(format, lines, half);
-        let bytes = load_pairs(pairs, half);
-        let unsigned = _mm256_cvtepu8_epi16(bytes);
-        match format.pairs() {
-            Pairs::ScaleMinimum => {
-                let [scale, minimum] = apart(unsigned);
-                Tile { quants, scales: [scale; 2], zero: None, minima: Some(minimum) }
-            }
-            Pairs::Scales => {
-                let pairs = _mm256_cvtepi8_epi16(bytes);
-                let zero = _mm256_set1_epi16(-format.zero_point() as i16);
-                let zero = Some(_mm256_mullo_epi16(pairs, zero));
-                Tile { quants, scales: apart(pairs), zero, minima: None }
-            }
-            Pairs::Nibbles => {
-                let scales = apart(_mm256_and_si256(unsigned, _mm256_set1_epi16(15)));
-                let minima = Some(_mm256_srli_epi16::<4>(unsigned));
-                Tile { quants, scales, zero: None, minima }
-            }
-        }
+    /// # Safety
+    /// As [`Job::run`].
+    #[inline(always)] // a call would pass the quants through memory
+    unsafe fn unpack(format: KFormat, lines: &[Line], pairs: &RowPairs, half: usize) -> Tile {
+        // SAFETY: the caller promises AVX2.
+        let quants = unsafe { unpack(format, lines, half) };
+        // SAFETY: as above.
+        let (scales, zero, minima) = unsafe { factors(format, pairs, half) };
+        Tile { quants, scales, zero, minima }
     }
 
     /// Adds the tile times the blocks at `at`.
@@ -161,6 +148,33 @@ impl Tile {
     }
 }
 
+/// A tile's scales, zero points and minima.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn factors(
+    format: KFormat,
+    pairs: &RowPairs,
+    half: usize,
+) -> ([__m256i; 2], Option<__m256i>, Option<__m256i>) {
+    let bytes = load_pairs(pairs, half);
+    let unsigned = _mm256_cvtepu8_epi16(bytes);
+    match format.pairs() {
+        Pairs::ScaleMinimum => {
+            let [scale, minimum] = apart(unsigned);
+            ([scale; 2], None, Some(minimum))
+        }
+        Pairs::Scales => {
+            let pairs = _mm256_cvtepi8_epi16(bytes);
+            let zero = _mm256_set1_epi16(-format.zero_point() as i16);
+            (apart(pairs), Some(_mm256_mullo_epi16(pairs, zero)), None)
+        }
+        Pairs::Nibbles => {
+            let scales = apart(_mm256_and_si256(unsigned, _mm256_set1_epi16(15)));
+            (scales, None, Some(_mm256_srli_epi16::<4>(unsigned)))
+        }
+    }
+}
+
 /// The first of every pair, twice, and the second.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
@@ -172,17 +186,22 @@ fn apart(pairs: __m256i) -> [__m256i; 2] {
 }
 
 /// The four-input steps of one half of a tile's rows as unsigned bytes.
-#[inline]
-#[target_feature(enable = "avx2,fma,f16c")]
-fn unpack(format: KFormat, tile: &[Line], half: usize) -> Half {
-    match format {
-        KFormat::Q2_K => crumbs(&tile[..2], half),
-        KFormat::Q3_K => add_where(crumbs(&tile[..2], half), &tile[2], half, 4),
-        KFormat::Q4_K => nibbles(&tile[..4], half),
-        KFormat::Q5_K => add_where(nibbles(&tile[..4], half), &tile[4], half, 16),
-        KFormat::Q6_K => {
-            let (low, high) = (nibbles(&tile[..4], half), crumbs(&tile[4..6], half));
-            std::array::from_fn(|i| _mm256_or_si256(low[i], _mm256_slli_epi16::<4>(high[i])))
+///
+/// # Safety
+/// As [`Job::run`].
+#[inline(always)]
+unsafe fn unpack(format: KFormat, tile: &[Line], half: usize) -> Half {
+    // SAFETY: the caller promises AVX2.
+    unsafe {
+        match format {
+            KFormat::Q2_K => crumbs(&tile[..2], half),
+            KFormat::Q3_K => add_bits::<2>(crumbs(&tile[..2], half), &tile[2], half),
+            KFormat::Q4_K => nibbles(&tile[..4], half),
+            KFormat::Q5_K => add_bits::<4>(nibbles(&tile[..4], half), &tile[4], half),
+            KFormat::Q6_K => {
+                let (low, high) = (nibbles(&tile[..4], half), crumbs(&tile[4..6], half));
+                std::array::from_fn(|i| _mm256_or_si256(low[i], _mm256_slli_epi16::<4>(high[i])))
+            }
         }
     }
 }
@@ -215,13 +234,18 @@ fn crumbs(lines: &[Line], half: usize) -> Half {
     steps
 }
 
-/// Adds `value` to the bytes whose bit is set.
+/// Puts one bit of each byte, the step's, above the steps' low bits: at bit `AT`.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-fn add_where(mut steps: Half, masks: &Line, half: usize, value: i8) -> Half {
-    for (step, bits) in steps.iter_mut().zip(masks.0.as_chunks::<8>().0) {
-        let bits = u64::from_le_bytes(*bits) >> (32 * half);
-        *step = _mm256_or_si256(*step, value_where(bits as u32, value));
+fn add_bits<const AT: usize>(mut steps: Half, line: &Line, half: usize) -> Half {
+    let (bits, mask) = (load(line, half), _mm256_set1_epi8(1 << AT));
+    for (i, step) in steps.iter_mut().enumerate() {
+        // A shift by a constant, because the loop is unrolled.
+        let bits = match AT.checked_sub(i) {
+            Some(left) => _mm256_sllv_epi32(bits, _mm256_set1_epi32(left as i32)),
+            None => _mm256_srlv_epi32(bits, _mm256_set1_epi32((i - AT) as i32)),
+        };
+        *step = _mm256_or_si256(*step, _mm256_and_si256(bits, mask));
     }
     steps
 }

@@ -169,11 +169,11 @@ impl SuperTiles {
             let (scale, minimum) = (number(of.scales), of.minima.map_or(0.0, number));
             for (tile, pairs) in of.quants.chunks(format.lines()).zip(of.pairs) {
                 let halves = halves(format, pairs, lane);
+                let halves =
+                    halves.map(|(own, least)| (scale * own as f32, minimum * least as f32));
                 values.extend((0..BLOCK).map(|input| {
                     let (own, least) = halves[input / (BLOCK / 2)];
-                    let quant = i32::from(quant(format, tile, lane, input)) - zero;
-                    let value = scale * own as f32 * quant as f32;
-                    if format.has_minimum() { value - minimum * least as f32 } else { value }
+                    own * (i32::from(quant(format, tile, lane, input)) - zero) as f32 - least
                 }));
             }
         }
@@ -181,16 +181,11 @@ impl SuperTiles {
     }
 }
 
-/// Lines that hold `bits` of every quant have as many lines as bits. A byte is a row's and a place's within a step; the
-/// steps take turns over the lines first, then over the bits of a byte. A single line of single bits is eight masks of
-/// 64 bits instead, one per step, because that is what AVX-512 takes.
+/// Lines that hold `bits` of every quant are as many as bits. A byte is a row's and a place's within a step; the steps
+/// take turns over the lines first, then over the bits of a byte.
 fn place(bits: usize, row: usize, input: usize) -> (usize, usize, usize) {
     let (step, byte) = (input / 4, 4 * row + input % 4);
-    if bits == 1 {
-        (0, 8 * step + byte / 8, byte % 8)
-    } else {
-        (step % bits, byte, step / bits * bits)
-    }
+    (step % bits, byte, step / bits * bits)
 }
 
 fn put_bits(lines: &mut [Line], row: usize, input: usize, value: u8) {

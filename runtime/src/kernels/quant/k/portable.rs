@@ -1,8 +1,9 @@
 //! One group of output rows in safe Rust: the reference, and the path of CPUs without a special one.
 
 use super::super::activations::Activations;
+use super::super::tiles::Line;
 use super::super::{BATCH, BLOCK, Grid, ROWS};
-use super::{PARTS, Super, SuperTiles, halves, quant};
+use super::{PARTS, STEPS, Super, SuperTiles, halves};
 use crate::kernels::simd::{self, Task};
 use half::f16;
 
@@ -63,12 +64,11 @@ impl Tile {
     fn unpack(tiles: &SuperTiles, of: &Super, part: usize) -> Tile {
         let (format, zero) = (tiles.format, tiles.format.zero_point() as i16);
         let lines = &of.quants[part * format.lines()..(part + 1) * format.lines()];
-        Tile {
-            quants: std::array::from_fn(|row| {
-                std::array::from_fn(|input| i16::from(quant(format, lines, row, input)) - zero)
-            }),
-            halves: std::array::from_fn(|row| halves(format, &of.pairs[part], row)),
-        }
+        let (low, high) = lines.split_at(format.low_bits());
+        let mut quants = [[-zero; BLOCK]; ROWS];
+        add_bits(low, 0, &mut quants);
+        add_bits(high, format.low_bits(), &mut quants);
+        Tile { quants, halves: std::array::from_fn(|row| halves(format, &of.pairs[part], row)) }
     }
 
     /// Adds one block of activations times the tile.
@@ -84,6 +84,20 @@ impl Tile {
             own[row] = simd::multiply_add::<FMA>(product as f32, scale, own[row]);
             let minimum = least_1 * a_sums[0] + least_2 * a_sums[1];
             least[row] = simd::multiply_add::<FMA>(minimum as f32, scale, least[row]);
+        }
+    }
+}
+
+/// Adds the quants' bits in these lines, which belong at bit `at`.
+#[inline(always)]
+fn add_bits(lines: &[Line], at: usize, quants: &mut [[i16; BLOCK]; ROWS]) {
+    let (bits, mask) = (lines.len(), (1 << lines.len()) - 1);
+    for step in 0..if lines.is_empty() { 0 } else { STEPS } {
+        let (line, shift) = (&lines[step % bits], step / bits * bits);
+        for (quants, four) in quants.iter_mut().zip(line.0.as_chunks::<4>().0) {
+            for (q, byte) in quants[4 * step..].iter_mut().zip(four) {
+                *q += i16::from(byte >> shift & mask) << at;
+            }
         }
     }
 }

@@ -10,10 +10,11 @@ use std::arch::x86_64::{
     __m256i, __m512, __m512i, _mm256_load_si256, _mm256_loadu_si256, _mm512_add_epi32,
     _mm512_and_si512, _mm512_cvtepi8_epi16, _mm512_cvtepi32_ps, _mm512_cvtepu8_epi16,
     _mm512_cvtph_ps, _mm512_dpbusd_epi32, _mm512_dpwssd_epi32, _mm512_fmadd_ps, _mm512_fnmadd_ps,
-    _mm512_load_si512, _mm512_madd_epi16, _mm512_mask_add_epi8, _mm512_mul_ps, _mm512_mullo_epi16,
-    _mm512_mullo_epi32, _mm512_or_si512, _mm512_set1_epi8, _mm512_set1_epi16, _mm512_set1_epi32,
-    _mm512_set1_ps, _mm512_setzero_ps, _mm512_setzero_si512, _mm512_slli_epi16, _mm512_slli_epi32,
-    _mm512_srai_epi32, _mm512_srli_epi16, _mm512_srli_epi32, _mm512_storeu_ps,
+    _mm512_load_si512, _mm512_madd_epi16, _mm512_mul_ps, _mm512_mullo_epi16, _mm512_mullo_epi32,
+    _mm512_or_si512, _mm512_set1_epi8, _mm512_set1_epi16, _mm512_set1_epi32, _mm512_set1_ps,
+    _mm512_setzero_ps, _mm512_setzero_si512, _mm512_slli_epi16, _mm512_slli_epi32,
+    _mm512_sllv_epi32, _mm512_srai_epi32, _mm512_srli_epi16, _mm512_srli_epi32, _mm512_srlv_epi32,
+    _mm512_storeu_ps,
 };
 
 // x [rows, in] -> the group's columns of the result
@@ -79,12 +80,11 @@ impl Job<'_> {
                     Pairs::Nibbles => nibbles(&quants, pairs, &a, &mut parts),
                 }
             }
-            let (scales, minima) = (widen(of.scales), of.minima.map(|m| widen(m)));
-            for t in 0..T {
-                sums[t] = _mm512_fmadd_ps(parts.own[t], scales, sums[t]);
-                if let Some(minima) = minima {
-                    sums[t] = _mm512_fnmadd_ps(parts.least[t], minima, sums[t]);
-                }
+            let scales = widen(of.scales);
+            let minima = of.minima.map_or(_mm512_setzero_ps(), |minima| widen(minima));
+            for (sum, (own, least)) in sums.iter_mut().zip(parts.own.into_iter().zip(parts.least)) {
+                *sum = _mm512_fmadd_ps(own, scales, *sum);
+                *sum = _mm512_fnmadd_ps(least, minima, *sum);
             }
         }
         for (t, sum) in sums.into_iter().enumerate() {
@@ -222,9 +222,9 @@ fn dots(q: &[__m512i; STEPS], a: &[i8; BLOCK]) -> [__m512i; 2] {
 fn unpack(format: KFormat, tile: &[Line]) -> [__m512i; STEPS] {
     match format {
         KFormat::Q2_K => crumbs([&tile[0], &tile[1]]),
-        KFormat::Q3_K => add_where(crumbs([&tile[0], &tile[1]]), &tile[2], 4),
+        KFormat::Q3_K => add_bits::<2>(crumbs([&tile[0], &tile[1]]), &tile[2]),
         KFormat::Q4_K => nibbles_of(tile),
-        KFormat::Q5_K => add_where(nibbles_of(tile), &tile[4], 16),
+        KFormat::Q5_K => add_bits::<4>(nibbles_of(tile), &tile[4]),
         KFormat::Q6_K => {
             let high = crumbs([&tile[4], &tile[5]]);
             let low = nibbles_of(tile);
@@ -263,13 +263,18 @@ fn crumbs(lines: [&Line; 2]) -> [__m512i; STEPS] {
     steps
 }
 
-/// Adds `value` to the bytes whose bit is set.
+/// Puts one bit of each byte, the step's, above the steps' low bits: at bit `AT`.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-fn add_where(mut steps: [__m512i; STEPS], masks: &Line, value: i8) -> [__m512i; STEPS] {
-    let value = _mm512_set1_epi8(value);
-    for (step, mask) in steps.iter_mut().zip(masks.0.as_chunks::<8>().0) {
-        *step = _mm512_mask_add_epi8(*step, u64::from_le_bytes(*mask), *step, value);
+fn add_bits<const AT: usize>(mut steps: [__m512i; STEPS], line: &Line) -> [__m512i; STEPS] {
+    let (bits, mask) = (load(line), _mm512_set1_epi8(1 << AT));
+    for (i, step) in steps.iter_mut().enumerate() {
+        // A shift by a constant, because the loop is unrolled.
+        let bits = match AT.checked_sub(i) {
+            Some(left) => _mm512_sllv_epi32(bits, _mm512_set1_epi32(left as i32)),
+            None => _mm512_srlv_epi32(bits, _mm512_set1_epi32((i - AT) as i32)),
+        };
+        *step = _mm512_or_si512(*step, _mm512_and_si512(bits, mask));
     }
     steps
 }
