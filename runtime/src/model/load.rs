@@ -205,7 +205,7 @@ impl<'a> Loader<'a> {
         }
         let loaded = self.weights.load(&name, self.device.candle())?;
         match loaded {
-            // On the CPU our kernels serve every format files have; candle's sum by the number of rows.
+            // Not on the CPU: what our kernels do not serve there, candle's sum by the number of rows.
             Loaded::Quantised(q) if quantised && !self.on_cpu() && q.dtype().block_size() > 1 => {
                 Ok(Weight::Quantised(Arc::new(q)))
             }

@@ -19,10 +19,10 @@ pub(super) struct Activations {
     scales: Vec<f32>,
     /// Sum of a block's quants.
     sums: Vec<i32>,
-    /// The same of its first and its second half.
-    halves: Vec<[i16; 2]>,
     /// The same times the block's scale, which is what a minimum is multiplied with.
     weighted: Vec<f32>,
+    /// Sums of a block's first and second half, for scales and minima of 16 weights.
+    halves: Vec<[i16; 2]>,
 }
 
 /// One bunch: block after block, row after row.

@@ -1,10 +1,11 @@
-//! Products with weights that stay in their 4, 5 or 8 bits.
+//! Products with weights that stay in their 2 to 8 bits.
 //!
-//! Weights are repacked once into tiles of 16 output rows × 32 inputs ([`tiles`]), as small as the file's own blocks.
-//! Activations are quantised to int8 once per row ([`activations`]). A tile's dot products are exact integers; the
-//! scaled sums of a row's blocks are added from the first to the last, so a result's bits depend neither on the
-//! other rows of the pass nor on the thread. Which instruction set does it is chosen at run time: [`vnni`] where the
-//! CPU has AVX-512 VNNI, else [`avx2`], else [`portable`], which is also the reference the tests compare with.
+//! Weights are repacked once into tiles of 16 output rows × 32 inputs ([`tiles`], and [`k`] for super-blocks), about as
+//! small as the file's own blocks; a [`Matrix`] is of either kind. Activations are quantised to int8 once per row
+//! ([`activations`]). A tile's dot products are exact integers; the scaled sums of a row's blocks are added from the
+//! first to the last, so a result's bits depend neither on the other rows of the pass nor on the thread. Which
+//! instruction set does it is chosen at run time: [`vnni`] where the CPU has AVX-512 VNNI, else [`avx2`] with or without
+//! AVX-VNNI ([`unit`]), else [`portable`], which is also the reference the tests compare with.
 
 #![allow(unsafe_code)] // tasks write disjoint columns of one result; each block says why it is sound
 
