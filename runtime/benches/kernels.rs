@@ -4,6 +4,7 @@
 
 #![allow(clippy::expect_used)] // a benchmark that cannot run has nobody to tell
 
+use candle_core::quantized::GgmlDType;
 use criterion::{BenchmarkId, Criterion, Throughput};
 use std::time::Duration;
 use trimtab_runtime::testing::bench::{Attending, FORMATS, Product};
@@ -15,8 +16,8 @@ fn products(criterion: &mut Criterion) {
     for rows in [1, 4, 16, 256] {
         let mut group = criterion.benchmark_group(format!("product of {rows}"));
         group.throughput(Throughput::Elements((rows * MATRIX[0] * MATRIX[1]) as u64));
-        for format in FORMATS {
-            let product = Product::new(format, rows, MATRIX).expect("the formats have kernels");
+        for (format, dtype) in FORMATS {
+            let product = Product::new(dtype, rows, MATRIX).expect("the formats have kernels");
             group.bench_function(BenchmarkId::from_parameter(format), |bencher| {
                 bencher.iter(|| product.run().expect("the shapes fit"));
             });
@@ -29,7 +30,7 @@ fn output_head(criterion: &mut Criterion) {
     let shape = [49_152, 576];
     let mut group = criterion.benchmark_group("output head");
     group.throughput(Throughput::Bytes((shape[0] * shape[1] * 34 / 32) as u64));
-    let product = Product::new("q8_0", 1, shape).expect("the format has a kernel");
+    let product = Product::new(GgmlDType::Q8_0, 1, shape).expect("the format has a kernel");
     group.bench_function("q8_0", |bencher| {
         bencher.iter(|| product.run().expect("the shapes fit"));
     });

@@ -103,8 +103,6 @@ impl Device {
 }
 
 /// Sets how many threads CPU kernels use; possible until the first of them has run.
-///
-/// candle's own kernels, which serve K-quants, size their pool from the machine.
 pub fn set_threads(n: usize) -> Result<()> {
     if n > 0 && pool::set_threads(n) {
         return Ok(());

@@ -42,7 +42,7 @@ pub struct ModelArgs {
     /// Tokens a sequence may have [default: the model's, at most 8192].
     #[arg(short, long, value_name = "N", help_heading = "Model")]
     pub ctx_size: Option<usize>,
-    /// CPU threads [default: physical cores]; products with K-quants run in candle, on as many as the machine has.
+    /// CPU threads [default: physical cores]
     #[arg(short, long, value_name = "N", help_heading = "Model")]
     pub threads: Option<usize>,
     /// Tokens of one sequence that are run in one pass.

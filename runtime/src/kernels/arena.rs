@@ -25,9 +25,13 @@ pub(super) unsafe trait Plain: Copy {}
 // SAFETY: any bytes are integers, and an integer is aligned to its own size.
 unsafe impl Plain for u8 {}
 // SAFETY: as above.
+unsafe impl Plain for u64 {}
+// SAFETY: as above.
 unsafe impl<const N: usize> Plain for [u16; N] {}
 // SAFETY: bytes, aligned to 64.
 unsafe impl Plain for super::quant::Line {}
+// SAFETY: bytes, aligned to 32.
+unsafe impl Plain for super::quant::RowPairs {}
 
 /// Hands out parts of mappings. What is handed out stays alive without the arena.
 #[derive(Default)]

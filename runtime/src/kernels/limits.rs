@@ -2,6 +2,7 @@
 //! out of registers. The loops do nothing else, so no kernel passes them. Only x86-64 has them.
 #![allow(unsafe_code)] // CPU intrinsics; each block says why it is sound
 
+use super::arena::Arena;
 use std::hint::black_box;
 use std::time::Instant;
 
@@ -41,7 +42,8 @@ struct Unit {
 pub fn measure(threads: usize) -> Option<Limits> {
     let unit = unit()?;
     let threads = threads.max(1);
-    let buffer = vec![1u64; BUFFER_BYTES / 8];
+    let mut buffer = Arena::default().take::<u64>(BUFFER_BYTES / 8).ok()?;
+    buffer.fill(1);
     let share = buffer.len().div_ceil(threads);
     let read = fastest(threads, &|thread| {
         let part = buffer.chunks(share).nth(thread).unwrap_or_default();

@@ -12,7 +12,7 @@ const KEPT: usize = 2;
 /// A workspace with more values than this is given back to the system.
 const LARGEST: usize = 8 << 20;
 
-static IDLE: Mutex<Vec<Box<Workspace>>> = Mutex::new(Vec::new());
+static IDLE: Mutex<Vec<Workspace>> = Mutex::new(Vec::new());
 
 /// Rows of one width, written before they are read.
 #[derive(Debug, Default)]
@@ -78,7 +78,7 @@ impl Workspace {
 
 /// A workspace until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Lease(Box<Workspace>);
+pub(crate) struct Lease(Workspace);
 
 impl Deref for Lease {
     type Target = Workspace;

@@ -3,10 +3,10 @@
 use crate::error::{Error, Result};
 use crate::kernels::columns::Columns;
 use crate::kernels::prologue::Prologue;
-use crate::kernels::quant::{self, Activations, Fidelity, Input, Tiles};
+use crate::kernels::quant::{self, Activations, Fidelity, Input, Matrix};
 use crate::kernels::{dense, with_values};
 use crate::model::spec::Activation;
-use candle_core::quantized::{GgmlDType, QTensor};
+use candle_core::quantized::QTensor;
 use candle_core::{DType, Tensor};
 use std::sync::Arc;
 
@@ -35,10 +35,10 @@ pub(crate) enum Before<'a> {
 pub(crate) enum Weight {
     /// Dense, on the device.
     Dense(Tensor),
-    /// In its file's blocks, multiplied by candle.
+    /// In its file's blocks on a device other than the CPU, multiplied by candle.
     Quantised(Arc<QTensor>),
     /// Repacked for the CPU, multiplied by our own kernels.
-    Tiled(Arc<Tiles>),
+    Tiled(Arc<Matrix>),
 }
 
 impl Weight {
@@ -127,25 +127,10 @@ impl Weight {
         match self {
             Weight::Dense(w) if w.dtype() == DType::F32 => dense::linear(x, w),
             Weight::Dense(w) => dense::linear(&x.to_dtype(w.dtype())?, w)?.to_dtype(DType::F32),
-            Weight::Quantised(q) if sums_by_row_count(q) && x.device().is_cpu() => one_by_one(x, q),
             Weight::Quantised(q) => x.contiguous()?.apply_op1_no_bwd(q.as_ref()),
             Weight::Tiled(tiles) => quant::linear(x, tiles, Prologue::None, Fidelity::Once),
         }
     }
-}
-
-/// Whether candle's kernel for several rows sums in another order than the one for a single row: Q6_K everywhere,
-/// and whatever has not been tested on this architecture.
-fn sums_by_row_count(weight: &QTensor) -> bool {
-    weight.dtype() == GgmlDType::Q6K || !cfg!(target_arch = "x86_64")
-}
-
-// x [time, in] -> [time, out], each row as if it were alone
-fn one_by_one(x: &Tensor, weight: &QTensor) -> candle_core::Result<Tensor> {
-    let x = x.contiguous()?;
-    let rows: candle_core::Result<Vec<Tensor>> =
-        (0..x.dim(0)?).map(|t| x.narrow(0, t, 1)?.apply_op1_no_bwd(weight)).collect();
-    Tensor::cat(&rows?, 0)
 }
 
 impl Linear {
@@ -281,37 +266,5 @@ impl RmsNorm {
     // as `forward`
     fn apply(&self, x: &Tensor) -> candle_core::Result<Tensor> {
         candle_nn::ops::rms_norm(&x.contiguous()?, &self.weight, self.eps)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use candle_core::Device;
-
-    #[test]
-    fn k_quants_give_a_row_the_same_bits_alone_and_among_others() {
-        use GgmlDType::{Q2K, Q3K, Q4K, Q5K, Q6K, Q8K};
-        let wave = |rows: usize, columns: usize, pace: f32| {
-            let values: Vec<f32> = (0..rows * columns).map(|i| (i as f32 * pace).sin()).collect();
-            Tensor::from_vec(values, (rows, columns), &Device::Cpu).unwrap()
-        };
-        for dtype in [Q2K, Q3K, Q4K, Q5K, Q6K, Q8K] {
-            let weight = QTensor::quantize(&wave(48, 512, 0.737), dtype).unwrap();
-            let weight = Weight::Quantised(Arc::new(weight));
-            let x = wave(70, 512, 1.313);
-            for count in [2, 7, 33, 70] {
-                let together = weight.product(&x.narrow(0, 0, count).unwrap()).unwrap();
-                let together = together.to_vec2::<f32>().unwrap();
-                for (t, row) in together.iter().enumerate() {
-                    let alone = weight.product(&x.narrow(0, t, 1).unwrap()).unwrap();
-                    assert_eq!(
-                        &alone.to_vec2::<f32>().unwrap()[0],
-                        row,
-                        "{dtype:?} {t} of {count}"
-                    );
-                }
-            }
-        }
     }
 }

@@ -14,7 +14,7 @@ use crate::fingerprint::Fingerprint;
 use crate::kernels::arena::Arena;
 use crate::kernels::attention::Attention;
 use crate::kernels::heads::{HeadNorms, HeadShape};
-use crate::kernels::quant::{Format, Tiles};
+use crate::kernels::quant::Matrix;
 use candle_core::quantized::GgmlDType;
 use candle_core::{DType, Tensor};
 use std::sync::Arc;
@@ -146,18 +146,6 @@ fn fingerprint(
         .finish()
 }
 
-/// Formats our kernels serve.
-fn tile_format(dtype: GgmlDType) -> Option<Format> {
-    match dtype {
-        GgmlDType::Q4_0 => Some(Format::Q4_0),
-        GgmlDType::Q4_1 => Some(Format::Q4_1),
-        GgmlDType::Q5_0 => Some(Format::Q5_0),
-        GgmlDType::Q5_1 => Some(Format::Q5_1),
-        GgmlDType::Q8_0 => Some(Format::Q8_0),
-        _ => None,
-    }
-}
-
 struct Loader<'a> {
     weights: &'a Weights,
     spec: &'a ModelSpec,
@@ -212,7 +200,8 @@ impl<'a> Loader<'a> {
         let quantised = self.options.form == WeightForm::AsStored;
         let loaded = self.weights.load(&name, self.device.candle())?;
         match loaded {
-            Loaded::Quantised(q) if quantised && q.dtype().block_size() > 1 => {
+            // Not on the CPU: what our kernels do not serve there, candle's sum by the number of rows.
+            Loaded::Quantised(q) if quantised && !self.on_cpu() && q.dtype().block_size() > 1 => {
                 Ok(Weight::Quantised(Arc::new(q)))
             }
             other => dense(other, self.dense).map(Weight::Dense).map_err(Error::tensor(name)),
@@ -220,21 +209,26 @@ impl<'a> Loader<'a> {
     }
 
     /// The format of a matrix, if our own kernels serve it on this device.
-    fn tile_format(&self, name: &str) -> Option<Format> {
-        if self.device.kind() != "cpu" || self.options.form == WeightForm::Dequantised {
+    fn tile_format(&self, name: &str) -> Option<GgmlDType> {
+        if !self.on_cpu() || self.options.form == WeightForm::Dequantised {
             return None;
         }
-        self.weights.entry(name).and_then(|e| e.dtype.quantised()).and_then(tile_format)
+        let stored = self.weights.entry(name).and_then(|e| e.dtype.quantised());
+        stored.filter(|dtype| Matrix::serves(*dtype))
+    }
+
+    fn on_cpu(&self) -> bool {
+        self.device.kind() == "cpu"
     }
 
     /// Matrices of one format and width repacked for our own kernels, one above the other.
     // -> [Σout, width]
-    fn tiles(&mut self, names: &[String], format: Format, width: usize) -> Result<Weight> {
+    fn tiles(&mut self, names: &[String], format: GgmlDType, width: usize) -> Result<Weight> {
         let parts: Vec<&[u8]> = names
             .iter()
             .map(|name| self.weights.bytes(name))
             .collect::<std::result::Result<_, _>>()?;
-        let tiles = Tiles::pack(&mut self.arena, format, &parts, width);
+        let tiles = Matrix::pack(&mut self.arena, format, &parts, width);
         let tiles = tiles.map_err(Error::tensor(names.join("+")))?;
         // The file's pages have been read and are not needed again.
         self.weights.release_pages();

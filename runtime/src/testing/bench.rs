@@ -3,30 +3,31 @@
 //! This file is the only door: what kernels look like inside is nobody's business but theirs.
 
 use crate::error::{Error, Result};
+use crate::kernels::arena::Arena;
 use crate::kernels::attention::Attention;
 use crate::kernels::blocks::{self, Span};
 use crate::kernels::heads::HeadShape;
 use crate::kernels::prologue::Prologue;
-use crate::kernels::quant::{self, Fidelity, Format, Tiles};
+use crate::kernels::quant::{self, Fidelity, Matrix};
 use crate::kv::BLOCK_LEN;
 use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{DType, Device, Tensor};
 
 pub use crate::kernels::limits::{Limits, measure as measure_limits};
 
-/// The block formats that have kernels of their own.
-pub const FORMATS: [&str; 5] = ["q4_0", "q4_1", "q5_0", "q5_1", "q8_0"];
-
-fn format(name: &str) -> Result<(Format, GgmlDType)> {
-    Ok(match name {
-        "q4_0" => (Format::Q4_0, GgmlDType::Q4_0),
-        "q4_1" => (Format::Q4_1, GgmlDType::Q4_1),
-        "q5_0" => (Format::Q5_0, GgmlDType::Q5_0),
-        "q5_1" => (Format::Q5_1, GgmlDType::Q5_1),
-        "q8_0" => (Format::Q8_0, GgmlDType::Q8_0),
-        _ => return Err(Error::Misuse("a benchmark names a format without a kernel")),
-    })
-}
+/// Block formats as files have them; the kernels serve each.
+pub const FORMATS: [(&str, GgmlDType); 10] = [
+    ("q4_0", GgmlDType::Q4_0),
+    ("q4_1", GgmlDType::Q4_1),
+    ("q5_0", GgmlDType::Q5_0),
+    ("q5_1", GgmlDType::Q5_1),
+    ("q8_0", GgmlDType::Q8_0),
+    ("q2_k", GgmlDType::Q2K),
+    ("q3_k", GgmlDType::Q3K),
+    ("q4_k", GgmlDType::Q4K),
+    ("q5_k", GgmlDType::Q5K),
+    ("q6_k", GgmlDType::Q6K),
+];
 
 // -> [rows, width]
 fn wave(rows: usize, width: usize) -> Result<Tensor> {
@@ -40,19 +41,18 @@ fn failed(e: candle_core::Error) -> Error {
 
 /// A product with a quantised matrix.
 pub struct Product {
-    weight: Tiles,
+    weight: Matrix,
     input: Tensor,
 }
 
 impl Product {
     // input [rows, width] · weight [out, width]
     /// Of `rows` rows with an `[out, width]` matrix.
-    pub fn new(name: &str, rows: usize, [out, width]: [usize; 2]) -> Result<Product> {
-        let (format, dtype) = format(name)?;
+    pub fn new(dtype: GgmlDType, rows: usize, [out, width]: [usize; 2]) -> Result<Product> {
         let file = QTensor::quantize(&wave(out, width)?, dtype).map_err(failed)?;
         let bytes = file.data().map_err(failed)?;
-        let unfit = Error::Misuse("a benchmark's matrix does not fill its blocks");
-        let weight = Tiles::pack(format, &bytes, out, width).ok_or(unfit)?;
+        let weight =
+            Matrix::pack(&mut Arena::default(), dtype, &[&bytes], width).map_err(failed)?;
         Ok(Product { weight, input: wave(rows, width)? })
     }
 

@@ -1,43 +1,28 @@
-//! One group of output rows with AVX2, for CPUs without AVX-512 VNNI: the same tiles in two halves of eight rows, the
-//! same operations per row, so the same bits.
+//! One group of output rows for CPUs without AVX-512 VNNI: the same tiles in two halves of eight rows, the same
+//! operations per row, so the same bits. Which unit multiplies is [`super::unit`]'s business.
 #![allow(unsafe_code)] // CPU intrinsics; each block says why it is sound
 
 use super::activations::{Activations, Bunch};
 use super::tiles::{Format, Line, Tiles};
-use super::{BATCH, BLOCK, Grid, ROWS};
+use super::unit::{Half, Job, STEPS, Unit};
+use super::{BATCH, Grid, ROWS};
 use std::arch::x86_64::{
-    __m128i, __m256, __m256i, _mm_loadu_si128, _mm256_add_epi16, _mm256_add_epi32,
-    _mm256_and_si256, _mm256_castsi256_si128, _mm256_cmpeq_epi8, _mm256_cvtepi8_epi16,
-    _mm256_cvtepi32_ps, _mm256_cvtph_ps, _mm256_extracti128_si256, _mm256_fmadd_ps,
-    _mm256_hadd_epi32, _mm256_load_si256, _mm256_madd_epi16, _mm256_maddubs_epi16, _mm256_mul_ps,
-    _mm256_or_si256, _mm256_permute4x64_epi64, _mm256_set1_epi8, _mm256_set1_epi16,
-    _mm256_set1_epi32, _mm256_set1_epi64x, _mm256_set1_ps, _mm256_setr_epi8, _mm256_setzero_ps,
-    _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srli_epi16, _mm256_storeu_ps,
-    _mm256_xor_si256,
+    __m128i, __m256, __m256i, _mm_loadu_si128, _mm256_and_si256, _mm256_cmpeq_epi8,
+    _mm256_cvtepi32_ps, _mm256_cvtph_ps, _mm256_fmadd_ps, _mm256_load_si256, _mm256_mul_ps,
+    _mm256_or_si256, _mm256_set1_epi8, _mm256_set1_epi32, _mm256_set1_epi64x, _mm256_set1_ps,
+    _mm256_setr_epi8, _mm256_setzero_ps, _mm256_setzero_si256, _mm256_shuffle_epi8,
+    _mm256_srli_epi16, _mm256_storeu_ps,
 };
+use std::ops::Range;
 
-/// Four-input steps of a block.
-const STEPS: usize = BLOCK / 4;
-/// Steps whose products of at most five bits fit sixteen.
-const NARROW: usize = 4;
-
-/// The steps of a tile for one half of its rows.
-type Half = [__m256i; STEPS];
-
-/// Whether this CPU has what [`group`] needs.
-pub(super) fn is_available() -> bool {
-    is_x86_feature_detected!("avx2")
-        && is_x86_feature_detected!("fma")
-        && is_x86_feature_detected!("f16c")
-}
-
-// x [rows, in] -> the group's columns of the result
-pub(super) fn group(tiles: &Tiles, group: usize, x: &Activations, result: &Grid) {
+// x [rows, in] -> the group's columns of the result; `U` is available
+pub(super) fn group<U: Unit>(tiles: &Tiles, group: usize, x: &Activations, result: &Grid) {
     let mut first = 0;
     while first < x.rows() {
         let (bunch, count) = x.bunch(first);
-        // SAFETY: `Kernel::best` gives this path only where `is_available` saw the features it is compiled for.
-        let sums = unsafe { rows(tiles, group, &bunch, count) };
+        let mut sums = [[0f32; ROWS]; BATCH];
+        // SAFETY: `Kernel::best` gives this path only where the unit is available.
+        unsafe { U::enter(Rows { tiles, group, bunch, count, sums: &mut sums }) };
         for (t, sums) in sums.iter().take(count).enumerate() {
             result.put(first + t, group, sums);
         }
@@ -45,77 +30,77 @@ pub(super) fn group(tiles: &Tiles, group: usize, x: &Activations, result: &Grid)
     }
 }
 
-/// The sums of a bunch's rows over the blocks in order.
-#[target_feature(enable = "avx2,fma,f16c")]
-fn rows(tiles: &Tiles, group: usize, bunch: &Bunch, count: usize) -> [[f32; ROWS]; BATCH] {
-    let format = tiles.format();
-    let mut sums = [[_mm256_setzero_ps(); 2]; BATCH];
-    let minima = tiles.minima(group);
-    let lines = tiles.quants(group).chunks_exact(format.lines()).zip(tiles.scales(group));
-    for (block, (lines, scales)) in lines.enumerate() {
-        let at = block * count..(block + 1) * count;
-        let (a, a_scales) = (&bunch.quants[at.clone()], &bunch.scales[at.clone()]);
-        let weighted = &bunch.weighted[at.clone()];
-        let minima = minima.get(block);
-        for half in 0..2 {
-            let quants = unpack(lines, half);
-            let scale = widen(scales, half);
-            for (t, a) in a.iter().enumerate() {
-                let dot = _mm256_cvtepi32_ps(dot(format, &quants, a, bunch.sums[at.start + t]));
-                let scale = _mm256_mul_ps(scale, _mm256_set1_ps(a_scales[t]));
-                sums[t][half] = _mm256_fmadd_ps(dot, scale, sums[t][half]);
+/// One group against one bunch of activations.
+struct Rows<'a> {
+    tiles: &'a Tiles,
+    group: usize,
+    bunch: Bunch<'a>,
+    /// Rows of the bunch.
+    count: usize,
+    sums: &'a mut [[f32; ROWS]; BATCH],
+}
+
+impl Job for Rows<'_> {
+    /// The sums of a bunch's rows over the blocks in order.
+    #[inline(always)]
+    unsafe fn run<U: Unit>(self) {
+        let Rows { tiles, group, bunch, count, sums } = self;
+        // SAFETY: this is inlined into a function compiled for the unit's features, of which AVX2, FMA and F16C are
+        // three.
+        unsafe {
+            let mut own = [[_mm256_setzero_ps(); 2]; BATCH];
+            let minima = tiles.minima(group);
+            let lines = tiles.quants(group).chunks_exact(tiles.format().lines());
+            for (block, (lines, scales)) in lines.zip(tiles.scales(group)).enumerate() {
+                for half in 0..2 {
+                    let tile =
+                        Tile { format: tiles.format(), lines, scales, minima: minima.get(block) };
+                    tile.add::<U>(half, &bunch, block * count..(block + 1) * count, &mut own);
+                }
             }
-            let Some(minima) = minima else { continue };
+            for (sums, [low, high]) in sums.iter_mut().zip(own) {
+                *sums = store(low, high);
+            }
+        }
+    }
+}
+
+struct Tile<'a> {
+    format: Format,
+    lines: &'a [Line],
+    scales: &'a [u16; ROWS],
+    minima: Option<&'a [u16; ROWS]>,
+}
+
+impl Tile<'_> {
+    /// Adds one half of the tile's rows times the blocks at `at`.
+    ///
+    /// # Safety
+    /// As [`Job::run`].
+    #[inline(always)]
+    unsafe fn add<U: Unit>(
+        &self,
+        half: usize,
+        bunch: &Bunch,
+        at: Range<usize>,
+        sums: &mut [[__m256; 2]; BATCH],
+    ) {
+        // SAFETY: the caller promises the unit's features.
+        unsafe {
+            let quants = unpack(self.lines, half);
+            let scale = widen(self.scales, half);
+            for (i, sums) in at.clone().zip(&mut *sums) {
+                let dot = U::dot(self.format, &quants, &bunch.quants[i], bunch.sums[i]);
+                let scale = _mm256_mul_ps(scale, _mm256_set1_ps(bunch.scales[i]));
+                sums[half] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dot), scale, sums[half]);
+            }
+            let Some(minima) = self.minima else { return };
             let minima = widen(minima, half);
-            for (weighted, sums) in weighted.iter().zip(&mut sums) {
+            for (weighted, sums) in bunch.weighted[at].iter().zip(sums) {
                 sums[half] = _mm256_fmadd_ps(minima, _mm256_set1_ps(*weighted), sums[half]);
             }
         }
     }
-    sums.map(|[low, high]| store(low, high))
-}
-
-/// 32 inputs of eight rows with one block of activations, less the zero point.
-#[inline]
-#[target_feature(enable = "avx2,fma,f16c")]
-fn dot(format: Format, q: &Half, a: &[i8; BLOCK], a_sum: i32) -> __m256i {
-    let four = |step: usize| {
-        let bytes: [u8; 4] = std::array::from_fn(|j| a[4 * step + j] as u8);
-        _mm256_set1_epi32(i32::from_le_bytes(bytes))
-    };
-    if format == Format::Q8_0 {
-        return dot_of_bytes(q, four);
-    }
-    let ones = _mm256_set1_epi16(1);
-    let mut dot = _mm256_set1_epi32(-format.zero_point() * a_sum);
-    for (part, q) in q.chunks(NARROW).enumerate() {
-        let mut pairs = _mm256_setzero_si256();
-        for (step, q) in q.iter().enumerate() {
-            let products = _mm256_maddubs_epi16(*q, four(part * NARROW + step));
-            pairs = _mm256_add_epi16(pairs, products);
-        }
-        dot = _mm256_add_epi32(dot, _mm256_madd_epi16(pairs, ones));
-    }
-    dot
-}
-
-/// As [`dot`] for eight-bit quants, whose pair products do not fit sixteen bits: widened first. The zero point is
-/// undone by reading the bytes as signed.
-#[inline]
-#[target_feature(enable = "avx2,fma,f16c")]
-fn dot_of_bytes(q: &Half, four: impl Fn(usize) -> __m256i) -> __m256i {
-    let flip = _mm256_set1_epi8(-128);
-    let (mut low, mut high) = (_mm256_setzero_si256(), _mm256_setzero_si256());
-    for (step, q) in q.iter().enumerate() {
-        let signed = _mm256_xor_si256(*q, flip);
-        let a = _mm256_cvtepi8_epi16(_mm256_castsi256_si128(four(step)));
-        let first = _mm256_cvtepi8_epi16(_mm256_castsi256_si128(signed));
-        let second = _mm256_cvtepi8_epi16(_mm256_extracti128_si256::<1>(signed));
-        low = _mm256_add_epi32(low, _mm256_madd_epi16(first, a));
-        high = _mm256_add_epi32(high, _mm256_madd_epi16(second, a));
-    }
-    // Pairs of neighbours belong to one row; hadd works within 128 bits, the permutation puts rows in order.
-    _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_hadd_epi32(low, high))
 }
 
 /// The four-input steps of one half of a tile's rows as unsigned bytes.
@@ -158,7 +143,7 @@ fn sixteen_where(bits: u32) -> __m256i {
 
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-fn load(line: &Line, half: usize) -> __m256i {
+pub(super) fn load(line: &Line, half: usize) -> __m256i {
     let at = &line.0.as_chunks::<32>().0[half];
     // SAFETY: 32 bytes, half of a line that is aligned to 64, exactly what the load reads.
     unsafe { _mm256_load_si256(at.as_ptr().cast()) }
@@ -167,7 +152,7 @@ fn load(line: &Line, half: usize) -> __m256i {
 /// Eight f16 as f32.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-fn widen(halves: &[u16; ROWS], half: usize) -> __m256 {
+pub(super) fn widen(halves: &[u16; ROWS], half: usize) -> __m256 {
     let at = &halves.as_chunks::<8>().0[half];
     // SAFETY: eight u16 are the 16 bytes the load reads; it needs no alignment.
     _mm256_cvtph_ps(unsafe { _mm_loadu_si128(at.as_ptr().cast::<__m128i>()) })
@@ -175,7 +160,7 @@ fn widen(halves: &[u16; ROWS], half: usize) -> __m256 {
 
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-fn store(low: __m256, high: __m256) -> [f32; ROWS] {
+pub(super) fn store(low: __m256, high: __m256) -> [f32; ROWS] {
     let mut lanes = [0f32; ROWS];
     let (first, second) = lanes.split_at_mut(ROWS / 2);
     // SAFETY: each half is eight floats, the width of the store, which needs no alignment.

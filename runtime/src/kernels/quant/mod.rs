@@ -1,24 +1,30 @@
-//! Products with weights that stay in their 4, 5 or 8 bits.
+//! Products with weights that stay in their 2 to 8 bits.
 //!
-//! Weights are repacked once into tiles of 16 output rows × 32 inputs ([`tiles`]), as small as the file's own blocks.
-//! Activations are quantised to int8 once per row ([`activations`]). A tile's dot products are exact integers; the
-//! scaled sums of a row's blocks are added from the first to the last, so a result's bits depend neither on the
-//! other rows of the pass nor on the thread. Which instruction set does it is chosen at run time: [`vnni`] where the
-//! CPU has AVX-512 VNNI, else [`avx2`], else [`portable`], which is also the reference the tests compare with.
+//! Weights are repacked once into tiles of 16 output rows × 32 inputs ([`tiles`], and [`k`] for super-blocks), about as
+//! small as the file's own blocks; a [`Matrix`] is of either kind. Activations are quantised to int8 once per row
+//! ([`activations`]). A tile's dot products are exact integers; the scaled sums of a row's blocks are added from the
+//! first to the last, so a result's bits depend neither on the other rows of the pass nor on the thread. Which
+//! instruction set does it is chosen at run time: [`vnni`] where the CPU has AVX-512 VNNI, else [`avx2`] with or without
+//! AVX-VNNI ([`unit`]), else [`portable`], which is also the reference the tests compare with.
 
 #![allow(unsafe_code)] // tasks write disjoint columns of one result; each block says why it is sound
 
 mod activations;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+mod k;
+mod matrix;
 mod portable;
 mod tiles;
+#[cfg(target_arch = "x86_64")]
+mod unit;
 #[cfg(target_arch = "x86_64")]
 mod vnni;
 
 pub(crate) use activations::Activations;
+pub(super) use k::RowPairs;
+pub(crate) use matrix::Matrix;
 pub(super) use tiles::Line;
-pub(crate) use tiles::{Format, Tiles};
 
 use super::columns::{Columns, Write};
 use super::pool::{self, Parts};
@@ -26,6 +32,8 @@ use super::prologue::Prologue;
 use super::values;
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 use std::ops::Range;
+#[cfg(target_arch = "x86_64")]
+use unit::Unit;
 
 /// Output rows in a tile.
 const ROWS: usize = 16;
@@ -69,7 +77,7 @@ pub(crate) struct Input<'a> {
     pub fidelity: Fidelity,
 }
 
-impl Tiles {
+impl Matrix {
     // x [time, in] -> out [time, columns]
     pub(crate) fn multiply(&self, x: &Activations, out: Columns) -> Result<()> {
         if x.width() != self.width() || !out.hold(x.time(), self.out()) {
@@ -84,7 +92,7 @@ impl Tiles {
 // x [time, input width] · weight [out, in] -> [time, out], after the prologue
 pub(crate) fn linear(
     x: &Tensor,
-    weight: &Tiles,
+    weight: &Matrix,
     prologue: Prologue,
     fidelity: Fidelity,
 ) -> Result<Tensor> {
@@ -92,7 +100,7 @@ pub(crate) fn linear(
 }
 
 struct Linear<'a> {
-    weight: &'a Tiles,
+    weight: &'a Matrix,
     prologue: Prologue<'a>,
     fidelity: Fidelity,
 }
@@ -122,6 +130,11 @@ enum Kernel {
     #[cfg(target_arch = "x86_64")]
     Avx2,
     #[cfg(target_arch = "x86_64")]
+    AvxVnni,
+    /// AVX-VNNI's path with the instruction of AVX-512.
+    #[cfg(all(test, target_arch = "x86_64"))]
+    Avx512Vl,
+    #[cfg(target_arch = "x86_64")]
     Vnni,
 }
 
@@ -132,7 +145,10 @@ impl Kernel {
             if vnni::is_available() {
                 return Kernel::Vnni;
             }
-            if avx2::is_available() {
+            if unit::AvxVnni::is_available() {
+                return Kernel::AvxVnni;
+            }
+            if unit::Avx2::is_available() {
                 return Kernel::Avx2;
             }
         }
@@ -140,19 +156,29 @@ impl Kernel {
     }
 }
 
-impl Tiles {
+#[cfg(test)]
+impl Kernel {
+    /// Every kernel this CPU can run.
+    fn all() -> Vec<Kernel> {
+        let mut kernels = vec![Kernel::Portable];
+        #[cfg(target_arch = "x86_64")]
+        {
+            kernels.extend(unit::Avx2::is_available().then_some(Kernel::Avx2));
+            kernels.extend(unit::AvxVnni::is_available().then_some(Kernel::AvxVnni));
+            kernels.extend(unit::Avx512Vl::is_available().then_some(Kernel::Avx512Vl));
+            kernels.extend(vnni::is_available().then_some(Kernel::Vnni));
+        }
+        kernels
+    }
+}
+
+impl Matrix {
     // x [rows, in] -> result [rows, out]
     fn product(&self, x: &Activations, kernel: Kernel, result: &Grid) {
         let shares = Shares::of(self.groups(), self.bytes(), x.rows());
         pool::global().run(shares.tasks(), &|task| {
             for group in shares.groups(task) {
-                match kernel {
-                    Kernel::Portable => portable::group(self, group, x, result),
-                    #[cfg(target_arch = "x86_64")]
-                    Kernel::Avx2 => avx2::group(self, group, x, result),
-                    #[cfg(target_arch = "x86_64")]
-                    Kernel::Vnni => vnni::group(self, group, x, result),
-                }
+                self.group(kernel, group, x, result);
             }
         });
     }
@@ -232,6 +258,41 @@ fn write(part: &mut [f32], sums: &[f32; ROWS], how: Write) {
 }
 
 #[cfg(test)]
+impl Matrix {
+    fn of(q: &candle_core::quantized::QTensor) -> Matrix {
+        let (_, width) = q.shape().dims2().unwrap();
+        let mut arena = crate::kernels::arena::Arena::default();
+        Matrix::pack(&mut arena, q.dtype(), &[&q.data().unwrap()], width).unwrap()
+    }
+
+    // -> [width]
+    fn row(&self, row: usize) -> Vec<f32> {
+        let mut values = vec![0f32; self.width()];
+        self.read_row(row, &mut values);
+        values
+    }
+
+    // x [rows, in] -> [rows, out]
+    fn with_kernel(&self, x: &Activations, kernel: Kernel) -> Vec<f32> {
+        let mut out = vec![0f32; x.rows() * self.out()];
+        let columns = Columns::all(&mut out, self.out());
+        self.product(x, kernel, &Grid::new(columns, self.out(), x.fidelity()));
+        out
+    }
+}
+
+#[cfg(test)]
+impl Activations {
+    // values [time, width], rounded once
+    fn of(values: &[f32], width: usize) -> Activations {
+        let mut quants = Activations::default();
+        let (prologue, fidelity) = (Prologue::None, Fidelity::Once);
+        quants.quantise(Input { values, prologue, fidelity }, width).unwrap();
+        quants
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::kernels::arena::Arena;
@@ -239,13 +300,8 @@ mod tests {
     use candle_core::quantized::{GgmlDType, QTensor};
     use proptest::prelude::*;
 
-    const FORMATS: [(Format, GgmlDType); 5] = [
-        (Format::Q4_0, GgmlDType::Q4_0),
-        (Format::Q4_1, GgmlDType::Q4_1),
-        (Format::Q5_0, GgmlDType::Q5_0),
-        (Format::Q5_1, GgmlDType::Q5_1),
-        (Format::Q8_0, GgmlDType::Q8_0),
-    ];
+    const FORMATS: [GgmlDType; 5] =
+        [GgmlDType::Q4_0, GgmlDType::Q4_1, GgmlDType::Q5_0, GgmlDType::Q5_1, GgmlDType::Q8_0];
 
     fn wave(rows: usize, columns: usize, pace: f32, size: f32) -> Tensor {
         let values: Vec<f32> =
@@ -257,29 +313,6 @@ mod tests {
         QTensor::quantize(&wave(out, width, 0.737, size), dtype).unwrap()
     }
 
-    fn tiles_of(format: Format, q: &QTensor, width: usize) -> Tiles {
-        Tiles::pack(&mut Arena::default(), format, &[&q.data().unwrap()], width).unwrap()
-    }
-
-    /// Every kernel this CPU can run.
-    fn kernels() -> Vec<Kernel> {
-        let mut kernels = vec![Kernel::Portable];
-        #[cfg(target_arch = "x86_64")]
-        {
-            kernels.extend(avx2::is_available().then_some(Kernel::Avx2));
-            kernels.extend(vnni::is_available().then_some(Kernel::Vnni));
-        }
-        kernels
-    }
-
-    // x [rows, in] -> [rows, out]
-    fn with_kernel(tiles: &Tiles, x: &Activations, kernel: Kernel) -> Vec<f32> {
-        let mut out = vec![0f32; x.rows() * tiles.out()];
-        let columns = Columns::all(&mut out, tiles.out());
-        tiles.product(x, kernel, &Grid::new(columns, tiles.out(), x.fidelity()));
-        out
-    }
-
     fn relative_gap(a: &[f32], b: &[f32]) -> f32 {
         let most = b.iter().fold(0f32, |m, v| m.max(v.abs()));
         let gap = a.iter().zip(b).fold(0f32, |m, (a, b)| m.max((a - b).abs()));
@@ -288,14 +321,12 @@ mod tests {
 
     #[test]
     fn tiles_hold_the_values_candle_dequantises() {
-        for (format, dtype) in FORMATS {
+        for dtype in FORMATS {
             let q = quantised(dtype, 21, 96, 1.0);
-            let tiles = tiles_of(format, &q, 96);
+            let tiles = Matrix::of(&q);
             let expected = q.dequantize(&Device::Cpu).unwrap().to_vec2::<f32>().unwrap();
             for (i, row) in expected.iter().enumerate() {
-                let mut ours = vec![0f32; 96];
-                tiles.read_row(i, &mut ours);
-                assert!(relative_gap(&ours, row) < 1e-6, "{format:?} row {i}");
+                assert!(relative_gap(&tiles.row(i), row) < 1e-6, "{dtype:?} row {i}");
             }
         }
     }
@@ -308,35 +339,33 @@ mod tests {
             time in 1..15usize, out in 1..70usize, blocks in 1..6usize,
             pick in 0..5usize, power in -20..20i32,
         ) {
-            let (format, dtype) = FORMATS[pick];
+            let dtype = FORMATS[pick];
             let (width, size) = (blocks * BLOCK, 2f32.powi(power / 2));
             let q = quantised(dtype, out, width, size);
-            let tiles = tiles_of(format, &q, width);
+            let tiles = Matrix::of(&q);
             let x = wave(time, width, 1.313, 2f32.powi(power));
             let ours = linear(&x, &tiles, Prologue::None, Fidelity::Once).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
             // The same int8 activations, multiplied as floats: only the order of f32 sums differs.
             let host = x.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-            let once = Input { values: &host, prologue: Prologue::None, fidelity: Fidelity::Once };
-            let mut quants = Activations::default();
-            quants.quantise(once, width).unwrap();
+            let quants = Activations::of(&host, width);
             let rounded = quants.dequantise();
             let rounded = Tensor::from_vec(rounded, (time, width), &Device::Cpu).unwrap();
             let dense = q.dequantize(&Device::Cpu).unwrap().t().unwrap();
             let exact = rounded.matmul(&dense).unwrap();
             let exact = exact.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-            prop_assert!(relative_gap(&ours, &exact) < 2e-5, "{format:?}");
-            for kernel in kernels() {
-                let other = with_kernel(&tiles, &quants, kernel);
-                prop_assert!(relative_gap(&ours, &other) < 2e-6, "{format:?} {kernel:?}");
+            prop_assert!(relative_gap(&ours, &exact) < 2e-5, "{dtype:?}");
+            for kernel in Kernel::all() {
+                let other = tiles.with_kernel(&quants, kernel);
+                prop_assert!(relative_gap(&ours, &other) < 2e-6, "{dtype:?} {kernel:?}");
             }
         }
     }
 
     #[test]
     fn a_row_has_the_same_bits_alone_and_among_others() {
-        for (format, dtype) in FORMATS {
+        for dtype in FORMATS {
             let q = quantised(dtype, 40, 288, 1.0);
-            let tiles = tiles_of(format, &q, 288);
+            let tiles = Matrix::of(&q);
             let x = wave(17, 288, 1.313, 3.0);
             let together = linear(&x, &tiles, Prologue::None, Fidelity::Once)
                 .unwrap()
@@ -346,7 +375,7 @@ mod tests {
                 let alone =
                     linear(&x.narrow(0, t, 1).unwrap(), &tiles, Prologue::None, Fidelity::Once)
                         .unwrap();
-                assert_eq!(&alone.to_vec2::<f32>().unwrap()[0], row, "{format:?} row {t}");
+                assert_eq!(&alone.to_vec2::<f32>().unwrap()[0], row, "{dtype:?} row {t}");
             }
         }
     }
@@ -354,7 +383,7 @@ mod tests {
     #[test]
     fn rounding_twice_is_a_hundred_times_finer() {
         let q = quantised(GgmlDType::Q8_0, 40, 288, 1.0);
-        let tiles = tiles_of(Format::Q8_0, &q, 288);
+        let tiles = Matrix::of(&q);
         let x = wave(3, 288, 1.313, 3.0);
         let exact = x.matmul(&q.dequantize(&Device::Cpu).unwrap().t().unwrap()).unwrap();
         let flat = |t: Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
@@ -366,7 +395,7 @@ mod tests {
     #[test]
     fn extreme_activations_stay_finite_or_say_so() {
         let q = quantised(GgmlDType::Q4_1, 16, 32, 1.0);
-        let tiles = tiles_of(Format::Q4_1, &q, 32);
+        let tiles = Matrix::of(&q);
         let product = |value: f32| {
             let x = Tensor::from_vec(vec![value; 32], (1, 32), &Device::Cpu).unwrap();
             linear(&x, &tiles, Prologue::None, Fidelity::Once)
@@ -386,27 +415,27 @@ mod tests {
 
     #[test]
     fn blocks_that_do_not_fill_the_matrix_are_refused() {
-        let pack =
-            |bytes: &[u8], width| Tiles::pack(&mut Arena::default(), Format::Q4_1, &[bytes], width);
+        let pack = |bytes: &[u8], width| {
+            Matrix::pack(&mut Arena::default(), GgmlDType::Q4_1, &[bytes], width)
+        };
         assert!(pack(&[0; 19], 32).is_err());
         assert!(pack(&[0; 20], 31).is_err());
         assert!(pack(&[], 32).is_err());
         assert!(pack(&[0; 20], 32).is_ok());
+        let k = Matrix::pack(&mut Arena::default(), GgmlDType::Q4K, &[&[0; 144]], 128);
+        assert!(k.is_err());
     }
 
     #[test]
     fn stacked_matrices_are_their_rows_one_after_another() {
-        let q = quantised(GgmlDType::Q5_1, 53, 64, 1.0);
-        let bytes = q.data().unwrap();
-        let (first, second) = bytes.split_at(32 * 2 * 24);
-        let pack = |parts: &[&[u8]]| Tiles::pack(&mut Arena::default(), Format::Q5_1, parts, 64);
-        let (whole, stacked) = (pack(&[&bytes]).unwrap(), pack(&[first, second]).unwrap());
-        let row = |tiles: &Tiles, i| {
-            let mut row = vec![0f32; 64];
-            tiles.read_row(i, &mut row);
-            row
-        };
-        assert_eq!(stacked.out(), 53);
-        assert!((0..53).all(|i| row(&whole, i) == row(&stacked, i)));
+        for (dtype, row_bytes) in [(GgmlDType::Q5_1, 8 * 24), (GgmlDType::Q5K, 176)] {
+            let q = quantised(dtype, 53, 256, 1.0);
+            let bytes = q.data().unwrap();
+            let parts = bytes.split_at(39 * row_bytes);
+            let pack = |parts: &[&[u8]]| Matrix::pack(&mut Arena::default(), dtype, parts, 256);
+            let (whole, stacked) = (pack(&[&bytes]).unwrap(), pack(&[parts.0, parts.1]).unwrap());
+            assert_eq!(stacked.out(), 53);
+            assert!((0..53).all(|i| whole.row(i) == stacked.row(i)), "{dtype:?}");
+        }
     }
 }

@@ -28,6 +28,8 @@ pub(crate) struct Activations {
     sums: Vec<i32>,
     /// The same times the block's scale, which is what a minimum is multiplied with.
     weighted: Vec<f32>,
+    /// Sums of a block's first and second half, for scales and minima of 16 weights.
+    halves: Vec<[i16; 2]>,
 }
 
 /// One bunch: block after block, row after row.
@@ -35,6 +37,7 @@ pub(super) struct Bunch<'a> {
     pub quants: &'a [[i8; BLOCK]],
     pub scales: &'a [f32],
     pub sums: &'a [i32],
+    pub halves: &'a [[i16; 2]],
     pub weighted: &'a [f32],
 }
 
@@ -51,6 +54,7 @@ impl Activations {
         self.fidelity = input.fidelity;
         let (quants, scales) = (Parts::of(&mut self.quants), Parts::of(&mut self.scales));
         let (sums, weighted) = (Parts::of(&mut self.sums), Parts::of(&mut self.weighted));
+        let halves = Parts::of(&mut self.halves);
         pool::global().run(rows.div_ceil(BATCH), &|bunch| {
             let first = bunch * BATCH;
             let count = BATCH.min(rows - first);
@@ -67,6 +71,8 @@ impl Activations {
                 // SAFETY: as above.
                 sums: unsafe { sums.part(from, len) },
                 // SAFETY: as above.
+                halves: unsafe { halves.part(from, len) },
+                // SAFETY: as above.
                 weighted: unsafe { weighted.part(from, len) },
             });
         });
@@ -82,6 +88,7 @@ impl Activations {
             self.scales.resize(needed, 0.0);
             self.sums.resize(needed, 0);
             self.weighted.resize(needed, 0.0);
+            self.halves.resize(needed, [0; 2]);
         }
     }
 
@@ -108,8 +115,8 @@ impl Activations {
         let count = BATCH.min(self.rows - first);
         let at = first * self.blocks..(first + count) * self.blocks;
         let (quants, scales) = (&self.quants[at.clone()], &self.scales[at.clone()]);
-        let (sums, weighted) = (&self.sums[at.clone()], &self.weighted[at]);
-        (Bunch { quants, scales, sums, weighted }, count)
+        let (sums, halves) = (&self.sums[at.clone()], &self.halves[at.clone()]);
+        (Bunch { quants, scales, sums, halves, weighted: &self.weighted[at] }, count)
     }
 
     /// The values the quants stand for, row by row.
@@ -149,6 +156,7 @@ struct Quantise<'a> {
     quants: &'a mut [[i8; BLOCK]],
     scales: &'a mut [f32],
     sums: &'a mut [i32],
+    halves: &'a mut [[i16; 2]],
     weighted: &'a mut [f32],
 }
 
@@ -187,7 +195,10 @@ impl Quantise<'_> {
         let inverse = if scale > f32::MIN_POSITIVE { 1.0 / scale } else { 0.0 };
         let rounded = block.map(|v| nearest(v * inverse));
         self.scales[at] = scale;
-        self.sums[at] = rounded.iter().sum();
+        let (first, second) = rounded.split_at(BLOCK / 2);
+        let halves = [first.iter().sum::<i32>(), second.iter().sum::<i32>()];
+        self.halves[at] = halves.map(|sum| sum as i16);
+        self.sums[at] = halves[0] + halves[1];
         self.weighted[at] = self.sums[at] as f32 * scale;
         self.quants[at] = rounded.map(|q| q as i8);
         for (v, q) in block.iter_mut().zip(rounded) {
@@ -208,11 +219,12 @@ mod tests {
         input: Input,
         width: usize,
         run: fn(Quantise),
-    ) -> (Vec<[i8; BLOCK]>, Vec<f32>, Vec<i32>) {
+    ) -> (Vec<[i8; BLOCK]>, Vec<f32>, Vec<[i16; 2]>) {
         let count = input.values.len() / input.prologue.input_width(width) * input.fidelity.rows();
         let n = count * width / BLOCK;
         let (mut quants, mut scales) = (vec![[0; BLOCK]; n], vec![0.0; n]);
         let (mut sums, mut weighted) = (vec![0; n], vec![0.0; n]);
+        let mut halves = vec![[0; 2]; n];
         run(Quantise {
             input,
             width,
@@ -221,9 +233,11 @@ mod tests {
             quants: &mut quants,
             scales: &mut scales,
             sums: &mut sums,
+            halves: &mut halves,
             weighted: &mut weighted,
         });
-        (quants, scales, sums)
+        assert!(sums.iter().zip(&halves).all(|(s, h)| *s == i32::from(h[0]) + i32::from(h[1])));
+        (quants, scales, halves)
     }
 
     proptest! {

@@ -7,7 +7,7 @@ use crate::kernels::quant::{BLOCK, Input};
 use crate::kernels::wide::{gelu_tanh, silu};
 use crate::model::spec::Activation;
 use std::arch::x86_64::{
-    __m512, _CMP_UNORD_Q, _mm_storeu_si128, _mm512_abs_ps, _mm512_add_epi32, _mm512_cmp_ps_mask,
+    __m512, _CMP_UNORD_Q, _mm_storeu_si128, _mm512_abs_ps, _mm512_cmp_ps_mask,
     _mm512_cvtepi32_epi8, _mm512_cvtepi32_ps, _mm512_cvtps_epi32, _mm512_loadu_ps, _mm512_max_ps,
     _mm512_mul_ps, _mm512_reduce_add_epi32, _mm512_reduce_max_ps, _mm512_set1_ps, _mm512_sub_ps,
 };
@@ -75,7 +75,9 @@ fn round(bunch: &mut Quantise, at: usize, [a, b]: Pair) -> Pair {
     let inverse = _mm512_set1_ps(if scale > f32::MIN_POSITIVE { 1.0 / scale } else { 0.0 });
     let rounded = |x| _mm512_cvtps_epi32(_mm512_mul_ps(x, inverse));
     let (p, q) = (rounded(a), rounded(b));
-    let sum = _mm512_reduce_add_epi32(_mm512_add_epi32(p, q));
+    let halves = [_mm512_reduce_add_epi32(p), _mm512_reduce_add_epi32(q)];
+    let sum = halves[0] + halves[1];
+    bunch.halves[at] = halves.map(|sum| sum as i16);
     bunch.scales[at] = scale;
     bunch.sums[at] = sum;
     bunch.weighted[at] = sum as f32 * scale;
