@@ -116,10 +116,15 @@ pub fn threads() -> usize {
     pool::global().threads()
 }
 
-/// Copies a tensor's values to the host, flat. Counted, because a step may do this once.
-pub(crate) fn to_host(tensor: &Tensor) -> Result<Vec<f32>> {
+/// Counts one copy of a step's results, where tests count them.
+pub(crate) fn count_copy() {
     #[cfg(feature = "testing")]
     crate::testing::copies::count_one();
+}
+
+/// Copies a tensor's values to the host, flat. Counted, because a step may do this once.
+pub(crate) fn to_host(tensor: &Tensor) -> Result<Vec<f32>> {
+    count_copy();
     tensor
         .flatten_all()
         .and_then(|t| t.to_dtype(candle_core::DType::F32))

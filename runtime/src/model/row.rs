@@ -143,7 +143,10 @@ impl Output {
         };
         match &self.scores {
             Scores::None => Ok(all(&[], &[])),
-            Scores::Host { logits, finals } => Ok(all(logits, finals)),
+            Scores::Host { logits, finals } => {
+                device::count_copy();
+                Ok(all(logits, finals))
+            }
             Scores::Device(packed) => {
                 let width = packed.dim(1).map_err(Error::tensor("logits"))?;
                 let values = device::to_host(packed)?;

@@ -42,6 +42,7 @@ struct Rows<'a> {
 
 impl Job for Rows<'_> {
     /// The sums of a bunch's rows over the blocks in order.
+    // SAFETY: only `Unit::enter` calls this, compiled for the unit's features.
     #[inline(always)]
     unsafe fn run<U: Unit>(self) {
         let Rows { tiles, group, bunch, count, sums } = self;

@@ -63,6 +63,7 @@ impl Unit for Avx2 {
             && is_x86_feature_detected!("f16c")
     }
 
+    // SAFETY: callers asked `is_available`.
     #[target_feature(enable = "avx2,fma,f16c")]
     unsafe fn enter(job: impl Job) {
         // SAFETY: this function is compiled for the unit's features.
@@ -87,6 +88,7 @@ impl Unit for Avx2 {
         dot
     }
 
+    // SAFETY: callers asked `is_available`.
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
     unsafe fn scaled(q: [__m256i; STEPS / 2], a: &[i8; BLOCK / 2], scale: __m256i) -> __m256i {
@@ -189,6 +191,7 @@ impl<P: AddProducts> Unit for P {
         P::is_detected()
     }
 
+    // SAFETY: callers asked `is_available`.
     #[inline(always)]
     unsafe fn enter(job: impl Job) {
         // SAFETY: the caller's promise is the one asked for.
@@ -211,6 +214,7 @@ impl<P: AddProducts> Unit for P {
         }
     }
 
+    // SAFETY: callers asked `is_available`.
     #[inline(always)]
     unsafe fn scaled(q: [__m256i; STEPS / 2], a: &[i8; BLOCK / 2], scale: __m256i) -> __m256i {
         // SAFETY: the unit is available, and it has AVX2.
