@@ -8,7 +8,7 @@ use super::super::pool::Parts;
 use super::super::simd::{self, LANES, multiply_add};
 #[cfg(target_arch = "x86_64")]
 use super::avx512;
-use super::room::{CHUNK, CHUNK_BLOCKS, Found, ROWS, Room};
+use super::room::{CHUNK, CHUNK_BLOCKS, Found, PANEL, ROWS, Room, Share, Start};
 use super::{Attention, Element, lanes};
 use crate::kv::BLOCK_LEN;
 use std::ops::Range;
@@ -83,20 +83,22 @@ impl Tile<'_> {
 }
 
 impl<E: Element> Job<'_, E> {
-    /// Lays out a tile's queries, scaled, for reading dimension by dimension.
-    // -> panel [dim, rows]
+    /// Lays out a tile's queries, scaled.
+    // -> panel [dim / PANEL, rows, PANEL]
     #[inline(always)]
     pub(super) fn pack(&self, tile: &Tile, panel: &mut Vec<f32>) {
         let HeadShape { dim, .. } = self.rules.shape;
         let (rows, width) = (tile.rows(), self.rules.shape.row());
-        panel.clear();
-        panel.resize(dim * rows, 0.0);
+        panel.resize(dim.div_ceil(PANEL) * rows * PANEL, 0.0);
         for (i, query) in tile.queries.clone().enumerate() {
             for (h, head) in tile.heads.clone().enumerate() {
                 let q = &self.qkv[query * width + head * dim..][..dim];
                 let row = i * tile.heads.len() + h;
-                for (line, q) in panel.chunks_exact_mut(rows).zip(q) {
-                    line[row] = q * self.rules.scale;
+                let places = panel.chunks_exact_mut(PANEL).skip(row).step_by(rows);
+                for (place, q) in places.zip(q.chunks(PANEL)) {
+                    for (place, q) in place.iter_mut().zip(q) {
+                        *place = q * self.rules.scale;
+                    }
                 }
             }
         }
@@ -123,7 +125,7 @@ impl<E: Element> Job<'_, E> {
         let first = seen.iter().map(|s| s.start).min().unwrap_or(0) / BLOCK_LEN;
         room.scores.resize(ROWS * CHUNK, 0.0);
         self.score::<FMA>(rows, &keys, first..needed, room);
-        room.chunk.clear(rows * dim);
+        room.chunk.mixed.resize(rows * dim, 0.0);
         for row in 0..rows {
             let scores = &mut room.scores[row * CHUNK..(row + 1) * CHUNK];
             let scores = scores.as_chunks_mut::<LANES>().0;
@@ -142,6 +144,7 @@ impl<E: Element> Job<'_, E> {
         room: &mut Room,
     ) {
         let Some(keys) = keys.get(blocks.clone()) else { return };
+        let shape = (rows, self.rules.shape.dim);
         let scores = &mut room.scores[blocks.start * BLOCK_LEN..];
         match self.unit {
             Unit::Lanes => {
@@ -149,12 +152,12 @@ impl<E: Element> Job<'_, E> {
             }
             #[cfg(target_arch = "x86_64")]
             // SAFETY: the unit is chosen only where the CPU has it.
-            Unit::Avx512 => unsafe { avx512::score(&room.panel, rows, keys, scores) },
+            Unit::Avx512 => unsafe { avx512::score(&room.panel, shape, keys, scores) },
         }
     }
 
-    /// Adds weighted values to the chunk's sums. What a query does not see is never calculated with: even a weight
-    /// of 0 would spread a NaN. So queries share the values that all of them see, and read the rest alone.
+    /// Sums the chunk's weighted values. What a query does not see is never calculated with: even a weight of 0 would
+    /// spread a NaN. So queries share the values that all of them see, and read the rest alone.
     #[inline(always)]
     fn mix_all<const FMA: bool>(
         &self,
@@ -164,17 +167,23 @@ impl<E: Element> Job<'_, E> {
         room: &mut Room,
     ) {
         let rows = |queries: Range<usize>| queries.start * per_query..queries.end * per_query;
-        let start = seen.iter().map(|s| s.start).max().unwrap_or(0);
-        let end = seen.iter().map(|s| s.end).min().unwrap_or(0);
-        let shared = start..end.max(start);
-        for (i, seen) in seen.iter().enumerate() {
-            let older = seen.start..seen.end.min(shared.start);
-            self.mix::<FMA>(rows(i..i + 1), older, values, room);
+        let all = rows(0..seen.len());
+        let from = seen.iter().map(|s| s.start).max().unwrap_or(0);
+        let to = seen.iter().map(|s| s.end).min().unwrap_or(0);
+        let shared = from..to.max(from);
+        if !shared.is_empty() && seen.iter().all(|s| s.start == from) {
+            self.mix::<FMA>(all, (shared.clone(), Start::Zero), values, room);
+        } else {
+            room.chunk.mixed.fill(0.0);
+            for (i, seen) in seen.iter().enumerate() {
+                let older = seen.start..seen.end.min(from);
+                self.mix::<FMA>(rows(i..i + 1), (older, Start::Sum), values, room);
+            }
+            self.mix::<FMA>(all, (shared.clone(), Start::Sum), values, room);
         }
-        self.mix::<FMA>(rows(0..seen.len()), shared.clone(), values, room);
         for (i, seen) in seen.iter().enumerate() {
             let newer = seen.start.max(shared.end)..seen.end;
-            self.mix::<FMA>(rows(i..i + 1), newer, values, room);
+            self.mix::<FMA>(rows(i..i + 1), (newer, Start::Sum), values, room);
         }
     }
 
@@ -182,7 +191,7 @@ impl<E: Element> Job<'_, E> {
     fn mix<const FMA: bool>(
         &self,
         rows: Range<usize>,
-        positions: Range<usize>,
+        (positions, start): (Range<usize>, Start),
         values: &[&[E]; CHUNK_BLOCKS],
         room: &mut Room,
     ) {
@@ -193,16 +202,16 @@ impl<E: Element> Job<'_, E> {
         let values = &values[..positions.end.div_ceil(BLOCK_LEN)];
         let weights = &room.scores[rows.start * CHUNK..rows.end * CHUNK];
         let mixed = &mut room.chunk.mixed[rows.start * dim..rows.end * dim];
-        let wide = &mut room.wide;
+        let share = Share { weights, values, positions, start };
         match self.unit {
-            Unit::Lanes => lanes::mix::<E, FMA>(weights, values, positions, 0, (mixed, dim), wide),
+            Unit::Lanes => lanes::mix::<E, FMA>(&share, 0, mixed, dim, &mut room.wide),
             #[cfg(target_arch = "x86_64")]
             Unit::Avx512 => {
-                let whole = dim - dim % LANES;
                 // SAFETY: the unit is chosen only where the CPU has it.
-                unsafe { avx512::mix(weights, values, positions.clone(), mixed, dim) };
+                unsafe { avx512::mix(&share, mixed, dim) };
+                let whole = dim - dim % LANES;
                 if whole < dim {
-                    lanes::mix::<E, FMA>(weights, values, positions, whole, (mixed, dim), wide);
+                    lanes::mix::<E, FMA>(&share, whole, mixed, dim, &mut room.wide);
                 }
             }
         }
@@ -229,6 +238,11 @@ impl<E: Element> Job<'_, E> {
         let rows = sum.mixed.chunks_exact_mut(dim).zip(new.mixed.chunks_exact(dim)).enumerate();
         for (row, (sums, news)) in rows {
             if seen[row / tile.heads.len()].is_empty() {
+                continue;
+            }
+            if sum.most[row] == f32::NEG_INFINITY {
+                (sum.most[row], sum.total[row]) = (new.most[row], new.total[row]);
+                sums.copy_from_slice(news);
                 continue;
             }
             let (old, fresh) = (old_factor[row], new_factor[row]);
