@@ -279,7 +279,7 @@ impl<E: Element> Job<'_, E> {
 /// Turns a row's scores into weights: 0 outside `seen`, eˢ⁻ᵐ inside. Gives m, the largest score, and their sum.
 // scores [blocks, LANES]
 #[inline(always)]
-fn weigh<const FMA: bool>(
+pub(super) fn weigh<const FMA: bool>(
     softcap: Option<f32>,
     scores: &mut [[f32; LANES]],
     seen: &Range<usize>,
