@@ -10,6 +10,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use trimtab_runtime::device::DeviceChoice;
+use trimtab_runtime::kv::KvType;
 use trimtab_runtime::model::DecoderOptions;
 use trimtab_runtime::model::weights::Weights;
 use trimtab_runtime::text::Tokenizer;
@@ -93,6 +94,7 @@ fn opening(source: &Source) -> Opening {
         decoder: DecoderOptions::default(),
         template: Template::OfModel,
         pool: PoolSize::Tokens(1),
+        kv_type: KvType::default(),
         threads: None,
         chunk: 1,
     }

@@ -11,7 +11,6 @@ use std::arch::x86_64::{
     __m256i, __m512, _mm256_loadu_si256, _mm512_cvtph_ps, _mm512_fmadd_ps, _mm512_loadu_ps,
     _mm512_set1_ps, _mm512_setzero_ps, _mm512_storeu_ps,
 };
-use std::ops::Range;
 
 /// Whether this CPU has what the rest needs.
 pub(super) fn is_available() -> bool {
@@ -28,6 +27,7 @@ pub(super) trait Loaded: Stored {
 }
 
 impl Loaded for f32 {
+    // SAFETY: nothing is read beyond what the trait lets callers promise.
     #[inline]
     #[target_feature(enable = "avx512f")]
     unsafe fn load(from: *const f32) -> __m512 {
@@ -37,6 +37,7 @@ impl Loaded for f32 {
 }
 
 impl Loaded for f16 {
+    // SAFETY: nothing is read beyond what the trait lets callers promise.
     #[inline]
     #[target_feature(enable = "avx512f")]
     unsafe fn load(from: *const f16) -> __m512 {
@@ -207,33 +208,27 @@ impl<E: Loaded> Mix<'_, E> {
                 }
             }
         }
-        let Range { mut start, end } = self.share.positions;
-        while start < end {
-            let block = start / BLOCK_LEN;
-            let stop = end.min((block + 1) * BLOCK_LEN);
-            // SAFETY: the line is in its block.
-            let mut line = unsafe {
-                self.share.values[block]
-                    .as_ptr()
-                    .add((start - block * BLOCK_LEN) * self.dim + first)
-            };
-            for position in start..stop {
-                let mut lanes = [_mm512_setzero_ps(); D];
-                for (i, lanes) in lanes.iter_mut().enumerate() {
-                    // SAFETY: the position's line is in its block, with these columns.
-                    *lanes = unsafe { E::load(line.add(i * LANES)) };
-                }
-                for (r, sums) in sums.iter_mut().enumerate() {
-                    // SAFETY: every row has a weight for every position of the chunk.
-                    let weight = unsafe { *self.share.weights.as_ptr().add(r * CHUNK + position) };
-                    let weight = _mm512_set1_ps(weight);
-                    for (sum, lanes) in sums.iter_mut().zip(lanes) {
-                        *sum = _mm512_fmadd_ps(weight, lanes, *sum);
-                    }
-                }
-                line = line.wrapping_add(self.dim);
+        let mut line = std::ptr::null::<E>();
+        for position in self.share.positions.clone() {
+            let inside = position % BLOCK_LEN;
+            if inside == 0 || line.is_null() {
+                let block = self.share.values[position / BLOCK_LEN];
+                line = block[inside * self.dim + first..].as_ptr();
             }
-            start = stop;
+            let mut lanes = [_mm512_setzero_ps(); D];
+            for (i, lanes) in lanes.iter_mut().enumerate() {
+                // SAFETY: the position's line is in its block, with these columns.
+                *lanes = unsafe { E::load(line.add(i * LANES)) };
+            }
+            for (r, sums) in sums.iter_mut().enumerate() {
+                // SAFETY: every row has a weight for every position of the chunk.
+                let weight = unsafe { *self.share.weights.as_ptr().add(r * CHUNK + position) };
+                let weight = _mm512_set1_ps(weight);
+                for (sum, lanes) in sums.iter_mut().zip(lanes) {
+                    *sum = _mm512_fmadd_ps(weight, lanes, *sum);
+                }
+            }
+            line = line.wrapping_add(self.dim);
         }
         for (r, sums) in sums.iter().enumerate() {
             for (i, sum) in sums.iter().enumerate() {

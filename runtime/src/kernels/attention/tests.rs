@@ -1,10 +1,12 @@
 //! Attention beside candle's, alone and in company, on every unit.
 
 use super::host::attend;
-use super::tile::{Job, Unit};
+use super::room::Room;
+use super::tile::{Job, Tile, Unit};
 use super::*;
 use crate::kernels::blocks::store;
 use crate::kernels::heads::{HeadNorms, prepare};
+use crate::kernels::pool::Parts;
 use crate::kernels::simd::Task;
 use crate::kv::BLOCK_LEN;
 use crate::model::rope::{RopeScaling, RopeSpec, RopeStyle, RopeTable};
@@ -154,6 +156,42 @@ fn every_unit_gives_the_bits_of_the_safe_reference() {
                 let on =
                     |unit| OnUnit { rules: &rules, unit, pool: &pool, spans: &spans }.rows(&qkv);
                 assert_eq!(on(Unit::best()), on(Unit::Lanes), "{heads}/{kv_heads}·{dim}");
+            }
+        }
+    }
+}
+
+/// One tile without fused multiply-add, as a CPU without it runs it.
+fn unfused(rules: &Attention, pool: &[f32], qkv: &[f32], tile: &Tile) -> Vec<f32> {
+    let job = Job { rules, unit: Unit::Lanes, qkv, pool };
+    let mut room = room::take();
+    let Room { panel, sum, .. } = &mut *room;
+    job.pack(tile, panel);
+    sum.clear(tile.rows() * rules.shape.dim);
+    for chunk in tile.chunks(rules) {
+        job.visit::<false>(tile, chunk, &mut room);
+        let Room { sum, chunk: new, .. } = &mut *room;
+        job.join::<false>(tile, chunk, sum, new);
+    }
+    let mut out = vec![0f32; rules.shape.q() * tile.queries.end];
+    job.write(tile, &room.sum, &Parts::of(&mut out));
+    out
+}
+
+#[test]
+fn the_portable_path_agrees_with_the_units() {
+    let rules = rules(6, 2, 20);
+    let (pool, spans) = scene(&rules, DType::F32);
+    let qkv = wave(59, rules.shape.row(), 0.7);
+    let expected = flat(&rules.forward(&qkv, &pool, &spans).unwrap());
+    let (pool, qkv) = (flat(&pool), flat(&qkv));
+    for query in 0..14 {
+        let tile = Tile { span: &spans[0], queries: 4 * query..4 * query + 4, heads: 3..6 };
+        let out = unfused(&rules, &pool, &qkv, &tile);
+        for row in tile.queries.clone() {
+            let own = row * 120 + 60..row * 120 + 120;
+            for (a, b) in out[own.clone()].iter().zip(&expected[own]) {
+                assert!((a - b).abs() < 1e-6, "row {row}: {a} {b}");
             }
         }
     }

@@ -96,9 +96,7 @@ impl<E: Element> Job<'_, E> {
                 let row = i * tile.heads.len() + h;
                 let places = panel.chunks_exact_mut(PANEL).skip(row).step_by(rows);
                 for (place, q) in places.zip(q.chunks(PANEL)) {
-                    for (place, q) in place.iter_mut().zip(q) {
-                        *place = q * self.rules.scale;
-                    }
+                    scaled(q, self.rules.scale, place);
                 }
             }
         }
@@ -274,6 +272,12 @@ impl<E: Element> Job<'_, E> {
             }
         }
     }
+}
+
+// x [n] -> out [at least n]
+#[inline(always)]
+fn scaled(x: &[f32], factor: f32, out: &mut [f32]) {
+    out.iter_mut().zip(x).for_each(|(out, x)| *out = x * factor);
 }
 
 /// Turns a row's scores into weights: 0 outside `seen`, eˢ⁻ᵐ inside. Gives m, the largest score, and their sum.
