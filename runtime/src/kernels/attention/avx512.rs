@@ -8,8 +8,8 @@ use super::room::{CHUNK, PANEL, Share, Start};
 use crate::kv::BLOCK_LEN;
 use half::f16;
 use std::arch::x86_64::{
-    __m256i, __m512, _mm256_loadu_si256, _mm512_cvtph_ps, _mm512_fmadd_ps, _mm512_loadu_ps,
-    _mm512_set1_ps, _mm512_setzero_ps, _mm512_storeu_ps,
+    __m256i, __m512, _MM_HINT_T0, _mm_prefetch, _mm256_loadu_si256, _mm512_cvtph_ps,
+    _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_set1_ps, _mm512_setzero_ps, _mm512_storeu_ps,
 };
 
 /// Whether this CPU has what the rest needs.
@@ -46,13 +46,13 @@ impl Loaded for f16 {
     }
 }
 
-/// Scores of some rows with the keys of some blocks.
+/// Scores of some rows with the keys of some blocks; what is read next is fetched from memory meanwhile.
 // panel [dim / PANEL, rows, PANEL], keys [dim, BLOCK_LEN] per block -> scores [rows, CHUNK], from the first column on
 #[target_feature(enable = "avx512f")]
 pub(super) fn score<E: Loaded>(
     panel: &[f32],
     shape: (usize, usize),
-    keys: &[&[E]],
+    [keys, ahead]: [&[&[E]]; 2],
     scores: &mut [f32],
 ) {
     let (rows, dim) = shape;
@@ -61,7 +61,7 @@ pub(super) fn score<E: Loaded>(
     let mut row = 0;
     while row < rows {
         let (panel, at) = (&panel[row * PANEL..], &mut scores[row * CHUNK..]);
-        let job = Scores { panel, rows, dim, keys, at };
+        let job = Scores { panel, rows, dim, keys, ahead, at };
         // SAFETY: the asserts above, and no more rows are taken than are left.
         row += unsafe {
             match rows - row {
@@ -77,11 +77,20 @@ pub(super) fn score<E: Loaded>(
     }
 }
 
+/// Asks for a cache line. Blocks lie scattered, so the CPU cannot guess where the next one begins.
+#[target_feature(enable = "sse")]
+fn fetch<E>(at: *const E) {
+    // SAFETY: a prefetch reads nothing the program could see, whatever the address.
+    unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast::<i8>()) };
+}
+
 struct Scores<'a, E> {
     panel: &'a [f32],
     rows: usize,
     dim: usize,
     keys: &'a [&'a [E]],
+    /// Values of the same blocks.
+    ahead: &'a [&'a [E]],
     at: &'a mut [f32],
 }
 
@@ -109,8 +118,10 @@ impl<E: Loaded> Scores<'_, E> {
     #[target_feature(enable = "avx512f")]
     unsafe fn blocks<const R: usize, const K: usize>(&mut self, first: usize) {
         let mut keys = [std::ptr::null::<E>(); K];
-        for (i, at) in keys.iter_mut().enumerate() {
+        let mut ahead = keys;
+        for (i, (at, ahead)) in keys.iter_mut().zip(&mut ahead).enumerate() {
             *at = self.keys[first + i].as_ptr();
+            *ahead = self.ahead.get(first + i).map_or(*at, |block| block.as_ptr());
         }
         let mut sums = [[_mm512_setzero_ps(); K]; R];
         // One loop over all parts of the panel: in two nested ones the sums would leave their registers.
@@ -120,6 +131,9 @@ impl<E: Loaded> Scores<'_, E> {
             for (line, at) in lines.iter_mut().zip(keys) {
                 // SAFETY: a block holds `dim` lines of sixteen keys.
                 *line = unsafe { E::load(at.add(d * LANES)) };
+            }
+            for at in ahead {
+                fetch(at.wrapping_add(d * LANES));
             }
             for (r, sums) in sums.iter_mut().enumerate() {
                 // SAFETY: R rows of this part are in the panel.
@@ -208,17 +222,20 @@ impl<E: Loaded> Mix<'_, E> {
                 }
             }
         }
-        let mut line = std::ptr::null::<E>();
+        let (mut line, mut ahead) = (std::ptr::null::<E>(), std::ptr::null::<E>());
         for position in self.share.positions.clone() {
             let inside = position % BLOCK_LEN;
             if inside == 0 || line.is_null() {
                 let block = self.share.values[position / BLOCK_LEN];
                 line = block[inside * self.dim + first..].as_ptr();
+                let next = self.share.ahead.get(position / BLOCK_LEN).copied().unwrap_or_default();
+                ahead = next.get(inside * self.dim + first..).map_or(line, <[E]>::as_ptr);
             }
             let mut lanes = [_mm512_setzero_ps(); D];
             for (i, lanes) in lanes.iter_mut().enumerate() {
                 // SAFETY: the position's line is in its block, with these columns.
                 *lanes = unsafe { E::load(line.add(i * LANES)) };
+                fetch(ahead.wrapping_add(i * LANES));
             }
             for (r, sums) in sums.iter_mut().enumerate() {
                 // SAFETY: every row has a weight for every position of the chunk.
@@ -229,6 +246,7 @@ impl<E: Loaded> Mix<'_, E> {
                 }
             }
             line = line.wrapping_add(self.dim);
+            ahead = ahead.wrapping_add(self.dim);
         }
         for (r, sums) in sums.iter().enumerate() {
             for (i, sum) in sums.iter().enumerate() {

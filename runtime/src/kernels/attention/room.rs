@@ -43,6 +43,8 @@ pub(super) struct Share<'a, E> {
     pub weights: &'a [f32],
     /// `[BLOCK_LEN, dim]` per block of the chunk.
     pub values: &'a [&'a [E]],
+    /// What is read next: the keys of the next chunk, if it is this thread's.
+    pub ahead: &'a [&'a [E]],
     /// Positions in the chunk.
     pub positions: Range<usize>,
     pub start: Start,

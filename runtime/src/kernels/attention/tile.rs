@@ -82,6 +82,13 @@ impl Tile<'_> {
     }
 }
 
+/// What a tile reads of one chunk, and what it reads after it.
+struct Blocks<'a, E> {
+    keys: [&'a [E]; CHUNK_BLOCKS],
+    values: [&'a [E]; CHUNK_BLOCKS],
+    next: [&'a [E]; CHUNK_BLOCKS],
+}
+
 impl<E: Element> Job<'_, E> {
     /// Lays out a tile's queries, scaled.
     // -> panel [dim / PANEL, rows, PANEL]
@@ -105,24 +112,19 @@ impl<E: Element> Job<'_, E> {
     /// What a tile finds in one chunk, relative to the chunk's own largest scores.
     #[inline(always)]
     pub(super) fn visit<const FMA: bool>(&self, tile: &Tile, chunk: usize, room: &mut Room) {
-        let HeadShape { heads, kv_heads, dim } = self.rules.shape;
+        let dim = self.rules.shape.dim;
         let (rows, per_query) = (tile.rows(), tile.heads.len());
         let seen = tile.seen(self.rules, chunk);
         let seen = &seen[..tile.queries.len()];
-        let group = tile.heads.start / (heads / kv_heads);
-        let part = |block: usize, which: usize| -> &[E] {
-            let Some(block) = tile.span.blocks.get(chunk * CHUNK_BLOCKS + block) else {
-                return &[];
-            };
-            let at = ((*block as usize * 2 + which) * kv_heads + group) * dim * BLOCK_LEN;
-            &self.pool[at..at + dim * BLOCK_LEN]
+        let blocks = Blocks {
+            keys: self.blocks(tile, chunk, 0),
+            values: self.blocks(tile, chunk, 1),
+            next: self.blocks(tile, chunk + 1, 0),
         };
-        let [keys, values]: [[&[E]; CHUNK_BLOCKS]; 2] =
-            std::array::from_fn(|which| std::array::from_fn(|block| part(block, which)));
         let needed = seen.iter().map(|s| s.end).max().unwrap_or(0).div_ceil(BLOCK_LEN);
         let first = seen.iter().map(|s| s.start).min().unwrap_or(0) / BLOCK_LEN;
         room.scores.resize(ROWS * CHUNK, 0.0);
-        self.score::<FMA>(rows, &keys, first..needed, room);
+        self.score::<FMA>(rows, &blocks, first..needed, room);
         room.chunk.mixed.resize(rows * dim, 0.0);
         for row in 0..rows {
             let scores = &mut room.scores[row * CHUNK..(row + 1) * CHUNK];
@@ -130,27 +132,44 @@ impl<E: Element> Job<'_, E> {
             let found = weigh::<FMA>(self.rules.softcap, scores, &seen[row / per_query]);
             (room.chunk.most[row], room.chunk.total[row]) = found;
         }
-        self.mix_all::<FMA>(seen, per_query, &values, room);
+        self.mix_all::<FMA>(seen, per_query, &blocks, room);
+    }
+
+    /// Keys (0) or values (1) of a tile's group in a chunk, block by block; nothing where there is no block.
+    #[inline(always)]
+    fn blocks(&self, tile: &Tile, chunk: usize, which: usize) -> [&[E]; CHUNK_BLOCKS] {
+        let HeadShape { heads, kv_heads, dim } = self.rules.shape;
+        let group = tile.heads.start / (heads / kv_heads);
+        let mut found: [&[E]; CHUNK_BLOCKS] = [&[]; CHUNK_BLOCKS];
+        let blocks = tile.span.blocks.iter().skip(chunk * CHUNK_BLOCKS);
+        for (found, block) in found.iter_mut().zip(blocks) {
+            let at = ((*block as usize * 2 + which) * kv_heads + group) * dim * BLOCK_LEN;
+            *found = &self.pool[at..at + dim * BLOCK_LEN];
+        }
+        found
     }
 
     #[inline(always)]
     fn score<const FMA: bool>(
         &self,
         rows: usize,
-        keys: &[&[E]; CHUNK_BLOCKS],
-        blocks: Range<usize>,
+        blocks: &Blocks<'_, E>,
+        needed: Range<usize>,
         room: &mut Room,
     ) {
-        let Some(keys) = keys.get(blocks.clone()) else { return };
+        let Some(keys) = blocks.keys.get(needed.clone()) else { return };
         let shape = (rows, self.rules.shape.dim);
-        let scores = &mut room.scores[blocks.start * BLOCK_LEN..];
+        let scores = &mut room.scores[needed.start * BLOCK_LEN..];
         match self.unit {
             Unit::Lanes => {
                 lanes::score::<E, FMA>(&room.panel, rows, keys, scores, &mut room.wide);
             }
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: the unit is chosen only where the CPU has it.
-            Unit::Avx512 => unsafe { avx512::score(&room.panel, shape, keys, scores) },
+            Unit::Avx512 => {
+                let ahead = &blocks.values[needed];
+                // SAFETY: the unit is chosen only where the CPU has it.
+                unsafe { avx512::score(&room.panel, shape, [keys, ahead], scores) }
+            }
         }
     }
 
@@ -161,7 +180,7 @@ impl<E: Element> Job<'_, E> {
         &self,
         seen: &[Range<usize>],
         per_query: usize,
-        values: &[&[E]; CHUNK_BLOCKS],
+        blocks: &Blocks<'_, E>,
         room: &mut Room,
     ) {
         let rows = |queries: Range<usize>| queries.start * per_query..queries.end * per_query;
@@ -170,18 +189,18 @@ impl<E: Element> Job<'_, E> {
         let to = seen.iter().map(|s| s.end).min().unwrap_or(0);
         let shared = from..to.max(from);
         if !shared.is_empty() && seen.iter().all(|s| s.start == from) {
-            self.mix::<FMA>(all, (shared.clone(), Start::Zero), values, room);
+            self.mix::<FMA>(all, (shared.clone(), Start::Zero), blocks, room);
         } else {
             room.chunk.mixed.fill(0.0);
             for (i, seen) in seen.iter().enumerate() {
                 let older = seen.start..seen.end.min(from);
-                self.mix::<FMA>(rows(i..i + 1), (older, Start::Sum), values, room);
+                self.mix::<FMA>(rows(i..i + 1), (older, Start::Sum), blocks, room);
             }
-            self.mix::<FMA>(all, (shared.clone(), Start::Sum), values, room);
+            self.mix::<FMA>(all, (shared.clone(), Start::Sum), blocks, room);
         }
         for (i, seen) in seen.iter().enumerate() {
             let newer = seen.start.max(shared.end)..seen.end;
-            self.mix::<FMA>(rows(i..i + 1), (newer, Start::Sum), values, room);
+            self.mix::<FMA>(rows(i..i + 1), (newer, Start::Sum), blocks, room);
         }
     }
 
@@ -190,17 +209,17 @@ impl<E: Element> Job<'_, E> {
         &self,
         rows: Range<usize>,
         (positions, start): (Range<usize>, Start),
-        values: &[&[E]; CHUNK_BLOCKS],
+        blocks: &Blocks<'_, E>,
         room: &mut Room,
     ) {
         if positions.is_empty() {
             return;
         }
         let dim = self.rules.shape.dim;
-        let values = &values[..positions.end.div_ceil(BLOCK_LEN)];
+        let values = &blocks.values[..positions.end.div_ceil(BLOCK_LEN)];
         let weights = &room.scores[rows.start * CHUNK..rows.end * CHUNK];
         let mixed = &mut room.chunk.mixed[rows.start * dim..rows.end * dim];
-        let share = Share { weights, values, positions, start };
+        let share = Share { weights, values, ahead: &blocks.next, positions, start };
         match self.unit {
             Unit::Lanes => lanes::mix::<E, FMA>(&share, 0, mixed, dim, &mut room.wide),
             #[cfg(target_arch = "x86_64")]
