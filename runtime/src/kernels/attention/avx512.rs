@@ -80,8 +80,7 @@ pub(super) fn score<E: Loaded>(
 /// Asks for a cache line. Blocks lie scattered, so the CPU cannot guess where the next one begins.
 #[target_feature(enable = "sse")]
 fn fetch<E>(at: *const E) {
-    // SAFETY: a prefetch reads nothing the program could see, whatever the address.
-    unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast::<i8>()) };
+    _mm_prefetch::<_MM_HINT_T0>(at.cast::<i8>());
 }
 
 struct Scores<'a, E> {
