@@ -4,7 +4,7 @@ use crate::device::DeviceChoice;
 use crate::error::{Error, Result};
 use crate::fingerprint::Fingerprint;
 use crate::hub::{Local, ModelRef, Resolver};
-use crate::kv::KvPool;
+use crate::kv::{KvPool, KvType};
 use crate::model::weights::Weights;
 use crate::model::{Decoder, DecoderOptions};
 use crate::plan::Plan;
@@ -41,6 +41,8 @@ pub struct OpenOptions {
     pub template: TemplateChoice,
     /// Tokens the key–value pool holds; `None` for four full sequences, at most 1 GiB.
     pub pool_tokens: Option<usize>,
+    /// What keys and values are kept as.
+    pub kv_type: KvType,
 }
 
 /// An opened model: shared weights, tokenizer and template, and a pool that its sessions share.
@@ -82,7 +84,8 @@ impl Model {
             Some(tokenizer) => template(&weights, &local.path, options, tokenizer)?,
             None => None,
         };
-        let pool = KvPool::new(decoder.spec(), pool_tokens(&decoder, options), &device)?;
+        let tokens = pool_tokens(&decoder, options);
+        let pool = KvPool::with_type(decoder.spec(), tokens, options.kv_type, &device)?;
         let identity =
             Identity { weights_sha256: weights.sha256(), quantization: quantization(&weights) };
         // What was read is in memory; the mapped pages need not stay resident beside it.
@@ -164,7 +167,7 @@ impl Model {
 }
 
 fn pool_tokens(decoder: &Decoder, options: &OpenOptions) -> usize {
-    let fits = POOL_BYTES / decoder.spec().kv_bytes_per_token().max(1);
+    let fits = POOL_BYTES / decoder.spec().kv_bytes_per_token(options.kv_type).max(1);
     // One full sequence must fit whatever it costs.
     let default = (POOL_SEQUENCES * decoder.context()).min(fits).max(decoder.context());
     options.pool_tokens.unwrap_or(default)

@@ -12,6 +12,8 @@ mod candle;
 #[cfg(test)]
 mod generation;
 #[cfg(test)]
+mod halves;
+#[cfg(test)]
 mod malformed;
 #[cfg(test)]
 mod prefixes;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use trimtab_runtime::Result;
 use trimtab_runtime::hook::{Addition, Edit, Intervention, Pass, hook_fn};
-use trimtab_runtime::kv::KvPool;
+use trimtab_runtime::kv::{KvPool, KvType};
 use trimtab_runtime::model::Decoder;
 use trimtab_runtime::plan::Plan;
 use trimtab_runtime::sample::{Draw, Purpose, Sampling, SamplingParams};
@@ -24,11 +24,19 @@ impl Rig {
     ///
     /// # Panics
     /// If it cannot be made: nothing can be tested then.
-    #[allow(clippy::expect_used)] // test support: without its model a test must fail
     pub fn tiny(tokens: usize) -> Rig {
+        Rig::with_type(tokens, KvType::F32)
+    }
+
+    /// The same with keys and values of some type.
+    ///
+    /// # Panics
+    /// As [`tiny`](Rig::tiny).
+    #[allow(clippy::expect_used)] // test support: without its model a test must fail
+    pub fn with_type(tokens: usize, kind: KvType) -> Rig {
         let decoder = tiny::decoder().expect("tiny model");
-        let pool = decoder.pool(tokens).expect("pool");
-        Rig { decoder, pool }
+        let pool = KvPool::with_type(decoder.spec(), tokens, kind, decoder.device());
+        Rig { pool: pool.expect("pool"), decoder }
     }
 
     /// A session with a prompt under a plan.

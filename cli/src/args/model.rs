@@ -88,7 +88,7 @@ pub struct ModelArgs {
         help_heading = "Model"
     )]
     pub batch_invariant: Option<OnOff>,
-    /// Type of keys and values; f32 only.
+    /// Type of keys and values; f16 takes half the memory [default: f32].
     #[arg(
         long,
         value_enum,

@@ -8,7 +8,7 @@ use crate::progress::Meter;
 use crate::threads::physical_cores;
 use std::time::Instant;
 use trimtab_runtime::hub::{Local, Resolver};
-use trimtab_runtime::kv::BLOCK_LEN;
+use trimtab_runtime::kv::{BLOCK_LEN, KvType};
 use trimtab_runtime::model::weights::Weights;
 use trimtab_runtime::model::{DenseType, read_spec};
 use trimtab_runtime::open::TemplateChoice;
@@ -57,7 +57,8 @@ pub fn open(plan: &Opening, console: &Console) -> Result<Opened> {
             Template::Text(text) => TemplateChoice::Text(text.clone()),
             Template::File(path) => TemplateChoice::Text(read_text(path)?),
         },
-        pool_tokens: pool_tokens(plan.pool, &local)?,
+        pool_tokens: pool_tokens(plan.pool, plan.kv_type, &local)?,
+        kv_type: plan.kv_type,
     };
     let model = Model::from_local(&local, &options)?;
     let load_s = started.elapsed().as_secs_f64();
@@ -72,14 +73,14 @@ pub fn open(plan: &Opening, console: &Console) -> Result<Opened> {
     Ok(Opened { model, load_s, chunk: plan.chunk, dense: plan.decoder.dense })
 }
 
-fn pool_tokens(size: PoolSize, local: &Local) -> Result<Option<usize>> {
+fn pool_tokens(size: PoolSize, kind: KvType, local: &Local) -> Result<Option<usize>> {
     let bytes = match size {
         PoolSize::Usual => return Ok(None),
         PoolSize::Tokens(tokens) => return Ok(Some(tokens)),
         PoolSize::Bytes(bytes) => bytes,
     };
     let weights = Weights::open(&local.path).map_err(Runtime::from)?;
-    let block = BLOCK_LEN * read_spec(&weights)?.kv_bytes_per_token();
+    let block = BLOCK_LEN * read_spec(&weights)?.kv_bytes_per_token(kind);
     match bytes / block {
         0 => {
             let problem =

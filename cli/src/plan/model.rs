@@ -1,11 +1,12 @@
 //! Which model, where it runs and how it is loaded.
 
 use super::choose;
-use crate::args::{Dtype, KvType, ModelArgs, OnOff, SourceArgs};
+use crate::args::{self, Dtype, ModelArgs, OnOff, SourceArgs};
 use crate::error::{Error, Result};
 use std::path::PathBuf;
 use trimtab_runtime::device::{Device, DeviceChoice};
 use trimtab_runtime::hub::{DEFAULT, ModelRef, Reach};
+use trimtab_runtime::kv::KvType;
 use trimtab_runtime::model::{DecoderOptions, DenseType, WeightForm};
 
 /// The one template that has a name here.
@@ -57,6 +58,8 @@ pub struct Opening {
     pub template: Template,
     /// Its pool.
     pub pool: PoolSize,
+    /// What keys and values are kept as.
+    pub kv_type: KvType,
     /// CPU threads; `None` for one per physical core.
     pub threads: Option<usize>,
     /// Tokens of one sequence in one pass.
@@ -66,7 +69,6 @@ pub struct Opening {
 impl Opening {
     /// Understands the shared flags.
     pub fn of(args: ModelArgs) -> Result<Opening> {
-        check_kv_type(args.kv_type)?;
         let device = device(&args)?;
         check_batch_invariant(args.batch_invariant, device)?;
         for (flag, value) in [("--threads", args.threads), ("--batch-size", Some(args.batch_size))]
@@ -85,6 +87,7 @@ impl Opening {
             },
             template: template(args.chat_template, args.chat_template_file)?,
             pool: args.kv_memory.as_deref().map_or(Ok(PoolSize::Usual), pool)?,
+            kv_type: kv_type(args.kv_type),
             threads: args.threads,
             chunk: args.batch_size,
             source: Source::of(args.model, args.source)?,
@@ -156,12 +159,10 @@ fn check_batch_invariant(asked: Option<OnOff>, device: DeviceChoice) -> Result<(
     Err(Error::usage("--batch-invariant", why))
 }
 
-fn check_kv_type(kv_type: Option<KvType>) -> Result<()> {
-    match kv_type {
-        None | Some(KvType::F32) => Ok(()),
-        Some(KvType::F16) => {
-            Err(Error::usage("--kv-type", "is f16, keys and values are kept as f32 only"))
-        }
+fn kv_type(asked: Option<args::KvType>) -> KvType {
+    match asked {
+        None | Some(args::KvType::F32) => KvType::F32,
+        Some(args::KvType::F16) => KvType::F16,
     }
 }
 

@@ -70,6 +70,7 @@ fn known_spellings_give_the_same_plan() {
     );
     assert_eq!(plan("trimtab bench --json"), plan("trimtab bench -o json --json"));
     assert_ne!(plan("trimtab chat -c 64"), plan("trimtab chat -c 65"));
+    assert_ne!(plan("trimtab chat --kv-type f16"), plan("trimtab chat"));
 }
 
 #[test]
@@ -82,7 +83,6 @@ fn what_makes_no_sense_is_refused_before_any_work() {
         ("generate -p x --top-p 1.5", "top_p is 1.5"),
         ("generate -p x --repeat-penalty 0", "repeat_penalty is 0"),
         ("generate -p x --batch-invariant off", "always independent"),
-        ("generate -p x --kv-type f16", "--kv-type is f16"),
         ("generate -p x -ngl 12", "--gpu-layers is 12"),
         ("generate -p x -ngl 0 -dev cuda", "--device names a GPU"),
         ("generate -p x --device gpu", "\"gpu\" is none of cpu, cuda"),

@@ -7,10 +7,12 @@
 //! position and mask the old ones, because a ring cannot be rewound.
 
 mod cache;
+mod kind;
 mod pool;
 mod prefix;
 
 pub use cache::KvCache;
+pub use kind::KvType;
 pub use pool::{KvPool, PoolUse};
 pub use prefix::PrefixKey;
 

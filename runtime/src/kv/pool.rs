@@ -1,11 +1,11 @@
 //! The pool: storage, reference counts, and the index of shared prefixes.
 
 use super::prefix::PrefixIndex;
-use super::{BLOCK_LEN, KvCache};
+use super::{BLOCK_LEN, KvCache, KvType};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::model::spec::ModelSpec;
-use candle_core::{DType, Tensor};
+use candle_core::Tensor;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Fixed-size blocks of keys and values for all layers. Cheap to clone: clones are handles to one pool.
@@ -19,6 +19,7 @@ struct Inner {
     /// Per layer, keys and values `[blocks, 2, kv_heads, head_dim·BLOCK_LEN]`.
     layers: Vec<Tensor>,
     blocks: usize,
+    kind: KvType,
     state: Mutex<State>,
 }
 
@@ -41,8 +42,18 @@ pub struct PoolUse {
 }
 
 impl KvPool {
-    /// A pool for `tokens` tokens of this model. Host memory is committed as it is first written.
+    /// A pool for `tokens` tokens of this model, kept as f32. Host memory is committed as it is first written.
     pub fn new(spec: &ModelSpec, tokens: usize, device: &Device) -> Result<Self> {
+        KvPool::with_type(spec, tokens, KvType::F32, device)
+    }
+
+    /// A pool of another type.
+    pub fn with_type(
+        spec: &ModelSpec,
+        tokens: usize,
+        kind: KvType,
+        device: &Device,
+    ) -> Result<Self> {
         let blocks = tokens.div_ceil(BLOCK_LEN).max(1);
         let too_many = || Error::Invalid {
             field: "kv-memory",
@@ -50,28 +61,37 @@ impl KvPool {
         };
         let count = u32::try_from(blocks).map_err(|_| too_many())?;
         let values = spec.n_layers().checked_mul(blocks * BLOCK_LEN * 2);
-        let values = values.and_then(|n| n.checked_mul(spec.n_kv_heads * spec.head_dim));
+        let bytes = values
+            .and_then(|n| n.checked_mul(spec.n_kv_heads * spec.head_dim))
+            .and_then(|n| n.checked_mul(kind.bytes()));
         // An allocation that cannot be had aborts the process: ask first.
-        let room = values.is_some_and(|n| Vec::<f32>::new().try_reserve_exact(n).is_ok());
+        let room = bytes.is_some_and(|n| Vec::<u8>::new().try_reserve_exact(n).is_ok());
         if !room && device.kind() == "cpu" {
             let problem = format!("for {tokens} tokens cannot be had from this machine");
             return Err(Error::Invalid { field: "kv-memory", problem });
         }
         let shape = (blocks, 2, spec.n_kv_heads, spec.head_dim * BLOCK_LEN);
-        let zeros =
-            |_| Tensor::zeros(shape, DType::F32, device.candle()).map_err(Error::tensor("kv pool"));
+        let zeros = |_| {
+            Tensor::zeros(shape, kind.dtype(), device.candle()).map_err(Error::tensor("kv pool"))
+        };
         let layers: Result<Vec<Tensor>> = spec.layers.iter().map(zeros).collect();
         let state = State {
             free: (0..count).rev().collect(),
             holders: vec![0; blocks],
             prefixes: PrefixIndex::default(),
         };
-        Ok(KvPool { inner: Arc::new(Inner { layers: layers?, blocks, state: Mutex::new(state) }) })
+        let state = Mutex::new(state);
+        Ok(KvPool { inner: Arc::new(Inner { layers: layers?, blocks, kind, state }) })
     }
 
     /// An empty cache.
     pub fn cache(&self) -> KvCache {
         KvCache::new(self.clone())
+    }
+
+    /// The type its keys and values are kept as.
+    pub fn kv_type(&self) -> KvType {
+        self.inner.kind
     }
 
     /// How full the pool is.

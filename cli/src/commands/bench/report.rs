@@ -157,10 +157,11 @@ pub fn print(plan: &Bench, opened: &Opened, results: Vec<Line>, console: &Consol
 
 fn memory(opened: &Opened) -> Memory {
     let decoder = opened.model.decoder();
-    let tokens = opened.model.pool().usage().blocks * BLOCK_LEN;
+    let pool = opened.model.pool();
+    let tokens = pool.usage().blocks * BLOCK_LEN;
     Memory {
         weight_bytes: decoder.weight_bytes(),
-        kv_bytes: tokens * decoder.spec().kv_bytes_per_token(),
+        kv_bytes: tokens * decoder.spec().kv_bytes_per_token(pool.kv_type()),
     }
 }
 

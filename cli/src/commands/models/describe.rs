@@ -10,6 +10,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use trimtab_runtime::device::DeviceChoice;
+use trimtab_runtime::kv::KvType;
 use trimtab_runtime::model::DecoderOptions;
 use trimtab_runtime::model::weights::Weights;
 use trimtab_runtime::text::Tokenizer;
@@ -93,6 +94,7 @@ fn opening(source: &Source) -> Opening {
         decoder: DecoderOptions::default(),
         template: Template::OfModel,
         pool: PoolSize::Tokens(1),
+        kv_type: KvType::default(),
         threads: None,
         chunk: 1,
     }
@@ -102,6 +104,7 @@ impl Description {
     fn new(path: PathBuf, opened: &Opened, weights: &Weights) -> Description {
         let (model, decoder) = (&opened.model, opened.model.decoder());
         let spec = decoder.spec();
+        let kv_bytes = spec.kv_bytes_per_token(model.pool().kv_type());
         let about = |t: &trimtab_runtime::text::ChatTemplate| About {
             sha256: t.sha256().to_owned(),
             chars: t.source().chars().count(),
@@ -124,9 +127,9 @@ impl Description {
             memory: Memory {
                 file_bytes: weights.file_bytes(),
                 weight_bytes: decoder.weight_bytes(),
-                kv_bytes_per_token: spec.kv_bytes_per_token(),
+                kv_bytes_per_token: kv_bytes,
                 context: decoder.context(),
-                kv_bytes_per_sequence: decoder.context() * spec.kv_bytes_per_token(),
+                kv_bytes_per_sequence: decoder.context() * kv_bytes,
             },
             tokens: model.tokenizer().ok().map(|tokenizer| Tokens::of(tokenizer)),
         }

@@ -4,14 +4,13 @@
 
 use super::super::blocks::Stored;
 use super::super::simd::LANES;
-use super::room::CHUNK;
+use super::room::{CHUNK, PANEL, Share, Start};
 use crate::kv::BLOCK_LEN;
 use half::f16;
 use std::arch::x86_64::{
-    __m256i, __m512, _mm256_loadu_si256, _mm512_cvtph_ps, _mm512_fmadd_ps, _mm512_loadu_ps,
-    _mm512_set1_ps, _mm512_setzero_ps, _mm512_storeu_ps,
+    __m256i, __m512, _MM_HINT_T0, _mm_prefetch, _mm256_loadu_si256, _mm512_cvtph_ps,
+    _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_set1_ps, _mm512_setzero_ps, _mm512_storeu_ps,
 };
-use std::ops::Range;
 
 /// Whether this CPU has what the rest needs.
 pub(super) fn is_available() -> bool {
@@ -28,6 +27,7 @@ pub(super) trait Loaded: Stored {
 }
 
 impl Loaded for f32 {
+    // SAFETY: nothing is read beyond what the trait lets callers promise.
     #[inline]
     #[target_feature(enable = "avx512f")]
     unsafe fn load(from: *const f32) -> __m512 {
@@ -37,6 +37,7 @@ impl Loaded for f32 {
 }
 
 impl Loaded for f16 {
+    // SAFETY: nothing is read beyond what the trait lets callers promise.
     #[inline]
     #[target_feature(enable = "avx512f")]
     unsafe fn load(from: *const f16) -> __m512 {
@@ -45,17 +46,22 @@ impl Loaded for f16 {
     }
 }
 
-/// Scores of `rows` rows with the keys of some blocks.
-// panel [dim, rows], keys [dim, BLOCK_LEN] per block -> scores [rows, CHUNK], from the first column on
+/// Scores of some rows with the keys of some blocks; what is read next is fetched from memory meanwhile.
+// panel [dim / PANEL, rows, PANEL], keys [dim, BLOCK_LEN] per block -> scores [rows, CHUNK], from the first column on
 #[target_feature(enable = "avx512f")]
-pub(super) fn score<E: Loaded>(panel: &[f32], rows: usize, keys: &[&[E]], scores: &mut [f32]) {
-    let dim = panel.len() / rows;
+pub(super) fn score<E: Loaded>(
+    panel: &[f32],
+    shape: (usize, usize),
+    [keys, ahead]: [&[&[E]]; 2],
+    scores: &mut [f32],
+) {
+    let (rows, dim) = shape;
+    assert!(panel.len() >= dim.div_ceil(PANEL) * rows * PANEL, "every row has its query");
     assert!(keys.iter().all(|k| k.len() >= dim * BLOCK_LEN), "a block holds all its keys");
-    let last = rows.saturating_sub(1) * CHUNK + keys.len() * BLOCK_LEN;
-    assert!(scores.len() >= last && keys.len() * BLOCK_LEN <= CHUNK, "scores have room");
     let mut row = 0;
     while row < rows {
-        let job = Scores { panel: &panel[row..], rows, dim, keys, at: &mut scores[row * CHUNK..] };
+        let (panel, at) = (&panel[row * PANEL..], &mut scores[row * CHUNK..]);
+        let job = Scores { panel, rows, dim, keys, ahead, at };
         // SAFETY: the asserts above, and no more rows are taken than are left.
         row += unsafe {
             match rows - row {
@@ -71,11 +77,19 @@ pub(super) fn score<E: Loaded>(panel: &[f32], rows: usize, keys: &[&[E]], scores
     }
 }
 
+/// Asks for a cache line. Blocks lie scattered, so the CPU cannot guess where the next one begins.
+#[target_feature(enable = "sse")]
+fn fetch<E>(at: *const E) {
+    _mm_prefetch::<_MM_HINT_T0>(at.cast::<i8>());
+}
+
 struct Scores<'a, E> {
     panel: &'a [f32],
     rows: usize,
     dim: usize,
     keys: &'a [&'a [E]],
+    /// Values of the same blocks.
+    ahead: &'a [&'a [E]],
     at: &'a mut [f32],
 }
 
@@ -83,8 +97,7 @@ impl<E: Loaded> Scores<'_, E> {
     /// R rows, K blocks at a time.
     ///
     /// # Safety
-    /// `panel` holds `dim` lines that are `rows` apart and R long; every block holds `dim` lines of sixteen keys;
-    /// `at` has room for R rows of scores.
+    /// `panel` holds R rows in every part; every block holds `dim` lines of sixteen keys.
     #[target_feature(enable = "avx512f")]
     unsafe fn rows<const R: usize, const K: usize>(mut self) -> usize {
         let whole = self.keys.len() - self.keys.len() % K;
@@ -104,25 +117,31 @@ impl<E: Loaded> Scores<'_, E> {
     #[target_feature(enable = "avx512f")]
     unsafe fn blocks<const R: usize, const K: usize>(&mut self, first: usize) {
         let mut keys = [std::ptr::null::<E>(); K];
-        for (i, at) in keys.iter_mut().enumerate() {
+        let mut ahead = keys;
+        for (i, (at, ahead)) in keys.iter_mut().zip(&mut ahead).enumerate() {
             *at = self.keys[first + i].as_ptr();
+            *ahead = self.ahead.get(first + i).map_or(*at, |block| block.as_ptr());
         }
-        let mut q = self.panel.as_ptr();
         let mut sums = [[_mm512_setzero_ps(); K]; R];
+        // One loop over all parts of the panel: in two nested ones the sums would leave their registers.
         for d in 0..self.dim {
+            let line = d / PANEL * self.rows * PANEL + d % PANEL;
             let mut lines = [_mm512_setzero_ps(); K];
             for (line, at) in lines.iter_mut().zip(keys) {
                 // SAFETY: a block holds `dim` lines of sixteen keys.
                 *line = unsafe { E::load(at.add(d * LANES)) };
             }
+            for at in ahead {
+                fetch(at.wrapping_add(d * LANES));
+            }
             for (r, sums) in sums.iter_mut().enumerate() {
-                // SAFETY: R values from the d-th line's start on are in the panel.
-                let q = _mm512_set1_ps(unsafe { *q.add(r) });
+                // SAFETY: R rows of this part are in the panel.
+                let q = unsafe { *self.panel.as_ptr().add(line + r * PANEL) };
+                let q = _mm512_set1_ps(q);
                 for (sum, line) in sums.iter_mut().zip(lines) {
                     *sum = _mm512_fmadd_ps(q, line, *sum);
                 }
             }
-            q = q.wrapping_add(self.rows);
         }
         for (r, sums) in sums.iter().enumerate() {
             let at = self.at[r * CHUNK + first * LANES..].as_chunks_mut::<LANES>().0;
@@ -135,15 +154,10 @@ impl<E: Loaded> Scores<'_, E> {
 }
 
 /// Adds values times weights to every row's sum; columns behind the last whole register are left out.
-// weights [rows, CHUNK], values [BLOCK_LEN, dim] per block, positions in the chunk -> mixed [rows, dim]
+// share of rows × positions -> mixed [rows, dim]
 #[target_feature(enable = "avx512f")]
-pub(super) fn mix<E: Loaded>(
-    weights: &[f32],
-    values: &[&[E]],
-    positions: Range<usize>,
-    mixed: &mut [f32],
-    dim: usize,
-) {
+pub(super) fn mix<E: Loaded>(share: &Share<E>, mixed: &mut [f32], dim: usize) {
+    let Share { weights, values, ref positions, .. } = *share;
     let rows = mixed.len() / dim;
     assert!(weights.len() >= rows * CHUNK && positions.end <= CHUNK, "every row has its weights");
     assert!(values.iter().all(|v| v.len() >= dim * BLOCK_LEN), "a block holds all its values");
@@ -151,7 +165,7 @@ pub(super) fn mix<E: Loaded>(
     let mut row = 0;
     while row < rows {
         let (weights, at) = (&weights[row * CHUNK..], &mut mixed[row * dim..]);
-        let job = Mix { weights, values, positions: positions.clone(), at, dim };
+        let job = Mix { share: Share { weights, ..share.clone() }, at, dim };
         // SAFETY: the asserts above, and no more rows are taken than are left.
         row += unsafe {
             match rows - row {
@@ -168,9 +182,7 @@ pub(super) fn mix<E: Loaded>(
 }
 
 struct Mix<'a, E> {
-    weights: &'a [f32],
-    values: &'a [&'a [E]],
-    positions: Range<usize>,
+    share: Share<'a, E>,
     at: &'a mut [f32],
     dim: usize,
 }
@@ -179,7 +191,7 @@ impl<E: Loaded> Mix<'_, E> {
     /// R rows, D registers of columns at a time.
     ///
     /// # Safety
-    /// `weights` and `at` hold R rows; every block that `positions` touch holds `BLOCK_LEN` lines of `dim` values.
+    /// `weights` and `at` hold R rows; every block that the positions touch holds `BLOCK_LEN` lines of `dim` values.
     #[target_feature(enable = "avx512f")]
     unsafe fn rows<const R: usize, const D: usize>(mut self) -> usize {
         let registers = self.dim / LANES;
@@ -201,37 +213,39 @@ impl<E: Loaded> Mix<'_, E> {
     unsafe fn columns<const R: usize, const D: usize>(&mut self, first: usize) {
         let mut sums = [[_mm512_setzero_ps(); D]; R];
         let mixed = self.at.as_mut_ptr();
-        for (r, sums) in sums.iter_mut().enumerate() {
-            for (i, sum) in sums.iter_mut().enumerate() {
-                // SAFETY: the row's columns exist.
-                *sum = unsafe { _mm512_loadu_ps(mixed.add(r * self.dim + first + i * LANES)) };
+        if self.share.start == Start::Sum {
+            for (r, sums) in sums.iter_mut().enumerate() {
+                for (i, sum) in sums.iter_mut().enumerate() {
+                    // SAFETY: the row's columns exist.
+                    *sum = unsafe { _mm512_loadu_ps(mixed.add(r * self.dim + first + i * LANES)) };
+                }
             }
         }
-        let Range { mut start, end } = self.positions;
-        while start < end {
-            let block = start / BLOCK_LEN;
-            let stop = end.min((block + 1) * BLOCK_LEN);
-            // SAFETY: the line is in its block.
-            let mut line = unsafe {
-                self.values[block].as_ptr().add((start - block * BLOCK_LEN) * self.dim + first)
-            };
-            for position in start..stop {
-                let mut lanes = [_mm512_setzero_ps(); D];
-                for (i, lanes) in lanes.iter_mut().enumerate() {
-                    // SAFETY: the position's line is in its block, with these columns.
-                    *lanes = unsafe { E::load(line.add(i * LANES)) };
-                }
-                for (r, sums) in sums.iter_mut().enumerate() {
-                    // SAFETY: every row has a weight for every position of the chunk.
-                    let weight = unsafe { *self.weights.as_ptr().add(r * CHUNK + position) };
-                    let weight = _mm512_set1_ps(weight);
-                    for (sum, lanes) in sums.iter_mut().zip(lanes) {
-                        *sum = _mm512_fmadd_ps(weight, lanes, *sum);
-                    }
-                }
-                line = line.wrapping_add(self.dim);
+        let (mut line, mut ahead) = (std::ptr::null::<E>(), std::ptr::null::<E>());
+        for position in self.share.positions.clone() {
+            let inside = position % BLOCK_LEN;
+            if inside == 0 || line.is_null() {
+                let block = self.share.values[position / BLOCK_LEN];
+                line = block[inside * self.dim + first..].as_ptr();
+                let next = self.share.ahead.get(position / BLOCK_LEN).copied().unwrap_or_default();
+                ahead = next.get(inside * self.dim + first..).map_or(line, <[E]>::as_ptr);
             }
-            start = stop;
+            let mut lanes = [_mm512_setzero_ps(); D];
+            for (i, lanes) in lanes.iter_mut().enumerate() {
+                // SAFETY: the position's line is in its block, with these columns.
+                *lanes = unsafe { E::load(line.add(i * LANES)) };
+                fetch(ahead.wrapping_add(i * LANES));
+            }
+            for (r, sums) in sums.iter_mut().enumerate() {
+                // SAFETY: every row has a weight for every position of the chunk.
+                let weight = unsafe { *self.share.weights.as_ptr().add(r * CHUNK + position) };
+                let weight = _mm512_set1_ps(weight);
+                for (sum, lanes) in sums.iter_mut().zip(lanes) {
+                    *sum = _mm512_fmadd_ps(weight, lanes, *sum);
+                }
+            }
+            line = line.wrapping_add(self.dim);
+            ahead = ahead.wrapping_add(self.dim);
         }
         for (r, sums) in sums.iter().enumerate() {
             for (i, sum) in sums.iter().enumerate() {

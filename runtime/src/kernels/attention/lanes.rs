@@ -3,12 +3,11 @@
 
 use super::super::blocks::Stored;
 use super::super::simd::{LANES, multiply_add};
-use super::room::CHUNK;
+use super::room::{CHUNK, PANEL, Share, Start};
 use crate::kv::BLOCK_LEN;
-use std::ops::Range;
 
 /// Scores of `rows` rows with the keys of some blocks.
-// panel [dim, rows], keys [dim, BLOCK_LEN] per block -> scores [rows, CHUNK], from the first column on
+// panel [dim / PANEL, rows, PANEL], keys [dim, BLOCK_LEN] per block -> scores [rows, CHUNK], from the first column on
 #[inline(always)]
 pub(super) fn score<E: Stored, const FMA: bool>(
     panel: &[f32],
@@ -22,7 +21,7 @@ pub(super) fn score<E: Stored, const FMA: bool>(
         let mut row = 0;
         while row < rows {
             let at = &mut scores[row * CHUNK + b * BLOCK_LEN..];
-            let panel = &panel[row..];
+            let panel = &panel[row * PANEL..];
             row += match rows - row {
                 4.. => score_rows::<FMA, 4>(panel, rows, keys, at),
                 3 => score_rows::<FMA, 3>(panel, rows, keys, at),
@@ -33,20 +32,22 @@ pub(super) fn score<E: Stored, const FMA: bool>(
     }
 }
 
-// panel [dim, stride] from the first of R rows on, keys [dim, BLOCK_LEN] -> scores [R, CHUNK], one block
+// panel [dim / PANEL, rows, PANEL] from the first of R rows on, keys [dim, BLOCK_LEN] -> scores [R, CHUNK], one block
 #[inline(always)]
 fn score_rows<const FMA: bool, const R: usize>(
     panel: &[f32],
-    stride: usize,
+    rows: usize,
     keys: &[[f32; LANES]],
     scores: &mut [f32],
 ) -> usize {
     let mut sums = [[0f32; LANES]; R];
-    for (q, keys) in panel.chunks(stride).zip(keys) {
-        let Some(q) = q.first_chunk::<R>() else { break };
-        for (q, sums) in q.iter().zip(&mut sums) {
-            for (k, sum) in keys.iter().zip(sums) {
-                *sum = multiply_add::<FMA>(*q, *k, *sum);
+    for (panel, keys) in panel.chunks(rows * PANEL).zip(keys.chunks(PANEL)) {
+        let panel = &panel.as_chunks::<PANEL>().0[..R];
+        for (d, keys) in keys.iter().enumerate() {
+            for (q, sums) in panel.iter().zip(&mut sums) {
+                for (k, sum) in keys.iter().zip(sums) {
+                    *sum = multiply_add::<FMA>(q[d], *k, *sum);
+                }
             }
         }
     }
@@ -56,19 +57,21 @@ fn score_rows<const FMA: bool, const R: usize>(
     R
 }
 
-/// Adds values times weights to the columns from `first` on of every row's sum.
-// weights [rows, CHUNK], values [BLOCK_LEN, dim] per block, positions in the chunk -> mixed [rows, dim]
+/// Adds values times weights to the columns from `first` on of every row's sum, in the order of positions.
+// share of rows × positions -> mixed [rows, dim]
 #[inline(always)]
 pub(super) fn mix<E: Stored, const FMA: bool>(
-    weights: &[f32],
-    values: &[&[E]],
-    positions: Range<usize>,
+    share: &Share<E>,
     first: usize,
-    mixed: (&mut [f32], usize),
+    mixed: &mut [f32],
+    dim: usize,
     wide: &mut Vec<f32>,
 ) {
-    let (mixed, dim) = mixed;
-    for (b, values) in values.iter().enumerate() {
+    let positions = &share.positions;
+    if share.start == Start::Zero {
+        mixed.chunks_exact_mut(dim).for_each(|mixed| mixed[first..].fill(0.0));
+    }
+    for (b, values) in share.values.iter().enumerate() {
         let from = positions.start.max(b * BLOCK_LEN);
         let to = positions.end.min((b + 1) * BLOCK_LEN);
         if from >= to {
@@ -76,7 +79,7 @@ pub(super) fn mix<E: Stored, const FMA: bool>(
         }
         let inside = from - b * BLOCK_LEN..to - b * BLOCK_LEN;
         let values = E::widen(&values[inside.start * dim..inside.end * dim], wide);
-        for (weights, mixed) in weights.chunks(CHUNK).zip(mixed.chunks_exact_mut(dim)) {
+        for (weights, mixed) in share.weights.chunks(CHUNK).zip(mixed.chunks_exact_mut(dim)) {
             mix_row::<FMA>(&weights[from..to], values, first, mixed);
         }
     }

@@ -8,7 +8,7 @@ use super::super::pool::Parts;
 use super::super::simd::{self, LANES, multiply_add};
 #[cfg(target_arch = "x86_64")]
 use super::avx512;
-use super::room::{CHUNK, CHUNK_BLOCKS, Found, ROWS, Room};
+use super::room::{CHUNK, CHUNK_BLOCKS, Found, PANEL, ROWS, Room, Share, Start};
 use super::{Attention, Element, lanes};
 use crate::kv::BLOCK_LEN;
 use std::ops::Range;
@@ -82,21 +82,28 @@ impl Tile<'_> {
     }
 }
 
+/// What a tile reads of one chunk, and what it reads after it.
+struct Blocks<'a, E> {
+    keys: [&'a [E]; CHUNK_BLOCKS],
+    values: [&'a [E]; CHUNK_BLOCKS],
+    next: [&'a [E]; CHUNK_BLOCKS],
+}
+
 impl<E: Element> Job<'_, E> {
-    /// Lays out a tile's queries, scaled, for reading dimension by dimension.
-    // -> panel [dim, rows]
+    /// Lays out a tile's queries, scaled.
+    // -> panel [dim / PANEL, rows, PANEL]
     #[inline(always)]
     pub(super) fn pack(&self, tile: &Tile, panel: &mut Vec<f32>) {
         let HeadShape { dim, .. } = self.rules.shape;
         let (rows, width) = (tile.rows(), self.rules.shape.row());
-        panel.clear();
-        panel.resize(dim * rows, 0.0);
+        panel.resize(dim.div_ceil(PANEL) * rows * PANEL, 0.0);
         for (i, query) in tile.queries.clone().enumerate() {
             for (h, head) in tile.heads.clone().enumerate() {
                 let q = &self.qkv[query * width + head * dim..][..dim];
                 let row = i * tile.heads.len() + h;
-                for (line, q) in panel.chunks_exact_mut(rows).zip(q) {
-                    line[row] = q * self.rules.scale;
+                let places = panel.chunks_exact_mut(PANEL).skip(row).step_by(rows);
+                for (place, q) in places.zip(q.chunks(PANEL)) {
+                    scaled(q, self.rules.scale, place);
                 }
             }
         }
@@ -105,76 +112,95 @@ impl<E: Element> Job<'_, E> {
     /// What a tile finds in one chunk, relative to the chunk's own largest scores.
     #[inline(always)]
     pub(super) fn visit<const FMA: bool>(&self, tile: &Tile, chunk: usize, room: &mut Room) {
-        let HeadShape { heads, kv_heads, dim } = self.rules.shape;
+        let dim = self.rules.shape.dim;
         let (rows, per_query) = (tile.rows(), tile.heads.len());
         let seen = tile.seen(self.rules, chunk);
         let seen = &seen[..tile.queries.len()];
-        let group = tile.heads.start / (heads / kv_heads);
-        let part = |block: usize, which: usize| -> &[E] {
-            let Some(block) = tile.span.blocks.get(chunk * CHUNK_BLOCKS + block) else {
-                return &[];
-            };
-            let at = ((*block as usize * 2 + which) * kv_heads + group) * dim * BLOCK_LEN;
-            &self.pool[at..at + dim * BLOCK_LEN]
+        let blocks = Blocks {
+            keys: self.blocks(tile, chunk, 0),
+            values: self.blocks(tile, chunk, 1),
+            next: self.blocks(tile, chunk + 1, 0),
         };
-        let [keys, values]: [[&[E]; CHUNK_BLOCKS]; 2] =
-            std::array::from_fn(|which| std::array::from_fn(|block| part(block, which)));
         let needed = seen.iter().map(|s| s.end).max().unwrap_or(0).div_ceil(BLOCK_LEN);
         let first = seen.iter().map(|s| s.start).min().unwrap_or(0) / BLOCK_LEN;
         room.scores.resize(ROWS * CHUNK, 0.0);
-        self.score::<FMA>(rows, &keys, first..needed, room);
-        room.chunk.clear(rows * dim);
+        self.score::<FMA>(rows, &blocks, first..needed, room);
+        room.chunk.mixed.resize(rows * dim, 0.0);
         for row in 0..rows {
             let scores = &mut room.scores[row * CHUNK..(row + 1) * CHUNK];
             let scores = scores.as_chunks_mut::<LANES>().0;
             let found = weigh::<FMA>(self.rules.softcap, scores, &seen[row / per_query]);
             (room.chunk.most[row], room.chunk.total[row]) = found;
         }
-        self.mix_all::<FMA>(seen, per_query, &values, room);
+        self.mix_all::<FMA>(seen, per_query, &blocks, room);
+    }
+
+    /// Keys (0) or values (1) of a tile's group in a chunk, block by block; nothing where there is no block.
+    #[inline(always)]
+    fn blocks(&self, tile: &Tile, chunk: usize, which: usize) -> [&[E]; CHUNK_BLOCKS] {
+        let HeadShape { heads, kv_heads, dim } = self.rules.shape;
+        let group = tile.heads.start / (heads / kv_heads);
+        let mut found: [&[E]; CHUNK_BLOCKS] = [&[]; CHUNK_BLOCKS];
+        let blocks = tile.span.blocks.iter().skip(chunk * CHUNK_BLOCKS);
+        for (found, block) in found.iter_mut().zip(blocks) {
+            let at = ((*block as usize * 2 + which) * kv_heads + group) * dim * BLOCK_LEN;
+            *found = &self.pool[at..at + dim * BLOCK_LEN];
+        }
+        found
     }
 
     #[inline(always)]
     fn score<const FMA: bool>(
         &self,
         rows: usize,
-        keys: &[&[E]; CHUNK_BLOCKS],
-        blocks: Range<usize>,
+        blocks: &Blocks<'_, E>,
+        needed: Range<usize>,
         room: &mut Room,
     ) {
-        let Some(keys) = keys.get(blocks.clone()) else { return };
-        let scores = &mut room.scores[blocks.start * BLOCK_LEN..];
+        let Some(keys) = blocks.keys.get(needed.clone()) else { return };
+        let shape = (rows, self.rules.shape.dim);
+        let scores = &mut room.scores[needed.start * BLOCK_LEN..];
         match self.unit {
             Unit::Lanes => {
                 lanes::score::<E, FMA>(&room.panel, rows, keys, scores, &mut room.wide);
             }
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: the unit is chosen only where the CPU has it.
-            Unit::Avx512 => unsafe { avx512::score(&room.panel, rows, keys, scores) },
+            Unit::Avx512 => {
+                let ahead = &blocks.values[needed];
+                // SAFETY: the unit is chosen only where the CPU has it.
+                unsafe { avx512::score(&room.panel, shape, [keys, ahead], scores) }
+            }
         }
     }
 
-    /// Adds weighted values to the chunk's sums. What a query does not see is never calculated with: even a weight
-    /// of 0 would spread a NaN. So queries share the values that all of them see, and read the rest alone.
+    /// Sums the chunk's weighted values. What a query does not see is never calculated with: even a weight of 0 would
+    /// spread a NaN. So queries share the values that all of them see, and read the rest alone.
     #[inline(always)]
     fn mix_all<const FMA: bool>(
         &self,
         seen: &[Range<usize>],
         per_query: usize,
-        values: &[&[E]; CHUNK_BLOCKS],
+        blocks: &Blocks<'_, E>,
         room: &mut Room,
     ) {
         let rows = |queries: Range<usize>| queries.start * per_query..queries.end * per_query;
-        let start = seen.iter().map(|s| s.start).max().unwrap_or(0);
-        let end = seen.iter().map(|s| s.end).min().unwrap_or(0);
-        let shared = start..end.max(start);
-        for (i, seen) in seen.iter().enumerate() {
-            let older = seen.start..seen.end.min(shared.start);
-            self.mix::<FMA>(rows(i..i + 1), older, values, room);
+        let all = rows(0..seen.len());
+        let from = seen.iter().map(|s| s.start).max().unwrap_or(0);
+        let to = seen.iter().map(|s| s.end).min().unwrap_or(0);
+        let shared = from..to.max(from);
+        if !shared.is_empty() && seen.iter().all(|s| s.start == from) {
+            self.mix::<FMA>(all, (shared.clone(), Start::Zero), blocks, room);
+        } else {
+            room.chunk.mixed.fill(0.0);
+            for (i, seen) in seen.iter().enumerate() {
+                let older = seen.start..seen.end.min(from);
+                self.mix::<FMA>(rows(i..i + 1), (older, Start::Sum), blocks, room);
+            }
+            self.mix::<FMA>(all, (shared.clone(), Start::Sum), blocks, room);
         }
-        self.mix::<FMA>(rows(0..seen.len()), shared.clone(), values, room);
         for (i, seen) in seen.iter().enumerate() {
             let newer = seen.start.max(shared.end)..seen.end;
-            self.mix::<FMA>(rows(i..i + 1), newer, values, room);
+            self.mix::<FMA>(rows(i..i + 1), (newer, Start::Sum), blocks, room);
         }
     }
 
@@ -182,27 +208,27 @@ impl<E: Element> Job<'_, E> {
     fn mix<const FMA: bool>(
         &self,
         rows: Range<usize>,
-        positions: Range<usize>,
-        values: &[&[E]; CHUNK_BLOCKS],
+        (positions, start): (Range<usize>, Start),
+        blocks: &Blocks<'_, E>,
         room: &mut Room,
     ) {
         if positions.is_empty() {
             return;
         }
         let dim = self.rules.shape.dim;
-        let values = &values[..positions.end.div_ceil(BLOCK_LEN)];
+        let values = &blocks.values[..positions.end.div_ceil(BLOCK_LEN)];
         let weights = &room.scores[rows.start * CHUNK..rows.end * CHUNK];
         let mixed = &mut room.chunk.mixed[rows.start * dim..rows.end * dim];
-        let wide = &mut room.wide;
+        let share = Share { weights, values, ahead: &blocks.next, positions, start };
         match self.unit {
-            Unit::Lanes => lanes::mix::<E, FMA>(weights, values, positions, 0, (mixed, dim), wide),
+            Unit::Lanes => lanes::mix::<E, FMA>(&share, 0, mixed, dim, &mut room.wide),
             #[cfg(target_arch = "x86_64")]
             Unit::Avx512 => {
-                let whole = dim - dim % LANES;
                 // SAFETY: the unit is chosen only where the CPU has it.
-                unsafe { avx512::mix(weights, values, positions.clone(), mixed, dim) };
+                unsafe { avx512::mix(&share, mixed, dim) };
+                let whole = dim - dim % LANES;
                 if whole < dim {
-                    lanes::mix::<E, FMA>(weights, values, positions, whole, (mixed, dim), wide);
+                    lanes::mix::<E, FMA>(&share, whole, mixed, dim, &mut room.wide);
                 }
             }
         }
@@ -229,6 +255,11 @@ impl<E: Element> Job<'_, E> {
         let rows = sum.mixed.chunks_exact_mut(dim).zip(new.mixed.chunks_exact(dim)).enumerate();
         for (row, (sums, news)) in rows {
             if seen[row / tile.heads.len()].is_empty() {
+                continue;
+            }
+            if sum.most[row] == f32::NEG_INFINITY {
+                (sum.most[row], sum.total[row]) = (new.most[row], new.total[row]);
+                sums.copy_from_slice(news);
                 continue;
             }
             let (old, fresh) = (old_factor[row], new_factor[row]);
@@ -262,10 +293,16 @@ impl<E: Element> Job<'_, E> {
     }
 }
 
+// x [n] -> out [at least n]
+#[inline(always)]
+fn scaled(x: &[f32], factor: f32, out: &mut [f32]) {
+    out.iter_mut().zip(x).for_each(|(out, x)| *out = x * factor);
+}
+
 /// Turns a row's scores into weights: 0 outside `seen`, eˢ⁻ᵐ inside. Gives m, the largest score, and their sum.
 // scores [blocks, LANES]
 #[inline(always)]
-fn weigh<const FMA: bool>(
+pub(super) fn weigh<const FMA: bool>(
     softcap: Option<f32>,
     scores: &mut [[f32; LANES]],
     seen: &Range<usize>,

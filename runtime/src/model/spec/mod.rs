@@ -8,6 +8,7 @@ pub mod arch;
 pub mod config;
 pub mod gguf;
 
+use crate::kv::KvType;
 use crate::model::rope::RopeSpec;
 use arch::Architecture;
 
@@ -139,9 +140,9 @@ impl ModelSpec {
         self.layers.len()
     }
 
-    /// Bytes of keys and values one token needs in f32.
-    pub fn kv_bytes_per_token(&self) -> usize {
-        2 * 4 * self.n_layers() * self.n_kv_heads * self.head_dim
+    /// Bytes of keys and values one token needs.
+    pub fn kv_bytes_per_token(&self, kind: KvType) -> usize {
+        2 * kind.bytes() * self.n_layers() * self.n_kv_heads * self.head_dim
     }
 
     /// Believes a raw description or says what is wrong with it.
