@@ -23,6 +23,10 @@ const MANY_ROWS: usize = 32;
 const FEW_TILES: usize = 4;
 /// Parts per thread that so few tiles are cut into.
 const PARTS: usize = 8;
+/// From so many portions per thread on, a task has several.
+const MANY_PORTIONS: usize = 16;
+/// Portions of such a task.
+const RUN: usize = 3;
 
 /// What lies between a block's projections and its attention.
 #[derive(Clone, Copy)]
@@ -207,10 +211,16 @@ pub(super) fn attend<E: Element>(job: Job<'_, E>, spans: &[Span], out: &mut [f32
     let mut found = vec![0f32; slots * size];
     let (out, kept) = (Parts::of(out), Parts::of(&mut found));
     let places = Places { out: &out, kept: &kept, size };
-    pool::global().run(portions.len(), &|i| {
-        let portion = &portions[i];
-        let tile = &tiles[portion.tile];
-        simd::on_widest_unit(Visit { job, tile, portion, places });
+    // A few tiles in a row: while one is finished, what the next one reads first is fetched.
+    let run = if portions.len() >= MANY_PORTIONS * pool::global().threads() { RUN } else { 1 };
+    pool::global().run(portions.len().div_ceil(run), &|task| {
+        let end = portions.len().min((task + 1) * run);
+        for i in task * run..end {
+            let portion = &portions[i];
+            let next = (i + 1 < end).then(|| &tiles[portions[i + 1].tile]);
+            let tile = &tiles[portion.tile];
+            simd::on_widest_unit(Visit { job, tile, portion, next, places });
+        }
     });
     // Chunks that were kept are joined in their order, whoever found them.
     let mut rest = portions.iter().filter(|p| p.slot.is_some()).peekable();
@@ -283,18 +293,22 @@ struct Visit<'a, E> {
     job: Job<'a, E>,
     tile: &'a Tile<'a>,
     portion: &'a Portion,
+    /// The tile that comes after it.
+    next: Option<&'a Tile<'a>>,
     places: Places<'a>,
 }
 
 impl<E: Element> Task for Visit<'_, E> {
     #[inline(always)]
     fn run<const FMA: bool>(self) {
-        let Visit { job, tile, portion, places } = self;
+        let Visit { job, tile, portion, next, places } = self;
         let mut room = room::take();
         job.pack(tile, &mut room.panel);
         room.sum.clear(tile.rows() * job.rules.shape.dim);
         for (i, chunk) in portion.chunks.clone().enumerate() {
-            job.visit::<FMA>(tile, chunk, &mut room);
+            let last = chunk + 1 == portion.chunks.end;
+            let after = if last { next.map(|t| (t, t.chunks(job.rules).start)) } else { None };
+            job.visit::<FMA>(tile, chunk, after.unwrap_or((tile, chunk + 1)), &mut room);
             let Some(slot) = portion.slot else {
                 let Room { sum, chunk: new, .. } = &mut *room;
                 job.join::<FMA>(tile, chunk, sum, new);

@@ -109,9 +109,15 @@ impl<E: Element> Job<'_, E> {
         }
     }
 
-    /// What a tile finds in one chunk, relative to the chunk's own largest scores.
+    /// What a tile finds in one chunk, relative to the chunk's own largest scores; what comes `after` it is fetched.
     #[inline(always)]
-    pub(super) fn visit<const FMA: bool>(&self, tile: &Tile, chunk: usize, room: &mut Room) {
+    pub(super) fn visit<const FMA: bool>(
+        &self,
+        tile: &Tile,
+        chunk: usize,
+        (after, its_chunk): (&Tile, usize),
+        room: &mut Room,
+    ) {
         let dim = self.rules.shape.dim;
         let (rows, per_query) = (tile.rows(), tile.heads.len());
         let seen = tile.seen(self.rules, chunk);
@@ -119,7 +125,7 @@ impl<E: Element> Job<'_, E> {
         let blocks = Blocks {
             keys: self.blocks(tile, chunk, 0),
             values: self.blocks(tile, chunk, 1),
-            next: self.blocks(tile, chunk + 1, 0),
+            next: self.blocks(after, its_chunk, 0),
         };
         let needed = seen.iter().map(|s| s.end).max().unwrap_or(0).div_ceil(BLOCK_LEN);
         let first = seen.iter().map(|s| s.start).min().unwrap_or(0) / BLOCK_LEN;

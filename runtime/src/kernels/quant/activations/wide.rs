@@ -7,9 +7,11 @@ use crate::kernels::quant::{BLOCK, Input};
 use crate::kernels::wide::{gelu_tanh, silu};
 use crate::model::spec::Activation;
 use std::arch::x86_64::{
-    __m512, _CMP_UNORD_Q, _mm_storeu_si128, _mm512_abs_ps, _mm512_cmp_ps_mask,
-    _mm512_cvtepi32_epi8, _mm512_cvtepi32_ps, _mm512_cvtps_epi32, _mm512_loadu_ps, _mm512_max_ps,
-    _mm512_mul_ps, _mm512_reduce_add_epi32, _mm512_reduce_max_ps, _mm512_set1_ps, _mm512_sub_ps,
+    __m128i, __m512, _CMP_UNORD_Q, _mm_add_epi64, _mm_cvtsi128_si32, _mm_sad_epu8, _mm_set1_epi8,
+    _mm_setzero_si128, _mm_storeu_si128, _mm_unpackhi_epi64, _mm_xor_si128, _mm512_abs_ps,
+    _mm512_cmp_ps_mask, _mm512_cvtepi32_epi8, _mm512_cvtepi32_ps, _mm512_cvtps_epi32,
+    _mm512_loadu_ps, _mm512_max_ps, _mm512_mul_ps, _mm512_reduce_max_ps, _mm512_set1_ps,
+    _mm512_sub_ps,
 };
 
 /// One block of 32 values.
@@ -75,7 +77,8 @@ fn round(bunch: &mut Quantise, at: usize, [a, b]: Pair) -> Pair {
     let inverse = _mm512_set1_ps(if scale > f32::MIN_POSITIVE { 1.0 / scale } else { 0.0 });
     let rounded = |x| _mm512_cvtps_epi32(_mm512_mul_ps(x, inverse));
     let (p, q) = (rounded(a), rounded(b));
-    let halves = [_mm512_reduce_add_epi32(p), _mm512_reduce_add_epi32(q)];
+    let bytes = [_mm512_cvtepi32_epi8(p), _mm512_cvtepi32_epi8(q)];
+    let halves = [sum(bytes[0]), sum(bytes[1])];
     let sum = halves[0] + halves[1];
     bunch.halves[at] = halves.map(|sum| sum as i16);
     bunch.scales[at] = scale;
@@ -84,10 +87,20 @@ fn round(bunch: &mut Quantise, at: usize, [a, b]: Pair) -> Pair {
     let quants = bunch.quants[at].as_mut_ptr();
     // SAFETY: a block of quants is 32 bytes: two stores of 16, which need no alignment.
     unsafe {
-        _mm_storeu_si128(quants.cast(), _mm512_cvtepi32_epi8(p));
-        _mm_storeu_si128(quants.add(BLOCK / 2).cast(), _mm512_cvtepi32_epi8(q));
+        _mm_storeu_si128(quants.cast(), bytes[0]);
+        _mm_storeu_si128(quants.add(BLOCK / 2).cast(), bytes[1]);
     }
     let scale = _mm512_set1_ps(scale);
     let left = |x, q| _mm512_sub_ps(x, _mm512_mul_ps(_mm512_cvtepi32_ps(q), scale));
     [left(a, p), left(b, q)]
+}
+
+/// The sum of sixteen signed bytes.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn sum(bytes: __m128i) -> i32 {
+    // Unsigned bytes have an instruction that sums eight of them; each is 128 too large.
+    let eights = _mm_sad_epu8(_mm_xor_si128(bytes, _mm_set1_epi8(i8::MIN)), _mm_setzero_si128());
+    let all = _mm_add_epi64(eights, _mm_unpackhi_epi64(eights, eights));
+    _mm_cvtsi128_si32(all) - 16 * 128
 }
