@@ -18,7 +18,7 @@ use std::cell::Cell;
 use std::ops::Range;
 
 /// Rows from which preparing them is worth waking the other threads.
-const MANY_ROWS: usize = 32;
+const MANY_ROWS: usize = 8;
 /// Fewer tiles per thread than this are cut into chunks.
 const FEW_TILES: usize = 4;
 /// Parts per thread that so few tiles are cut into.

@@ -16,7 +16,7 @@ use std::arch::x86_64::{
 /// Four-input steps of a block.
 const STEPS: usize = BLOCK / 4;
 
-/// Tiles between the one that is read and the one that is asked for.
+/// Tiles between the one that is used and the one that a single bunch asks for.
 const AHEAD: usize = 16;
 
 /// Whether this CPU has what [`group`] needs.
@@ -68,7 +68,7 @@ fn bunches<K: Kind>(tiles: &Tiles, group: usize, x: &Activations, result: &Grid)
     let mut first = 0;
     while first < x.rows() {
         let (bunch, count) = x.bunch(first);
-        let job = Job { tiles, group, bunch, first, result };
+        let job = Job { tiles, group, bunch, first, rows: x.rows(), result };
         // SAFETY: `Kernel::best` gives this path only where `is_available` saw the features it is compiled for.
         unsafe {
             match count {
@@ -91,6 +91,8 @@ struct Job<'a> {
     bunch: Bunch<'a>,
     /// The bunch's first row.
     first: usize,
+    /// Rows of all bunches.
+    rows: usize,
     result: &'a Grid<'a>,
 }
 
@@ -101,16 +103,26 @@ impl Job<'_> {
         let (lines, group) = (K::FORMAT.lines(), self.group);
         let mut sums = [_mm512_setzero_ps(); T];
         let minima = self.tiles.minima(group);
-        let quants = self.tiles.quants(group);
-        let tiles = quants.chunks_exact(lines).zip(self.tiles.scales(group)).enumerate();
+        let (quants, scales) = (self.tiles.quants(group), self.tiles.scales(group));
+        let tiles = quants.chunks_exact(lines).zip(scales).enumerate();
+        // Weights come from memory while others are used: one bunch asks for those a little ahead, of several each
+        // asks for its share of the next group.
+        let bunches = self.rows.div_ceil(BATCH);
+        let ahead = if bunches == 1 { AHEAD } else { scales.len() };
+        let mut turn = self.first / BATCH;
         let a = self.bunch.quants.as_chunks::<T>().0.iter();
         let a = a.zip(self.bunch.scales.as_chunks::<T>().0).zip(self.bunch.sums.as_chunks::<T>().0);
         let weighted = self.bunch.weighted.as_chunks::<T>().0;
         for ((block, (tile, scale)), ((a, a_scales), a_sums)) in tiles.zip(a) {
-            // Later bunches find the group in the cache.
-            if self.first == 0 {
-                prefetch(tile);
+            if turn == 0 {
+                turn = bunches;
+                fetch(tile, ahead * lines);
+                if bunches > 1 {
+                    fetch(std::slice::from_ref(scale), ahead);
+                    fetch(minima.get(block..block + 1).unwrap_or_default(), ahead);
+                }
             }
+            turn -= 1;
             let mut dots = dots::<K, T>(tile, a);
             let scale = widen(scale);
             for t in 0..T {
@@ -141,13 +153,12 @@ impl Job<'_> {
     }
 }
 
-/// Asks for a tile that will be needed soon: few rows are done with one before the next has come from memory.
+/// Asks for the cache lines that lie so many values behind these.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-fn prefetch(tile: &[Line]) {
-    for line in tile {
-        let ahead = std::ptr::from_ref(line).wrapping_add(AHEAD * tile.len());
-        _mm_prefetch::<_MM_HINT_T0>(ahead.cast());
+fn fetch<V>(values: &[V], ahead: usize) {
+    for value in values {
+        _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(value).wrapping_add(ahead).cast());
     }
 }
 
