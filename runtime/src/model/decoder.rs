@@ -102,10 +102,8 @@ impl Decoder {
         let scene = Scene { packed: &packed, caches: &caches, ropes: &self.ropes };
         self.run(&mut lane, &scene, &mut visit, &mut watch)?;
         let head = Head { linear: &self.head, softcap: self.spec.logit_softcap };
-        let scores = match packed.wanted.as_slice() {
-            [] => Scores::None,
-            wanted => lane.score(&head, wanted, reading)?,
-        };
+        let scores =
+            if packed.wanted.is_empty() { Scores::None } else { lane.score(&head, reading)? };
         Ok(Output {
             scores,
             vocab_size: self.spec.vocab_size,
@@ -115,7 +113,7 @@ impl Decoder {
         })
     }
 
-    // tokens [Σtime] -> the lane's stream [Σtime, d_model] at the final site
+    // tokens [Σtime] -> the lane's stream [wanted, d_model] after the final site
     fn run(
         &self,
         lane: &mut impl Lane,
@@ -123,21 +121,22 @@ impl Decoder {
         visit: &mut Visit,
         watch: &mut Watch,
     ) -> Result<()> {
+        let wanted = &scene.packed.wanted;
         lane.embed(&self.embed, &scene.packed.tokens, self.spec.embed_scale)?;
         visit.at(Site::Embed, lane.stream())?;
         for (l, block) in self.blocks.iter().enumerate() {
-            // A branch that nobody looks at is added to the stream by the product that makes it.
-            let seen = visit.sees(Site::AttnOut(l)) || watch.wants(l);
-            let to = if seen { Target::Branch } else { Target::Stream };
-            lane.attend(block, l, scene, to)?;
-            if to == Target::Branch {
-                watch.read(l, block, lane.stream(), scene)?;
-                visit.at(Site::AttnOut(l), lane.branch())?;
-                lane.merge()?;
+            attend(lane, (l, block), scene, (visit, watch))?;
+            // Behind the last attention a token touches no other: those without logits are done.
+            if l + 1 == self.blocks.len() && !visit.sees_behind(l) {
+                lane.keep(wanted)?;
+                if !wanted.is_empty() {
+                    lane.mlp(block, Target::Stream)?;
+                    lane.norm(&self.norm)?;
+                }
+                return Ok(());
             }
             visit.at(Site::ResidMid(l), lane.stream())?;
-            let seen = visit.sees(Site::MlpOut(l));
-            let to = if seen { Target::Branch } else { Target::Stream };
+            let to = visit.target(Site::MlpOut(l));
             lane.mlp(block, to)?;
             if to == Target::Branch {
                 visit.at(Site::MlpOut(l), lane.branch())?;
@@ -146,8 +145,27 @@ impl Decoder {
             visit.at(Site::ResidPost(l), lane.stream())?;
         }
         lane.norm(&self.norm)?;
-        visit.at(Site::Final, lane.stream())
+        visit.at(Site::Final, lane.stream())?;
+        lane.keep(wanted)
     }
+}
+
+// stream [Σtime, d_model] -> with what the block's attention adds
+fn attend(
+    lane: &mut impl Lane,
+    (layer, block): (usize, &Block),
+    scene: &Scene,
+    (visit, watch): (&mut Visit, &mut Watch),
+) -> Result<()> {
+    let site = Site::AttnOut(layer);
+    let to = if watch.wants(layer) { Target::Branch } else { visit.target(site) };
+    lane.attend(block, layer, scene, to)?;
+    if to == Target::Branch {
+        watch.read(layer, block, lane.stream(), scene)?;
+        visit.at(site, lane.branch())?;
+        lane.merge()?;
+    }
+    Ok(())
 }
 
 /// Keeps the compiler checking that the weights can be shared between threads without a lock.

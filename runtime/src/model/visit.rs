@@ -1,6 +1,6 @@
 //! What happens at a site during a pass: additions for the whole batch, hooks row by row, captures last.
 
-use super::lane::Stream;
+use super::lane::{Stream, Target};
 use super::packed::Packed;
 use super::row::Row;
 use crate::error::{Error, Result};
@@ -51,8 +51,20 @@ impl<'a> Visit<'a> {
         (Visit { visitors, active }, caches)
     }
 
+    /// Where a block's result goes: a branch that nobody looks at is added by the product that makes it.
+    pub(super) fn target(&self, site: Site) -> Target {
+        if self.sees(site) { Target::Branch } else { Target::Stream }
+    }
+
+    /// Whether any row does something behind the attention of the last block.
+    pub(super) fn sees_behind(&self, last: usize) -> bool {
+        [Site::ResidMid(last), Site::MlpOut(last), Site::ResidPost(last), Site::Final]
+            .iter()
+            .any(|site| self.sees(*site))
+    }
+
     /// Whether any row does something at this site.
-    pub(super) fn sees(&self, site: Site) -> bool {
+    fn sees(&self, site: Site) -> bool {
         self.active.contains(site)
     }
 

@@ -169,7 +169,7 @@ fn unfused(rules: &Attention, pool: &[f32], qkv: &[f32], tile: &Tile) -> Vec<f32
     job.pack(tile, panel);
     sum.clear(tile.rows() * rules.shape.dim);
     for chunk in tile.chunks(rules) {
-        job.visit::<false>(tile, chunk, &mut room);
+        job.visit::<false>(tile, chunk, (tile, chunk + 1), &mut room);
         let Room { sum, chunk: new, .. } = &mut *room;
         job.join::<false>(tile, chunk, sum, new);
     }

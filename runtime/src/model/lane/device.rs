@@ -89,19 +89,29 @@ impl Lane for Tensors {
         &mut self.branch
     }
 
-    // stream [Σtime, d_model] -> [wanted, vocab], or [wanted, vocab + d_model] with readings
-    fn score(&mut self, head: &Head, wanted: &[u32], reading: Reading) -> Result<Scores> {
+    // stream [rows, d_model] -> [wanted, d_model]
+    fn keep(&mut self, wanted: &[u32]) -> Result<()> {
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let stream = self.current()?;
+        let kept = Tensor::new(wanted, &self.device).and_then(|at| stream.index_select(&at, 0));
+        self.stream = Some(kept.map_err(Error::tensor("rows with logits"))?);
+        Ok(())
+    }
+
+    // stream [rows, d_model] -> [rows, vocab], or [rows, vocab + d_model] with readings
+    fn score(&mut self, head: &Head, reading: Reading) -> Result<Scores> {
         let at = || Error::tensor("logits");
-        let index = Tensor::new(wanted, &self.device).map_err(at())?;
-        let x = self.current()?.index_select(&index, 0).map_err(at())?;
-        let mut logits = head.linear.forward(&x, Before::Nothing)?;
+        let x = self.current()?;
+        let mut logits = head.linear.forward(x, Before::Nothing)?;
         if let Some(cap) = head.softcap {
             let capped = (logits / cap).and_then(|l| l.tanh()).and_then(|l| l * cap);
             logits = capped.map_err(at())?;
         }
         let packed = match reading {
             Reading::Logits => Ok(logits),
-            Reading::LogitsAndFinal => Tensor::cat(&[&logits, &x], 1),
+            Reading::LogitsAndFinal => Tensor::cat(&[&logits, x], 1),
         };
         packed.map(Scores::Device).map_err(at())
     }

@@ -116,25 +116,32 @@ impl Lane for Host {
         &mut self.work.branch
     }
 
-    // stream [Σtime, d_model] -> [wanted, vocab]
-    fn score(&mut self, head: &Head, wanted: &[u32], reading: Reading) -> Result<Scores> {
-        let Workspace { stream, branch, quants, .. } = &mut *self.work;
+    // stream [rows, d_model] -> [wanted, d_model]
+    fn keep(&mut self, wanted: &[u32]) -> Result<()> {
+        let stream = &mut self.work.stream;
         let width = stream.width();
-        let chosen = branch.shaped(wanted.len(), width);
-        for (row, chosen) in wanted.iter().zip(chosen.chunks_mut(width)) {
-            let from = *row as usize * width;
-            chosen.copy_from_slice(&stream.values()[from..from + width]);
+        // Rows move towards the front: their order rises.
+        for (to, from) in wanted.iter().enumerate() {
+            let from = *from as usize * width;
+            stream.values_mut().copy_within(from..from + width, to * width);
         }
-        let vocab = head.linear.out();
-        let mut logits = vec![0f32; wanted.len() * vocab];
+        stream.shaped(wanted.len(), width);
+        Ok(())
+    }
+
+    // stream [rows, d_model] -> [rows, vocab]
+    fn score(&mut self, head: &Head, reading: Reading) -> Result<Scores> {
+        let Workspace { stream, quants, .. } = &mut *self.work;
+        let (x, vocab) = (stream.values(), head.linear.out());
+        let mut logits = vec![0f32; x.len() / stream.width() * vocab];
         let out = Columns::all(&mut logits, vocab);
-        head.linear.on_host(chosen, Before::Nothing, quants, out)?;
+        head.linear.on_host(x, Before::Nothing, quants, out)?;
         if let Some(cap) = head.softcap.map(|c| c as f32) {
             logits.iter_mut().for_each(|l| *l = (*l / cap).tanh() * cap);
         }
         let finals = match reading {
             Reading::Logits => Vec::new(),
-            Reading::LogitsAndFinal => chosen.to_vec(),
+            Reading::LogitsAndFinal => x.to_vec(),
         };
         Ok(Scores::Host { logits, finals })
     }

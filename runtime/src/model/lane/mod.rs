@@ -46,9 +46,13 @@ pub(super) trait Lane {
     /// What stayed apart.
     fn branch(&mut self) -> &mut dyn Stream;
 
-    /// Logits of the wanted rows of the stream.
-    // -> [wanted, vocab]
-    fn score(&mut self, head: &Head, wanted: &[u32], reading: Reading) -> Result<Scores>;
+    /// Leaves only these rows in the stream.
+    // stream [rows, d_model] -> [wanted, d_model]
+    fn keep(&mut self, wanted: &[u32]) -> Result<()>;
+
+    /// Logits of every row in the stream.
+    // -> [rows, vocab]
+    fn score(&mut self, head: &Head, reading: Reading) -> Result<Scores>;
 }
 
 /// The output matrix and what is done to its logits.
