@@ -102,7 +102,8 @@ impl Plan {
         }
         let sites = steps.by_site.keys().copied().collect();
         let fired = vec![0; self.items.len()];
-        Ok(BoundPlan { steps: Arc::new(steps), hooks, sites, fired })
+        let steps = steps.by_site.into_iter().map(|(site, steps)| SiteSteps { site, steps });
+        Ok(BoundPlan { steps: steps.collect(), hooks, sites, fired })
     }
 }
 
@@ -150,7 +151,13 @@ pub(crate) enum Step {
     Hook(usize),
 }
 
-/// The steps of every site.
+/// What happens at one site.
+struct SiteSteps {
+    site: Site,
+    steps: Vec<Step>,
+}
+
+/// The steps of every site, as they are gathered.
 #[derive(Default)]
 struct Steps {
     by_site: BTreeMap<Site, Vec<Step>>,
@@ -188,7 +195,8 @@ impl Steps {
 /// A plan bound to a model: the running state of one session.
 #[derive(Default)]
 pub struct BoundPlan {
-    steps: Arc<Steps>,
+    /// In the order of the forward pass, so that a pass finds its place by going on.
+    steps: Arc<[SiteSteps]>,
     /// Hooks with the plan index each came from.
     hooks: Vec<(usize, Box<dyn Hook>)>,
     sites: SiteSet,
@@ -224,7 +232,7 @@ impl BoundPlan {
     /// Counts the additions of positions whose keys and values were there already.
     pub(crate) fn credit(&mut self, positions: Range<usize>, prompt_len: usize) {
         let steps = self.steps.clone();
-        for step in steps.by_site.values().flatten() {
+        for step in steps.iter().flat_map(|at| &at.steps) {
             if let Step::Add { addition, from } = step {
                 let chosen = Intervention::positions(addition).overlap(&positions, prompt_len);
                 self.count(from, chosen.len());
@@ -232,15 +240,29 @@ impl BoundPlan {
         }
     }
 
-    /// The vector that is a site's `round`-th step and the rows of the pass it is added to, which are counted.
+    /// The place of a site's steps, or of the first site behind it, looking on from an earlier place.
+    pub(crate) fn place(&self, site: Site, from: usize) -> usize {
+        let behind = self.steps.iter().skip(from).position(|at| at.site >= site);
+        behind.map_or(self.steps.len(), |n| from + n)
+    }
+
+    /// What happens at a site, if it is at this place.
+    pub(crate) fn steps(&self, site: Site, place: usize) -> &[Step] {
+        match self.steps.get(place) {
+            Some(at) if at.site == site => &at.steps,
+            _ => &[],
+        }
+    }
+
+    /// The vector that is a place's `round`-th step and the rows of the pass it is added to, which are counted.
     // -> rows of the pass, [d_model]
     pub(crate) fn addition(
         &mut self,
-        site: Site,
+        place: usize,
         round: usize,
         pass: &Pass,
     ) -> Option<(Range<usize>, &[f32])> {
-        let Step::Add { addition, from } = self.steps.by_site.get(&site)?.get(round)? else {
+        let Step::Add { addition, from } = self.steps.get(place)?.steps.get(round)? else {
             return None;
         };
         let chosen = addition.reach().select(pass);
@@ -253,10 +275,6 @@ impl BoundPlan {
             }
         }
         Some((chosen, addition.vector()))
-    }
-
-    pub(crate) fn steps(&self, site: Site) -> &[Step] {
-        self.steps.by_site.get(&site).map_or(&[], Vec::as_slice)
     }
 
     pub(crate) fn hook(&mut self, index: usize) -> Option<&mut dyn Hook> {

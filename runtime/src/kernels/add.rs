@@ -1,5 +1,6 @@
 //! Constant vectors added to ranges of rows, for a whole batch in one operation.
 
+use super::simd::{self, Task};
 use candle_core::{Result, Tensor};
 use std::ops::Range;
 
@@ -14,16 +15,30 @@ pub(crate) struct RowAdd<'a> {
 
 // x [rows, d] + a vector per range, in place; rows outside every range keep their bits
 pub(crate) fn add_in_place(x: &mut [f32], width: usize, adds: &[RowAdd]) -> Result<()> {
-    for add in adds {
-        let chosen = x.get_mut(add.rows.start * width..add.rows.end * width);
-        let Some(chosen) = chosen.filter(|_| add.vector.len() == width) else {
-            candle_core::bail!("vector of {} at rows {:?}", add.vector.len(), add.rows);
-        };
-        for row in chosen.chunks_mut(width) {
-            row.iter_mut().zip(add.vector).for_each(|(x, v)| *x += v);
+    let fits = |add: &&RowAdd| add.vector.len() == width && add.rows.end * width <= x.len();
+    if let Some(add) = adds.iter().find(|add| !fits(add)) {
+        candle_core::bail!("vector of {} at rows {:?}", add.vector.len(), add.rows);
+    }
+    simd::on_widest_unit(AddAll { x, width, adds });
+    Ok(())
+}
+
+struct AddAll<'a> {
+    x: &'a mut [f32],
+    width: usize,
+    adds: &'a [RowAdd<'a>],
+}
+
+impl Task for AddAll<'_> {
+    #[inline(always)]
+    fn run<const FMA: bool>(self) {
+        for add in self.adds {
+            let chosen = &mut self.x[add.rows.start * self.width..add.rows.end * self.width];
+            for row in chosen.chunks_mut(self.width) {
+                row.iter_mut().zip(add.vector).for_each(|(x, v)| *x += v);
+            }
         }
     }
-    Ok(())
 }
 
 // x [rows, d] + a vector per range -> [rows, d]; rows outside every range keep their bits

@@ -21,6 +21,10 @@ struct Visitor<'a> {
     rows: Range<usize>,
     captures: SiteSet,
     captured: BTreeMap<Site, Tensor>,
+    /// Where in the plan the pass is.
+    place: usize,
+    /// Steps at the site that is visited.
+    steps: usize,
 }
 
 /// All rows of a pass, and the union of the sites where any of them does something.
@@ -46,6 +50,8 @@ impl<'a> Visit<'a> {
                 rows: span.rows.clone(),
                 captures,
                 captured: BTreeMap::new(),
+                place: 0,
+                steps: 0,
             });
         }
         (Visit { visitors, active }, caches)
@@ -73,7 +79,7 @@ impl<'a> Visit<'a> {
         if !self.sees(site) {
             return Ok(());
         }
-        let rounds = self.visitors.iter().map(|v| v.plan.steps(site).len()).max().unwrap_or(0);
+        let rounds = self.visitors.iter_mut().map(|v| v.go_to(site)).max().unwrap_or(0);
         for round in 0..rounds {
             self.add(site, round, stream)?;
             self.call_hooks(site, round, stream)?;
@@ -89,7 +95,7 @@ impl<'a> Visit<'a> {
     // stream [Σtime, d_model], with the additions that are every row's `round`-th step
     fn add(&mut self, site: Site, round: usize, stream: &mut dyn Stream) -> Result<()> {
         let adds: Vec<RowAdd> =
-            self.visitors.iter_mut().filter_map(|v| v.addition(site, round)).collect();
+            self.visitors.iter_mut().filter_map(|v| v.addition(round)).collect();
         if adds.is_empty() {
             return Ok(());
         }
@@ -100,7 +106,8 @@ impl<'a> Visit<'a> {
     fn call_hooks(&mut self, site: Site, round: usize, stream: &mut dyn Stream) -> Result<()> {
         let mut edits: Vec<(Range<usize>, Tensor)> = Vec::new();
         for visitor in &mut self.visitors {
-            let Some(&Step::Hook(index)) = visitor.plan.steps(site).get(round) else {
+            let steps = visitor.plan.steps(site, visitor.place);
+            let Some(&Step::Hook(index)) = steps.get(round) else {
                 continue;
             };
             if let Some(edited) = visitor.call(site, index, stream)? {
@@ -125,9 +132,19 @@ impl<'a> Visit<'a> {
 }
 
 impl Visitor<'_> {
-    /// The addition that is this row's `round`-th step, if it reaches a token of the pass.
-    fn addition(&mut self, site: Site, round: usize) -> Option<RowAdd<'_>> {
-        let (chosen, vector) = self.plan.addition(site, round, &self.pass)?;
+    /// Goes on to a site; gives the number of its steps.
+    fn go_to(&mut self, site: Site) -> usize {
+        self.place = self.plan.place(site, self.place);
+        self.steps = self.plan.steps(site, self.place).len();
+        self.steps
+    }
+
+    /// The addition that is this row's `round`-th step here, if it reaches a token of the pass.
+    fn addition(&mut self, round: usize) -> Option<RowAdd<'_>> {
+        if round >= self.steps {
+            return None;
+        }
+        let (chosen, vector) = self.plan.addition(self.place, round, &self.pass)?;
         let first = self.rows.start;
         Some(RowAdd { rows: first + chosen.start..first + chosen.end, vector })
     }
