@@ -1,6 +1,7 @@
 //! The beginning that all JSON documents share, and the document of a failure. Field order is fixed.
 
 use serde::Serialize;
+use trimtab_runtime::kv::KvType;
 use trimtab_runtime::model::{Decoder, DenseType};
 use trimtab_runtime::{Model, device};
 
@@ -26,6 +27,7 @@ struct ModelHead {
     arch: &'static str,
     quantization: String,
     dtype: &'static str,
+    kv_type: &'static str,
     weights_sha256: String,
 }
 
@@ -52,6 +54,10 @@ impl Head {
             arch: decoder.spec().arch.name,
             quantization: identity.quantization.clone(),
             dtype: dtype(decoder, dense),
+            kv_type: match model.pool().kv_type() {
+                KvType::F32 => "f32",
+                KvType::F16 => "f16",
+            },
             weights_sha256: identity.weights_sha256.clone(),
         };
         let kind = decoder.device().kind();

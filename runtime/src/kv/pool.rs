@@ -6,6 +6,7 @@ use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::model::spec::ModelSpec;
 use candle_core::Tensor;
+use half::vec::HalfBitsVecExt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Fixed-size blocks of keys and values for all layers. Cheap to clone: clones are handles to one pool.
@@ -41,6 +42,23 @@ pub struct PoolUse {
     pub indexed: usize,
 }
 
+/// Zeros that the system commits as they are first written, in host memory.
+// -> [blocks, 2, kv_heads, head_dim·BLOCK_LEN]
+fn zeros(
+    shape: (usize, usize, usize, usize),
+    kind: KvType,
+    device: &candle_core::Device,
+) -> candle_core::Result<Tensor> {
+    match kind {
+        // candle would write every f16 zero; zero integers come from the system unwritten.
+        KvType::F16 if device.is_cpu() => {
+            let bits = vec![0u16; shape.0 * shape.1 * shape.2 * shape.3];
+            Tensor::from_vec(bits.reinterpret_into::<half::f16>(), shape, device)
+        }
+        KvType::F16 | KvType::F32 => Tensor::zeros(shape, kind.dtype(), device),
+    }
+}
+
 impl KvPool {
     /// A pool for `tokens` tokens of this model, kept as f32. Host memory is committed as it is first written.
     pub fn new(spec: &ModelSpec, tokens: usize, device: &Device) -> Result<Self> {
@@ -71,9 +89,7 @@ impl KvPool {
             return Err(Error::Invalid { field: "kv-memory", problem });
         }
         let shape = (blocks, 2, spec.n_kv_heads, spec.head_dim * BLOCK_LEN);
-        let zeros = |_| {
-            Tensor::zeros(shape, kind.dtype(), device.candle()).map_err(Error::tensor("kv pool"))
-        };
+        let zeros = |_| zeros(shape, kind, device.candle()).map_err(Error::tensor("kv pool"));
         let layers: Result<Vec<Tensor>> = spec.layers.iter().map(zeros).collect();
         let state = State {
             free: (0..count).rev().collect(),

@@ -99,11 +99,20 @@ impl<const N: usize> Stacked<N> {
             Stacked::Together(one) => std::slice::from_ref(one),
             Stacked::Apart(parts) => parts.as_slice(),
         };
+        // Tiles of any kind read the same rounded rows.
+        let rounded = parts.iter().all(Linear::is_tiled);
+        if let Some(first) = parts.first().filter(|_| rounded) {
+            first.round(x, before, quants)?;
+        }
         let mut from = 0;
         for part in parts {
             let columns = Columns { values: &mut *out, stride, from, write: Write::Set };
-            part.on_host(x, before, quants, columns)?;
             from += part.out();
+            if rounded {
+                part.multiply(quants, columns)?;
+            } else {
+                part.on_host(x, before, quants, columns)?;
+            }
         }
         Ok(())
     }

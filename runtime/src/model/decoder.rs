@@ -93,7 +93,7 @@ impl Decoder {
     }
 
     // as `forward`, on one lane
-    fn pass_on(&self, mut lane: impl Lane, rows: &mut [Row<'_>]) -> Result<Output> {
+    pub(super) fn pass_on(&self, mut lane: impl Lane, rows: &mut [Row<'_>]) -> Result<Output> {
         let packed = Packed::admit(self, rows)?;
         let readings = rows.iter().any(|r| r.want.reading == Reading::LogitsAndFinal);
         let reading = if readings { Reading::LogitsAndFinal } else { Reading::Logits };

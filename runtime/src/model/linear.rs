@@ -70,31 +70,6 @@ impl Weight {
         }
     }
 
-    /// The product of weights that are not in tiles.
-    // x [time, in or 2·in] -> out [time, columns]
-    fn on_host(&self, x: &[f32], before: Before, out: Columns) -> candle_core::Result<()> {
-        let (columns, width) = match self {
-            Weight::Dense(w) => w.dims2()?,
-            Weight::Quantised(q) => q.shape().dims2()?,
-            Weight::Tiled(tiles) => (tiles.out(), tiles.width()),
-        };
-        let prologue = before.prologue();
-        let time = x.len() / prologue.input_width(width);
-        let mut rows = vec![0f32; time * width];
-        prologue.rows(x, &mut rows, width);
-        let product = match self {
-            Weight::Dense(w) => with_values(w, |w| dense::product(&rows, w, width))?,
-            _ => {
-                let x = Tensor::from_vec(rows, (time, width), &candle_core::Device::Cpu)?;
-                self.product(&x)?.flatten_all()?.to_vec1()?
-            }
-        };
-        match out.put(&product, columns) {
-            Some(()) => Ok(()),
-            None => candle_core::bail!("product of {time} rows does not fit its place"),
-        }
-    }
-
     // ids [time] -> out [time, in], rows of the matrix in f32
     pub(crate) fn rows_on_host(&self, ids: &[u32], out: &mut [f32]) -> candle_core::Result<()> {
         if let Weight::Tiled(tiles) = self {
@@ -115,21 +90,40 @@ impl Weight {
             Weight::Tiled(tiles) => {
                 let ids = ids.to_vec1::<u32>()?;
                 let mut rows = vec![0f32; ids.len() * tiles.width()];
-                let lines = rows.chunks_mut(tiles.width());
-                ids.iter().zip(lines).for_each(|(id, row)| tiles.read_row(*id as usize, row));
+                self.rows_on_host(&ids, &mut rows)?;
                 Tensor::from_vec(rows, (ids.len(), tiles.width()), &candle_core::Device::Cpu)
             }
         }
     }
+}
 
-    // x [time, in] -> [time, out]
-    fn product(&self, x: &Tensor) -> candle_core::Result<Tensor> {
-        match self {
-            Weight::Dense(w) if w.dtype() == DType::F32 => dense::linear(x, w),
-            Weight::Dense(w) => dense::linear(&x.to_dtype(w.dtype())?, w)?.to_dtype(DType::F32),
-            Weight::Quantised(q) => x.contiguous()?.apply_op1_no_bwd(q.as_ref()),
-            Weight::Tiled(tiles) => quant::linear(x, tiles, Prologue::None, Fidelity::Once),
+/// A product of dense weights in host memory.
+// x [time, in or 2·in], w [out, in] -> out [time, columns]
+fn dense_on_host(w: &Tensor, x: &[f32], before: Before, out: Columns) -> candle_core::Result<()> {
+    let (columns, width) = w.dims2()?;
+    let prologue = before.prologue();
+    let time = x.len() / prologue.input_width(width);
+    let mut prepared = Vec::new();
+    let rows = match before {
+        Before::Nothing => x,
+        Before::Norm(_) | Before::Gate(_) => {
+            prepared.resize(time * width, 0.0);
+            prologue.rows(x, &mut prepared, width);
+            &prepared
         }
+    };
+    let product = with_values(w, |w| dense::product(rows, w, width))?;
+    match out.put(&product, columns) {
+        Some(()) => Ok(()),
+        None => candle_core::bail!("product of {time} rows does not fit its place"),
+    }
+}
+
+// x [time, in] · w [out, in] -> [time, out]
+fn dense_product(x: &Tensor, w: &Tensor) -> candle_core::Result<Tensor> {
+    match w.dtype() {
+        DType::F32 => dense::linear(x, w),
+        other => dense::linear(&x.to_dtype(other)?, w)?.to_dtype(DType::F32),
     }
 }
 
@@ -166,6 +160,28 @@ impl Linear {
         self.bias.is_none()
     }
 
+    /// Whether its input is rounded before it multiplies.
+    pub(super) fn is_tiled(&self) -> bool {
+        matches!(self.weight, Weight::Tiled(_))
+    }
+
+    /// Rounds rows for this product and for every other of the same input.
+    // x [time, in], or [time, 2·in] behind a gate
+    pub(super) fn round(&self, x: &[f32], before: Before, quants: &mut Activations) -> Result<()> {
+        let input = Input { values: x, prologue: before.prologue(), fidelity: self.fidelity };
+        quants.quantise(input, self.weight.width()).map_err(|source| self.failed(source))
+    }
+
+    /// The product in host memory of rows that were rounded.
+    // quants [time, in] -> out [time, columns]
+    pub(super) fn multiply(&self, quants: &Activations, mut out: Columns) -> Result<()> {
+        let product = match &self.weight {
+            Weight::Tiled(tiles) => tiles.multiply(quants, out.again()),
+            Weight::Dense(_) | Weight::Quantised(_) => Err(not_in_tiles()),
+        };
+        product.and_then(|()| self.shift(out)).map_err(|source| self.failed(source))
+    }
+
     /// The product in host memory.
     // x [time, in], or [time, 2·in] behind a gate -> out [time, columns]
     pub(super) fn on_host(
@@ -175,35 +191,46 @@ impl Linear {
         quants: &mut Activations,
         mut out: Columns,
     ) -> Result<()> {
-        let product = match &self.weight {
-            Weight::Tiled(tiles) => {
-                let input =
-                    Input { values: x, prologue: before.prologue(), fidelity: self.fidelity };
-                quants
-                    .quantise(input, tiles.width())
-                    .and_then(|()| tiles.multiply(quants, out.again()))
-            }
-            other => other.on_host(x, before, out.again()),
+        let Weight::Dense(w) = &self.weight else {
+            self.round(x, before, quants)?;
+            return self.multiply(quants, out);
         };
-        let sum = match &self.bias {
-            Some(bias) => product.and_then(|()| with_values(bias, |bias| out.shift(bias))),
-            None => product,
-        };
-        sum.map_err(|source| Error::Tensor { at: self.name.clone(), source })
+        let product = dense_on_host(w, x, before, out.again());
+        product.and_then(|()| self.shift(out)).map_err(|source| self.failed(source))
+    }
+
+    /// Adds the bias, if there is one.
+    // out [time, columns]
+    fn shift(&self, mut out: Columns) -> candle_core::Result<()> {
+        match &self.bias {
+            Some(bias) => with_values(bias, |bias| out.shift(bias)),
+            None => Ok(()),
+        }
+    }
+
+    fn failed(&self, source: candle_core::Error) -> Error {
+        Error::Tensor { at: self.name.clone(), source }
     }
 
     // x [time, in], or [time, 2·in] behind a gate -> [time, out]
     pub(crate) fn forward(&self, x: &Tensor, before: Before) -> Result<Tensor> {
         let product = match &self.weight {
             Weight::Tiled(tiles) => quant::linear(x, tiles, before.prologue(), self.fidelity),
-            other => before.apply(x).and_then(|x| other.product(&x)),
+            Weight::Dense(w) => before.apply(x).and_then(|x| dense_product(&x, w)),
+            Weight::Quantised(q) => {
+                before.apply(x).and_then(|x| x.contiguous()?.apply_op1_no_bwd(q.as_ref()))
+            }
         };
         let sum = match &self.bias {
             Some(bias) => product.and_then(|p| p.broadcast_add(bias)),
             None => product,
         };
-        sum.map_err(|source| Error::Tensor { at: self.name.clone(), source })
+        sum.map_err(|source| self.failed(source))
     }
+}
+
+fn not_in_tiles() -> candle_core::Error {
+    candle_core::Error::msg("a product in host memory needs dense weights or tiles")
 }
 
 impl Before<'_> {

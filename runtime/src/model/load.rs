@@ -25,7 +25,7 @@ pub const DEFAULT_CONTEXT: usize = 8192;
 /// Whether quantised weights are served as they are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum WeightForm {
-    /// In their blocks: small and fast.
+    /// In their blocks: small and fast. On the CPU, formats without a kernel (Q8_1, Q8_K) become f32.
     #[default]
     AsStored,
     /// Dequantised to f32: the reference path.
@@ -200,7 +200,7 @@ impl<'a> Loader<'a> {
         let quantised = self.options.form == WeightForm::AsStored;
         let loaded = self.weights.load(&name, self.device.candle())?;
         match loaded {
-            // Not on the CPU: what our kernels do not serve there, candle's sum by the number of rows.
+            // Only elsewhere: on the CPU, candle's kernels sum in an order that depends on the number of rows.
             Loaded::Quantised(q) if quantised && !self.on_cpu() && q.dtype().block_size() > 1 => {
                 Ok(Weight::Quantised(Arc::new(q)))
             }

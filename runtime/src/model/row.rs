@@ -75,12 +75,12 @@ pub(crate) enum Scores {
     Device(Tensor),
 }
 
-/// Results of one pass, still on the device.
+/// Results of one pass, where they were computed.
 #[derive(Debug)]
 pub struct Output {
     pub(crate) scores: Scores,
     pub(crate) vocab_size: usize,
-    /// Per row, its rows of `packed`.
+    /// Per row, its rows of the scores.
     pub(crate) rows: Vec<Range<usize>>,
     /// Per row, `[time, d_model]` by site.
     pub(crate) captures: Vec<BTreeMap<Site, Tensor>>,

@@ -1,4 +1,4 @@
-//! A pass as candle tensors, for devices other than the CPU; and what the CPU reads the same way.
+//! A pass as candle tensors, for devices other than the CPU.
 
 use super::{Head, Lane, Stream, Target};
 use crate::error::{Error, Result};
@@ -69,9 +69,10 @@ impl Lane for Tensors {
 
     // stream [Σtime, d_model] + branch [Σtime, d_model]
     fn merge(&mut self) -> Result<()> {
-        if let (Some(stream), Some(branch)) = (&self.stream, self.branch.take()) {
-            self.stream = Some((stream + branch).map_err(Error::tensor("residual stream"))?);
-        }
+        let branch =
+            self.branch.take().ok_or(Error::Misuse("a branch is added before it is filled"))?;
+        let sum = (self.current()? + branch).map_err(Error::tensor("residual stream"))?;
+        self.stream = Some(sum);
         Ok(())
     }
 
@@ -119,9 +120,8 @@ impl Lane for Tensors {
 
 impl Stream for Option<Tensor> {
     fn add(&mut self, adds: &[RowAdd]) -> candle_core::Result<()> {
-        if let Some(stream) = self {
-            *stream = add_rows(stream, adds)?;
-        }
+        let stream = filled(self)?;
+        *stream = add_rows(stream, adds)?;
         Ok(())
     }
 
@@ -135,11 +135,17 @@ impl Stream for Option<Tensor> {
 
     // edits of [rows, d_model]
     fn replace(&mut self, edits: Vec<(Range<usize>, Tensor)>) -> candle_core::Result<()> {
-        if let Some(stream) = self {
-            *stream = splice(stream, edits)?;
-        }
+        let stream = filled(self)?;
+        *stream = splice(stream, edits)?;
         Ok(())
     }
+}
+
+// -> [Σtime, d_model]
+fn filled(stream: &mut Option<Tensor>) -> candle_core::Result<&mut Tensor> {
+    stream
+        .as_mut()
+        .ok_or_else(|| candle_core::Error::msg("the stream is edited before it is filled"))
 }
 
 // stream [rows, d] with some ranges replaced, in rising order

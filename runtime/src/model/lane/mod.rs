@@ -5,6 +5,8 @@
 
 pub(super) mod device;
 pub(super) mod host;
+#[cfg(test)]
+mod tests;
 
 use super::block::{Block, Scene};
 use super::linear::{Linear, RmsNorm, Weight};
