@@ -11,7 +11,7 @@ use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
-/// Bytes of a chunk: a multiple of every system's huge page.
+/// Bytes of a chunk: many of the 2 MiB pages that most systems have.
 const CHUNK: usize = 32 << 20;
 /// Where parts begin: on a cache line.
 const ALIGN: usize = 64;
@@ -62,8 +62,10 @@ impl Arena {
         let chunk = match &self.chunk {
             Some(chunk) if chunk.len - self.next >= bytes => chunk.clone(),
             _ => {
+                // Made first: after a failure the old chunk's parts must stay theirs.
+                let new = Arc::new(Chunk::of(bytes.max(CHUNK))?);
                 self.next = 0;
-                self.chunk.insert(Arc::new(Chunk::of(bytes.max(CHUNK))?)).clone()
+                self.chunk.insert(new).clone()
             }
         };
         let from = self.next;
@@ -141,5 +143,12 @@ mod tests {
     fn more_than_can_be_had_is_an_error() {
         assert!(Arena::default().take::<[u16; 16]>(usize::MAX / 16).is_err());
         assert!(Arena::default().take::<u8>(usize::MAX - 3).is_err());
+        // What was handed out before stays its owner's.
+        let mut arena = Arena::default();
+        let mut first = arena.take::<u8>(64).unwrap();
+        assert!(arena.take::<[u16; 16]>(1 << 57).is_err());
+        let second = arena.take::<u8>(64).unwrap();
+        first.fill(1);
+        assert!(second.iter().all(|b| *b == 0));
     }
 }

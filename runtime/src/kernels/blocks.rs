@@ -66,7 +66,8 @@ impl Span {
     pub(super) fn pieces(&self) -> impl Iterator<Item = Piece> + '_ {
         let first = self.start / BLOCK_LEN;
         let blocks = self.blocks.iter().enumerate().skip(first);
-        blocks.take(self.seen().div_ceil(BLOCK_LEN) - first).map(|(i, block)| {
+        let count = if self.rows.is_empty() { 0 } else { self.seen().div_ceil(BLOCK_LEN) - first };
+        blocks.take(count).map(|(i, block)| {
             let from = self.start.max(i * BLOCK_LEN);
             let to = self.seen().min((i + 1) * BLOCK_LEN);
             let rows = self.rows.start + from - self.start..self.rows.start + to - self.start;

@@ -5,7 +5,7 @@
 pub(crate) enum Write {
     /// It is replaced.
     Set,
-    /// The result is added to it, once its sum is complete.
+    /// The result is added to it, once its sum is complete; of rows rounded twice, one pass after the other.
     Add,
 }
 

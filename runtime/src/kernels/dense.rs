@@ -47,6 +47,9 @@ impl CustomOp2 for Dense {
 // x [time, width], w [out, width] -> [time, out]
 pub(crate) fn product(x: &[f32], w: &[f32], width: usize) -> Vec<f32> {
     let (time, out) = (x.len() / width, w.len() / width);
+    if time == 0 {
+        return Vec::new();
+    }
     transpose(turned(x, w, width), out, time)
 }
 

@@ -173,9 +173,11 @@ impl Preparation<'_> {
     /// Refuses rows without a position, and positions the table does not have.
     pub(super) fn check(&self, values: usize, positions: &[u32]) -> Result<()> {
         let context = self.angles.cos.len() / self.angles.half.max(1);
-        let outside = positions.iter().any(|p| *p as usize >= context);
-        if outside || values != positions.len() * self.shape.row() {
-            candle_core::bail!("{values} values of rows at positions {positions:?}");
+        if let Some(outside) = positions.iter().find(|p| **p as usize >= context) {
+            candle_core::bail!("position {outside} has no rotation: the table ends at {context}");
+        }
+        if values != positions.len() * self.shape.row() {
+            candle_core::bail!("{values} values are not {} rows", positions.len());
         }
         Ok(())
     }

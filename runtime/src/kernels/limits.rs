@@ -4,16 +4,17 @@
 
 use super::arena::Arena;
 use std::hint::black_box;
+use std::sync::{Barrier, Mutex, PoisonError};
 use std::time::Instant;
 
 /// Larger than any cache.
 const BUFFER_BYTES: usize = 512 << 20;
 /// Sums that run side by side, enough to hide an instruction's latency.
 const CHAINS: usize = 12;
-/// Steps of one timed run of arithmetic: under a millisecond, so that some run is not interrupted.
-const STEPS: usize = 100_000;
+/// Steps of one timed run of arithmetic: some milliseconds, so that some run is not interrupted.
+const STEPS: usize = 500_000;
 /// Timed runs, of which the fastest counts: others on the machine only take away.
-const RUNS: usize = 60;
+const RUNS: usize = 20;
 
 /// Rates of so many threads together.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -63,19 +64,29 @@ pub fn measure(threads: usize) -> Option<Limits> {
     })
 }
 
-/// Seconds that the threads take together, the fastest time of several.
+/// Seconds of the slowest thread, in the fastest of several runs that all threads begin together.
 fn fastest(threads: usize, work: &(dyn Fn(usize) + Sync)) -> f64 {
-    let run = || {
-        let started = Instant::now();
-        std::thread::scope(|scope| {
-            for thread in 1..threads {
-                scope.spawn(move || work(thread));
-            }
-            work(0);
-        });
-        started.elapsed().as_secs_f64()
+    let (start, slowest) = (Barrier::new(threads), Mutex::new(vec![0f64; RUNS]));
+    let thread = |thread: usize| {
+        for run in 0..RUNS {
+            start.wait();
+            let began = Instant::now();
+            work(thread);
+            let seconds = began.elapsed().as_secs_f64();
+            let mut slowest = slowest.lock().unwrap_or_else(PoisonError::into_inner);
+            slowest[run] = slowest[run].max(seconds);
+        }
     };
-    (0..RUNS).map(|_| run()).fold(f64::INFINITY, f64::min)
+    std::thread::scope(|scope| {
+        (0..threads).for_each(|i| {
+            drop(scope.spawn({
+                let thread = &thread;
+                move || thread(i)
+            }))
+        })
+    });
+    let slowest = slowest.into_inner().unwrap_or_else(PoisonError::into_inner);
+    slowest.into_iter().fold(f64::INFINITY, f64::min)
 }
 
 #[cfg(not(target_arch = "x86_64"))]

@@ -3,8 +3,8 @@
 //! candle's dense product takes another path for one row than for many, so a token's last bits would depend on
 //! its batch-mates and on how a prompt was cut into passes. On the CPU the kernels here sum every product and
 //! every attention row in one order, whatever the number of rows; prefill, chunks and decode then agree bit for
-//! bit. On other devices each function falls back to plain candle operations, which are also what the tests
-//! compare the kernels with.
+//! bit. What takes slices is for host memory. What takes tensors falls back to plain candle operations on other
+//! devices, and those are also what the tests compare the kernels with.
 
 pub mod add;
 pub mod arena;

@@ -1,5 +1,4 @@
 //! Elementary functions over AVX-512 registers: the steps of [`math`](super::math), so the same bits.
-#![allow(unsafe_code)] // none here but in the tests; functions compiled for a CPU feature are unsafe to call
 
 use std::arch::x86_64::{
     __m512, _CMP_LT_OQ, _mm512_add_epi32, _mm512_add_ps, _mm512_castps_si512, _mm512_castsi512_ps,
@@ -53,6 +52,7 @@ pub(super) fn gelu_tanh(x: __m512) -> __m512 {
 
 #[cfg(test)]
 mod tests {
+    #![allow(unsafe_code)] // functions compiled for a CPU feature are unsafe to call
     use super::super::math;
     use super::*;
     use std::arch::x86_64::{_mm512_loadu_ps, _mm512_storeu_ps};

@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 
 /// Workspaces kept while nobody uses them.
 const KEPT: usize = 2;
-/// A workspace with more values than this is given back to the system.
+/// A workspace with more values than this, rounded rows left out, is given back to the system.
 const LARGEST: usize = 16 << 20;
 
 static IDLE: Mutex<Vec<Workspace>> = Mutex::new(Vec::new());

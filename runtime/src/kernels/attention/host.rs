@@ -213,6 +213,7 @@ pub(super) fn attend<E: Element>(job: Job<'_, E>, spans: &[Span], out: &mut [f32
     let places = Places { out: &out, kept: &kept, size };
     // A few tiles in a row: while one is finished, what the next one reads first is fetched.
     let run = if portions.len() >= MANY_PORTIONS * pool::global().threads() { RUN } else { 1 };
+    let run = run.max(portions.len().div_ceil(pool::MOST_TASKS));
     pool::global().run(portions.len().div_ceil(run), &|task| {
         let end = portions.len().min((task + 1) * run);
         for i in task * run..end {

@@ -107,6 +107,22 @@ fn a_query_has_the_same_bits_alone_and_in_a_tile() {
 }
 
 #[test]
+fn nan_in_the_first_chunk_stays() {
+    let rules = rules(6, 2, 24);
+    let pool = pool(rules.shape, 13, DType::F32);
+    let blocks: Arc<[u32]> = (0..13).collect();
+    // 128 positions of NaN, a chunk of them, then 72 of numbers.
+    let nan = Tensor::full(f32::NAN, (128, rules.shape.row()), &Device::Cpu).unwrap();
+    let first = Span { rows: 0..128, start: 0, blocks: blocks.clone() };
+    store(&pool, &nan, rules.shape, &[first]).unwrap();
+    let qkv = wave(72, rules.shape.row(), 0.7);
+    let rest = [Span { rows: 0..72, start: 128, blocks }];
+    store(&pool, &qkv, rules.shape, &rest).unwrap();
+    let seen = flat(&rules.forward(&qkv, &pool, &rest).unwrap());
+    assert!(seen.iter().all(|v| v.is_nan()));
+}
+
+#[test]
 fn an_infinity_reaches_only_queries_that_see_it() {
     let rules = rules(6, 2, 20);
     let (pool, spans) = scene(&rules, DType::F32);

@@ -263,7 +263,8 @@ impl<E: Element> Job<'_, E> {
             if seen[row / tile.heads.len()].is_empty() {
                 continue;
             }
-            if sum.most[row] == f32::NEG_INFINITY {
+            // Nothing yet. A chunk that was all NaN has a total, which is NaN, and stays.
+            if sum.total[row] == 0.0 {
                 (sum.most[row], sum.total[row]) = (new.most[row], new.total[row]);
                 sums.copy_from_slice(news);
                 continue;

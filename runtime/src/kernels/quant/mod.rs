@@ -41,7 +41,7 @@ const ROWS: usize = 16;
 const BLOCK: usize = 32;
 /// Activation rows that share one unpacked tile.
 const BATCH: usize = 6;
-/// Weight bytes a task should have: less, and starting it costs more than it gives.
+/// Weight bytes times bunches of rows that a short task should have: with less, starting it costs more than it gives.
 const TASK_BYTES: usize = 8 << 10;
 /// Part of a matrix in long runs.
 const LONG_PERCENT: usize = 70;
@@ -198,7 +198,8 @@ impl Shares {
     fn of(groups: usize, bytes: usize, rows: usize) -> Self {
         let runs = pool::global().threads();
         let work = bytes.div_ceil(groups.max(1)).max(1) * rows.div_ceil(BATCH).max(1);
-        let short = TASK_BYTES.div_ceil(work).clamp(1, groups.div_ceil(runs).max(1));
+        let least = groups.div_ceil(pool::MOST_TASKS / 2).max(1);
+        let short = TASK_BYTES.div_ceil(work).clamp(least, groups.div_ceil(runs).max(least));
         Shares { groups, runs, long: groups * LONG_PERCENT / 100 / runs, short }
     }
 

@@ -24,6 +24,7 @@ pub(super) fn is_available() -> bool {
     is_x86_feature_detected!("avx512f")
         && is_x86_feature_detected!("avx512bw")
         && is_x86_feature_detected!("avx512vnni")
+        && is_x86_feature_detected!("fma")
 }
 
 // x [rows, in] -> the group's columns of the result

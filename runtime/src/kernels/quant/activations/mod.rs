@@ -9,7 +9,7 @@ use super::vnni;
 use super::{BATCH, BLOCK, Fidelity, Input};
 use crate::kernels::math::nearest;
 use crate::kernels::pool::{self, Parts};
-use crate::kernels::simd::{self, LANES, Task, largest_lane, sum_lanes};
+use crate::kernels::simd::{self, LANES, Task, largest_lane};
 use candle_core::Result;
 
 /// Rows of activations, quantised block by block to ±127.
@@ -135,6 +135,9 @@ impl Activations {
     }
 }
 
+// An input row's passes lie in one bunch.
+const _: () = assert!(BATCH.is_multiple_of(2));
+
 /// Quantises with the widest unit.
 fn run(bunch: Quantise) {
     #[cfg(target_arch = "x86_64")]
@@ -182,18 +185,19 @@ impl Quantise<'_> {
     /// Rounds a block to its quants; what rounding leaves stays in `block`.
     #[inline(always)]
     fn one_block(&mut self, at: usize, block: &mut [f32; BLOCK]) {
-        let (mut most, mut total) = ([0f32; LANES], [0f32; LANES]);
+        let mut most = [0f32; LANES];
         for line in block.as_chunks::<LANES>().0 {
-            for (l, v) in line.iter().enumerate() {
-                most[l] = most[l].max(v.abs());
-                total[l] += v;
+            for (most, v) in most.iter_mut().zip(line) {
+                *most = most.max(v.abs());
             }
         }
-        let most = largest_lane(most);
-        // max() passes over NaN; a sum does not.
-        let scale = if sum_lanes(total).is_nan() { f32::NAN } else { most / 127.0 };
+        // max() passes over NaN.
+        let is_nan = block.iter().fold(false, |found, v| found | v.is_nan());
+        let scale = if is_nan { f32::NAN } else { largest_lane(most) / 127.0 };
         let inverse = if scale > f32::MIN_POSITIVE { 1.0 / scale } else { 0.0 };
-        let rounded = block.map(|v| nearest(v * inverse));
+        // Without a finite scale there is nothing to round: the scale alone carries the NaN or infinity on.
+        let finite = inverse > 0.0;
+        let rounded = block.map(|v| if finite { nearest(v * inverse) } else { 0 });
         self.scales[at] = scale;
         let (first, second) = rounded.split_at(BLOCK / 2);
         let halves = [first.iter().sum::<i32>(), second.iter().sum::<i32>()];

@@ -5,8 +5,8 @@
 //! so that one 64-byte load holds several four-input steps of 16 rows; high bits follow in lines of their own. The
 //! integer scales become bytes, two per row and tile; that is all a tile is larger than the file's block, at most 4 %.
 //!
-//! A tile's product is an exact integer with its integer scales in it. It is multiplied with the activation's scale and
-//! added, tile after tile, to the super-block's sum in f32; that sum times the super-block's scale, and its minimum's
+//! A tile's products are exact integers. With their integer scales (on AVX-512 applied as floats, elsewhere as
+//! integers) and the activation's scale they are added, tile after tile, to the super-block's sum in f32; that sum times the super-block's scale, and its minimum's
 //! likewise, is added to the row's. The order is the same whatever the number of rows.
 
 #[cfg(target_arch = "x86_64")]
