@@ -152,12 +152,12 @@ def trimtab_logits(args, tokens, *flags):
     return tensors["0.logits"]
 
 
-def trimtab_perplexity(args):
+def trimtab_perplexity(args, *flags):
     """The field `ppl` of `trimtab perplexity`."""
     with tempfile.TemporaryDirectory() as scratch:
         text = Path(scratch) / "text.txt"
         text.write_text(excerpt(args.text), newline="")
-        answer = run([args.trimtab, "perplexity", "-m", args.gguf,
+        answer = run([args.trimtab, "perplexity", "-m", args.gguf, *flags,
                       "-f", text, "-c", str(WINDOW), "--json"])
     return json.loads(answer)["ppl"]
 
@@ -168,10 +168,10 @@ def run(command):
     return done.stdout.decode()
 
 
-def measure_trimtab(args, golden, references):
-    """Trimtab's row of the table, as it serves."""
-    kl = divergence(golden, references, lambda ids: trimtab_logits(args, ids))
-    return *kl, trimtab_perplexity(args)
+def measure_trimtab(args, golden, references, *flags):
+    """A row of the table for Trimtab as it serves."""
+    kl = divergence(golden, references, lambda ids: trimtab_logits(args, ids, *flags))
+    return *kl, trimtab_perplexity(args, *flags)
 
 
 def measure_dequantised(args, golden, references):
@@ -214,6 +214,8 @@ def main():
         print(f"{args.trimtab} does not exist: not measured")
         return
     print_row("trimtab", measure_trimtab(args, golden, references))
+    print_row("trimtab --kv-type f16",
+              measure_trimtab(args, golden, references, "--kv-type", "f16"))
     print_row("trimtab --dequantize", measure_dequantised(args, golden, references))
 
 
