@@ -2,12 +2,15 @@
 """Speed of trimtab beside llama.cpp, and ik_llama.cpp where it is built: one file, the same tests, alternating.
 
     target/oracle/bin/python scripts/bench_peers.py --gguf FILE... [--threads 1 2] [--rounds 7]
-        [--ik LLAMA_BENCH] [--limits] [--json FILE]
+        [--kv-type f16] [--ik LLAMA_BENCH] [--limits] [--json FILE]
 
 llama.cpp is llama-cpp-python's build (scripts/requirements-oracle.txt) driven through its low-level calls, so that no
 Python runs between tokens but one call; trimtab is its own `bench --json`; ik_llama.cpp its own llama-bench, which
 knows no batches. All run on random tokens: speed does not depend on which. Decode is timed behind a context of 256.
 Run it on a quiet machine: the programs' threads spin while they wait for each other.
+
+All keep keys and values as f16, what llama.cpp keeps by default; with `--kv-type f32` llama.cpp and trimtab keep f32,
+and ik_llama.cpp is left out.
 
 `--limits` measures what the machine can do (`cargo bench --bench limits`) and prints trimtab's share of it: bytes of
 weights × tokens a second over what memory gives for decode, int8 multiply-adds of the products over what the vector
@@ -17,27 +20,30 @@ units give for prefill.
 import argparse
 import ctypes
 import json
+import shutil
 import statistics
 import time
 from pathlib import Path
 
 import gguf
 import llama_cpp
-from rounds import alternate, bench, output, ratio_text, table_head, table_row
+from rounds import alternate, bench, measure_limits, output, ratio_text, table_head, table_row
 
 PREFILL = 512
 DEPTH = 256
 TOKENS = 64
+KV_TYPES = {"f16": llama_cpp.GGML_TYPE_F16, "f32": llama_cpp.GGML_TYPE_F32}
 
 
 class Peer:
     """A llama.cpp context for `rows` sequences."""
 
-    def __init__(self, model, threads, rows):
+    def __init__(self, model, threads, rows, kv_type):
         params = llama_cpp.llama_context_default_params()
         params.n_ctx = rows * (DEPTH + TOKENS) + PREFILL
         params.n_batch = params.n_ubatch = PREFILL
         params.n_seq_max = rows
+        params.type_k = params.type_v = KV_TYPES[kv_type]
         params.n_threads = params.n_threads_batch = threads
         self.context = llama_cpp.llama_init_from_model(model, params)
         self.memory = llama_cpp.llama_get_memory(self.context)
@@ -108,7 +114,7 @@ class Model:
 
     def trimtab(self, threads, arguments):
         """Tokens a second of one test of trimtab's own benchmark."""
-        arguments = [*arguments, "-r", "1"]
+        arguments = [*arguments, "-r", "1", "--kv-type", self.options.kv_type]
         document = bench(self.options.trimtab, self.path, threads, arguments)
         return document["results"][0]["avg_ts"]
 
@@ -120,12 +126,12 @@ class Model:
 
     def tests(self, threads):
         """Name, rows (0 for a prompt) and the arms of each test."""
-        one = Peer(self.llama, threads, 1)
+        one = Peer(self.llama, threads, 1, self.options.kv_type)
         yield f"prefill {PREFILL}", 0, self.arms(
             one.prefill, threads, ["-p", str(PREFILL), "-n", "0"], ["-p", str(PREFILL), "-n", "0"])
         one.close()
         for rows in self.options.rows:
-            peer = Peer(self.llama, threads, rows)
+            peer = Peer(self.llama, threads, rows, self.options.kv_type)
             ours = ["-p", "0", "-n", str(TOKENS), "-d", str(DEPTH), "--batch", str(rows)]
             theirs = ["-p", "0", "-n", "0", "-gp", f"{DEPTH},{TOKENS}"] if rows == 1 else None
             name = f"decode at {DEPTH}, {rows} row{'s' if rows > 1 else ''}"
@@ -135,7 +141,7 @@ class Model:
     def arms(self, llama, threads, ours, theirs):
         """The programs that can run a test, in the order of their turns."""
         arms = {"llama.cpp": llama, "trimtab": lambda: self.trimtab(threads, ours)}
-        if self.options.ik and theirs:
+        if self.options.ik and theirs and self.options.kv_type == "f16":
             arms["ik_llama.cpp"] = lambda: self.ik(threads, theirs)
         return arms
 
@@ -148,25 +154,13 @@ class Model:
         return f"{100 * speed / rows * self.bytes / limits['read_bytes_per_s']:.0f} %"
 
 
-def measure_limits(options):
-    """What the machine can do, by number of threads."""
-    if not options.limits:
-        return {}
-    lines = output(["cargo", "bench", "-q", "-p", "trimtab-runtime", "--features", "testing",
-                    "--bench", "limits"]).splitlines()
-    found = [json.loads(line) for line in lines if line.startswith("{")]
-    for limit in found:
-        print(f"limits with {limit['threads']} threads: {limit['read_bytes_per_s'] / 1e9:.1f} GB/s"
-              f" read, {limit['int8_madds_per_s'] / 1e9:.0f} G int8 and"
-              f" {limit['f32_madds_per_s'] / 1e9:.0f} G f32 multiply-adds/s")
-    return {limit["threads"]: limit for limit in found}
-
-
 def arguments():
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--gguf", type=Path, nargs="+", required=True)
     parser.add_argument("--trimtab", type=Path, default=Path("target/release/trimtab"))
+    parser.add_argument("--kv-type", choices=sorted(KV_TYPES), default="f16",
+                        help="how keys and values are kept [default: what llama.cpp keeps by default]")
     parser.add_argument("--ik", type=Path, help="ik_llama.cpp's llama-bench")
     parser.add_argument("--ik-flags", default="", help="more of its flags, in one word")
     parser.add_argument("--threads", type=int, nargs="+", default=[2])
@@ -174,7 +168,11 @@ def arguments():
     parser.add_argument("--rows", type=int, nargs="+", default=[1, 4, 16])
     parser.add_argument("--limits", action="store_true", help="print shares of the machine's limits")
     parser.add_argument("--json", type=Path, help="write every round to this file")
-    return parser.parse_args()
+    options = parser.parse_args()
+    for flag, program in (("--trimtab", options.trimtab), ("--ik", options.ik)):
+        if program and not shutil.which(program):
+            parser.error(f"{flag}: {program} is no program")
+    return options
 
 
 def median_text(values):
@@ -198,8 +196,9 @@ def main():
     silent = llama_cpp.llama_log_callback(lambda *_: None)
     llama_cpp.llama_log_set(silent, ctypes.c_void_p(0))
     llama_cpp.llama_backend_init()
-    limits, everything = measure_limits(options), []
-    print(f"{options.rounds} rounds, tokens a second, medians; ratios with their range over rounds\n")
+    limits, everything = measure_limits() if options.limits else {}, []
+    print(f"{options.rounds} rounds, tokens a second, medians; ratios with their range over rounds;"
+          f" keys and values as {options.kv_type}\n")
     table_head(["test", "llama.cpp", "ik_llama.cpp", "trimtab", "to llama.cpp", "to ik_llama.cpp",
                 "of the limit"])
     for model in (Model(path, options) for path in options.gguf):
@@ -210,7 +209,8 @@ def main():
                 everything.append({"model": model.path.name, "threads": threads, "test": name,
                                    "rows": rows, "tokens_per_s": values})
     if options.json:
-        text = json.dumps({"limits": list(limits.values()), "tests": everything}, indent=1)
+        text = json.dumps({"limits": list(limits.values()), "kv_type": options.kv_type,
+                           "tests": everything}, indent=1)
         options.json.write_text(text + "\n")
 
 

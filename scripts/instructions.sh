@@ -7,7 +7,7 @@
 # what the first has more is X's. Two lengths subtract what is not a step (loading, binding, the first pages of the
 # pool). Figures scatter by some 0.15 % of a step at these lengths, and less at larger ones. One thread. valgrind knows no
 # AVX-512, so the AVX2 kernels run, whose step is longer: a share of a step of the wider kernels is larger by the
-# ratio of the two, which is below 3.
+# ratio of the two.
 set -eu
 
 model=$1

@@ -3,10 +3,10 @@
 
     python scripts/requantise.py --gguf MODEL.gguf --to q8_0 q4_0 [--out FOLDER]
 
-Every tensor of four or five bits is turned into f32 and quantised to the wanted format with gguf-py; norms stay f32
-and tensors of eight bits (the output head of small models) stay as they are, as in files that llama.cpp's own tool
-makes. Metadata are copied, but for `general.file_type`. What a second rounding costs in quality does not matter here:
-the files are for measuring speed.
+Every quantised tensor that is not q8_0, whatever it is for, is turned into f32 and quantised to the wanted format with
+gguf-py. Tensors of f32, f16, bf16 and q8_0 stay as they are: norms, and an output head of eight bits. Metadata are
+copied, but for `general.file_type`. What a second rounding costs in quality does not matter here: the files are for
+measuring speed.
 """
 
 import argparse
@@ -71,11 +71,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--gguf", type=Path, required=True)
     parser.add_argument("--to", nargs="+", choices=sorted(FORMATS), default=["q8_0", "q4_0"])
-    parser.add_argument("--out", type=Path, help="folder [default: the model's own]")
+    parser.add_argument("--out", type=Path, help="folder, made if missing [default: the model's own]")
     options = parser.parse_args()
     reader = gguf.GGUFReader(options.gguf)
     for name in options.to:
         out = target(options, name)
+        out.parent.mkdir(parents=True, exist_ok=True)
         if out == options.gguf:
             raise SystemExit(f"{out} is the model itself")
         changed = requantise(reader, out, name)

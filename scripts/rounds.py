@@ -41,6 +41,18 @@ def bench(program, gguf, threads, arguments):
     return json.loads(output(command))
 
 
+def measure_limits():
+    """What the machine can do at most, by number of threads (`cargo bench --bench limits`)."""
+    lines = output(["cargo", "bench", "-q", "-p", "trimtab-runtime", "--features", "testing",
+                    "--bench", "limits"]).splitlines()
+    found = [json.loads(line) for line in lines if line.startswith("{")]
+    for limit in found:
+        print(f"limits with {limit['threads']} threads: {limit['read_bytes_per_s'] / 1e9:.1f} GB/s"
+              f" read, {limit['int8_madds_per_s'] / 1e9:.0f} G int8 and"
+              f" {limit['f32_madds_per_s'] / 1e9:.0f} G f32 multiply-adds/s")
+    return {limit["threads"]: limit for limit in found}
+
+
 def output(command):
     """What a program prints; its complaints are shown where it fails."""
     result = subprocess.run(command, capture_output=True, text=True, check=False)

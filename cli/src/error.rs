@@ -38,6 +38,18 @@ pub enum Error {
         /// What is wrong.
         problem: String,
     },
+    /// A measured run that did not do what it was measured for.
+    #[error("{run} run acted at {found:?} positions of sequence {row}, not at {expected:?}")]
+    NotDone {
+        /// What was run.
+        run: &'static str,
+        /// The sequence, from 0.
+        row: usize,
+        /// Positions of each intervention, then of each captured site.
+        found: Vec<u64>,
+        /// What they should have been.
+        expected: Vec<u64>,
+    },
     /// Standard input holds nothing, or is a terminal.
     #[error("prompt is missing")]
     NoPrompt,

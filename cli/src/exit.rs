@@ -15,7 +15,7 @@ use trimtab_runtime::{Error as Runtime, Kind};
 fn verdict(error: &Error) -> (u8, &'static str) {
     match error {
         Error::Stdout(e) if e.kind() == std::io::ErrorKind::BrokenPipe => (0, "closed"),
-        Error::Stdout(_) => (1, "internal"),
+        Error::Stdout(_) | Error::NotDone { .. } => (1, "internal"),
         Error::Interrupted | Error::Stopped => (130, "interrupted"),
         Error::Usage { .. } | Error::NoPrompt => (2, "invalid_value"),
         Error::Read { .. } | Error::Line { .. } => (3, "input_refused"),

@@ -1,4 +1,4 @@
-//! Kernels on their own, on one thread: products by format and rows, and attention by context.
+//! Kernels on their own, on one thread: products by format and rows, and attention by context. About a minute.
 //!
 //! `cargo bench -p trimtab-runtime --features testing --bench kernels`. Shapes are the default model's.
 
@@ -7,19 +7,17 @@
 use candle_core::quantized::GgmlDType;
 use criterion::{BenchmarkId, Criterion, Throughput};
 use std::time::Duration;
-use trimtab_runtime::testing::bench::{Attending, FORMATS, Product};
-
-/// The gate and up matrices as one.
-const MATRIX: [usize; 2] = [3072, 576];
+use trimtab_runtime::testing::bench::{Attending, FORMATS, Product, gate_and_up};
 
 fn products(criterion: &mut Criterion) {
     for rows in [1, 4, 16, 256] {
         let mut group = criterion.benchmark_group(format!("product of {rows}"));
-        group.throughput(Throughput::Elements((rows * MATRIX[0] * MATRIX[1]) as u64));
         for (format, dtype) in FORMATS {
-            let product = Product::new(dtype, rows, MATRIX).expect("the formats have kernels");
+            let shape = gate_and_up(dtype);
+            group.throughput(Throughput::Elements((rows * shape[0] * shape[1]) as u64));
+            let mut product = Product::new(dtype, rows, shape).expect("the formats have kernels");
             group.bench_function(BenchmarkId::from_parameter(format), |bencher| {
-                bencher.iter(|| product.run().expect("the shapes fit"));
+                bencher.iter(|| product.run().expect("the shapes fit").first().copied());
             });
         }
         group.finish();
@@ -30,9 +28,9 @@ fn output_head(criterion: &mut Criterion) {
     let shape = [49_152, 576];
     let mut group = criterion.benchmark_group("output head");
     group.throughput(Throughput::Bytes((shape[0] * shape[1] * 34 / 32) as u64));
-    let product = Product::new(GgmlDType::Q8_0, 1, shape).expect("the format has a kernel");
+    let mut product = Product::new(GgmlDType::Q8_0, 1, shape).expect("the format has a kernel");
     group.bench_function("q8_0", |bencher| {
-        bencher.iter(|| product.run().expect("the shapes fit"));
+        bencher.iter(|| product.run().expect("the shapes fit").first().copied());
     });
     group.finish();
 }
@@ -42,10 +40,10 @@ fn attention(criterion: &mut Criterion) {
     for (rows, seen) in [(1, 256), (1, 4096), (256, 256), (256, 4096)] {
         // Keys seen by all rows together.
         group.throughput(Throughput::Elements((rows * (2 * seen - rows + 1) / 2) as u64));
-        let case = Attending::new(rows, seen).expect("the shapes fit");
+        let mut case = Attending::new(rows, seen).expect("the shapes fit");
         let id = BenchmarkId::from_parameter(format!("last {rows} of {seen}"));
         group.bench_function(id, |bencher| {
-            bencher.iter(|| case.run().expect("the shapes fit"));
+            bencher.iter(|| case.run().expect("the shapes fit").first().copied());
         });
     }
     group.finish();
@@ -56,8 +54,8 @@ fn quick() -> Criterion {
     Criterion::default()
         .sample_size(20)
         .nresamples(2_000)
-        .warm_up_time(Duration::from_millis(300))
-        .measurement_time(Duration::from_secs(1))
+        .warm_up_time(Duration::from_millis(200))
+        .measurement_time(Duration::from_millis(700))
         .configure_from_args()
 }
 

@@ -52,13 +52,10 @@ impl Case {
         self.n_prompt + self.n_gen
     }
 
-    /// Tokens of one sequence at the end.
-    pub fn length(&self) -> usize {
-        self.n_depth + self.timed()
-    }
-
-    fn pool(&self) -> usize {
-        self.batch * self.length().next_multiple_of(BLOCK)
+    /// Tokens of a cache that its sequences occupy at the end; `None` where that is more than can be counted.
+    pub fn pool(&self) -> Option<usize> {
+        let length = self.n_depth.checked_add(self.n_prompt)?.checked_add(self.n_gen)?;
+        self.batch.checked_mul(length.checked_next_multiple_of(BLOCK)?)
     }
 }
 
@@ -80,7 +77,10 @@ pub(super) fn bench(args: BenchArgs, form: Form) -> Result<Bench> {
         }
     }
     let mut opening = Opening::of(args.model)?;
-    let Some(pool) = cases.iter().map(Case::pool).max() else {
+    let Some(pools) = cases.iter().map(Case::pool).collect::<Option<Vec<usize>>>() else {
+        return Err(Error::usage("--batch", "has more tokens than can be counted"));
+    };
+    let Some(pool) = pools.into_iter().max() else {
         return Err(Error::usage("--n-prompt", "and --n-gen leave nothing to measure"));
     };
     if opening.pool == PoolSize::Usual {

@@ -66,12 +66,32 @@ fn a_disk_that_fails_is_1() {
 fn a_full_pool_names_the_flag() {
     let folder = Folder::new();
     let model = folder.tiny();
-    let words = ["bench", "-m", &model, "-p", "100", "-n", "0", "--kv-memory", "9k"];
-    let full = trimtab(&words);
+    let ids = vec!["1"; 100].join(",");
+    let words = ["capture", "-m", &model, "-o", &folder.path("out"), "--logits", "--token-ids"];
+    let full = trimtab(&[&words[..], &[&ids, "--kv-memory", "9k"]].concat());
     assert_eq!(full.code, Some(1), "{}", full.stderr);
     assert!(full.stderr.contains("pool is full") && full.stderr.contains("hint: --kv-memory"));
-    let small = trimtab(&[&words[..6], &["0", "--kv-memory", "9"]].concat());
+    let small = trimtab(&["bench", "-m", &model, "-p", "4", "-n", "0", "--kv-memory", "9"]);
     assert_eq!(small.code, Some(2), "{}", small.stderr);
+}
+
+#[test]
+fn a_bench_that_cannot_fit_is_refused_before_it_runs() {
+    let folder = Folder::new();
+    let model = folder.tiny();
+    let huge = "1000000000000000000";
+    for (test, pool, what) in [
+        (["-p", "100", "--batch", huge], &["--kv-memory", "64M"][..], "--batch has more tokens"),
+        (["-p", "100", "--batch", huge], &[], "--batch has more tokens"),
+        (["-p", "1", "--batch", huge], &["--kv-memory", "64M"], "too few for pp1 of 1000000"),
+        (["-p", "18446744073709551615", "--batch", "1"], &[], "--batch has more tokens"),
+        (["-p", "4,100", "--batch", "1"], &["--kv-memory", "9k"], "too few for pp100 of 1 seq"),
+    ] {
+        let words = [&["bench", "-m", &model, "-n", "0", "--json"], &test[..], pool].concat();
+        let run = trimtab(&words);
+        assert_eq!((run.code, failure(&run).as_str()), (Some(2), "invalid_value"), "{words:?}");
+        assert!(run.stderr.contains(what), "{}", run.stderr);
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What the rows of a test do beside computing: their plans and captures.
 
 use crate::args::Beside;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use serde::Serialize;
 use trimtab_runtime::hook::Addition;
 use trimtab_runtime::model::spec::ModelSpec;
@@ -52,6 +52,23 @@ impl Arm {
             Beside::Steered | Beside::Distinct | Beside::Empty => Vec::new(),
         };
         Ok(Arm { beside: Some(what), plans, captures })
+    }
+
+    /// Fails unless a run of so many timed tokens did in a row what this arm is there for: a speed without it would
+    /// look like one that costs nothing. `found` is a count of positions for each intervention, then for each capture.
+    pub fn check(&self, row: usize, tokens: usize, found: Vec<u64>) -> Result<()> {
+        let acting = match self.beside {
+            Some(Beside::Steered | Beside::Distinct) => tokens as u64,
+            None | Some(Beside::Empty | Beside::Capture) => 0,
+        };
+        let items = self.plans.get(row).map_or(0, |plan| plan.items().len());
+        let captures = self.captures.iter().map(|_| tokens as u64);
+        let expected: Vec<u64> = std::iter::repeat_n(acting, items).chain(captures).collect();
+        if found == expected {
+            return Ok(());
+        }
+        let run = self.beside.map_or("plain", Beside::name);
+        Err(Error::NotDone { run, row, found, expected })
     }
 
     /// The vectors of all rows and where a row adds them; `None` where nothing is added.
@@ -139,5 +156,23 @@ mod tests {
         assert_eq!((empty.plans[0].items().len(), bound_sites(&empty.plans[0])), (tiny::LAYERS, 0));
         assert_eq!((empty.steering(), empty.captures.len()), (None, 0));
         assert_eq!(arm(Beside::Capture, 3).captures, [Site::ResidPost(1)]);
+    }
+
+    #[test]
+    fn a_run_that_left_something_out_is_refused() {
+        let steered = arm(Beside::Steered, 1);
+        assert!(steered.check(0, 5, vec![5; tiny::LAYERS]).is_ok());
+        let found = [vec![5; tiny::LAYERS - 1], vec![0]].concat();
+        let error = steered.check(0, 5, found).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "steered run acted at [5, 5, 0] positions of sequence 0, not at [5, 5, 5]"
+        );
+        assert!(arm(Beside::Distinct, 2).check(1, 5, vec![0; tiny::LAYERS - 1]).is_err());
+        assert!(arm(Beside::Empty, 1).check(0, 5, vec![5; tiny::LAYERS]).is_err());
+        assert!(arm(Beside::Empty, 1).check(0, 5, vec![0; tiny::LAYERS]).is_ok());
+        assert!(arm(Beside::Capture, 1).check(0, 5, vec![0]).is_err());
+        assert!(arm(Beside::Capture, 1).check(0, 5, vec![5]).is_ok());
+        assert!(Arm::plain(1).check(0, 5, vec![]).is_ok());
     }
 }

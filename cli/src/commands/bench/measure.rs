@@ -8,9 +8,10 @@ use crate::error::{Error, Result};
 use crate::interrupt::Stoppable;
 use crate::plan::{Bench, Case};
 use std::time::{Duration, Instant};
-use trimtab_runtime::model::{Decoder, LogitsAt, Want};
+use trimtab_runtime::model::{Decoder, LogitsAt, Output, Want};
 use trimtab_runtime::plan::Plan;
 use trimtab_runtime::session::{Checkpoint, History, Session};
+use trimtab_runtime::site::Site;
 
 /// The durations of a case's plain runs, and of what was run beside them.
 #[derive(Debug)]
@@ -86,7 +87,7 @@ impl Lanes<'_> {
     /// One run from the depth on. An interrupt is an error, because what was timed is then no run.
     fn run(&mut self, arm: &Arm) -> Result<Duration> {
         for (lane, plan) in self.lanes.iter_mut().zip(&arm.plans) {
-            lane.rewind(plan)?;
+            lane.rewind(plan, arm.captures.len())?;
         }
         let want =
             Want { logits: LogitsAt::Last, captures: arm.captures.clone(), ..Want::default() };
@@ -96,7 +97,13 @@ impl Lanes<'_> {
             steps => self.write(steps, &want)?,
         }
         let elapsed = started.elapsed();
-        if self.stoppable.is_stopping() { Err(Error::Interrupted) } else { Ok(elapsed) }
+        if self.stoppable.is_stopping() {
+            return Err(Error::Interrupted);
+        }
+        for (row, lane) in self.lanes.iter().enumerate() {
+            arm.check(row, self.case.timed(), lane.acted())?;
+        }
+        Ok(elapsed)
     }
 
     /// Reads a prompt in every lane, up to the logits of its last token.
@@ -129,7 +136,11 @@ impl Lanes<'_> {
 
     fn pass(&mut self, want: &Want) -> Result<()> {
         let mut rows: Vec<_> = self.lanes.iter_mut().map(|l| l.session.row(want.clone())).collect();
-        self.decoder.forward(&mut rows)?.to_host()?;
+        let output = self.decoder.forward(&mut rows)?;
+        output.to_host()?;
+        for (row, lane) in self.lanes.iter_mut().enumerate() {
+            lane.count(&want.captures, &output, row);
+        }
         Ok(())
     }
 }
@@ -140,6 +151,8 @@ struct Lane {
     start: Checkpoint,
     numbers: Numbers,
     vocabulary: u64,
+    /// Positions captured since the last rewind, for each site.
+    captured: Vec<u64>,
 }
 
 impl Lane {
@@ -149,7 +162,7 @@ impl Lane {
         session.set_chunk(opened.chunk);
         let vocabulary = session.decoder().spec().vocab_size as u64;
         let (start, numbers) = (session.checkpoint(), Numbers::new(row as u64));
-        let mut lane = Lane { session, start, numbers, vocabulary };
+        let mut lane = Lane { session, start, numbers, vocabulary, captured: Vec::new() };
         if case.n_depth > 0 {
             let depth = lane.take(case.n_depth);
             lane.session.push_prompt(&depth)?;
@@ -160,9 +173,23 @@ impl Lane {
     }
 
     /// Back to the depth, under a plan. Keys and values of the depth stay plain: time does not depend on what they are.
-    fn rewind(&mut self, plan: &Plan) -> Result<()> {
+    fn rewind(&mut self, plan: &Plan, captures: usize) -> Result<()> {
+        self.captured = vec![0; captures];
         self.session.rollback(&self.start)?;
         Ok(self.session.replan(plan.clone(), History::Keep)?)
+    }
+
+    /// Counts what a pass captured.
+    fn count(&mut self, sites: &[Site], output: &Output, row: usize) {
+        let Some(captures) = output.captures(row) else { return };
+        for (count, site) in self.captured.iter_mut().zip(sites) {
+            *count += captures.get(site).and_then(|t| t.dims().first()).map_or(0, |n| *n as u64);
+        }
+    }
+
+    /// Positions of each intervention since the last rewind, then of each captured site.
+    fn acted(&self) -> Vec<u64> {
+        [self.session.fired(), &self.captured].concat()
     }
 
     fn take(&mut self, count: usize) -> Vec<u32> {

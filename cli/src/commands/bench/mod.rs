@@ -7,17 +7,19 @@ mod numbers;
 mod report;
 mod spread;
 
-use super::opened::open;
+use super::opened::{Opened, open};
 use crate::console::Console;
 use crate::error::{Error, Result};
 use crate::interrupt::Stoppable;
-use crate::plan::Bench;
+use crate::plan::{Bench, Case};
 use crate::progress::Meter;
 use trimtab_runtime::hub::Progress;
+use trimtab_runtime::kv::BLOCK_LEN;
 
 /// Measures every case and prints the results.
 pub fn run(plan: &Bench, console: &Console) -> Result<()> {
     let opened = open(&plan.opening, console)?;
+    plan.cases.iter().try_for_each(|case| fits(case, &opened))?;
     let (meter, stoppable) = (Meter::new(console), Stoppable::begin());
     meter.begin_items(&format!("running {} tests", plan.cases.len()), plan.cases.len());
     let mut results = Vec::with_capacity(plan.cases.len());
@@ -34,4 +36,15 @@ pub fn run(plan: &Bench, console: &Console) -> Result<()> {
     }
     meter.end();
     report::print(plan, &opened, results, console)
+}
+
+/// Refuses a test whose sequences the pool has no room for, before any test has run.
+fn fits(case: &Case, opened: &Opened) -> Result<()> {
+    let room = opened.model.pool().usage().blocks * BLOCK_LEN;
+    if case.pool().is_some_and(|needed| needed <= room) {
+        return Ok(());
+    }
+    let (test, batch) = (case.name(), case.batch);
+    let problem = format!("has room for {room} tokens, too few for {test} of {batch} sequences");
+    Err(Error::usage("--kv-memory", problem))
 }
