@@ -64,29 +64,27 @@ pub fn measure(threads: usize) -> Option<Limits> {
     })
 }
 
-/// Seconds of the slowest thread, in the fastest of several runs that all threads begin together.
+/// Seconds from the first thread's beginning to the last one's end, in the fastest of several runs.
 fn fastest(threads: usize, work: &(dyn Fn(usize) + Sync)) -> f64 {
-    let (start, slowest) = (Barrier::new(threads), Mutex::new(vec![0f64; RUNS]));
+    let (start, spans) = (Barrier::new(threads), Mutex::new(vec![None; RUNS]));
     let thread = |thread: usize| {
         for run in 0..RUNS {
             start.wait();
             let began = Instant::now();
             work(thread);
-            let seconds = began.elapsed().as_secs_f64();
-            let mut slowest = slowest.lock().unwrap_or_else(PoisonError::into_inner);
-            slowest[run] = slowest[run].max(seconds);
+            let ended = Instant::now();
+            let mut spans = spans.lock().unwrap_or_else(PoisonError::into_inner);
+            let (first, last) = spans[run].unwrap_or((began, ended));
+            spans[run] = Some((first.min(began), last.max(ended)));
         }
     };
+    let thread = &thread;
     std::thread::scope(|scope| {
-        (0..threads).for_each(|i| {
-            drop(scope.spawn({
-                let thread = &thread;
-                move || thread(i)
-            }))
-        })
+        (0..threads).for_each(|i| drop(scope.spawn(move || thread(i))));
     });
-    let slowest = slowest.into_inner().unwrap_or_else(PoisonError::into_inner);
-    slowest.into_iter().fold(f64::INFINITY, f64::min)
+    let spans = spans.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let seconds = |(first, last): (Instant, Instant)| (last - first).as_secs_f64();
+    spans.into_iter().flatten().map(seconds).fold(f64::INFINITY, f64::min)
 }
 
 #[cfg(not(target_arch = "x86_64"))]
