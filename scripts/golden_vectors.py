@@ -12,6 +12,9 @@
   cvector.gguf           as llama.cpp's cvector-generator writes: an i32 layer count
   differences.gguf       as jukofyork/control-vectors writes: a layer count above the number of tensors
   project.gguf           a GLP file for projection
+  turbospark.gguf        its layer base 0 and its mode for projection
+  zero.gguf              repeng's keys with direction.0
+  unknown.gguf           directions and nothing about their writer
   half.gguf              repeng's keys, tensors in f16
   ibm.svec               the JSON of activation-steering
   expected.json          what gguf's reader finds in each, and the hashes
@@ -155,6 +158,14 @@ def foreign():
     differences = writer("differences.gguf")
     differences.add_uint32("controlvector.layer_count", 4)
     finish(differences, rng_rows(4, [1, 2, 3]))
+    turbospark = writer("turbospark.gguf")
+    turbospark.add_uint32("turbospark.layer_base", 0)
+    turbospark.add_string("turbospark.steering_mode", "ablate")
+    finish(turbospark, rng_rows(8, [1, 2]))
+    zero = writer("zero.gguf")
+    zero.add_uint32("controlvector.layer_count", 2)
+    finish(zero, rng_rows(9, [0, 1]))
+    finish(writer("unknown.gguf"), rng_rows(10, [1, 2]))
     half = writer("half.gguf")
     half.add_uint32("controlvector.layer_count", 2)
     finish(half, {n: row.astype(np.float16) for n, row in rng_rows(5, [4, 5]).items()})

@@ -30,7 +30,7 @@ impl Direction {
             ));
         }
         let width = values.len() / rank;
-        if width == 0 || width > WIDTH_LIMIT || values.len() % rank != 0 {
+        if width == 0 || width > WIDTH_LIMIT || !values.len().is_multiple_of(rank) {
             let problem = format!(
                 "has {} values in {rank} rows, expected 1 to {WIDTH_LIMIT} in each",
                 values.len()

@@ -4,7 +4,7 @@
 //! scale 1 there is scale 1 here. The default scale is not folded in: it is the user's to give there, too. Our own
 //! header travels along, and [`import`](crate::import) restores the file from it.
 
-mod writer;
+pub(crate) mod writer;
 
 use crate::error::{Error, Result};
 use crate::file::VectorFile;

@@ -10,13 +10,15 @@ const F32: u32 = 0;
 
 /// A metadata value.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Value {
+pub(crate) enum Value {
+    /// A string.
     Text(String),
+    /// An unsigned integer.
     U32(u32),
 }
 
 /// A file of metadata and one-dimensional f32 tensors, both in the order given.
-pub(super) fn write(entries: &[(&str, Value)], tensors: &[(String, &[f32])]) -> Vec<u8> {
+pub(crate) fn write(entries: &[(&str, Value)], tensors: &[(String, &[f32])]) -> Vec<u8> {
     let mut file = b"GGUF".to_vec();
     file.extend(3_u32.to_le_bytes());
     file.extend((tensors.len() as u64).to_le_bytes());

@@ -180,7 +180,7 @@ impl<'a> Object<'a> {
     pub(crate) fn take(&mut self, name: &str) -> Result<Node<'a>> {
         let missing = format!("{}/{name}", self.pointer);
         self.take_if_there(name)
-            .ok_or_else(|| Error::header(missing, "is missing; the file was not written whole"))
+            .ok_or_else(|| Error::header(missing, "is missing, and a file without it is not used"))
     }
 
     /// A field that may be left out.

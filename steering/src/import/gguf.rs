@@ -5,7 +5,7 @@
 //! read a second time by candle, after the first reader has vouched for every length.
 
 use super::origin::{Count, Origin};
-use super::{Draft, ImportOptions, Imported, Mapped, Placed, glp};
+use super::{Draft, ImportOptions, Imported, Mapped, Placed, glp, label};
 use crate::direction::{Direction, WIDTH_LIMIT, finite, norm};
 use crate::error::{Error, Result};
 use crate::file::card::Operation;
@@ -65,15 +65,8 @@ pub(super) fn read(path: &Path, options: &ImportOptions) -> Result<Imported> {
         let (site, derived_at) = (place.site)(block);
         rows.push(Placed { tensor: tensor.name, site, derived_at, values: tensor.values });
     }
-    let name = options.name.clone().unwrap_or_default();
-    let mut imported = Draft { name, origin, operation, rows, extra, warnings }.finish()?;
-    if let Some(scale) = place.scale {
-        let card = imported.file.card();
-        let scale = crate::file::card::Scale { default: scale, ..card.scale };
-        let card = crate::file::card::Card { scale, ..card.clone() };
-        imported.file = VectorFile::new(card, imported.file.directions().to_vec())?;
-    }
-    Ok(imported)
+    let name = label(path, options);
+    Draft { name, origin, operation, scale: place.scale, rows, extra, warnings }.finish()
 }
 
 /// How a file's blocks become sites.
@@ -285,6 +278,9 @@ fn ours(raw: Raw, options: &ImportOptions) -> Result<Imported> {
     }
     glp::verify_content(&raw)?;
     let mut card = header.card;
+    if let Some(name) = &options.name {
+        card.name.clone_from(name);
+    }
     let (mut directions, mut mapping) = (Vec::new(), Vec::new());
     for tensor in &raw.tensors {
         let site = Site::ResidPost(tensor.number as usize);

@@ -22,7 +22,7 @@ use trimtab_runtime::site::Site;
 /// What the caller knows about a file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ImportOptions {
-    /// Label of the vector; the file's name unless given.
+    /// Label of the vector; that of its header, or the file's name, unless given.
     pub name: Option<String>,
     /// Added to every layer number of a GGUF file.
     pub layer_shift: Option<i64>,
@@ -58,13 +58,14 @@ pub struct Mapped {
 pub fn read(path: &Path, options: &ImportOptions) -> Result<Imported> {
     let size = crate::file::measured(path, crate::file::FILE_LIMIT)?;
     let head = crate::file::read_head(path, size.min(512))?;
-    let options = &ImportOptions { name: Some(label(path, options)), ..options.clone() };
     let imported = refuse_code(&head).and_then(|()| {
         if head.starts_with(b"GGUF") {
             return gguf::read(path, options);
         }
         match head.iter().find(|b| !b.is_ascii_whitespace()) {
-            Some(b'{') => svec::read(&crate::file::read(path, svec::LIMIT)?, options),
+            Some(b'{') => {
+                svec::read(&crate::file::read(path, svec::LIMIT)?, label(path, options), options)
+            }
             _ if head.get(8) == Some(&b'{') => Err(Error::not_a_vector(
                 "it is a safetensors file: one with our header is opened, not imported, and bare ones are not read yet",
             )),
@@ -112,6 +113,8 @@ struct Draft {
     name: String,
     origin: Origin,
     operation: Operation,
+    /// The file's own default scale.
+    scale: Option<f32>,
     rows: Vec<Placed>,
     extra: BTreeMap<String, String>,
     warnings: Vec<String>,
@@ -125,6 +128,7 @@ impl Draft {
         let method = Method::named(MethodName::Imported);
         let mut card = Card::unmeasured(&self.name, &summary, self.operation, method);
         card.extra = self.extra;
+        card.scale.default = self.scale.unwrap_or(card.scale.default);
         let (mut directions, mut mapping) = (Vec::new(), Vec::new());
         for row in self.rows {
             let (direction, norm) = Direction::normalised(row.site, &row.values)?;

@@ -17,7 +17,7 @@ pub(super) const LIMIT: u64 = 128 << 20;
 const OTHER_SHAPES: [&str; 2] = ["num_heads", "head_dim"];
 
 /// Reads a file's bytes.
-pub(super) fn read(bytes: &[u8], options: &ImportOptions) -> Result<Imported> {
+pub(super) fn read(bytes: &[u8], name: String, options: &ImportOptions) -> Result<Imported> {
     Origin::Svec.shift(options.layer_shift)?;
     let value = parse(bytes)?;
     let mut top = Node::root(&value).object()?;
@@ -46,9 +46,8 @@ pub(super) fn read(bytes: &[u8], options: &ImportOptions) -> Result<Imported> {
         }
         extra.insert(key.to_owned(), node.compact());
     }
-    let name = options.name.clone().unwrap_or_default();
     let (origin, operation) = (Origin::Svec, Operation::Add);
-    Draft { name, origin, operation, rows, extra, warnings: Vec::new() }.finish()
+    Draft { name, origin, operation, scale: None, rows, extra, warnings: Vec::new() }.finish()
 }
 
 fn block(key: &str, node: &Node<'_>, n_layers: Option<usize>) -> Result<usize> {

@@ -2,6 +2,7 @@
 
 use super::{Folder, adding, bytes, data, expected};
 use crate::error::Error;
+use crate::export::writer::{self, Value};
 use crate::export::{self, BlockZero};
 use crate::file::card::Operation;
 use crate::import::{self, ImportOptions, Imported, Origin};
@@ -242,4 +243,114 @@ fn many_damaged_copies_break_nothing() {
             drop(crate::VectorFile::open(&path));
         }
     }
+}
+
+#[test]
+fn a_name_is_the_callers_the_headers_or_the_files() {
+    let named = |file: &str, name: Option<&str>| {
+        let name = name.map(str::to_owned);
+        let options = ImportOptions { name, ..ImportOptions::default() };
+        import::read(&data(file), &options).unwrap().file.card().name.clone()
+    };
+    assert_eq!(named("repeng.gguf", None), "repeng");
+    assert_eq!(named("native.gguf", None), "calm");
+    for file in ["repeng.gguf", "native.gguf", "ibm.svec"] {
+        assert_eq!(named(file, Some("mine")), "mine");
+    }
+}
+
+#[test]
+fn the_other_rows_of_the_table() {
+    let zero = read("zero.gguf", None).unwrap();
+    assert_eq!(
+        (zero.origin, sites(&zero)),
+        (Origin::ZeroBased, vec![Site::ResidPost(0), Site::ResidPost(1)])
+    );
+    let turbospark = read("turbospark.gguf", None).unwrap();
+    assert_eq!(turbospark.origin, Origin::Turbospark { base: 0 });
+    assert_eq!(sites(&turbospark), [0, 1].map(Site::ResidPost));
+    assert_eq!(turbospark.file.card().operation, Operation::Project);
+    same_numbers("turbospark.gguf", &turbospark);
+    assert_eq!(read("turbospark.gguf", Some(1)).unwrap_err().code(), "operation_refused");
+    assert_eq!(read("unknown.gguf", None).unwrap_err().code(), "layer_base_ambiguous");
+    assert_eq!(sites(&read("unknown.gguf", Some(0)).unwrap()), [1, 2].map(Site::ResidPost));
+}
+
+#[test]
+fn keys_that_are_not_understood_stop_the_import() {
+    let folder = Folder::new();
+    let replaced = |name: &str, from: &str, to: &str| {
+        let mut bytes = bytes(name);
+        let found = bytes.windows(from.len()).position(|window| window == from.as_bytes()).unwrap();
+        bytes[found..found + to.len()].copy_from_slice(to.as_bytes());
+        import::read(&folder.file("a.gguf", &bytes), &ImportOptions::default()).unwrap_err().code()
+    };
+    assert_eq!(replaced("project.gguf", "project", "reflect"), "operation_unknown");
+    assert_eq!(replaced("project.gguf", "ffn_out_pre", "ffn_in__pre"), "not_a_vector_file");
+    assert_eq!(
+        replaced("project.gguf", "residual_stream_post", "residual_stream_prae"),
+        "not_a_vector_file"
+    );
+    assert_eq!(replaced("project.gguf", "2,3", "2,4"), "not_a_vector_file");
+    assert_eq!(replaced("project.gguf", "direction.2", "direction.0"), "tensor_mismatch");
+    assert_eq!(replaced("turbospark.gguf", "ablate", "blanch"), "operation_unknown");
+    assert_eq!(
+        replaced("native.gguf", "\"kind\":\"add\"", "\"kind\":\"odd\""),
+        "operation_unknown"
+    );
+    // Its length is another one, so a fixture of our own writer is fine: nothing here is about layer numbers.
+    let made = |key: &str, value: Value| {
+        let row = [1.0_f32, 0.0];
+        let bytes = writer::write(&[(key, value)], &[("direction.1".to_owned(), &row[..])]);
+        let options = ImportOptions { layer_shift: Some(0), ..ImportOptions::default() };
+        import::read(&folder.file("a.gguf", &bytes), &options).map(drop).map_err(|e| e.code())
+    };
+    assert_eq!(made("note", Value::Text("x".to_owned())), Ok(()));
+    assert_eq!(made("note", Value::Text("x".repeat(65 << 10))), Err("file_too_large"));
+    assert_eq!(made(&"k".repeat(257), Value::U32(1)), Err("file_too_large"));
+    let base = |n| {
+        writer::write(
+            &[("turbospark.layer_base", Value::U32(n))],
+            &[("direction.1".to_owned(), &[1.0])],
+        )
+    };
+    let at = |n| import::read(&folder.file("a.gguf", &base(n)), &ImportOptions::default());
+    assert_eq!(sites(&at(1).unwrap()), [Site::ResidPost(1)]);
+    assert_eq!(at(2).unwrap_err().code(), "not_a_vector_file");
+    for (key, value) in [
+        ("glp.rank", Value::U32(2)),
+        ("glp.spec_version", Value::U32(2)),
+        ("glp.dir_scales", Value::U32(1)),
+        ("glp.content_sha256", Value::U32(1)),
+        ("glp.alpha_default", Value::Text("x".to_owned())),
+    ] {
+        let bytes = writer::write(&[(key, value)], &[("direction.1".to_owned(), &[1.0])]);
+        let refused = import::read(&folder.file("a.gguf", &bytes), &ImportOptions::default());
+        assert_eq!(refused.unwrap_err().code(), "not_a_vector_file", "{key}");
+    }
+}
+
+#[test]
+fn tensors_of_no_control_vector_are_refused() {
+    let folder = Folder::new();
+    let refused = |tensors: &[(String, &[f32])]| {
+        let path = folder.file("a.gguf", &writer::write(&[], tensors));
+        let options = ImportOptions { layer_shift: Some(0), ..ImportOptions::default() };
+        import::read(&path, &options).unwrap_err().code()
+    };
+    let named = |name: &str| refused(&[(name.to_owned(), &[1.0, 0.0][..])]);
+    for name in
+        ["direction.1.0", "direction.70000", "direction.-1", "direction.", "token_embd.weight"]
+    {
+        assert_eq!(named(name), "tensor_mismatch", "{name}");
+    }
+    let widths: [(String, &[f32]); 2] =
+        [("direction.1".to_owned(), &[1.0]), ("direction.2".to_owned(), &[1.0, 0.0])];
+    assert_eq!(refused(&widths), "tensor_mismatch");
+    assert_eq!(refused(&[]), "not_a_vector_file");
+    let many: Vec<(String, &[f32])> =
+        (0..4097).map(|n| (format!("direction.{n}"), &[1.0_f32][..])).collect();
+    assert_eq!(refused(&many), "not_a_vector_file");
+    let wide = vec![1.0_f32; 65_537];
+    assert_eq!(refused(&[("direction.1".to_owned(), wide.as_slice())]), "tensor_mismatch");
 }
