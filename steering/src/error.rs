@@ -260,13 +260,15 @@ impl Error {
         Error::SiteUnknown { pointer: pointer.into(), source }
     }
 
-    pub(crate) fn header(pointer: impl Into<String>, problem: impl Into<String>) -> Error {
-        Error::Header { pointer: pointer.into(), problem: problem.into() }
+    /// Something wrong with a field; the pointer may be given without its first slash.
+    pub(crate) fn header(pointer: impl AsRef<str>, problem: impl Into<String>) -> Error {
+        let pointer = format!("/{}", pointer.as_ref().trim_start_matches('/'));
+        Error::Header { pointer, problem: problem.into() }
     }
 
     /// The field `name` of a site's card.
     pub(crate) fn at_site(site: Site, name: &str, problem: impl Into<String>) -> Error {
-        Error::header(format!("/sites/{site}/{name}"), problem)
+        Error::header(format!("sites/{site}/{name}"), problem)
     }
 
     pub(crate) fn not_a_vector(reason: impl Into<String>) -> Error {

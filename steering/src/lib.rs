@@ -1,7 +1,7 @@
 //! Directions in the residual stream, as files and as interventions.
 //!
 //! A *steering vector* is one unit direction per site with a card that says what it does, how strong one step is, and
-//! on which model it was measured. This room reads and writes such files ([`file`]), takes those of other programs in
+//! on which model it was measured. This room reads and writes such files ([`mod@file`]), takes those of other programs in
 //! ([`import`]) and out ([`export`]), and turns them into an intervention of the runtime's plan ([`steer`]).
 //!
 //! It is a crate of its own because the runtime must not know what a direction means: the runtime offers sites and

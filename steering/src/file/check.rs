@@ -37,41 +37,41 @@ fn texts(card: &Card) -> Result<()> {
     let (name, summary) = (card.name.chars().count(), card.summary.chars().count());
     if !(1..=NAME_LIMIT).contains(&name) || card.name.chars().any(char::is_control) {
         let problem = format!("has {name} characters, expected 1 to {NAME_LIMIT} on one line");
-        return Err(Error::header("/name", problem));
+        return Err(Error::header("name", problem));
     }
     if summary > SUMMARY_LIMIT {
         let problem = format!("has {summary} characters, expected at most {SUMMARY_LIMIT}");
-        return Err(Error::header("/summary", problem));
+        return Err(Error::header("summary", problem));
     }
     let extra: usize = card.extra.iter().map(|(key, value)| key.len() + value.len()).sum();
     if extra > EXTRA_LIMIT {
         let problem = format!("holds {extra} bytes, expected at most {EXTRA_LIMIT}");
-        return Err(Error::header("/extra", problem));
+        return Err(Error::header("extra", problem));
     }
     Ok(())
 }
 
 fn strength(card: &Card) -> Result<()> {
-    finite("/scale/default", [card.scale.default])?;
+    finite("scale/default", [card.scale.default])?;
     if let Some([low, high]) = card.scale.safe {
-        finite("/scale/safe", [low, high])?;
+        finite("scale/safe", [low, high])?;
         if !(low <= 0.0 && high >= 0.0) {
             let problem = format!("is [{low}, {high}], expected a range around 0");
-            return Err(Error::header("/scale/safe", problem));
+            return Err(Error::header("scale/safe", problem));
         }
     }
     if card.scope.generation.is_none() && card.scope.prompt.is_none() {
-        return Err(Error::header("/scope", "selects nothing, expected prompt or generation"));
+        return Err(Error::header("scope", "selects nothing, expected prompt or generation"));
     }
     match card.operation {
         Operation::Add | Operation::Project => Ok(()),
-        Operation::Rotate { degrees } => finite("/operation/degrees", [degrees]),
+        Operation::Rotate { degrees } => finite("operation/degrees", [degrees]),
         Operation::Clamp { min, max } => {
-            finite("/operation", min.into_iter().chain(max))?;
+            finite("operation", min.into_iter().chain(max))?;
             let empty = min.zip(max).is_some_and(|(min, max)| min > max);
             if empty || (min.is_none() && max.is_none()) {
                 let problem = "clamps to no range, expected min, max, or min below max";
-                return Err(Error::header("/operation", problem));
+                return Err(Error::header("operation", problem));
             }
             Ok(())
         }
@@ -81,20 +81,20 @@ fn strength(card: &Card) -> Result<()> {
 fn measured(card: &Card) -> Result<()> {
     if card.status == Status::Measured && card.evaluation.is_none() {
         let problem = "is measured without /evaluation, expected unmeasured";
-        return Err(Error::header("/status", problem));
+        return Err(Error::header("status", problem));
     }
     if let Some(data) = &card.data {
-        hash("/data/sha256", &data.sha256)?;
+        hash("data/sha256", &data.sha256)?;
     }
     let Some(evaluation) = &card.evaluation else {
         return Ok(());
     };
-    hash("/evaluation/set_sha256", &evaluation.set_sha256)?;
+    hash("evaluation/set_sha256", &evaluation.set_sha256)?;
     let deltas = evaluation.refusal_delta.into_iter().chain(evaluation.json_valid_delta);
-    finite("/evaluation", deltas.chain([evaluation.random_p95]))?;
+    finite("evaluation", deltas.chain([evaluation.random_p95]))?;
     for (i, r) in evaluation.response.iter().enumerate() {
         let numbers = [r.concept, r.kl, r.ppl_ratio, r.scale];
-        finite(&format!("/evaluation/response/{i}"), numbers)?;
+        finite(&format!("evaluation/response/{i}"), numbers)?;
     }
     Ok(())
 }
@@ -103,16 +103,16 @@ fn pin(card: &Card) -> Result<()> {
     let Some(model) = &card.model else {
         return Ok(());
     };
-    hash("/model/family_sha256", &model.family_sha256)?;
-    hash("/model/weights_sha256", &model.weights_sha256)?;
-    hash("/model/tokenizer_sha256", &model.tokenizer_sha256)?;
-    model.template_sha256.iter().try_for_each(|t| hash("/model/template_sha256", t))
+    hash("model/family_sha256", &model.family_sha256)?;
+    hash("model/weights_sha256", &model.weights_sha256)?;
+    hash("model/tokenizer_sha256", &model.tokenizer_sha256)?;
+    model.template_sha256.iter().try_for_each(|t| hash("model/template_sha256", t))
 }
 
 fn same_sites(card: &Card, directions: &[Direction]) -> Result<()> {
     if !(1..=SITE_LIMIT).contains(&directions.len()) {
         let problem = format!("has {} tensors, expected 1 to {SITE_LIMIT}", directions.len());
-        return Err(Error::header("/sites", problem));
+        return Err(Error::header("sites", problem));
     }
     if let Some(pair) = directions.windows(2).find(|pair| pair[0].site() >= pair[1].site()) {
         return Err(Error::tensor(pair[1].site(), "appears twice or out of forward order"));
@@ -165,11 +165,11 @@ fn site_numbers(site: Site, entry: &SiteCard) -> Result<()> {
             ));
         }
     }
-    finite(&format!("/sites/{site}/anchor"), entry.anchor)?;
+    finite(&format!("sites/{site}/anchor"), entry.anchor)?;
     if let Some(auc) = entry.auc.filter(|auc| !(0.0..=1.0).contains(auc)) {
         return Err(Error::at_site(site, "auc", format!("is {auc}, expected 0 to 1")));
     }
-    finite(&format!("/sites/{site}/row_scale"), entry.row_scale.iter().copied())
+    finite(&format!("sites/{site}/row_scale"), entry.row_scale.iter().copied())
 }
 
 fn fits_operation(card: &Card, entry: &SiteCard, direction: &Direction) -> Result<()> {
@@ -203,10 +203,10 @@ fn fits_operation(card: &Card, entry: &SiteCard, direction: &Direction) -> Resul
     Ok(())
 }
 
-fn finite(name: &str, values: impl IntoIterator<Item = f32>) -> Result<()> {
+fn finite(pointer: &str, values: impl IntoIterator<Item = f32>) -> Result<()> {
     match values.into_iter().position(|v| !v.is_finite()) {
         None => Ok(()),
-        Some(index) => Err(Error::NotFinite { name: name.to_owned(), index }),
+        Some(index) => Err(Error::NotFinite { name: format!("/{pointer}"), index }),
     }
 }
 

@@ -41,8 +41,16 @@ fn with_container(change: impl FnOnce(&mut Value, &mut Vec<u8>)) -> Error {
     VectorFile::from_bytes(&joined(&container, &data)).unwrap_err()
 }
 
+/// A field by its JSON pointer, without the first slash.
+fn at<'a>(header: &'a mut Value, pointer: &str) -> &'a mut Value {
+    if pointer.is_empty() {
+        return header;
+    }
+    header.pointer_mut(&format!("/{pointer}")).unwrap()
+}
+
 fn refused(pointer: &str, value: Value) -> Error {
-    with_header(|header| *header.pointer_mut(pointer).unwrap() = value).unwrap_err()
+    with_header(|header| *at(header, pointer) = value).unwrap_err()
 }
 
 #[test]
@@ -53,15 +61,15 @@ fn the_golden_itself_is_fine() {
 #[test]
 fn every_field_is_needed_and_named() {
     let (container, _) = parts();
-    let header: Value =
+    let mut header: Value =
         serde_json::from_str(container["__metadata__"]["trimtab"].as_str().unwrap()).unwrap();
-    let objects = ["", "/scale", "/model", "/method", "/data", "/evaluation", "/operation"];
-    let nested = ["/sites/resid_post.2", "/evaluation/response/0"];
+    let objects = ["", "scale", "model", "method", "data", "evaluation", "operation"];
+    let nested = ["sites/resid_post.2", "evaluation/response/0"];
     let mut count = 0;
     for parent in objects.iter().chain(&nested) {
-        for field in header.pointer(parent).unwrap().as_object().unwrap().keys() {
+        for field in at(&mut header, parent).as_object().unwrap().keys() {
             let error = with_header(|header| {
-                header.pointer_mut(parent).unwrap().as_object_mut().unwrap().remove(field);
+                at(header, parent).as_object_mut().unwrap().remove(field);
             });
             let text = error.expect_err(field).to_string();
             assert!(text.contains(&format!("{parent}/{field} is missing")), "{text}");
@@ -75,18 +83,18 @@ fn every_field_is_needed_and_named() {
 fn unknown_fields_are_named_at_every_level() {
     let parents = [
         "",
-        "/scale",
-        "/scope",
-        "/model",
-        "/method",
-        "/data",
-        "/evaluation",
-        "/operation",
-        "/sites/resid_post.2",
+        "scale",
+        "scope",
+        "model",
+        "method",
+        "data",
+        "evaluation",
+        "operation",
+        "sites/resid_post.2",
     ];
     for parent in parents {
         let error = with_header(|header| {
-            let parent = header.pointer_mut(parent).unwrap().as_object_mut().unwrap();
+            let parent = at(header, parent).as_object_mut().unwrap();
             parent.insert("surprise".to_owned(), json!(1));
         });
         let text = error.unwrap_err().to_string();
@@ -97,50 +105,50 @@ fn unknown_fields_are_named_at_every_level() {
 #[test]
 fn a_field_of_the_wrong_kind_is_named() {
     let wrong = [
-        ("/format", json!("trimtab.adapter")),
-        ("/name", json!("")),
-        ("/name", json!("x".repeat(65))),
-        ("/name", json!("two\nlines")),
-        ("/summary", json!("x".repeat(401))),
-        ("/role", json!("sing")),
-        ("/status", json!("fine")),
-        ("/rank", json!("1")),
-        ("/sites/resid_post.2/magnitude", json!(null)),
-        ("/sites/resid_post.2/magnitude", json!(0)),
-        ("/sites/resid_post.2/magnitude", json!(1e39)),
-        ("/sites/resid_post.2/stream_norm", json!(-1)),
-        ("/sites/resid_post.2/auc", json!(1.5)),
-        ("/scale/default", json!("much")),
-        ("/scale/safe", json!([1.0])),
-        ("/scale/safe", json!([0.5, 2.0])),
-        ("/scope/prompt", json!("half")),
-        ("/sign", json!("negative_minus_positive")),
-        ("/model/d_model", json!(-8)),
-        ("/model/weights_sha256", json!("90BE")),
-        ("/model/template_sha256", json!("x")),
-        ("/model/pinned", json!("glued")),
-        ("/method/name", json!("magic")),
-        ("/method/position", json!("somewhere")),
-        ("/method/params/alpha", json!([1])),
-        ("/data/sha256", json!("3b1c")),
-        ("/evaluation/set_sha256", json!(7)),
-        ("/evaluation/response/0/kl", json!("low")),
-        ("/content_sha256", json!("f911")),
+        ("format", json!("trimtab.adapter")),
+        ("name", json!("")),
+        ("name", json!("x".repeat(65))),
+        ("name", json!("two\nlines")),
+        ("summary", json!("x".repeat(401))),
+        ("role", json!("sing")),
+        ("status", json!("fine")),
+        ("rank", json!("1")),
+        ("sites/resid_post.2/magnitude", json!(null)),
+        ("sites/resid_post.2/magnitude", json!(0)),
+        ("sites/resid_post.2/magnitude", json!(1e39)),
+        ("sites/resid_post.2/stream_norm", json!(-1)),
+        ("sites/resid_post.2/auc", json!(1.5)),
+        ("scale/default", json!("much")),
+        ("scale/safe", json!([1.0])),
+        ("scale/safe", json!([0.5, 2.0])),
+        ("scope/prompt", json!("half")),
+        ("sign", json!("negative_minus_positive")),
+        ("model/d_model", json!(-8)),
+        ("model/weights_sha256", json!("90BE")),
+        ("model/template_sha256", json!("x")),
+        ("model/pinned", json!("glued")),
+        ("method/name", json!("magic")),
+        ("method/position", json!("somewhere")),
+        ("method/params/alpha", json!([1])),
+        ("data/sha256", json!("3b1c")),
+        ("evaluation/set_sha256", json!(7)),
+        ("evaluation/response/0/kl", json!("low")),
+        ("content_sha256", json!("f911")),
     ];
     for (pointer, value) in wrong {
         let error = refused(pointer, value.clone());
         assert_eq!(error.code(), "header_invalid", "{pointer} {value}: {error}");
-        assert!(error.to_string().starts_with(pointer), "{pointer} {value}: {error}");
+        assert_eq!(error.to_string().find(pointer), Some(1), "{pointer} {value}: {error}");
     }
 }
 
 #[test]
 fn what_a_reader_does_not_understand_stops_it() {
-    let unknown = refused("/operation", json!({"kind": "multiply"}));
+    let unknown = refused("operation", json!({"kind": "multiply"}));
     assert_eq!(unknown.code(), "operation_unknown");
-    assert!(unknown.to_string().contains("/operation/kind is multiply, expected add, project"));
+    assert!(unknown.to_string().contains("operation/kind is multiply, expected add, project"));
     for spec in [json!(2), json!("1"), json!(-1), json!(null)] {
-        assert_eq!(refused("/spec", spec).code(), "spec_unsupported");
+        assert_eq!(refused("spec", spec).code(), "spec_unsupported");
     }
     let renamed = |name: &str| {
         with_header(|header| {
@@ -159,10 +167,10 @@ fn what_a_reader_does_not_understand_stops_it() {
 
 #[test]
 fn tensors_must_be_what_the_header_says() {
-    assert_eq!(refused("/rank", json!(2)).code(), "tensor_mismatch");
-    assert_eq!(refused("/model/d_model", json!(16)).code(), "tensor_mismatch");
-    assert_eq!(refused("/model/n_layers", json!(10)).code(), "tensor_mismatch");
-    assert_eq!(refused("/content_sha256", json!("0".repeat(64))).code(), "content_hash_mismatch");
+    assert_eq!(refused("rank", json!(2)).code(), "tensor_mismatch");
+    assert_eq!(refused("model/d_model", json!(16)).code(), "tensor_mismatch");
+    assert_eq!(refused("model/n_layers", json!(10)).code(), "tensor_mismatch");
+    assert_eq!(refused("content_sha256", json!("0".repeat(64))).code(), "content_hash_mismatch");
     let dropped = with_header(|header| {
         header["sites"].as_object_mut().unwrap().remove("resid_post.2");
     });
@@ -256,19 +264,19 @@ fn a_card_that_contradicts_itself_makes_no_file() {
         let directions = vec![one_hot(Site::ResidPost(1), 4, 0)];
         let mut card = card(Operation::Add, &directions);
         change(&mut card);
-        VectorFile::new(card, directions).unwrap_err().to_string()
+        VectorFile::new(card, directions).unwrap_err().to_string().replacen('/', "", 1)
     };
-    assert!(refused(|c| c.status = Status::Measured).starts_with("/status is measured without"));
-    assert!(refused(|c| c.scope = Scope { generation: None, prompt: None }).starts_with("/scope"));
-    assert!(refused(|c| c.scale.default = f32::NAN).starts_with("/scale/default"));
+    assert!(refused(|c| c.status = Status::Measured).starts_with("status is measured without"));
+    assert!(refused(|c| c.scope = Scope { generation: None, prompt: None }).starts_with("scope"));
+    assert!(refused(|c| c.scale.default = f32::NAN).starts_with("scale/default"));
     assert!(refused(|c| c.operation = Operation::Rotate { degrees: f32::NAN }).contains("degrees"));
     assert!(
         refused(|c| c.operation = Operation::Clamp { min: Some(1.0), max: Some(0.0) })
-            .starts_with("/operation")
+            .starts_with("operation")
     );
     assert!(
         refused(|c| c.operation = Operation::Clamp { min: None, max: None })
-            .starts_with("/operation")
+            .starts_with("operation")
     );
     let anchorless = |c: &mut Card| c.sites.values_mut().for_each(|entry| entry.anchor = None);
     let directions = vec![one_hot(Site::ResidPost(1), 4, 0)];
@@ -280,14 +288,14 @@ fn a_card_that_contradicts_itself_makes_no_file() {
         assert!(VectorFile::new(card.clone(), directions.clone()).is_ok());
         anchorless(&mut card);
         let error = VectorFile::new(card, directions.clone()).unwrap_err().to_string();
-        assert!(error.starts_with("/sites/resid_post.1/anchor is null"), "{error}");
+        assert!(error.contains("sites/resid_post.1/anchor is null"), "{error}");
     }
     assert!(
         refused(|c| c.sites.values_mut().for_each(|e| e.row_scale = vec![1.0]))
             .contains("row_scale")
     );
     let note = |c: &mut Card| drop(c.extra.insert("a".to_owned(), "x".repeat(16 << 10)));
-    assert!(refused(note).starts_with("/extra"));
+    assert!(refused(note).starts_with("extra"));
     assert!(VectorFile::new(card(Operation::Add, &[]), Vec::new()).is_err());
 }
 
