@@ -65,8 +65,8 @@ pub(super) fn read(path: &Path, options: &ImportOptions) -> Result<Imported> {
         let (site, derived_at) = (place.site)(block);
         rows.push(Placed { tensor: tensor.name, site, derived_at, values: tensor.values });
     }
-    let name = label(path, options);
-    Draft { name, origin, operation, scale: place.scale, rows, extra, warnings }.finish()
+    let (name, scale, layer_shift) = (label(path, options), place.scale, options.layer_shift);
+    Draft { name, origin, operation, scale, layer_shift, rows, extra, warnings }.finish()
 }
 
 /// How a file's blocks become sites.

@@ -13,7 +13,7 @@ pub use origin::Origin;
 
 use crate::direction::Direction;
 use crate::error::{Error, Result};
-use crate::file::card::{Card, Method, MethodName, Operation, SiteCard};
+use crate::file::card::{Card, Method, MethodName, Operation, Param, SiteCard};
 use crate::file::{EXTRA_LIMIT, NAME_LIMIT, VectorFile};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -115,6 +115,8 @@ struct Draft {
     operation: Operation,
     /// The file's own default scale.
     scale: Option<f32>,
+    /// What the caller said about its layer numbers.
+    layer_shift: Option<i64>,
     rows: Vec<Placed>,
     extra: BTreeMap<String, String>,
     warnings: Vec<String>,
@@ -128,6 +130,8 @@ impl Draft {
         let method = Method::named(MethodName::Imported);
         let mut card = Card::unmeasured(&self.name, &summary, self.operation, method);
         card.extra = self.extra;
+        let shift = self.layer_shift.map(|k| ("layer_shift".to_owned(), Param::Integer(k)));
+        card.method.params.extend(shift);
         card.scale.default = self.scale.unwrap_or(card.scale.default);
         let (mut directions, mut mapping) = (Vec::new(), Vec::new());
         for row in self.rows {

@@ -47,7 +47,17 @@ pub(super) fn read(bytes: &[u8], name: String, options: &ImportOptions) -> Resul
         extra.insert(key.to_owned(), node.compact());
     }
     let (origin, operation) = (Origin::Svec, Operation::Add);
-    Draft { name, origin, operation, scale: None, rows, extra, warnings: Vec::new() }.finish()
+    Draft {
+        name,
+        origin,
+        operation,
+        scale: None,
+        layer_shift: None,
+        rows,
+        extra,
+        warnings: Vec::new(),
+    }
+    .finish()
 }
 
 fn block(key: &str, node: &Node<'_>, n_layers: Option<usize>) -> Result<usize> {

@@ -4,7 +4,7 @@ use super::{Folder, adding, bytes, data, expected};
 use crate::error::Error;
 use crate::export::writer::{self, Value};
 use crate::export::{self, BlockZero};
-use crate::file::card::Operation;
+use crate::file::card::{Operation, Param};
 use crate::import::{self, ImportOptions, Imported, Origin};
 use trimtab_runtime::site::Site;
 
@@ -43,6 +43,7 @@ fn repeng_numbers_the_output_of_a_block() {
     let shifted = read("repeng.gguf", Some(-1)).unwrap();
     assert_eq!(sites(&shifted), [0, 1, 2].map(Site::ResidPost));
     assert!(shifted.warnings.is_empty());
+    assert_eq!(shifted.file.card().method.params["layer_shift"], Param::Integer(-1));
 }
 
 #[test]
