@@ -1,12 +1,26 @@
-//! Directions in the residual stream, as files, operations and measurements.
+//! Directions in the residual stream, as files and as interventions.
 //!
-//! This room has no content yet. It will hold what someone who makes or uses steering vectors needs:
-//! vector files with a header that says how they were made, the operations that apply them (add,
-//! project, clamp, rotate) with their scopes and gates, extraction from labelled pairs, and the
-//! evaluation that puts a control beside every effect.
+//! A *steering vector* is one unit direction per site with a card that says what it does, how strong one step is, and
+//! on which model it was measured. This room reads and writes such files ([`mod@file`]), takes those of other programs in
+//! ([`import`]) and out ([`export`]), and turns them into an intervention of the runtime's plan ([`steer`]).
 //!
-//! It is a crate of its own because the runtime must not know what a direction means: the runtime
-//! offers sites and hooks, and everything here is an intervention bound to them.
-//!
-//! It will not hold anything that learns while serving (that is `trimtab-adapters`), nor anything
-//! that runs a model by itself: it asks the runtime's session for activations.
+//! It is a crate of its own because the runtime must not know what a direction means: the runtime offers sites and
+//! hooks, and everything here is an intervention bound to them. Extraction from labelled pairs, the operations beyond
+//! addition, gates and evaluation will live here too. Nothing here learns while serving: that is `trimtab-adapters`.
+#![forbid(unsafe_code)]
+
+pub mod direction;
+pub mod error;
+pub mod file;
+
+pub mod export;
+pub mod import;
+pub mod steer;
+
+#[cfg(test)]
+mod tests;
+
+pub use direction::Direction;
+pub use error::{Error, Result};
+pub use file::VectorFile;
+pub use steer::Steer;

@@ -1,0 +1,165 @@
+//! Vector files of other programs.
+//!
+//! Two things are never guessed: which block a number means, and what is done with a direction. Where the file does not
+//! say and its writer cannot be told, the caller must. What was understood is returned as a mapping, to be shown
+//! before anything is written.
+
+mod gguf;
+mod glp;
+mod origin;
+mod svec;
+
+pub use origin::Origin;
+
+use crate::direction::Direction;
+use crate::error::{Error, Result};
+use crate::file::card::{Card, Method, MethodName, Operation, Param, SiteCard};
+use crate::file::{EXTRA_LIMIT, NAME_LIMIT, VectorFile};
+use std::collections::BTreeMap;
+use std::path::Path;
+use trimtab_runtime::site::Site;
+
+/// What the caller knows about a file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ImportOptions {
+    /// Label of the vector; that of its header, or the file's name, unless given.
+    pub name: Option<String>,
+    /// Added to every layer number of a GGUF file.
+    pub layer_shift: Option<i64>,
+    /// Blocks of the model it is for, if that is known.
+    pub n_layers: Option<usize>,
+}
+
+/// A file that was understood.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Imported {
+    /// The vector, not yet pinned to a model unless it was ours.
+    pub file: VectorFile,
+    /// Which program wrote it, and how that was told.
+    pub origin: Origin,
+    /// Where each tensor went.
+    pub mapping: Vec<Mapped>,
+    /// What the caller should know.
+    pub warnings: Vec<String>,
+}
+
+/// Where one tensor went.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Mapped {
+    /// Its name in the file.
+    pub tensor: String,
+    /// The site it acts at.
+    pub site: Site,
+    /// Its length, which became the magnitude.
+    pub norm: f32,
+}
+
+/// Reads a vector file of another program, told by its content: GGUF, or the JSON of `.svec`.
+pub fn read(path: &Path, options: &ImportOptions) -> Result<Imported> {
+    let size = crate::file::measured(path, crate::file::FILE_LIMIT)?;
+    let head = crate::file::read_head(path, size.min(512))?;
+    let imported = refuse_code(&head).and_then(|()| {
+        if head.starts_with(b"GGUF") {
+            return gguf::read(path, options);
+        }
+        match head.iter().find(|b| !b.is_ascii_whitespace()) {
+            Some(b'{') => {
+                svec::read(&crate::file::read(path, svec::LIMIT)?, label(path, options), options)
+            }
+            _ if head.get(8) == Some(&b'{') => Err(Error::not_a_vector(
+                "it is a safetensors file: one with our header is opened, not imported, and bare ones are not read yet",
+            )),
+            _ => Err(Error::not_a_vector("it is neither GGUF nor the JSON of a .svec file")),
+        }
+    });
+    imported.map_err(|e| e.within(path))
+}
+
+/// Refuses formats that can carry code or hold nameless arrays, by content and whatever the suffix.
+pub(crate) fn refuse_code(bytes: &[u8]) -> Result<()> {
+    // A safetensors header may be 128 bytes long, so the first byte alone does not tell a pickle.
+    let pickle = bytes.first() == Some(&0x80)
+        && bytes.get(1).is_some_and(|protocol| (1..=5).contains(protocol))
+        && bytes.get(8) != Some(&b'{');
+    let format = if bytes.starts_with(b"PK\x03\x04") {
+        "zip (.pt, .npz)"
+    } else if bytes.starts_with(b"\x93NUMPY") {
+        "NumPy"
+    } else if pickle {
+        "pickle"
+    } else {
+        return Ok(());
+    };
+    Err(Error::Pickle { format })
+}
+
+fn label(path: &Path, options: &ImportOptions) -> String {
+    let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    let name = options.name.clone().or(stem).unwrap_or_default();
+    let name: String = name.chars().filter(|c| !c.is_control()).take(NAME_LIMIT).collect();
+    if name.is_empty() { "imported".to_owned() } else { name }
+}
+
+/// A row of another program's file, placed.
+struct Placed {
+    tensor: String,
+    site: Site,
+    derived_at: Site,
+    values: Vec<f32>,
+}
+
+/// What a file became: rows of any length, and the card's fields the file speaks of.
+struct Draft {
+    name: String,
+    origin: Origin,
+    operation: Operation,
+    /// The file's own default scale.
+    scale: Option<f32>,
+    /// What the caller said about its layer numbers.
+    layer_shift: Option<i64>,
+    rows: Vec<Placed>,
+    extra: BTreeMap<String, String>,
+    warnings: Vec<String>,
+}
+
+impl Draft {
+    /// Lengths become magnitudes, notes that find no room are named.
+    fn finish(mut self) -> Result<Imported> {
+        self.trim_extra();
+        let summary = format!("imported: {}", self.origin.evidence());
+        let method = Method::named(MethodName::Imported);
+        let mut card = Card::unmeasured(&self.name, &summary, self.operation, method);
+        card.extra = self.extra;
+        let shift = self.layer_shift.map(|k| ("layer_shift".to_owned(), Param::Integer(k)));
+        card.method.params.extend(shift);
+        card.scale.default = self.scale.unwrap_or(card.scale.default);
+        let (mut directions, mut mapping) = (Vec::new(), Vec::new());
+        for row in self.rows {
+            let (direction, norm) = Direction::normalised(row.site, &row.values)?;
+            let magnitude = (self.operation == Operation::Add).then_some(norm);
+            if card.sites.insert(row.site, SiteCard::of(row.derived_at, magnitude)).is_some() {
+                let problem = format!("acts at {} as another tensor does", row.site);
+                return Err(Error::tensor(&row.tensor, problem));
+            }
+            directions.push(direction);
+            mapping.push(Mapped { tensor: row.tensor, site: row.site, norm });
+        }
+        let file = VectorFile::new(card, directions)?;
+        Ok(Imported { file, origin: self.origin, mapping, warnings: self.warnings })
+    }
+
+    fn trim_extra(&mut self) {
+        let mut left = EXTRA_LIMIT;
+        let mut dropped = Vec::new();
+        for (key, value) in &self.extra {
+            match left.checked_sub(key.len() + value.len()) {
+                Some(rest) => left = rest,
+                None => dropped.push(key.clone()),
+            }
+        }
+        for key in dropped {
+            self.extra.remove(&key);
+            self.warnings.push(format!("metadata key {key} is left out: /extra is full"));
+        }
+    }
+}
