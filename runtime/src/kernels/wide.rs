@@ -57,6 +57,7 @@ mod tests {
     use super::*;
     use std::arch::x86_64::{_mm512_loadu_ps, _mm512_storeu_ps};
 
+    // SAFETY: the one caller asks the CPU for avx512f first.
     fn lanes(f: unsafe fn(__m512) -> __m512, x: [f32; 16]) -> [f32; 16] {
         let mut out = [0f32; 16];
         // SAFETY: the caller asked the CPU for avx512f; the arrays have the width of a register.

@@ -70,6 +70,7 @@ impl Unit for Avx2 {
         unsafe { job.run::<Avx2>() }
     }
 
+    // SAFETY: callers asked `is_available`.
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
     unsafe fn dot(format: Format, q: &Half, a: &[i8; BLOCK], a_sum: i32) -> __m256i {
@@ -148,12 +149,14 @@ impl AddProducts for AvxVnni {
         Avx2::is_available() && is_x86_feature_detected!("avxvnni")
     }
 
+    // SAFETY: callers asked `is_available`.
     #[target_feature(enable = "avx2,fma,f16c,avxvnni")]
     unsafe fn compiled(job: impl Job) {
         // SAFETY: this function is compiled for the unit's features.
         unsafe { job.run::<AvxVnni>() }
     }
 
+    // SAFETY: callers asked `is_available`.
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c,avxvnni")]
     unsafe fn add(sum: __m256i, q: __m256i, a: __m256i) -> __m256i {
@@ -173,12 +176,14 @@ impl AddProducts for Avx512Vl {
             && is_x86_feature_detected!("avx512vnni")
     }
 
+    // SAFETY: callers asked `is_available`.
     #[target_feature(enable = "avx2,fma,f16c,avx512vl,avx512vnni")]
     unsafe fn compiled(job: impl Job) {
         // SAFETY: this function is compiled for the unit's features.
         unsafe { job.run::<Avx512Vl>() }
     }
 
+    // SAFETY: callers asked `is_available`.
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c,avx512vl,avx512vnni")]
     unsafe fn add(sum: __m256i, q: __m256i, a: __m256i) -> __m256i {
@@ -198,6 +203,7 @@ impl<P: AddProducts> Unit for P {
         unsafe { P::compiled(job) }
     }
 
+    // SAFETY: callers asked `is_available`.
     #[inline(always)]
     unsafe fn dot(format: Format, q: &Half, a: &[i8; BLOCK], a_sum: i32) -> __m256i {
         let (first, second) = (a.as_chunks::<4>().0).split_at(STEPS / 2);
