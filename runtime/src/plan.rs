@@ -231,11 +231,10 @@ impl BoundPlan {
 
     /// Counts the additions of positions whose keys and values were there already.
     pub(crate) fn credit(&mut self, positions: Range<usize>, prompt_len: usize) {
-        let steps = self.steps.clone();
-        for step in steps.iter().flat_map(|at| &at.steps) {
+        for step in self.steps.iter().flat_map(|at| &at.steps) {
             if let Step::Add { addition, from } = step {
-                let chosen = Intervention::positions(addition).overlap(&positions, prompt_len);
-                self.count(from, chosen.len());
+                let chosen = addition.reach().overlap(&positions, prompt_len);
+                count(&mut self.fired, from, chosen.len());
             }
         }
     }
@@ -258,22 +257,19 @@ impl BoundPlan {
     // -> rows of the pass, [d_model]
     pub(crate) fn addition(
         &mut self,
-        place: usize,
+        (site, place): (Site, usize),
         round: usize,
         pass: &Pass,
     ) -> Option<(Range<usize>, &[f32])> {
-        let Step::Add { addition, from } = self.steps.get(place)?.steps.get(round)? else {
+        let at = self.steps.get(place).filter(|at| at.site == site)?;
+        let Step::Add { addition, from } = at.steps.get(round)? else {
             return None;
         };
         let chosen = addition.reach().select(pass);
         if chosen.is_empty() {
             return None;
         }
-        for item in from {
-            if let Some(n) = self.fired.get_mut(*item) {
-                *n += chosen.len() as u64;
-            }
-        }
+        count(&mut self.fired, from, chosen.len());
         Some((chosen, addition.vector()))
     }
 
@@ -286,15 +282,16 @@ impl BoundPlan {
 
     pub(crate) fn count_hook(&mut self, index: usize, positions: usize) {
         if let Some(item) = self.hooks.get(index).map(|(item, _)| *item) {
-            self.count(&[item], positions);
+            count(&mut self.fired, &[item], positions);
         }
     }
+}
 
-    pub(crate) fn count(&mut self, items: &[usize], positions: usize) {
-        for item in items {
-            if let Some(n) = self.fired.get_mut(*item) {
-                *n += positions as u64;
-            }
+/// Counts positions for the interventions that changed them.
+fn count(fired: &mut [u64], items: &[usize], positions: usize) {
+    for item in items {
+        if let Some(n) = fired.get_mut(*item) {
+            *n += positions as u64;
         }
     }
 }

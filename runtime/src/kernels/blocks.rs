@@ -6,7 +6,6 @@
 
 use super::heads::HeadShape;
 use super::values;
-use crate::kv::BLOCK_LEN;
 use candle_core::{CpuStorage, DType, InplaceOp2, Layout, Result, Tensor};
 use half::f16;
 use half::slice::HalfFloatSliceExt as _;
@@ -44,6 +43,9 @@ impl Stored for f16 {
         room
     }
 }
+
+/// Positions a block holds.
+pub const BLOCK_LEN: usize = 16;
 
 /// Where one row's queries are and where its keys lie.
 #[derive(Debug, Clone)]

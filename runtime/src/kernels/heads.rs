@@ -2,11 +2,32 @@
 //!
 //! Projections come as one row q‖k‖v per token, and leave as one.
 
-use super::prologue::norm;
+use super::prologue::norm_in_place;
 use super::simd::{self, Task};
 use super::values;
-use crate::model::rope::{RopeStyle, RopeTable};
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Storage, Tensor};
+
+/// Which elements of a head are rotated together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RopeStyle {
+    /// Neighbours (2i, 2i+1).
+    Interleaved,
+    /// Halves (i, i + rotary/2).
+    Halves,
+}
+
+/// cos and sin for every position up to the context, on the device.
+#[derive(Debug, Clone)]
+pub struct RopeTable {
+    /// `[context, rotary_dim / 2]`
+    pub cos: Tensor,
+    /// `[context, rotary_dim / 2]`
+    pub sin: Tensor,
+    /// Rotated leading elements of a head.
+    pub rotary_dim: usize,
+    /// Pairing.
+    pub style: RopeStyle,
+}
 
 /// The parts of a q‖k‖v row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -199,15 +220,14 @@ impl Task for Rows<'_> {
     #[inline(always)]
     fn run<const FMA: bool>(self) {
         let Preparation { shape, norms, angles } = *self.how;
-        let mut run = Vec::new();
         for (row, position) in self.rows.chunks_mut(shape.row()).zip(self.positions) {
             let at = *position as usize * angles.half..(*position as usize + 1) * angles.half;
             let (cos, sin) = (&angles.cos[at.clone()], &angles.sin[at]);
             let (q, kv) = row.split_at_mut(shape.q());
             let k = &mut kv[..shape.kv()];
             if let Some(norms) = norms {
-                norm_runs::<FMA>(q, &norms.query, norms.eps, &mut run);
-                norm_runs::<FMA>(k, &norms.key, norms.eps, &mut run);
+                norm_runs::<FMA>(q, &norms.query, norms.eps);
+                norm_runs::<FMA>(k, &norms.key, norms.eps);
             }
             for head in q.chunks_mut(shape.dim).chain(k.chunks_mut(shape.dim)) {
                 turn(angles.style, head, cos, sin);
@@ -218,11 +238,9 @@ impl Task for Rows<'_> {
 
 // x [n·width] in place, every run of `weight`'s length on its own
 #[inline(always)]
-fn norm_runs<const FMA: bool>(x: &mut [f32], weight: &[f32], eps: f32, run: &mut Vec<f32>) {
-    run.resize(weight.len(), 0.0);
+fn norm_runs<const FMA: bool>(x: &mut [f32], weight: &[f32], eps: f32) {
     for part in x.chunks_mut(weight.len()) {
-        norm::<FMA>(part, weight, eps, run);
-        part.copy_from_slice(run);
+        norm_in_place::<FMA>(part, weight, eps);
     }
 }
 

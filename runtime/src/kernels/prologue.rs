@@ -2,7 +2,15 @@
 
 use super::math;
 use super::simd::{self, LANES, Task, dot};
-use crate::model::spec::Activation;
+
+/// The non-linearity of the gated MLP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Activation {
+    /// x·σ(x).
+    Silu,
+    /// GELU with the tanh approximation.
+    GeluTanh,
+}
 
 /// A row-wise step in front of a product.
 #[derive(Debug, Clone, Copy, Default)]
@@ -130,15 +138,6 @@ impl Task for Norms<'_> {
         for row in self.values.chunks_mut(self.width) {
             norm_in_place::<FMA>(row, self.weight, self.eps);
         }
-    }
-}
-
-// row [width] -> out [width]
-#[inline(always)]
-pub(super) fn norm<const FMA: bool>(row: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
-    let inverse = inverse_rms::<FMA>(row, eps);
-    for ((out, x), w) in out.iter_mut().zip(row).zip(weight) {
-        *out = x * inverse * w;
     }
 }
 

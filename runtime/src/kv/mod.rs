@@ -16,5 +16,4 @@ pub use kind::KvType;
 pub use pool::{KvPool, PoolUse};
 pub use prefix::PrefixKey;
 
-/// Tokens a block holds.
-pub const BLOCK_LEN: usize = 16;
+pub use crate::kernels::blocks::BLOCK_LEN;

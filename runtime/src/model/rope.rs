@@ -3,18 +3,11 @@
 //! Frequencies are rounded to f32 and multiplied by the position in f32, as transformers does: more exact
 //! angles would only move us away from the arithmetic the weights were trained with.
 
+pub use crate::kernels::heads::{RopeStyle, RopeTable};
+
 use crate::error::{Error, Result};
 use crate::model::spec::SpecError;
 use candle_core::{Device, Tensor};
-
-/// Which elements of a head are rotated together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RopeStyle {
-    /// Neighbours (2i, 2i+1).
-    Interleaved,
-    /// Halves (i, i + rotary/2).
-    Halves,
-}
 
 /// How frequencies are changed for longer contexts.
 #[derive(Debug, Clone, PartialEq)]
@@ -215,19 +208,6 @@ fn divisors(field: &str, list: &[f64], expected: usize) -> Result<(), SpecError>
         return Err(SpecError::value(field, format!("has {} values of {expected}", list.len())));
     }
     list.iter().try_for_each(|d| positive(field, *d))
-}
-
-/// cos and sin for every position up to the context, on the device.
-#[derive(Debug, Clone)]
-pub struct RopeTable {
-    /// `[context, rotary_dim / 2]`
-    pub cos: Tensor,
-    /// `[context, rotary_dim / 2]`
-    pub sin: Tensor,
-    /// Rotated leading elements of a head.
-    pub rotary_dim: usize,
-    /// Pairing.
-    pub style: RopeStyle,
 }
 
 impl RopeTable {

@@ -121,9 +121,10 @@ impl Output {
         let logits = match &self.scores {
             Scores::None => return Ok(None),
             Scores::Host { logits, .. } => {
-                let lines: Vec<f32> = lines(logits, self.vocab_size, rows).concat();
+                let part = rows.start * self.vocab_size..rows.end * self.vocab_size;
                 let shape = (rows.len(), self.vocab_size);
-                Tensor::from_vec(lines, shape, &candle_core::Device::Cpu)
+                let part = logits.get(part).unwrap_or_default();
+                Tensor::from_slice(part, shape, &candle_core::Device::Cpu)
             }
             Scores::Device(packed) => packed
                 .narrow(0, rows.start, rows.len())
@@ -134,38 +135,43 @@ impl Output {
 
     /// Copies every row's logits and readings to the host: the one device-to-host copy of a step.
     pub fn to_host(&self) -> Result<Vec<RowReadout>> {
-        let readout = |rows: &Range<usize>, logits: &[f32], finals: &[f32]| RowReadout {
-            logits: lines(logits, self.vocab_size, rows),
-            finals: lines(finals, finals.len() / self.wanted().max(1), rows),
+        let vocab = self.vocab_size;
+        let all = |readout: &dyn Fn(&Range<usize>) -> RowReadout| {
+            self.rows.iter().map(readout).collect::<Vec<RowReadout>>()
         };
-        let all = |logits: &[f32], finals: &[f32]| {
-            self.rows.iter().map(|rows| readout(rows, logits, finals)).collect()
-        };
-        match &self.scores {
-            Scores::None => Ok(all(&[], &[])),
+        Ok(match &self.scores {
+            Scores::None => all(&|_| RowReadout::default()),
             Scores::Host { logits, finals } => {
                 device::count_copy();
-                Ok(all(logits, finals))
+                let width = finals.len() / (logits.len() / vocab.max(1)).max(1);
+                all(&|rows| RowReadout {
+                    logits: lines(logits, vocab, 0..vocab, rows),
+                    finals: lines(finals, width, 0..width, rows),
+                })
             }
             Scores::Device(packed) => {
                 let width = packed.dim(1).map_err(Error::tensor("logits"))?;
                 let values = device::to_host(packed)?;
-                let split = values.chunks(width.max(1)).map(|line| line.split_at(self.vocab_size));
-                let (logits, finals): (Vec<&[f32]>, Vec<&[f32]>) = split.unzip();
-                Ok(all(&logits.concat(), &finals.concat()))
+                all(&|rows| RowReadout {
+                    logits: lines(&values, width, 0..vocab, rows),
+                    finals: lines(&values, width, vocab..width, rows),
+                })
             }
-        }
-    }
-
-    /// Positions whose logits somebody wanted.
-    fn wanted(&self) -> usize {
-        self.rows.iter().map(ExactSizeIterator::len).sum()
+        })
     }
 }
 
-/// Some lines of a matrix, each in memory of its own.
-// values [n, width] -> rows.len() lines of [width]; none where there are no values
-fn lines(values: &[f32], width: usize, rows: &Range<usize>) -> Vec<Vec<f32>> {
-    let part = values.get(rows.start * width..rows.end * width).unwrap_or_default();
-    part.chunks(width.max(1)).map(<[f32]>::to_vec).collect()
+/// Some columns of some lines of a matrix, each in memory of its own; none of no columns.
+// values [n, width] -> rows.len() lines of [columns]
+fn lines(
+    values: &[f32],
+    width: usize,
+    columns: Range<usize>,
+    rows: &Range<usize>,
+) -> Vec<Vec<f32>> {
+    if columns.is_empty() {
+        return Vec::new();
+    }
+    let line = |row: usize| values.get(row * width + columns.start..row * width + columns.end);
+    rows.clone().filter_map(line).map(<[f32]>::to_vec).collect()
 }

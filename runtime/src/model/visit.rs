@@ -23,8 +23,6 @@ struct Visitor<'a> {
     captured: BTreeMap<Site, Tensor>,
     /// Where in the plan the pass is.
     place: usize,
-    /// Steps at the site that is visited.
-    steps: usize,
 }
 
 /// All rows of a pass, and the union of the sites where any of them does something.
@@ -51,7 +49,6 @@ impl<'a> Visit<'a> {
                 captures,
                 captured: BTreeMap::new(),
                 place: 0,
-                steps: 0,
             });
         }
         (Visit { visitors, active }, caches)
@@ -95,7 +92,7 @@ impl<'a> Visit<'a> {
     // stream [Σtime, d_model], with the additions that are every row's `round`-th step
     fn add(&mut self, site: Site, round: usize, stream: &mut dyn Stream) -> Result<()> {
         let adds: Vec<RowAdd> =
-            self.visitors.iter_mut().filter_map(|v| v.addition(round)).collect();
+            self.visitors.iter_mut().filter_map(|v| v.addition(site, round)).collect();
         if adds.is_empty() {
             return Ok(());
         }
@@ -135,16 +132,12 @@ impl Visitor<'_> {
     /// Goes on to a site; gives the number of its steps.
     fn go_to(&mut self, site: Site) -> usize {
         self.place = self.plan.place(site, self.place);
-        self.steps = self.plan.steps(site, self.place).len();
-        self.steps
+        self.plan.steps(site, self.place).len()
     }
 
     /// The addition that is this row's `round`-th step here, if it reaches a token of the pass.
-    fn addition(&mut self, round: usize) -> Option<RowAdd<'_>> {
-        if round >= self.steps {
-            return None;
-        }
-        let (chosen, vector) = self.plan.addition(self.place, round, &self.pass)?;
+    fn addition(&mut self, site: Site, round: usize) -> Option<RowAdd<'_>> {
+        let (chosen, vector) = self.plan.addition((site, self.place), round, &self.pass)?;
         let first = self.rows.start;
         Some(RowAdd { rows: first + chosen.start..first + chosen.end, vector })
     }

@@ -5,7 +5,7 @@
 use super::super::blocks::Stored;
 use super::super::simd::LANES;
 use super::room::{CHUNK, PANEL, Share, Start};
-use crate::kv::BLOCK_LEN;
+use crate::kernels::blocks::BLOCK_LEN;
 use half::f16;
 use std::arch::x86_64::{
     __m256i, __m512, _MM_HINT_T0, _mm_prefetch, _mm256_loadu_si256, _mm512_cvtph_ps,

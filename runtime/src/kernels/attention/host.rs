@@ -2,15 +2,14 @@
 #![allow(unsafe_code)] // tasks write disjoint parts of one slice; each block says why it is sound
 
 use super::super::blocks::{self, Piece, Span};
-use super::super::heads::{Angles, HeadNorms, HeadShape, Preparation};
+use super::super::heads::{Angles, HeadNorms, HeadShape, Preparation, RopeTable};
 use super::super::pool::{self, Parts};
 use super::super::simd::{self, LANES, Task};
 use super::super::values;
 use super::room::{self, Found, ROWS, Room};
 use super::tile::{Job, Tile, Unit};
 use super::{Attention, Element};
-use crate::kv::BLOCK_LEN;
-use crate::model::rope::RopeTable;
+use crate::kernels::blocks::BLOCK_LEN;
 use candle_core::{
     CpuStorage, CustomOp2, InplaceOp1, Layout, Result, Shape, Tensor, bail as refuse,
 };

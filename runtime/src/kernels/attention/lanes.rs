@@ -4,7 +4,7 @@
 use super::super::blocks::Stored;
 use super::super::simd::{LANES, multiply_add};
 use super::room::{CHUNK, PANEL, Share, Start};
-use crate::kv::BLOCK_LEN;
+use crate::kernels::blocks::BLOCK_LEN;
 
 /// Scores of `rows` rows with the keys of some blocks.
 // panel [dim / PANEL, rows, PANEL], keys [dim, BLOCK_LEN] per block -> scores [rows, CHUNK], from the first column on

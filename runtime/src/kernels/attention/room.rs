@@ -1,7 +1,7 @@
 //! Working memory of a tile: kept by each thread, so that a decode step allocates nothing for it.
 
 use super::super::simd::LANES;
-use crate::kv::BLOCK_LEN;
+use crate::kernels::blocks::BLOCK_LEN;
 use std::cell::Cell;
 use std::ops::Range;
 

@@ -10,7 +10,7 @@ use super::super::simd::{self, LANES, multiply_add};
 use super::avx512;
 use super::room::{CHUNK, CHUNK_BLOCKS, Found, PANEL, ROWS, Room, Share, Start};
 use super::{Attention, Element, lanes};
-use crate::kv::BLOCK_LEN;
+use crate::kernels::blocks::BLOCK_LEN;
 use std::ops::Range;
 
 /// What computes scores and weighted sums.

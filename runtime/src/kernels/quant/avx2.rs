@@ -17,12 +17,24 @@ use std::ops::Range;
 
 // x [rows, in] -> the group's columns of the result; `U` is available
 pub(super) fn group<U: Unit>(tiles: &Tiles, group: usize, x: &Activations, result: &Grid) {
+    each_bunch(x, group, result, |bunch, count, sums| {
+        // SAFETY: `Kernel::best` gives this path only where the unit is available.
+        unsafe { U::enter(Rows { tiles, group, bunch, count, sums }) };
+    });
+}
+
+/// Sums every bunch and writes what it gives.
+pub(super) fn each_bunch(
+    x: &Activations,
+    group: usize,
+    result: &Grid,
+    sum: impl Fn(Bunch<'_>, usize, &mut [[f32; ROWS]; BATCH]),
+) {
     let mut first = 0;
     while first < x.rows() {
         let (bunch, count) = x.bunch(first);
         let mut sums = [[0f32; ROWS]; BATCH];
-        // SAFETY: `Kernel::best` gives this path only where the unit is available.
-        unsafe { U::enter(Rows { tiles, group, bunch, count, sums: &mut sums }) };
+        sum(bunch, count, &mut sums);
         for (t, sums) in sums.iter().take(count).enumerate() {
             result.put(first + t, group, sums);
         }

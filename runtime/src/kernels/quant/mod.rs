@@ -419,6 +419,19 @@ mod tests {
     }
 
     #[test]
+    fn every_group_has_one_task() {
+        for groups in [1, 2, 3, 36, 60, 192, 3072, 70_000] {
+            for rows in [1, 6, 16, 512] {
+                let shares = Shares::of(groups, groups * 5760, rows);
+                let shared: Vec<usize> =
+                    (0..shares.tasks()).flat_map(|task| shares.groups(task)).collect();
+                assert!(shared.into_iter().eq(0..groups), "{groups} groups, {rows} rows");
+                assert!(shares.tasks() <= pool::MOST_TASKS);
+            }
+        }
+    }
+
+    #[test]
     fn blocks_that_do_not_fill_the_matrix_are_refused() {
         let pack = |bytes: &[u8], width| {
             Matrix::pack(&mut Arena::default(), GgmlDType::Q4_1, &[bytes], width)

@@ -12,6 +12,7 @@ use std::arch::x86_64::{
     _mm512_set1_ps, _mm512_setzero_ps, _mm512_setzero_si512, _mm512_srli_epi16, _mm512_storeu_ps,
     _mm512_sub_epi32,
 };
+use std::marker::PhantomData;
 
 /// Four-input steps of a block.
 const STEPS: usize = BLOCK / 4;
@@ -66,41 +67,70 @@ impl Kind for Bytes {
 }
 
 fn bunches<K: Kind>(tiles: &Tiles, group: usize, x: &Activations, result: &Grid) {
+    each_bunch(&Job::<K> { tiles, group, rows: x.rows(), kind: PhantomData }, group, x, result);
+}
+
+/// A group's sums over one bunch, compiled for every number of rows.
+pub(super) trait Bunches {
+    /// The bunch of `T` rows from `first` on. Each row's sum runs over the blocks in order, whatever `T` is.
+    ///
+    /// # Safety
+    /// [`is_available`] said yes.
+    unsafe fn sums<const T: usize>(&self, bunch: &Bunch, first: usize) -> [__m512; T];
+}
+
+/// Sums every bunch and writes what it gives.
+pub(super) fn each_bunch(job: &impl Bunches, group: usize, x: &Activations, result: &Grid) {
     let mut first = 0;
     while first < x.rows() {
         let (bunch, count) = x.bunch(first);
-        let job = Job { tiles, group, bunch, first, rows: x.rows(), result };
+        let place = (first, group, result);
         // SAFETY: `Kernel::best` gives this path only where `is_available` saw the features it is compiled for.
         unsafe {
             match count {
-                1 => job.rows::<K, 1>(),
-                2 => job.rows::<K, 2>(),
-                3 => job.rows::<K, 3>(),
-                4 => job.rows::<K, 4>(),
-                5 => job.rows::<K, 5>(),
-                _ => job.rows::<K, BATCH>(),
+                1 => put::<1>(job, &bunch, place),
+                2 => put::<2>(job, &bunch, place),
+                3 => put::<3>(job, &bunch, place),
+                4 => put::<4>(job, &bunch, place),
+                5 => put::<5>(job, &bunch, place),
+                _ => put::<BATCH>(job, &bunch, place),
             }
         }
         first += count;
     }
 }
 
-/// One group against one bunch of activations.
-struct Job<'a> {
-    tiles: &'a Tiles,
-    group: usize,
-    bunch: Bunch<'a>,
-    /// The bunch's first row.
-    first: usize,
-    /// Rows of all bunches.
-    rows: usize,
-    result: &'a Grid<'a>,
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn put<const T: usize>(
+    job: &impl Bunches,
+    bunch: &Bunch,
+    (first, group, result): (usize, usize, &Grid),
+) {
+    // SAFETY: this function is compiled for the same features.
+    let sums = unsafe { job.sums::<T>(bunch, first) };
+    for (t, sum) in sums.into_iter().enumerate() {
+        let mut lanes = [0f32; ROWS];
+        // SAFETY: `lanes` is 16 floats, the width of the store, which needs no alignment.
+        unsafe { _mm512_storeu_ps(lanes.as_mut_ptr(), sum) };
+        result.put(first + t, group, &lanes);
+    }
 }
 
-impl Job<'_> {
-    /// A bunch of `T` rows. Each row's sum runs over the blocks in order, whatever `T` is.
+/// One group of tiles.
+struct Job<'a, K> {
+    tiles: &'a Tiles,
+    group: usize,
+    /// Rows of all bunches.
+    rows: usize,
+    kind: PhantomData<K>,
+}
+
+impl<K: Kind> Bunches for Job<'_, K> {
+    // SAFETY: callers asked `is_available`.
+    #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-    fn rows<K: Kind, const T: usize>(&self) {
+    unsafe fn sums<const T: usize>(&self, bunch: &Bunch, first: usize) -> [__m512; T] {
         let (lines, group) = (K::FORMAT.lines(), self.group);
         let mut sums = [_mm512_setzero_ps(); T];
         let minima = self.tiles.minima(group);
@@ -110,10 +140,10 @@ impl Job<'_> {
         // asks for its share of the next group.
         let bunches = self.rows.div_ceil(BATCH);
         let ahead = if bunches == 1 { AHEAD } else { scales.len() };
-        let mut turn = self.first / BATCH;
-        let a = self.bunch.quants.as_chunks::<T>().0.iter();
-        let a = a.zip(self.bunch.scales.as_chunks::<T>().0).zip(self.bunch.sums.as_chunks::<T>().0);
-        let weighted = self.bunch.weighted.as_chunks::<T>().0;
+        let mut turn = first / BATCH;
+        let a = bunch.quants.as_chunks::<T>().0.iter();
+        let a = a.zip(bunch.scales.as_chunks::<T>().0).zip(bunch.sums.as_chunks::<T>().0);
+        let weighted = bunch.weighted.as_chunks::<T>().0;
         for ((block, (tile, scale)), ((a, a_scales), a_sums)) in tiles.zip(a) {
             if turn == 0 {
                 turn = bunches;
@@ -145,12 +175,7 @@ impl Job<'_> {
                 sums[t] = _mm512_fmadd_ps(minimum, _mm512_set1_ps(weighted[t]), sums[t]);
             }
         }
-        for (t, sum) in sums.into_iter().enumerate() {
-            let mut lanes = [0f32; ROWS];
-            // SAFETY: `lanes` is 16 floats, the width of the store, which needs no alignment.
-            unsafe { _mm512_storeu_ps(lanes.as_mut_ptr(), sum) };
-            self.result.put(self.first + t, group, &lanes);
-        }
+        sums
     }
 }
 
@@ -215,7 +240,7 @@ fn fifth(quants: __m512i, mask: [u8; 8]) -> __m512i {
 
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-fn load(line: &Line) -> __m512i {
+pub(super) fn load(line: &Line) -> __m512i {
     // SAFETY: a `Line` is 64 bytes aligned to 64, exactly what the load reads.
     unsafe { _mm512_load_si512(line.0.as_ptr().cast()) }
 }
@@ -223,7 +248,7 @@ fn load(line: &Line) -> __m512i {
 /// Sixteen f16 as f32.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-fn widen(halves: &[u16; ROWS]) -> __m512 {
+pub(super) fn widen(halves: &[u16; ROWS]) -> __m512 {
     // SAFETY: sixteen u16 are the 32 bytes the load reads; it needs no alignment.
     _mm512_cvtph_ps(unsafe { _mm256_loadu_si256(halves.as_ptr().cast::<__m256i>()) })
 }

@@ -8,6 +8,8 @@ pub mod arch;
 pub mod config;
 pub mod gguf;
 
+pub use crate::kernels::prologue::Activation;
+
 use crate::kv::KvType;
 use crate::model::rope::RopeSpec;
 use arch::Architecture;
@@ -44,15 +46,6 @@ impl SpecError {
     pub(crate) fn value(field: impl Into<String>, problem: impl Into<String>) -> Self {
         SpecError::Value { field: field.into(), problem: problem.into() }
     }
-}
-
-/// The non-linearity of the gated MLP.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Activation {
-    /// x·σ(x).
-    Silu,
-    /// GELU with the tanh approximation.
-    GeluTanh,
 }
 
 /// How one block attends.

@@ -214,8 +214,8 @@ impl Quantise<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::prologue::Activation;
     use crate::kernels::prologue::Prologue;
-    use crate::model::spec::Activation;
     use proptest::prelude::*;
 
     /// Every array of a bunch, quantised with `run`.

@@ -2,10 +2,10 @@
 #![allow(unsafe_code)] // CPU intrinsics; each block says why it is sound
 
 use super::Quantise;
+use crate::kernels::prologue::Activation;
 use crate::kernels::prologue::Prologue;
 use crate::kernels::quant::{BLOCK, Input};
 use crate::kernels::wide::{gelu_tanh, silu};
-use crate::model::spec::Activation;
 use std::arch::x86_64::{
     __m128i, __m512, _CMP_UNORD_Q, _mm_add_epi64, _mm_cvtsi128_si32, _mm_sad_epu8, _mm_set1_epi8,
     _mm_setzero_si128, _mm_storeu_si128, _mm_unpackhi_epi64, _mm_xor_si128, _mm512_abs_ps,

@@ -3,7 +3,7 @@
 #![allow(unsafe_code)] // CPU intrinsics; each block says why it is sound
 
 use super::super::activations::{Activations, Bunch};
-use super::super::avx2::{load, store, widen};
+use super::super::avx2::{each_bunch, load, store, widen};
 use super::super::tiles::Line;
 use super::super::unit::{Half, Job, Unit};
 use super::super::{BATCH, BLOCK, Grid, ROWS};
@@ -25,17 +25,10 @@ pub(in super::super) fn group<U: Unit>(
     x: &Activations,
     result: &Grid,
 ) {
-    let mut first = 0;
-    while first < x.rows() {
-        let (bunch, count) = x.bunch(first);
-        let mut sums = [[0f32; ROWS]; BATCH];
+    each_bunch(x, group, result, |bunch, count, sums| {
         // SAFETY: `Kernel::best` gives this path only where the unit is available.
-        unsafe { U::enter(Rows { tiles, group, bunch, count, sums: &mut sums }) };
-        for (t, sums) in sums.iter().take(count).enumerate() {
-            result.put(first + t, group, sums);
-        }
-        first += count;
-    }
+        unsafe { U::enter(Rows { tiles, group, bunch, count, sums }) };
+    });
 }
 
 /// One group against one bunch of activations.

@@ -4,48 +4,28 @@
 
 use super::super::activations::{Activations, Bunch};
 use super::super::tiles::Line;
-use super::super::{BATCH, BLOCK, Grid, ROWS};
+use super::super::vnni::{Bunches, each_bunch, load, widen};
+use super::super::{BLOCK, Grid};
 use super::{KFormat, PARTS, Pairs, RowPairs, STEPS, SuperTiles};
 use std::arch::x86_64::{
-    __m256i, __m512, __m512i, _mm256_load_si256, _mm256_loadu_si256, _mm512_add_epi32,
-    _mm512_and_si512, _mm512_cvtepi8_epi16, _mm512_cvtepi32_ps, _mm512_cvtepu8_epi16,
-    _mm512_cvtph_ps, _mm512_dpbusd_epi32, _mm512_dpwssd_epi32, _mm512_fmadd_ps, _mm512_fnmadd_ps,
-    _mm512_load_si512, _mm512_madd_epi16, _mm512_mul_ps, _mm512_mullo_epi16, _mm512_mullo_epi32,
-    _mm512_or_si512, _mm512_set1_epi8, _mm512_set1_epi16, _mm512_set1_epi32, _mm512_set1_ps,
-    _mm512_setzero_ps, _mm512_setzero_si512, _mm512_slli_epi16, _mm512_slli_epi32,
-    _mm512_sllv_epi32, _mm512_srai_epi32, _mm512_srli_epi16, _mm512_srli_epi32, _mm512_srlv_epi32,
-    _mm512_storeu_ps,
+    __m256i, __m512, __m512i, _mm256_load_si256, _mm512_add_epi32, _mm512_and_si512,
+    _mm512_cvtepi8_epi16, _mm512_cvtepi32_ps, _mm512_cvtepu8_epi16, _mm512_dpbusd_epi32,
+    _mm512_dpwssd_epi32, _mm512_fmadd_ps, _mm512_fnmadd_ps, _mm512_madd_epi16, _mm512_mul_ps,
+    _mm512_mullo_epi16, _mm512_mullo_epi32, _mm512_or_si512, _mm512_set1_epi8, _mm512_set1_epi16,
+    _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps, _mm512_setzero_si512, _mm512_slli_epi16,
+    _mm512_slli_epi32, _mm512_sllv_epi32, _mm512_srai_epi32, _mm512_srli_epi16, _mm512_srli_epi32,
+    _mm512_srlv_epi32,
 };
 
 // x [rows, in] -> the group's columns of the result
 pub(in super::super) fn group(tiles: &SuperTiles, group: usize, x: &Activations, result: &Grid) {
-    let mut first = 0;
-    while first < x.rows() {
-        let (bunch, count) = x.bunch(first);
-        let job = Job { tiles, group, bunch, first, result };
-        // SAFETY: `Kernel::best` gives this path only where `vnni::is_available` saw the features it is compiled for.
-        unsafe {
-            match count {
-                1 => job.rows::<1>(),
-                2 => job.rows::<2>(),
-                3 => job.rows::<3>(),
-                4 => job.rows::<4>(),
-                5 => job.rows::<5>(),
-                _ => job.rows::<BATCH>(),
-            }
-        }
-        first += count;
-    }
+    each_bunch(&Job { tiles, group }, group, x, result);
 }
 
-/// One group against one bunch of activations.
+/// One group of tiles.
 struct Job<'a> {
     tiles: &'a SuperTiles,
     group: usize,
-    bunch: Bunch<'a>,
-    /// The bunch's first row.
-    first: usize,
-    result: &'a Grid<'a>,
 }
 
 /// One block of `T` rows of activations.
@@ -62,13 +42,14 @@ struct Sums<const T: usize> {
     least: [__m512; T],
 }
 
-impl Job<'_> {
-    /// A bunch of `T` rows. Each row's sum runs over the blocks in order, whatever `T` is.
+impl Bunches for Job<'_> {
+    // SAFETY: callers asked `is_available`.
+    #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-    fn rows<const T: usize>(&self) {
+    unsafe fn sums<const T: usize>(&self, bunch: &Bunch, _first: usize) -> [__m512; T] {
         let format = self.tiles.format;
         let mut sums = [_mm512_setzero_ps(); T];
-        let mut inputs = self.inputs::<T>();
+        let mut inputs = inputs::<T>(bunch);
         for of in self.tiles.supers(self.group) {
             let mut parts = Sums { own: [_mm512_setzero_ps(); T], least: [_mm512_setzero_ps(); T] };
             let tiles = of.quants.chunks_exact(format.lines()).zip(of.pairs);
@@ -87,26 +68,21 @@ impl Job<'_> {
                 *sum = _mm512_fnmadd_ps(least, minima, *sum);
             }
         }
-        for (t, sum) in sums.into_iter().enumerate() {
-            let mut lanes = [0f32; ROWS];
-            // SAFETY: `lanes` is 16 floats, the width of the store, which needs no alignment.
-            unsafe { _mm512_storeu_ps(lanes.as_mut_ptr(), sum) };
-            self.result.put(self.first + t, self.group, &lanes);
-        }
+        sums
     }
+}
 
-    /// The bunch's blocks in order.
-    fn inputs<const T: usize>(&self) -> impl Iterator<Item = Inputs<'_, T>> {
-        let Bunch { quants, scales, halves, weighted, .. } = self.bunch;
-        let quants = quants.as_chunks::<T>().0.iter().zip(scales.as_chunks::<T>().0);
-        let sums = halves.as_chunks::<T>().0.iter().zip(weighted.as_chunks::<T>().0);
-        quants.zip(sums).map(|((quants, scales), (halves, weighted))| Inputs {
-            quants,
-            scales,
-            halves,
-            weighted,
-        })
-    }
+/// The bunch's blocks in order.
+fn inputs<'a, const T: usize>(bunch: &'a Bunch<'a>) -> impl Iterator<Item = Inputs<'a, T>> {
+    let Bunch { quants, scales, halves, weighted, .. } = bunch;
+    let quants = quants.as_chunks::<T>().0.iter().zip(scales.as_chunks::<T>().0);
+    let sums = halves.as_chunks::<T>().0.iter().zip(weighted.as_chunks::<T>().0);
+    quants.zip(sums).map(|((quants, scales), (halves, weighted))| Inputs {
+        quants,
+        scales,
+        halves,
+        weighted,
+    })
 }
 
 /// Adds one tile with one scale and minimum per row.
@@ -281,22 +257,7 @@ fn add_bits<const AT: usize>(mut steps: [__m512i; STEPS], line: &Line) -> [__m51
 
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-fn load(line: &Line) -> __m512i {
-    // SAFETY: a `Line` is 64 bytes aligned to 64, exactly what the load reads.
-    unsafe { _mm512_load_si512(line.0.as_ptr().cast()) }
-}
-
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 fn load_pairs(pairs: &RowPairs) -> __m256i {
     // SAFETY: `RowPairs` is 32 bytes aligned to 32, exactly what the load reads.
     unsafe { _mm256_load_si256(pairs.0.as_ptr().cast()) }
-}
-
-/// Sixteen f16 as f32.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-fn widen(numbers: &[u16; ROWS]) -> __m512 {
-    // SAFETY: sixteen u16 are the 32 bytes the load reads; it needs no alignment.
-    _mm512_cvtph_ps(unsafe { _mm256_loadu_si256(numbers.as_ptr().cast::<__m256i>()) })
 }
