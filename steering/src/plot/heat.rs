@@ -58,7 +58,7 @@ impl HeatMap<'_> {
         let high = finite().reduce(f64::max).ok_or_else(nothing_to_draw)?;
         let scale = Scale::of(low, high);
         let grid = self.grid();
-        svg(grid.size(), |root| {
+        svg(grid.size(self.title), |root| {
             self.names(root, grid)?;
             self.cells(root, grid, &scale)?;
             self.outline(root, grid, high)?;
@@ -121,10 +121,11 @@ impl HeatMap<'_> {
 }
 
 impl Grid {
-    fn size(self) -> (u32, u32) {
-        let (width, height) =
-            (self.left + self.width * self.columns + RIGHT, self.bottom() + BELOW);
-        (width.max(0) as u32, height.max(0) as u32)
+    /// Room for everything, the title included.
+    fn size(self, title: &str) -> (u32, u32) {
+        let width = self.left + self.width * self.columns + RIGHT;
+        let width = width.max(32 + 10 * title.chars().count() as i32);
+        (width as u32, (self.bottom() + BELOW) as u32)
     }
 
     fn bottom(self) -> i32 {
