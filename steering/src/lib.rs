@@ -15,6 +15,10 @@ pub mod file;
 
 pub mod export;
 pub mod import;
+
+pub mod neutral;
+
+pub mod plot;
 pub mod steer;
 
 #[cfg(test)]

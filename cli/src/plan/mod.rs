@@ -17,7 +17,7 @@ pub use capture::{Capture, Rows};
 pub use generate::{Chat, Delivery, Generate, Prompt, PromptForm};
 pub use model::{Opening, PoolSize, Source, Template};
 pub use models::Models;
-pub use perplexity::Perplexity;
+pub use perplexity::{Against, Perplexity};
 pub use sampling::{Sampling, Seed};
 
 use crate::args::{Args, Command, OutputArgs, Shell, Switch};
