@@ -70,7 +70,8 @@ fn one_hook(sites: impl Iterator<Item = Site>) -> Result<&'static str> {
         let hook = hook(site)?;
         match found {
             Some((other, first)) if other != hook => {
-                let reason = format!("a GLP file has one hook point, and {first} and {site} are two");
+                let reason =
+                    format!("a GLP file has one hook point, and {first} and {site} are two");
                 return Err(refused(reason));
             }
             Some(_) => {}

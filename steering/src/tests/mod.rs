@@ -3,6 +3,7 @@
 //! `tests/data` is made by `scripts/golden_vectors.py` with other people's writers: a round trip through our own code
 //! would prove nothing about layer numbers or bytes.
 
+mod bare;
 mod golden;
 mod import;
 mod pin;
