@@ -17,10 +17,12 @@ pub mod export;
 pub mod import;
 pub mod steer;
 
+pub mod compose;
+
 #[cfg(test)]
 mod tests;
 
 pub use direction::Direction;
 pub use error::{Error, Result};
 pub use file::VectorFile;
-pub use steer::Steer;
+pub use steer::{Steer, SteerOptions};
