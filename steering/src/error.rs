@@ -206,6 +206,9 @@ pub enum Error {
     /// The runtime refuses.
     #[error(transparent)]
     Runtime(#[from] trimtab_runtime::Error),
+    /// Vectors that cannot be put together, or push too hard.
+    #[error(transparent)]
+    Compose(Box<crate::compose::Error>),
 }
 
 impl Error {
@@ -234,6 +237,7 @@ impl Error {
             Error::Refused { .. } => "operation_refused",
             Error::NoSite { .. } => "site_not_in_vector",
             Error::Runtime(_) => "runtime",
+            Error::Compose(error) => error.code(),
         }
     }
 
@@ -247,7 +251,8 @@ impl Error {
             | Error::RoleRead { .. }
             | Error::ModelShape { .. }
             | Error::ModelMismatch { .. }
-            | Error::Refused { .. } => Kind::Refused,
+            | Error::Refused { .. }
+            | Error::Compose(_) => Kind::Refused,
             _ => Kind::Input,
         }
     }
@@ -287,5 +292,11 @@ impl Error {
 impl From<trimtab_runtime::model::weights::Error> for Error {
     fn from(error: trimtab_runtime::model::weights::Error) -> Self {
         Error::Gguf(Box::new(error))
+    }
+}
+
+impl From<crate::compose::Error> for Error {
+    fn from(error: crate::compose::Error) -> Self {
+        Error::Compose(Box::new(error))
     }
 }

@@ -15,7 +15,12 @@ pub mod file;
 
 pub mod export;
 pub mod import;
+
+pub mod neutral;
+
 pub mod steer;
+
+pub mod compose;
 
 #[cfg(test)]
 mod tests;
@@ -23,4 +28,4 @@ mod tests;
 pub use direction::Direction;
 pub use error::{Error, Result};
 pub use file::VectorFile;
-pub use steer::Steer;
+pub use steer::{Steer, SteerOptions};
