@@ -19,6 +19,12 @@ fn verdict(error: &Error) -> (u8, &'static str) {
         Error::Interrupted | Error::Stopped => (130, "interrupted"),
         Error::Usage { .. } | Error::NoPrompt => (2, "invalid_value"),
         Error::Read { .. } | Error::Line { .. } => (3, "input_refused"),
+        Error::Unproved { .. } => (4, "check_failed"),
+        Error::Steering(error) => match (error.code(), error.kind()) {
+            ("invalid_value", _) => (2, "invalid_value"),
+            (_, Kind::Internal) => (1, "internal"),
+            (code, _) => (3, code),
+        },
         Error::Runtime(error) => match (&**error, error.kind()) {
             (Runtime::Hub(e), _) => match e.kind() {
                 Hub::Refused => (3, "model_not_found"),

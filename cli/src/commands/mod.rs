@@ -4,11 +4,15 @@ mod answer;
 mod bench;
 mod capture;
 mod chat;
+mod convert;
 mod generate;
+mod inspect;
 mod models;
 mod opened;
 mod perplexity;
 mod table;
+mod vectors;
+mod verify;
 
 use crate::args::{self, Shell};
 use crate::console::Console;
@@ -28,6 +32,10 @@ pub fn run(task: Task, console: &Console) -> Result<()> {
         Task::Capture(plan) => capture::run(&plan, console),
         Task::Perplexity(plan) => perplexity::run(&plan, console),
         Task::Bench(plan) => bench::run(&plan, console),
+        Task::Inspect(plan) => inspect::run(&plan, console),
+        Task::Verify(plan) => verify::run(&plan, console),
+        Task::Import(plan) => convert::import(&plan, console),
+        Task::Export(plan) => convert::export(&plan, console),
         Task::Models(plan) => models::run(&plan, console),
         Task::Completions(shell) => completions(shell, console),
     }

@@ -5,20 +5,24 @@
 
 mod bench;
 mod capture;
+mod files;
 mod generate;
 mod model;
 mod models;
 mod perplexity;
 mod sampling;
 mod sites;
+mod vectors;
 
 pub use bench::{Bench, Case};
 pub use capture::{Capture, Rows};
-pub use generate::{Chat, Delivery, Generate, Prompt, PromptForm};
+pub use files::{Depth, Export, ExportForm, Import, Inspect, Verify};
+pub use generate::{Arms, Chat, Delivery, Generate, Prompt, PromptForm};
 pub use model::{Opening, PoolSize, Source, Template};
 pub use models::Models;
-pub use perplexity::Perplexity;
+pub use perplexity::{Contrast, Perplexity};
 pub use sampling::{Sampling, Seed};
+pub use vectors::{Asked, FileForm, Vectors};
 
 use crate::args::{Args, Command, OutputArgs, Shell, Switch};
 use crate::error::{Error, Result};
@@ -40,6 +44,14 @@ pub enum Task {
     Perplexity(Perplexity),
     /// Measure speed.
     Bench(Bench),
+    /// Show vector files.
+    Inspect(Inspect),
+    /// Prove that steering acts.
+    Verify(Verify),
+    /// Make a vector file of another program's.
+    Import(Import),
+    /// Write a vector file for another program.
+    Export(Export),
     /// Look after models.
     Models(Models),
     /// Print completions.
@@ -80,6 +92,10 @@ pub fn of(args: Args) -> Result<Task> {
         Command::Capture(args) => capture::capture(args).map(Task::Capture),
         Command::Perplexity(args) => perplexity::perplexity(args).map(Task::Perplexity),
         Command::Bench(args) => bench::bench(args, form).map(Task::Bench),
+        Command::Inspect(args) => files::inspect(args).map(Task::Inspect),
+        Command::Verify(args) => files::verify(args).map(Task::Verify),
+        Command::Import(args) => files::import(args).map(Task::Import),
+        Command::Export(args) => files::export(args).map(Task::Export),
         Command::Models(args) => models::models(args).map(Task::Models),
         Command::Completions { shell } => Ok(Task::Completions(shell)),
     }
