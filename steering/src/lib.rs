@@ -22,6 +22,8 @@ pub mod steer;
 
 pub mod compose;
 
+pub mod verify;
+
 #[cfg(test)]
 mod tests;
 

@@ -121,10 +121,8 @@ pub fn throwaway(decoder: &Arc<Decoder>, pool: &KvPool) -> Result<VectorFile> {
     let method = Method::named(MethodName::Random);
     let summary = "a direction of no meaning, to see that something acts";
     let mut card = Card::unmeasured("throw-away", summary, Operation::Add, method);
-    let entry = SiteCard {
-        stream_norm: Some(length),
-        ..SiteCard::of(site, Some(THROWAWAY * length))
-    };
+    let entry =
+        SiteCard { stream_norm: Some(length), ..SiteCard::of(site, Some(THROWAWAY * length)) };
     card.sites.insert(site, entry);
     VectorFile::new(card, vec![direction])
 }
@@ -165,7 +163,10 @@ pub fn verify(
 pub fn concept_over_random(card: &Card) -> Check {
     let name = "concept_over_random";
     let Some(evaluation) = &card.evaluation else {
-        return Check::skipped(name, "the card has no evaluation; `trimtab eval --write` makes one");
+        return Check::skipped(
+            name,
+            "the card has no evaluation; `trimtab eval --write` makes one",
+        );
     };
     let wanted = card.scale.default;
     let near = |scale: f32| (scale - wanted).abs();
@@ -217,11 +218,13 @@ impl Subject<'_> {
     /// Every site touches tokens of a prompt with an answer behind it.
     fn fires(&self) -> Result<Check> {
         let steers = self.by_site()?;
-        let items = steers.iter().map(|(_, steer)| Arc::new(steer.clone()) as Arc<dyn Intervention>);
+        let items =
+            steers.iter().map(|(_, steer)| Arc::new(steer.clone()) as Arc<dyn Intervention>);
         let mut session = self.fresh(&Plan::from_shared(items))?;
         trail(&mut session)?;
         let least = session.fired().iter().copied().min().unwrap_or(0) as f64;
-        let note = format!("tokens touched at the least of {} sites, of {}", steers.len(), PROMPT + STEPS);
+        let note =
+            format!("tokens touched at the least of {} sites, of {}", steers.len(), PROMPT + STEPS);
         Ok(Check::least("fires", least, 1.0, &note))
     }
 
@@ -237,9 +240,12 @@ impl Subject<'_> {
             let moved = read(self.fresh(&Plan::of(steer))?, spec, &everywhere)?;
             let before = everywhere.iter().filter(|other| **other < site);
             let early = before.filter(|other| plain.get(other) != moved.get(other)).count();
-            let rows = plain.get(&site).into_iter().flatten().zip(moved.get(&site).into_iter().flatten());
+            let rows =
+                plain.get(&site).into_iter().flatten().zip(moved.get(&site).into_iter().flatten());
             let far = match offset {
-                Some(offset) if touches => rows.map(|(x, y)| off(x, y, &offset)).fold(0.0, f64::max),
+                Some(offset) if touches => {
+                    rows.map(|(x, y)| off(x, y, &offset)).fold(0.0, f64::max)
+                }
                 // It acts on the answer only, or depends on the token: that nothing moved before is all there is to see.
                 _ => 0.0,
             };
@@ -251,7 +257,8 @@ impl Subject<'_> {
 
     /// A plain sequence gives the same tokens alone and beside a steered one in every pass.
     fn bystander_untouched(&self) -> Result<Check> {
-        let (mut steered, mut beside) = (self.fresh(&self.plan(None)?)?, self.fresh(&Plan::empty())?);
+        let (mut steered, mut beside) =
+            (self.fresh(&self.plan(None)?)?, self.fresh(&Plan::empty())?);
         let mut alone = self.fresh(&Plan::empty())?;
         let (mut differing, mut next) = (0, [likeliest(&alone.run()?); 3]);
         pair(self.decoder, &mut steered, &mut beside)?;
@@ -295,7 +302,8 @@ impl Subject<'_> {
     fn cost(&self) -> Result<Check> {
         let mut plain = self.fresh(&Plan::empty())?;
         let mut steered = self.fresh(&self.plan(None)?)?;
-        let (mut next, mut least) = ([likeliest(&plain.run()?), likeliest(&steered.run()?)], [f64::INFINITY; 2]);
+        let (mut next, mut least) =
+            ([likeliest(&plain.run()?), likeliest(&steered.run()?)], [f64::INFINITY; 2]);
         for _ in 0..TIMED {
             for ((session, next), least) in
                 [&mut plain, &mut steered].into_iter().zip(&mut next).zip(&mut least)
@@ -320,8 +328,9 @@ fn fresh(decoder: &Arc<Decoder>, pool: &KvPool, plan: &Plan) -> Result<Session> 
     let tokens: Vec<u32> = (0..PROMPT)
         .map(|_| {
             // Knuth's MMIX congruence; its high bits are the good ones.
-            state =
-                state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             ((state >> 33) % vocabulary.max(1)) as u32
         })
         .collect();

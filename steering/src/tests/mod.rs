@@ -9,6 +9,7 @@ mod import;
 mod pin;
 mod refusals;
 mod steer;
+mod verify;
 
 use crate::direction::Direction;
 use crate::error::Result;
