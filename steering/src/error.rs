@@ -203,6 +203,12 @@ pub enum Error {
         /// The sites it has.
         sites: String,
     },
+    /// A picture that cannot be drawn.
+    #[error("picture cannot be drawn: {reason}")]
+    Picture {
+        /// Why not.
+        reason: String,
+    },
     /// The runtime refuses.
     #[error(transparent)]
     Runtime(#[from] trimtab_runtime::Error),
@@ -236,6 +242,7 @@ impl Error {
             Error::LayerRange { .. } => "layer_out_of_range",
             Error::Refused { .. } => "operation_refused",
             Error::NoSite { .. } => "site_not_in_vector",
+            Error::Picture { .. } => "picture",
             Error::Runtime(_) => "runtime",
             Error::Compose(error) => error.code(),
         }
@@ -245,7 +252,7 @@ impl Error {
     pub fn kind(&self) -> Kind {
         match self {
             Error::In { source, .. } => source.kind(),
-            Error::Io { .. } => Kind::Internal,
+            Error::Io { .. } | Error::Picture { .. } => Kind::Internal,
             Error::Runtime(error) => error.kind(),
             Error::StatusNull { .. }
             | Error::RoleRead { .. }

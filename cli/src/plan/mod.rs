@@ -21,6 +21,7 @@ pub use generate::{Arms, Chat, Delivery, Generate, Prompt, PromptForm};
 pub use model::{Opening, PoolSize, Source, Template};
 pub use models::Models;
 pub use perplexity::{Contrast, Perplexity};
+pub use perplexity::{Against, Perplexity};
 pub use sampling::{Sampling, Seed};
 pub use vectors::{Asked, FileForm, Vectors};
 
