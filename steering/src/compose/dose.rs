@@ -74,7 +74,7 @@ impl<'a> Dosed<'a> {
     }
 
     /// Its rows and cards at the sites where it acts.
-    fn entries(&self) -> impl Iterator<Item = (Site, &'a [f32], &'a SiteCard)> {
+    pub(super) fn entries(&self) -> impl Iterator<Item = (Site, &'a [f32], &'a SiteCard)> {
         let wanted = |site: Site| {
             let blocks = self.blocks.as_ref();
             blocks.is_none_or(|range| site.block().is_some_and(|block| range.contains(&block)))

@@ -1,0 +1,1 @@
+//! What one vector does to another's behaviour.
