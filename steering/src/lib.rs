@@ -17,6 +17,8 @@ pub mod export;
 pub mod import;
 pub mod steer;
 
+pub mod eval;
+
 #[cfg(test)]
 mod tests;
 
