@@ -209,6 +209,28 @@ pub enum Error {
     /// Vectors that cannot be put together, or push too hard.
     #[error(transparent)]
     Compose(Box<crate::compose::Error>),
+    /// A text that is no rule.
+    #[error("rule {text} is refused: {problem}")]
+    Rule {
+        /// The text, or the part of it that is wrong.
+        text: String,
+        /// What is wrong, and what is expected.
+        problem: String,
+    },
+    /// A line of a task file.
+    #[error("line {line} {problem}")]
+    Task {
+        /// From 1.
+        line: usize,
+        /// What is wrong, and what is expected.
+        problem: String,
+    },
+    /// Prompts without anything that judges answers.
+    #[error("prompts alone need a rule, such as exclaims or words:2-20")]
+    NoRule,
+    /// Whoever watched the work ended it.
+    #[error("cancelled before there was a result")]
+    Cancelled,
 }
 
 impl Error {
@@ -238,6 +260,9 @@ impl Error {
             Error::NoSite { .. } => "site_not_in_vector",
             Error::Runtime(_) => "runtime",
             Error::Compose(error) => error.code(),
+            Error::Rule { .. } | Error::NoRule => "rule_invalid",
+            Error::Task { .. } => "task_invalid",
+            Error::Cancelled => "cancelled",
         }
     }
 

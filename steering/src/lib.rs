@@ -21,6 +21,7 @@ pub mod neutral;
 pub mod steer;
 
 pub mod compose;
+pub mod eval;
 
 #[cfg(test)]
 mod tests;
