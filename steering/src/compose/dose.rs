@@ -292,7 +292,7 @@ pub fn unmeasured(vectors: &[Dosed<'_>]) -> Vec<Site> {
 
 /// The stream's length at every site where it is known. What was measured outranks the cards; of several cards the
 /// smallest length counts, which gives the largest dose.
-fn norms(vectors: &[Dosed<'_>], measured: &BTreeMap<Site, f32>) -> BTreeMap<Site, f64> {
+pub(super) fn norms(vectors: &[Dosed<'_>], measured: &BTreeMap<Site, f32>) -> BTreeMap<Site, f64> {
     let mut known: BTreeMap<Site, f64> = BTreeMap::new();
     for (site, _, entry) in vectors.iter().flat_map(Dosed::entries) {
         if let Some(norm) = entry.stream_norm.map(f64::from) {

@@ -151,6 +151,12 @@ pub enum Error {
     /// Pushes that sum to nothing.
     #[error("the pushes cancel at every site, so there is nothing to write")]
     Cancelled,
+    /// A score that cannot be compared with itself.
+    #[error("a score {problem}")]
+    Score {
+        /// What is wrong with it.
+        problem: String,
+    },
     /// A decomposition that failed.
     #[error("the {what} cannot be decomposed: {reason}")]
     Numerics {
@@ -187,6 +193,7 @@ impl Error {
             Error::Differences { .. } => "differences_invalid",
             Error::Cancels { .. } => "operations_cancel",
             Error::Cancelled => "push_zero",
+            Error::Score { .. } => "score_invalid",
             Error::Numerics { .. } => "numerics",
         }
     }

@@ -1,7 +1,7 @@
 //! Separated vectors as one addition per site: as a plan, and as a file.
 
 use super::algebra::{norm, wide};
-use super::dose::{Dosed, Doses};
+use super::dose::{Dosed, Doses, Standing};
 use super::error::Error;
 use super::parts::{Group, Part};
 use super::report::{Finding, GroupReport, Report};
@@ -42,6 +42,7 @@ struct Acting<'a> {
     scale: f32,
     positions: Positions,
     blocks: Option<RangeInclusive<usize>>,
+    standing: Standing,
 }
 
 impl Acting<'_> {
@@ -187,6 +188,7 @@ impl<'a> Merging<'_, 'a> {
                     scale: *scale,
                     positions: part.dosed.positions.clone(),
                     blocks: part.dosed.blocks.clone(),
+                    standing: part.dosed.standing,
                 });
             }
         }
@@ -219,6 +221,19 @@ impl Composed<'_> {
     /// What was done.
     pub fn report(&self) -> &Report {
         &self.report
+    }
+
+    /// The vectors after separation, at the scales in force, by priority.
+    pub fn vectors(&self) -> Vec<Dosed<'_>> {
+        let acting = self.acting.iter();
+        let dosed = acting.map(|one| Dosed {
+            file: &one.file,
+            scale: one.scale,
+            positions: one.positions.clone(),
+            blocks: one.blocks.clone(),
+            standing: one.standing,
+        });
+        dosed.collect()
     }
 
     /// What is added at each site and positions, scales included; zero where the pushes cancel.

@@ -149,7 +149,7 @@ pub(super) fn spread(v: &[f64], differences: &[f32], most: usize) -> Result<Vec<
 }
 
 // [n, width] -> [n, n]
-fn cosines(rows: &[Vec<f64>]) -> Vec<Vec<f64>> {
+pub(super) fn cosines(rows: &[Vec<f64>]) -> Vec<Vec<f64>> {
     rows.iter().map(|a| rows.iter().map(|b| cosine(a, b)).collect()).collect()
 }
 

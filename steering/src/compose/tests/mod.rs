@@ -2,6 +2,7 @@
 
 mod algebra;
 mod dose;
+mod interference;
 mod merge;
 mod refusals;
 mod separate;
