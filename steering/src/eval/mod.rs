@@ -23,6 +23,9 @@ mod subject;
 mod task;
 mod variety;
 
+#[cfg(test)]
+mod tests;
+
 pub use answers::Answering;
 pub use arm::{Arm, random};
 pub use card::{calibrated, evaluated};
