@@ -11,6 +11,23 @@ pub enum Error {
     /// The runtime refused or failed.
     #[error(transparent)]
     Runtime(Box<trimtab_runtime::Error>),
+    /// Something about vectors, pairs or evaluations is refused or failed.
+    #[error(transparent)]
+    Steering(Box<trimtab_steering::Error>),
+    /// A line of a data file, or the file as a whole, with the file it is in.
+    #[error("{}: {source}", path.display())]
+    Data {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: Box<trimtab_steering::Error>,
+    },
+    /// What was measured does not hold; the result was printed.
+    #[error("check failed: {failed}")]
+    Check {
+        /// What does not hold.
+        failed: String,
+    },
     /// A flag with a value that makes no sense.
     #[error("{flag} {problem}")]
     Usage {
@@ -85,6 +102,16 @@ impl Error {
 impl From<trimtab_runtime::Error> for Error {
     fn from(error: trimtab_runtime::Error) -> Self {
         Error::Runtime(Box::new(error))
+    }
+}
+
+impl From<trimtab_steering::Error> for Error {
+    fn from(error: trimtab_steering::Error) -> Self {
+        match error {
+            trimtab_steering::Error::Runtime(error) => error.into(),
+            trimtab_steering::Error::Cancelled => Error::Interrupted,
+            other => Error::Steering(Box::new(other)),
+        }
     }
 }
 

@@ -228,6 +228,11 @@ pub enum Error {
     /// Prompts without anything that judges answers.
     #[error("prompts alone need a rule, such as exclaims or words:2-20")]
     NoRule,
+    /// An evaluation without a scale to judge.
+    #[error(
+        "an evaluation needs a scale above 0; a default of 0 means that none was found to work"
+    )]
+    NoScale,
     /// Whoever watched the work ended it.
     #[error("cancelled before there was a result")]
     Cancelled,
@@ -261,6 +266,7 @@ impl Error {
             Error::Runtime(_) => "runtime",
             Error::Compose(error) => error.code(),
             Error::Rule { .. } | Error::NoRule => "rule_invalid",
+            Error::NoScale => "scale_missing",
             Error::Task { .. } => "task_invalid",
             Error::Cancelled => "cancelled",
         }

@@ -8,6 +8,7 @@ mod bench;
 mod capture;
 mod chat;
 pub mod environment;
+mod eval;
 mod generate;
 mod model;
 mod models;
@@ -20,6 +21,7 @@ mod switch;
 pub use bench::{BenchArgs, Beside, Table};
 pub use capture::CaptureArgs;
 pub use chat::ChatArgs;
+pub use eval::EvalArgs;
 pub use generate::GenerateArgs;
 pub use model::{Dtype, KvType, ModelArgs, OnOff, SourceArgs};
 pub use models::{ModelsArgs, ModelsCommand, Target};
@@ -103,6 +105,8 @@ pub enum Command {
     Generate(GenerateArgs),
     /// Write activations at sites, or logits, of given texts to a safetensors file.
     Capture(CaptureArgs),
+    /// Measure what a vector does, beside no steering, an instruction and random directions.
+    Eval(EvalArgs),
     /// Measure how well a text is predicted.
     Perplexity(PerplexityArgs),
     /// Measure speed.
@@ -139,6 +143,17 @@ fn definition() -> clap::Command {
     let helps = [
         ("perplexity", "ctx_size", "Tokens of a window [default: 512]".to_owned()),
         ("perplexity", "kv_memory", format!("{MEMORY} [default: four windows]")),
+        (
+            "eval",
+            "n_predict",
+            "The most tokens of an answer; -1 for no limit [default: 48]".to_owned(),
+        ),
+        (
+            "eval",
+            "temperature",
+            "Divides logits; 0 takes the likeliest token [default: 0]".to_owned(),
+        ),
+        ("eval", "seed", "Keys every random draw [default: 0]".to_owned()),
         ("bench", "kv_memory", format!("{MEMORY} [default: what the largest test needs]")),
     ];
     helps.into_iter().fold(Args::command(), |all, (command, arg, text)| {
@@ -167,6 +182,7 @@ impl Args {
         match &mut self.command {
             Some(Command::Chat(chat)) => Some(&mut chat.sampling),
             Some(Command::Generate(generate)) => Some(&mut generate.sampling),
+            Some(Command::Eval(eval)) => Some(&mut eval.sampling),
             _ => None,
         }
     }

@@ -5,6 +5,7 @@
 
 mod bench;
 mod capture;
+mod eval;
 mod generate;
 mod model;
 mod models;
@@ -14,6 +15,7 @@ mod sites;
 
 pub use bench::{Bench, Case};
 pub use capture::{Capture, Rows};
+pub use eval::{Beside, CardChange, Eval, Purpose, Strengths, Verdict};
 pub use generate::{Chat, Delivery, Generate, Prompt, PromptForm};
 pub use model::{Opening, PoolSize, Source, Template};
 pub use models::Models;
@@ -36,6 +38,8 @@ pub enum Task {
     Generate(Generate),
     /// Write activations.
     Capture(Capture),
+    /// Measure what a vector does.
+    Eval(Eval),
     /// Measure how well a text is predicted.
     Perplexity(Perplexity),
     /// Measure speed.
@@ -78,6 +82,7 @@ pub fn of(args: Args) -> Result<Task> {
         Command::Chat(args) => generate::chat(args).map(Task::Chat),
         Command::Generate(args) => generate::generate(args, form).map(Task::Generate),
         Command::Capture(args) => capture::capture(args).map(Task::Capture),
+        Command::Eval(args) => eval::eval(args).map(Task::Eval),
         Command::Perplexity(args) => perplexity::perplexity(args).map(Task::Perplexity),
         Command::Bench(args) => bench::bench(args, form).map(Task::Bench),
         Command::Models(args) => models::models(args).map(Task::Models),

@@ -5,22 +5,21 @@ use super::subject::Subject;
 use crate::error::{Error, Result};
 use trimtab_runtime::generate::{Flow, Generation, Request, run};
 use trimtab_runtime::plan::Plan;
-use trimtab_runtime::sample::Sampling;
+
+/// The most tokens of an answer where nothing else is asked for.
+const MOST_TOKENS: usize = 48;
 
 /// How answers are made.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Answering {
-    /// The most tokens of an answer.
-    pub max_tokens: usize,
-    /// How tokens are chosen.
-    pub sampling: Sampling,
-    /// Keys the draws.
-    pub seed: u64,
+    /// What every prompt is asked with; its choice is replaced by the prompt's number.
+    pub request: Request,
 }
 
 impl Default for Answering {
+    /// Greedy, 48 tokens.
     fn default() -> Self {
-        Answering { max_tokens: 48, sampling: Sampling::Greedy, seed: 0 }
+        Answering { request: Request { max_tokens: Some(MOST_TOKENS), ..Request::default() } }
     }
 }
 
@@ -34,7 +33,9 @@ impl Answering {
         progress: &mut dyn FnMut(usize) -> Flow,
     ) -> Result<Vec<Reply>> {
         let stem = subject.stem(plan, prompts)?;
-        let lengths: Vec<usize> = prompts.iter().map(|p| p.len() + self.max_tokens).collect();
+        let room = subject.decoder.context();
+        let most = self.request.max_tokens.unwrap_or(room);
+        let lengths: Vec<usize> = prompts.iter().map(|p| (p.len() + most).min(room)).collect();
         let mut replies: Vec<Option<Reply>> = vec![None; prompts.len()];
         for group in subject.groups(&lengths) {
             let mut running = Vec::with_capacity(group.len());
@@ -57,12 +58,6 @@ impl Answering {
 
     /// Prompts draw under numbers of their own, so that chance does not favour them all alike.
     fn request(&self, index: usize) -> Request {
-        Request {
-            sampling: self.sampling,
-            seed: self.seed,
-            choice: index as u32,
-            max_tokens: Some(self.max_tokens),
-            ..Request::default()
-        }
+        Request { choice: index as u32, ..self.request.clone() }
     }
 }

@@ -9,23 +9,34 @@
 
 mod answers;
 mod arm;
+mod card;
+mod choice;
+mod dose;
 mod exact;
 mod interval;
 mod likelihood;
 mod margins;
 mod measure;
 mod reply;
+mod report;
 mod rule;
 mod subject;
 mod task;
 mod variety;
 
+#[cfg(test)]
+mod tests;
+
 pub use answers::Answering;
 pub use arm::{Arm, random};
+pub use card::{calibrated, evaluated};
+pub use choice::{Choice, Cost, Limits, Point, choose};
+pub use dose::Norms;
 pub use interval::{DRAWS, Interval, bootstrap};
 pub use margins::margins;
 pub use measure::{Measured, Metric, Question};
 pub use reply::{End, Reply};
+pub use report::{Check, Line, Neutral, RANDOM_DIRECTIONS, Report, Setup, evaluate};
 pub use rule::{Language, Rule};
 pub use subject::Subject;
 pub use task::{Goal, Item, Task};

@@ -91,6 +91,13 @@ impl Rule {
     }
 }
 
+/// Rules are equal when they are written alike.
+impl PartialEq for Rule {
+    fn eq(&self, other: &Rule) -> bool {
+        self.to_string() == other.to_string()
+    }
+}
+
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
