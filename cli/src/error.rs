@@ -21,6 +21,22 @@ pub enum Error {
         failed: usize,
         /// How many there were.
         all: usize,
+    /// Something about vectors, pairs or evaluations is refused or failed.
+    #[error(transparent)]
+    Steering(Box<trimtab_steering::Error>),
+    /// A line of a data file, or the file as a whole, with the file it is in.
+    #[error("{}: {source}", path.display())]
+    Data {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: Box<trimtab_steering::Error>,
+    },
+    /// What was measured does not hold; the result was printed.
+    #[error("check failed: {failed}")]
+    Check {
+        /// What does not hold.
+        failed: String,
     },
     /// A flag with a value that makes no sense.
     #[error("{flag} {problem}")]
@@ -105,6 +121,8 @@ impl From<trimtab_steering::Error> for Error {
         match error {
             trimtab_steering::Error::Runtime(error) => error.into(),
             error => Error::Steering(Box::new(error)),
+            trimtab_steering::Error::Cancelled => Error::Interrupted,
+            other => Error::Steering(Box::new(other)),
         }
     }
 }

@@ -215,6 +215,33 @@ pub enum Error {
     /// Vectors that cannot be put together, or push too hard.
     #[error(transparent)]
     Compose(Box<crate::compose::Error>),
+    /// A text that is no rule.
+    #[error("rule {text} is refused: {problem}")]
+    Rule {
+        /// The text, or the part of it that is wrong.
+        text: String,
+        /// What is wrong, and what is expected.
+        problem: String,
+    },
+    /// A line of a task file.
+    #[error("line {line} {problem}")]
+    Task {
+        /// From 1.
+        line: usize,
+        /// What is wrong, and what is expected.
+        problem: String,
+    },
+    /// Prompts without anything that judges answers.
+    #[error("prompts alone need a rule, such as exclaims or words:2-20")]
+    NoRule,
+    /// An evaluation without a scale to judge.
+    #[error(
+        "an evaluation needs a scale above 0; a default of 0 means that none was found to work"
+    )]
+    NoScale,
+    /// Whoever watched the work ended it.
+    #[error("cancelled before there was a result")]
+    Cancelled,
 }
 
 impl Error {
@@ -245,6 +272,10 @@ impl Error {
             Error::Picture { .. } => "picture",
             Error::Runtime(_) => "runtime",
             Error::Compose(error) => error.code(),
+            Error::Rule { .. } | Error::NoRule => "rule_invalid",
+            Error::NoScale => "scale_missing",
+            Error::Task { .. } => "task_invalid",
+            Error::Cancelled => "cancelled",
         }
     }
 

@@ -22,6 +22,7 @@ pub mod plot;
 pub mod steer;
 
 pub mod compose;
+pub mod eval;
 
 pub mod verify;
 

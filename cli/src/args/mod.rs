@@ -9,6 +9,7 @@ mod capture;
 mod chat;
 mod convert;
 pub mod environment;
+mod eval;
 mod generate;
 mod inspect;
 mod model;
@@ -25,6 +26,7 @@ pub use bench::{BenchArgs, Beside, Table};
 pub use capture::CaptureArgs;
 pub use chat::ChatArgs;
 pub use convert::{ExportArgs, ImportArgs, Kind, To};
+pub use eval::EvalArgs;
 pub use generate::GenerateArgs;
 pub use inspect::InspectArgs;
 pub use model::{Dtype, KvType, ModelArgs, OnOff, SourceArgs};
@@ -111,6 +113,8 @@ pub enum Command {
     Generate(GenerateArgs),
     /// Write activations at sites, or logits, of given texts to a safetensors file.
     Capture(CaptureArgs),
+    /// Measure what a vector does, beside no steering, an instruction and random directions.
+    Eval(EvalArgs),
     /// Measure how well a text is predicted.
     Perplexity(PerplexityArgs),
     /// Measure speed.
@@ -155,6 +159,17 @@ fn definition() -> clap::Command {
     let helps = [
         ("perplexity", "ctx_size", "Tokens of a window [default: 512]".to_owned()),
         ("perplexity", "kv_memory", format!("{MEMORY} [default: four windows]")),
+        (
+            "eval",
+            "n_predict",
+            "The most tokens of an answer; -1 for no limit [default: 48]".to_owned(),
+        ),
+        (
+            "eval",
+            "temperature",
+            "Divides logits; 0 takes the likeliest token [default: 0]".to_owned(),
+        ),
+        ("eval", "seed", "Keys every random draw [default: 0]".to_owned()),
         ("bench", "kv_memory", format!("{MEMORY} [default: what the largest test needs]")),
     ];
     helps.into_iter().fold(Args::command(), |all, (command, arg, text)| {
@@ -195,6 +210,7 @@ impl Args {
         match &mut self.command {
             Some(Command::Chat(chat)) => Some(&mut chat.sampling),
             Some(Command::Generate(generate)) => Some(&mut generate.sampling),
+            Some(Command::Eval(eval)) => Some(&mut eval.sampling),
             _ => None,
         }
     }

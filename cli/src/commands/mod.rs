@@ -5,6 +5,7 @@ mod bench;
 mod capture;
 mod chat;
 mod convert;
+mod eval;
 mod generate;
 mod inspect;
 mod models;
@@ -30,6 +31,7 @@ pub fn run(task: Task, console: &Console) -> Result<()> {
         Task::Chat(plan) => chat::run(&plan, console),
         Task::Generate(plan) => generate::run(&plan, console),
         Task::Capture(plan) => capture::run(&plan, console),
+        Task::Eval(plan) => eval::run(&plan, console),
         Task::Perplexity(plan) => perplexity::run(&plan, console),
         Task::Bench(plan) => bench::run(&plan, console),
         Task::Inspect(plan) => inspect::run(&plan, console),

@@ -6,6 +6,7 @@
 mod bench;
 mod capture;
 mod files;
+mod eval;
 mod generate;
 mod model;
 mod models;
@@ -18,6 +19,8 @@ pub use bench::{Bench, Case};
 pub use capture::{Capture, Rows};
 pub use files::{Depth, Export, ExportForm, Import, Inspect, Verify};
 pub use generate::{Arms, Chat, Delivery, Generate, Prompt, PromptForm};
+pub use eval::{Beside, CardChange, Eval, Purpose, Strengths, Verdict};
+pub use generate::{Chat, Delivery, Generate, Prompt, PromptForm};
 pub use model::{Opening, PoolSize, Source, Template};
 pub use models::Models;
 pub use perplexity::{Contrast, Perplexity};
@@ -41,6 +44,8 @@ pub enum Task {
     Generate(Generate),
     /// Write activations.
     Capture(Capture),
+    /// Measure what a vector does.
+    Eval(Eval),
     /// Measure how well a text is predicted.
     Perplexity(Perplexity),
     /// Measure speed.
@@ -91,6 +96,7 @@ pub fn of(args: Args) -> Result<Task> {
         Command::Chat(args) => generate::chat(args).map(Task::Chat),
         Command::Generate(args) => generate::generate(args, form).map(Task::Generate),
         Command::Capture(args) => capture::capture(args).map(Task::Capture),
+        Command::Eval(args) => eval::eval(args).map(Task::Eval),
         Command::Perplexity(args) => perplexity::perplexity(args).map(Task::Perplexity),
         Command::Bench(args) => bench::bench(args, form).map(Task::Bench),
         Command::Inspect(args) => files::inspect(args).map(Task::Inspect),

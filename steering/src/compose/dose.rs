@@ -74,7 +74,7 @@ impl<'a> Dosed<'a> {
     }
 
     /// Its rows and cards at the sites where it acts.
-    fn entries(&self) -> impl Iterator<Item = (Site, &'a [f32], &'a SiteCard)> {
+    pub(super) fn entries(&self) -> impl Iterator<Item = (Site, &'a [f32], &'a SiteCard)> {
         let wanted = |site: Site| {
             let blocks = self.blocks.as_ref();
             blocks.is_none_or(|range| site.block().is_some_and(|block| range.contains(&block)))
@@ -292,7 +292,7 @@ pub fn unmeasured(vectors: &[Dosed<'_>]) -> Vec<Site> {
 
 /// The stream's length at every site where it is known. What was measured outranks the cards; of several cards the
 /// smallest length counts, which gives the largest dose.
-fn norms(vectors: &[Dosed<'_>], measured: &BTreeMap<Site, f32>) -> BTreeMap<Site, f64> {
+pub(super) fn norms(vectors: &[Dosed<'_>], measured: &BTreeMap<Site, f32>) -> BTreeMap<Site, f64> {
     let mut known: BTreeMap<Site, f64> = BTreeMap::new();
     for (site, _, entry) in vectors.iter().flat_map(Dosed::entries) {
         if let Some(norm) = entry.stream_norm.map(f64::from) {
