@@ -206,6 +206,49 @@ pub enum Error {
     /// The runtime refuses.
     #[error(transparent)]
     Runtime(#[from] trimtab_runtime::Error),
+    /// Too few items to estimate from.
+    #[error("{what} number {found}, at least {least} are needed")]
+    TooFewPairs {
+        /// What is counted.
+        what: &'static str,
+        /// How many there are.
+        found: usize,
+        /// How many are needed.
+        least: usize,
+    },
+    /// Class means that differ by no more than rounding.
+    #[error(
+        "both classes have the same mean at {candidates} of {candidates} candidates; read where their texts have differed"
+    )]
+    NoDifference {
+        /// How many candidates were tried.
+        candidates: usize,
+    },
+    /// A component on which the classes lie alike.
+    #[error(
+        "component has mean projection {mean} with standard error {error}, so its sign is not identified; use more pairs \
+         or another estimator"
+    )]
+    SignNotIdentified {
+        /// Mean projection, positives minus negatives.
+        mean: f64,
+        /// Its standard error.
+        error: f64,
+    },
+    /// Pair weights the data cannot carry.
+    #[error("robust weights are not identified: {reason}; use uniform weights")]
+    WeightsUnidentified {
+        /// What was found and what is needed.
+        reason: String,
+    },
+    /// States or settings an estimator cannot take.
+    #[error("{what} {problem}")]
+    Estimate {
+        /// The setting or the data.
+        what: &'static str,
+        /// What is wrong, and what is expected.
+        problem: String,
+    },
 }
 
 impl Error {
@@ -234,6 +277,11 @@ impl Error {
             Error::Refused { .. } => "operation_refused",
             Error::NoSite { .. } => "site_not_in_vector",
             Error::Runtime(_) => "runtime",
+            Error::TooFewPairs { .. } => "too_few_pairs",
+            Error::NoDifference { .. } => "no_difference",
+            Error::SignNotIdentified { .. } => "sign_not_identified",
+            Error::WeightsUnidentified { .. } => "weights_unidentified",
+            Error::Estimate { .. } => "estimate_invalid",
         }
     }
 
@@ -254,6 +302,10 @@ impl Error {
 
     pub(crate) fn tensor(name: impl ToString, problem: impl Into<String>) -> Error {
         Error::Tensor { name: name.to_string(), problem: problem.into() }
+    }
+
+    pub(crate) fn estimate(what: &'static str, problem: impl Into<String>) -> Error {
+        Error::Estimate { what, problem: problem.into() }
     }
 
     pub(crate) fn site(pointer: impl Into<String>, source: SiteError) -> Error {

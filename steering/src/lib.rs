@@ -15,6 +15,9 @@ pub mod file;
 
 pub mod export;
 pub mod import;
+
+pub mod estimate;
+
 pub mod steer;
 
 #[cfg(test)]

@@ -1,0 +1,3 @@
+//! Numbers of other programs, laws, and a planted direction.
+
+mod first;
