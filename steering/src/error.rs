@@ -249,6 +249,12 @@ pub enum Error {
         /// What is wrong, and what is expected.
         problem: String,
     },
+    /// Examples that cannot be learnt from.
+    #[error(transparent)]
+    Data(Box<crate::pairs::Flaw>),
+    /// An extraction that cannot be done.
+    #[error(transparent)]
+    Extract(Box<crate::extract::Refusal>),
 }
 
 impl Error {
@@ -282,6 +288,8 @@ impl Error {
             Error::SignNotIdentified { .. } => "sign_not_identified",
             Error::WeightsUnidentified { .. } => "weights_unidentified",
             Error::Estimate { .. } => "estimate_invalid",
+            Error::Data(_) => "data_refused",
+            Error::Extract(refusal) => refusal.code(),
         }
     }
 
@@ -339,5 +347,17 @@ impl Error {
 impl From<trimtab_runtime::model::weights::Error> for Error {
     fn from(error: trimtab_runtime::model::weights::Error) -> Self {
         Error::Gguf(Box::new(error))
+    }
+}
+
+impl From<crate::pairs::Flaw> for Error {
+    fn from(flaw: crate::pairs::Flaw) -> Self {
+        Error::Data(Box::new(flaw))
+    }
+}
+
+impl From<crate::extract::Refusal> for Error {
+    fn from(refusal: crate::extract::Refusal) -> Self {
+        Error::Extract(Box::new(refusal))
     }
 }

@@ -16,7 +16,11 @@ pub mod file;
 pub mod export;
 pub mod import;
 
+pub mod pairs;
+
 pub mod estimate;
+
+pub mod extract;
 
 pub mod steer;
 
