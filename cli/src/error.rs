@@ -11,6 +11,9 @@ pub enum Error {
     /// The runtime refused or failed.
     #[error(transparent)]
     Runtime(Box<trimtab_runtime::Error>),
+    /// A vector, or what one is to be made of, is refused.
+    #[error(transparent)]
+    Steering(Box<trimtab_steering::Error>),
     /// A flag with a value that makes no sense.
     #[error("{flag} {problem}")]
     Usage {
@@ -85,6 +88,15 @@ impl Error {
 impl From<trimtab_runtime::Error> for Error {
     fn from(error: trimtab_runtime::Error) -> Self {
         Error::Runtime(Box::new(error))
+    }
+}
+
+impl From<trimtab_steering::Error> for Error {
+    fn from(error: trimtab_steering::Error) -> Self {
+        match error {
+            trimtab_steering::Error::Runtime(error) => error.into(),
+            other => Error::Steering(Box::new(other)),
+        }
     }
 }
 

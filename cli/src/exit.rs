@@ -19,6 +19,11 @@ fn verdict(error: &Error) -> (u8, &'static str) {
         Error::Interrupted | Error::Stopped => (130, "interrupted"),
         Error::Usage { .. } | Error::NoPrompt => (2, "invalid_value"),
         Error::Read { .. } | Error::Line { .. } => (3, "input_refused"),
+        Error::Steering(error) => match (error.code(), error.kind()) {
+            ("io", _) => (1, "internal"),
+            (code @ ("invalid_value" | "position_refused"), _) => (2, code),
+            (code, _) => (3, code),
+        },
         Error::Runtime(error) => match (&**error, error.kind()) {
             (Runtime::Hub(e), _) => match e.kind() {
                 Hub::Refused => (3, "model_not_found"),

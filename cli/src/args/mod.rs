@@ -8,6 +8,7 @@ mod bench;
 mod capture;
 mod chat;
 pub mod environment;
+mod extract;
 mod generate;
 mod model;
 mod models;
@@ -20,6 +21,7 @@ mod switch;
 pub use bench::{BenchArgs, Beside, Table};
 pub use capture::CaptureArgs;
 pub use chat::ChatArgs;
+pub use extract::{Bad, Estimator, ExtractArgs, MergeArgs, Rule, Select};
 pub use generate::GenerateArgs;
 pub use model::{Dtype, KvType, ModelArgs, OnOff, SourceArgs};
 pub use models::{ModelsArgs, ModelsCommand, Target};
@@ -103,6 +105,10 @@ pub enum Command {
     Generate(GenerateArgs),
     /// Write activations at sites, or logits, of given texts to a safetensors file.
     Capture(CaptureArgs),
+    /// Make a steering vector of examples, on the model that is to be steered.
+    Extract(ExtractArgs),
+    /// Make the vector of shards of one extraction.
+    Merge(MergeArgs),
     /// Measure how well a text is predicted.
     Perplexity(PerplexityArgs),
     /// Measure speed.

@@ -4,6 +4,7 @@ mod answer;
 mod bench;
 mod capture;
 mod chat;
+mod extract;
 mod generate;
 mod models;
 mod opened;
@@ -26,6 +27,8 @@ pub fn run(task: Task, console: &Console) -> Result<()> {
         Task::Chat(plan) => chat::run(&plan, console),
         Task::Generate(plan) => generate::run(&plan, console),
         Task::Capture(plan) => capture::run(&plan, console),
+        Task::Extract(plan) => extract::run(&plan, console),
+        Task::Merge(plan) => extract::merge(&plan, console),
         Task::Perplexity(plan) => perplexity::run(&plan, console),
         Task::Bench(plan) => bench::run(&plan, console),
         Task::Models(plan) => models::run(&plan, console),

@@ -5,6 +5,7 @@
 
 mod bench;
 mod capture;
+mod extract;
 mod generate;
 mod model;
 mod models;
@@ -14,6 +15,7 @@ mod sites;
 
 pub use bench::{Bench, Case};
 pub use capture::{Capture, Rows};
+pub use extract::{Extract, Merge, Start};
 pub use generate::{Chat, Delivery, Generate, Prompt, PromptForm};
 pub use model::{Opening, PoolSize, Source, Template};
 pub use models::Models;
@@ -36,6 +38,10 @@ pub enum Task {
     Generate(Generate),
     /// Write activations.
     Capture(Capture),
+    /// Make a vector of examples.
+    Extract(Extract),
+    /// Make a vector of shards.
+    Merge(Merge),
     /// Measure how well a text is predicted.
     Perplexity(Perplexity),
     /// Measure speed.
@@ -78,6 +84,8 @@ pub fn of(args: Args) -> Result<Task> {
         Command::Chat(args) => generate::chat(args).map(Task::Chat),
         Command::Generate(args) => generate::generate(args, form).map(Task::Generate),
         Command::Capture(args) => capture::capture(args).map(Task::Capture),
+        Command::Extract(args) => extract::extract(args).map(Task::Extract),
+        Command::Merge(args) => extract::merge(args).map(Task::Merge),
         Command::Perplexity(args) => perplexity::perplexity(args).map(Task::Perplexity),
         Command::Bench(args) => bench::bench(args, form).map(Task::Bench),
         Command::Models(args) => models::models(args).map(Task::Models),

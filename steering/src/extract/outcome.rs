@@ -220,7 +220,7 @@ impl Maker<'_> {
             ("candidates".to_owned(), Param::Integer(self.about().candidates() as i64)),
             ("cosine".to_owned(), number(score.cosine)),
             ("length_ratio".to_owned(), number(score.length_ratio)),
-            ("select".to_owned(), Param::Text(rule_name(recipe.rule()).to_owned())),
+            ("select".to_owned(), Param::Text(recipe.rule().name().to_owned())),
             ("site".to_owned(), Param::Text(self.site(self.best).to_string())),
             ("top_share".to_owned(), number(score.top_share)),
         ]);
@@ -294,13 +294,5 @@ impl Maker<'_> {
             warnings.push("no candidate is left by the rule: the vector's status is null and its scale 0".to_owned());
         }
         warnings
-    }
-}
-
-/// The name of a rule in files and flags.
-pub fn rule_name(rule: Rule) -> &'static str {
-    match rule {
-        Rule::PaperCosine => "paper_cosine",
-        Rule::HeldoutAuroc => "heldout_auroc",
     }
 }

@@ -22,6 +22,14 @@ pub enum Rule {
 }
 
 impl Rule {
+    /// Its name in files and flags.
+    pub fn name(self) -> &'static str {
+        match self {
+            Rule::PaperCosine => "paper_cosine",
+            Rule::HeldoutAuroc => "heldout_auroc",
+        }
+    }
+
     pub(super) fn selection(self) -> Selection {
         match self {
             Rule::PaperCosine => Selection::PaperCosine,

@@ -59,6 +59,18 @@ impl Shape {
         }
     }
 
+    /// What is set against what, in the names of the fields.
+    pub fn contrast(self) -> &'static str {
+        match self {
+            Shape::Preference | Shape::Transcript => "chosen against rejected",
+            Shape::Choice => "answer_matching_behavior against answer_not_matching_behavior",
+            Shape::Prompts => "positive against negative prompts",
+            Shape::Labelled => "positive against negative texts",
+            Shape::Contrast => "positive against negative personas",
+            Shape::Scored => "best against other answers",
+        }
+    }
+
     pub(super) fn of(record: &Record) -> Result<Shape, Flaw> {
         let has = |fields: &[&str]| fields.iter().all(|field| record.fields.contains_key(*field));
         let known = SHAPES.iter().find(|(_, fields)| has(fields)).map(|(shape, _)| *shape);
