@@ -16,6 +16,8 @@ pub mod file;
 pub mod export;
 pub mod import;
 
+pub mod neutral;
+
 pub mod pairs;
 
 pub mod estimate;

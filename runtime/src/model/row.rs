@@ -6,6 +6,7 @@ use crate::kv::KvCache;
 use crate::plan::BoundPlan;
 use crate::site::Site;
 use candle_core::Tensor;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -131,6 +132,20 @@ impl Output {
                 .and_then(|part| part.narrow(1, 0, self.vocab_size)),
         };
         logits.map(Some).map_err(Error::tensor("logits"))
+    }
+
+    /// Logits of one row in host memory, one line of `vocab_size` behind the other; copied only from a device.
+    pub(crate) fn logit_lines(&self, row: usize) -> Result<Cow<'_, [f32]>> {
+        match (&self.scores, self.rows.get(row)) {
+            (Scores::Host { logits, .. }, Some(rows)) => {
+                let part = rows.start * self.vocab_size..rows.end * self.vocab_size;
+                Ok(logits.get(part).unwrap_or_default().into())
+            }
+            _ => match self.logits(row)? {
+                Some(logits) => Ok(device::to_host(&logits)?.into()),
+                None => Ok(Cow::default()),
+            },
+        }
     }
 
     /// Copies every row's logits and readings to the host: the one device-to-host copy of a step.
