@@ -42,8 +42,9 @@ pub(crate) fn of_states(classes: &Classes<'_>, means: &Means, sign: Sign) -> Res
 
 /// The component turned so that positives lie above negatives.
 fn signed(component: Array1<f64>, (mean, error): (f64, f64), sign: Sign) -> Result<Vec<f64>> {
-    // The negation also refuses a standard error that one item leaves undefined.
-    if sign == Sign::Identified && !(mean.abs() >= 2.0 * error) {
+    // One item leaves the error undefined, and nothing is above that.
+    let identified = mean != 0.0 && mean.abs() >= 2.0 * error;
+    if sign == Sign::Identified && !identified {
         return Err(Error::SignNotIdentified { mean, error });
     }
     let turn = if mean < 0.0 { -1.0 } else { 1.0 };

@@ -54,7 +54,8 @@ impl Span {
     // [n, width] -> [n, rank], [n, rank]
     fn of(rows: &Array2<f64>) -> Result<Span> {
         let (n, width) = rows.dim();
-        if n >= width {
+        // A rotation of nearly full width costs more than it saves.
+        if 2 * n >= width {
             return Ok(Span { rows: rows.clone(), basis: None });
         }
         let (values, vectors) = eigen(rows.dot(&rows.t()))?;
@@ -85,7 +86,8 @@ fn choose(rows: &Array2<f64>, fold_of: &[usize]) -> Result<f64> {
         let (train, test) = (rows.select(Axis(0), &kept), rows.select(Axis(0), &held));
         let mut weights = Array1::zeros(rows.ncols());
         for (loss, strength) in losses.iter_mut().zip(STRENGTHS) {
-            weights = newton(&train, strength, quasi_newton(&train, strength, &weights))?;
+            weights = quasi_newton(&train, (strength, GRADIENT.sqrt()), &weights)
+                .map_or_else(|| fit(&train, strength), Ok)?;
             *loss += test.dot(&weights).iter().map(|margin| softplus(-margin)).sum::<f64>();
         }
     }
@@ -101,13 +103,19 @@ fn choose(rows: &Array2<f64>, fold_of: &[usize]) -> Result<f64> {
 /// The minimum of the paired loss, its gradient at most [`GRADIENT`] long.
 // [n, width] -> [width]
 pub(crate) fn fit(rows: &Array2<f64>, strength: f64) -> Result<Array1<f64>> {
-    newton(rows, strength, quasi_newton(rows, strength, &Array1::zeros(rows.ncols())))
+    let start = Array1::zeros(rows.ncols());
+    let near = quasi_newton(rows, (strength, GRADIENT), &start);
+    newton(rows, strength, near.unwrap_or(start))
 }
 
 /// linfa's L-BFGS. It ends when the loss stands still in its last bit, where the gradient may still be above the
-/// bound, or in a line search that finds nothing better; either way Newton's steps go on from there.
+/// bound; `None` if its line search finds nothing better. Newton's steps go on from either.
 // [n, width], [], [width] -> [width]
-pub(crate) fn quasi_newton(rows: &Array2<f64>, strength: f64, start: &Array1<f64>) -> Array1<f64> {
+pub(crate) fn quasi_newton(
+    rows: &Array2<f64>,
+    (strength, bound): (f64, f64),
+    start: &Array1<f64>,
+) -> Option<Array1<f64>> {
     let labels: Array1<bool> = (0..rows.nrows()).map(|i| i % 2 == 0).collect();
     let mut signed = rows.clone();
     signed.rows_mut().into_iter().skip(1).step_by(2).for_each(|mut row| row *= -1.0);
@@ -115,15 +123,13 @@ pub(crate) fn quasi_newton(rows: &Array2<f64>, strength: f64, start: &Array1<f64
         .alpha(strength.recip())
         .with_intercept(false)
         .max_iterations(200)
-        .gradient_tolerance(GRADIENT)
+        .gradient_tolerance(bound)
         .initial_params(start.clone())
         .fit(&DatasetBase::new(signed, labels));
-    match fit {
-        Ok(model) if model.labels().pos.class => model.params().clone(),
-        Ok(model) => -model.params(),
-        // A line search near the minimum may fail; Newton's method needs no help from it.
-        Err(_) => start.clone(),
-    }
+    // The failure carries nothing that Newton's method would not find itself.
+    let model = fit.ok()?;
+    let turn = if model.labels().pos.class { 1.0 } else { -1.0 };
+    Some(model.params() * turn)
 }
 
 /// Damped Newton steps until the gradient is within its bound, and one more, which squares what is left of the error.

@@ -1,8 +1,13 @@
 //! Numbers of other programs, laws, and a planted direction.
 
+mod controls;
 mod first;
+mod golden;
 mod planted;
+mod refusals;
+mod weights;
 
+use super::component::Sign;
 use super::{Classes, gaussian};
 
 /// States of both classes at one site.

@@ -1,6 +1,7 @@
 //! A direction that was put there, and laws that hold for every estimator.
 
 use super::States;
+use crate::estimate::algebra::{lanczos, top};
 use crate::estimate::{
     Estimator, Moments, Place, SHRINKAGE, Score, Selection, cosine, random, select,
 };
@@ -115,4 +116,21 @@ fn a_linear_probe_without_shrinkage_writes_the_mean_difference() {
     let few = States::planted(3, 16, &random(7, 32).unwrap(), 1.0);
     let refused = Estimator::LinearProbe { shrinkage: 0.0 }.estimate(&few.classes());
     assert_eq!(refused.unwrap_err().code(), "not_solved");
+}
+
+#[test]
+fn one_component_is_the_largest_of_all() {
+    for (n, seed) in [(80, 1), (150, 2)] {
+        let values = ndarray::Array1::from(crate::estimate::gaussian(seed, n * n));
+        let rows = values.into_shape_with_order((n, n)).unwrap();
+        let square = rows.dot(&rows.t());
+        let (one, all) = (lanczos(&square).unwrap(), top(square).unwrap().1);
+        let near = cosine(&one.to_vec(), &all.to_vec());
+        assert!(near.abs() >= 1.0 - 1e-12 && (one.dot(&one) - 1.0).abs() < 1e-12, "{n}: {near}");
+    }
+    // A matrix of rank 1 ends the iteration early, and one of 1s on the diagonal at once.
+    let flat = ndarray::Array2::<f64>::ones((100, 100));
+    assert!(lanczos(&flat).unwrap().iter().all(|x| (x.abs() - 0.1).abs() < 1e-12));
+    let even = lanczos(&ndarray::Array2::eye(100)).unwrap();
+    assert!((even.dot(&even) - 1.0).abs() < 1e-12);
 }
