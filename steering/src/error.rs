@@ -241,6 +241,14 @@ pub enum Error {
         /// What was found and what is needed.
         reason: String,
     },
+    /// A system of equations that has no answer, or whose answer was not reached.
+    #[error("{what} cannot be solved: {reason}")]
+    NotSolved {
+        /// The system.
+        what: &'static str,
+        /// Why not.
+        reason: String,
+    },
     /// States or settings an estimator cannot take.
     #[error("{what} {problem}")]
     Estimate {
@@ -287,6 +295,7 @@ impl Error {
             Error::NoDifference { .. } => "no_difference",
             Error::SignNotIdentified { .. } => "sign_not_identified",
             Error::WeightsUnidentified { .. } => "weights_unidentified",
+            Error::NotSolved { .. } => "not_solved",
             Error::Estimate { .. } => "estimate_invalid",
             Error::Data(_) => "data_refused",
             Error::Extract(refusal) => refusal.code(),

@@ -6,18 +6,31 @@
 
 mod algebra;
 mod classes;
-mod mean;
+mod folds;
 mod moments;
+
+mod component;
+mod control;
+mod mean;
+mod probe;
+mod weights;
+
+mod estimator;
+mod halves;
 mod score;
 
 pub use algebra::{cosine, project};
 pub use classes::{Classes, Pairing};
+pub use control::{Residue, gaussian, random};
+pub use estimator::{Estimator, SHRINKAGE};
+pub use halves::split_half;
 pub use mean::{Estimate, mean_difference, palrs};
 pub use moments::Moments;
 pub use score::{
     Place, Score, Selection, TOP_SHARE_LIMIT, auroc, cohens_d, require_difference, select,
     top_share,
 };
+pub use weights::{ETA, LEAST_PAIRS, LEAST_WEIGHT, PairWeights, robust};
 
 #[cfg(test)]
 mod tests;
