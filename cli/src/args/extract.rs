@@ -38,8 +38,27 @@ pub struct ExtractArgs {
     )]
     pub select: Select,
     /// Choose by paper_cosine or heldout_auroc [default: paper_cosine for palrs, else heldout_auroc].
-    #[arg(long, value_enum, value_name = "NAME", hide_possible_values = true, help_heading = "Direction")]
+    #[arg(
+        long,
+        value_enum,
+        value_name = "NAME",
+        hide_possible_values = true,
+        help_heading = "Direction"
+    )]
     pub rule: Option<Rule>,
+    /// Whether pairs that look turned round count less; needs 200 pairs to fit on.
+    #[arg(
+        long,
+        value_enum,
+        value_name = "uniform|robust",
+        default_value = "uniform",
+        hide_possible_values = true,
+        help_heading = "Direction"
+    )]
+    pub weights: Weights,
+    /// robust: how likely a label is right, 0.55 to 0.99.
+    #[arg(long, value_name = "F", default_value_t = 0.9, help_heading = "Direction")]
+    pub eta: f64,
     /// palrs: the addition's length as a share of the mean positive state's.
     #[arg(
         long,
@@ -149,6 +168,15 @@ pub enum Rule {
     PaperCosine,
     /// By pairs that were not fitted on.
     HeldoutAuroc,
+}
+
+/// How much each pair counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Weights {
+    /// All alike.
+    Uniform,
+    /// Less where it looks turned round.
+    Robust,
 }
 
 /// What happens to pairs of no use.

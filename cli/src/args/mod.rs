@@ -21,7 +21,7 @@ mod switch;
 pub use bench::{BenchArgs, Beside, Table};
 pub use capture::CaptureArgs;
 pub use chat::ChatArgs;
-pub use extract::{Bad, Estimator, ExtractArgs, MergeArgs, Rule, Select};
+pub use extract::{Bad, Estimator, ExtractArgs, MergeArgs, Rule, Select, Weights};
 pub use generate::GenerateArgs;
 pub use model::{Dtype, KvType, ModelArgs, OnOff, SourceArgs};
 pub use models::{ModelsArgs, ModelsCommand, Target};

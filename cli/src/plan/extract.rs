@@ -101,6 +101,10 @@ fn recipe(args: &ExtractArgs, out: &Path) -> Result<Recipe> {
         shares: [fit, select, test],
         seed: args.seed,
         min_pairs: args.min_pairs,
+        eta: match args.weights {
+            args::Weights::Uniform => None,
+            args::Weights::Robust => Some(args.eta),
+        },
         alpha: args.alpha,
         system: args.system.clone(),
         summary: args.summary.clone().unwrap_or_default(),

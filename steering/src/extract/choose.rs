@@ -1,10 +1,10 @@
 //! A direction and its numbers at every candidate, and which of them is used.
 
+use super::Result;
 use super::recipe::Rule;
 use super::states::States;
-use super::Result;
 use crate::error::Error;
-use crate::estimate::{self, Classes, Estimate, Score};
+use crate::estimate::{self, Classes, Estimate, Estimator, SHRINKAGE, Score};
 use crate::file::card::MethodName;
 use crate::pairs::{Class, Part};
 
@@ -30,14 +30,23 @@ fn one(states: &States, index: usize) -> Result<Tried> {
     let position = places.get(index % places.len()).map_or(0, |place| place.index);
     let position = if position == 0 { POOLED } else { position };
     let place = estimate::Place { depth: index / places.len(), position };
-    let positive = states.moments(index, Class::Positive, Part::Fit)?;
-    let negative = states.moments(index, Class::Negative, Part::Fit)?;
+    let sums =
+        [Class::Positive, Class::Negative].map(|class| states.moments(index, class, Part::Fit));
+    let [positive, negative] = sums;
+    let (positive, negative) = (positive?, negative?);
+    let fit = [Class::Positive, Class::Negative].map(|class| states.of(index, class, Part::Fit));
+    let groups = states.groups(Part::Fit);
+    let classes = classes(states, &fit, &groups)?;
     let mut score = Score::of(place, &positive, &negative)?;
-    score.split_half = split_half(states, index);
-    let estimate = match states.about.recipe.method {
-        MethodName::Palrs => estimate::palrs(&positive, &negative),
-        MethodName::MeanDifference => estimate::mean_difference(&positive, &negative),
-        method => from_states(states, index, method),
+    score.split_half = estimate::split_half(&classes);
+    let recipe = &states.about.recipe;
+    let estimate = match (recipe.method, recipe.eta) {
+        (MethodName::Palrs | MethodName::MeanDifference, Some(eta)) => {
+            estimate::robust(&classes, eta).map(|(estimate, _)| estimate)
+        }
+        (MethodName::Palrs, None) => estimate::palrs(&positive, &negative),
+        (MethodName::MeanDifference, None) => estimate::mean_difference(&positive, &negative),
+        (method, _) => estimator(method).and_then(|estimator| estimator.estimate(&classes)),
     };
     if let Ok(found) = &estimate {
         let (positive, negative) = projections(states, index, Part::Select, found);
@@ -48,16 +57,32 @@ fn one(states: &States, index: usize) -> Result<Tried> {
     Ok(Tried { index, score, estimate })
 }
 
-/// The estimators that need more than sums.
-fn from_states(states: &States, index: usize, method: MethodName) -> Result<Estimate> {
-    let positive = states.of(index, Class::Positive, Part::Fit);
-    let negative = states.of(index, Class::Negative, Part::Fit);
-    let (width, groups) = (states.about.width, states.groups(Part::Fit));
-    let _classes = match states.are_paired() {
-        true => Classes::paired(width, &positive, &negative, &groups)?,
-        false => Classes::separate(width, &positive, &negative)?,
-    };
-    Err(Error::estimate("method", format!("{method:?} is not built in")))
+// [n, width], [m, width], [n] -> classes
+fn classes<'a>(states: &States, fit: &'a [Vec<f32>; 2], groups: &'a [u64]) -> Result<Classes<'a>> {
+    let (width, [positive, negative]) = (states.about.width, fit);
+    match states.are_paired() {
+        true => Classes::paired(width, positive, negative, groups),
+        false => Classes::separate(width, positive, negative),
+    }
+}
+
+fn estimator(method: MethodName) -> Result<Estimator> {
+    match method {
+        MethodName::Palrs => Ok(Estimator::Palrs),
+        MethodName::MeanDifference => Ok(Estimator::MeanDifference),
+        MethodName::PcaDifference => Ok(Estimator::PcaDifference),
+        MethodName::PcaCentred => Ok(Estimator::PcaCentred),
+        MethodName::LinearProbe => Ok(Estimator::LinearProbe { shrinkage: SHRINKAGE }),
+        MethodName::LogisticProbe => Ok(Estimator::LogisticProbe),
+        MethodName::Composed
+        | MethodName::Trained
+        | MethodName::Imported
+        | MethodName::Merged
+        | MethodName::Random
+        | MethodName::Shuffled => {
+            Err(Error::estimate("method", format!("{method:?} is not made of examples")))
+        }
+    }
 }
 
 /// Projections of a part's states on the direction that detects.
@@ -77,47 +102,27 @@ pub(super) fn projections(
     (on(Class::Positive), on(Class::Negative))
 }
 
-/// Cosine of the mean differences of two halves of what is fitted on, groups kept together.
-fn split_half(states: &States, index: usize) -> Option<f64> {
-    let width = states.about.width;
-    let halves = [0, 1].map(|half| {
-        let mut difference = vec![0.0; width];
-        for (class, sign) in [(Class::Positive, 1.0), (Class::Negative, -1.0)] {
-            let rows = states.of_half(index, class, half);
-            let n = (rows.len() / width) as f64;
-            for state in rows.chunks_exact(width) {
-                difference.iter_mut().zip(state).for_each(|(d, x)| *d += sign * f64::from(*x) / n);
-            }
-        }
-        difference
-    });
-    let [first, second] = &halves;
-    Some(estimate::cosine(first, second)).filter(|cosine| cosine.is_finite())
-}
-
-/// The candidate that is used: the rule's choice, or, if it leaves none, the best of those it passed over.
+/// The candidate that is used.
 pub(super) enum Choice<'a> {
-    Found(&'a Tried, &'a Estimate),
-    /// Nothing is left by the rule: the file says so and does nothing unless told to.
-    Null(&'a Tried, &'a Estimate),
+    /// By the rule.
+    Found(&'a Tried),
+    /// The rule leaves none; this is the best of those it passed over.
+    Null(&'a Tried),
 }
 
 /// Chooses among candidates.
 pub(super) fn choose(grid: &[Tried], rule: Rule) -> Result<Choice<'_>> {
     let scores: Vec<Score> = grid.iter().map(|tried| tried.score).collect();
     estimate::require_difference(&scores)?;
-    let with: Vec<(&Tried, &Estimate)> =
-        grid.iter().filter_map(|t| Some((t, t.estimate.as_ref().ok()?))).collect();
-    let scores: Vec<Score> = with.iter().map(|(tried, _)| tried.score).collect();
-    if let Some((tried, found)) = estimate::select(rule.selection(), &scores).and_then(|i| with.get(i)) {
-        return Ok(Choice::Found(tried, found));
+    let with: Vec<&Tried> = grid.iter().filter(|tried| tried.estimate.is_ok()).collect();
+    let scores: Vec<Score> = with.iter().map(|tried| tried.score).collect();
+    let found = estimate::select(rule.selection(), &scores).and_then(|index| with.get(index));
+    if let Some(tried) = found {
+        return Ok(Choice::Found(tried));
     }
-    let by = |t: &Tried| t.score.auroc.filter(|a| a.is_finite()).unwrap_or(t.score.cosine);
-    let best = with.iter().max_by(|a, b| by(a.0).total_cmp(&by(b.0)));
-    match best {
-        Some((tried, found)) => Ok(Choice::Null(tried, found)),
-        None => Err(first_problem(grid)),
-    }
+    let merit = |t: &Tried| t.score.auroc.filter(|a| a.is_finite()).unwrap_or(t.score.cosine);
+    let best = with.iter().max_by(|a, b| merit(a).total_cmp(&merit(b)));
+    best.map(|tried| Choice::Null(tried)).ok_or_else(|| first_problem(grid))
 }
 
 /// The reason of the first candidate that has one. It is said again, because errors cannot be cloned.
@@ -129,6 +134,12 @@ fn first_problem(grid: &[Tried]) -> Error {
         }
         Some(Error::TooFewPairs { what, found, least }) => {
             Error::TooFewPairs { what, found: *found, least: *least }
+        }
+        Some(Error::WeightsUnidentified { reason }) => {
+            Error::WeightsUnidentified { reason: reason.clone() }
+        }
+        Some(Error::NotSolved { what, reason }) => {
+            Error::NotSolved { what, reason: reason.clone() }
         }
         Some(Error::Estimate { what, problem }) => {
             Error::Estimate { what, problem: problem.clone() }

@@ -44,9 +44,11 @@ impl States {
         let header = serde_json::to_string(&header).map_err(|e| no_states(e.to_string()))?;
         let shape = vec![self.rows(), self.about.candidates(), self.about.width];
         let bytes: Vec<u8> = self.values.iter().flat_map(|v| v.to_le_bytes()).collect();
-        let view = TensorView::new(Dtype::F32, shape, &bytes).map_err(|e| no_states(e.to_string()))?;
+        let view =
+            TensorView::new(Dtype::F32, shape, &bytes).map_err(|e| no_states(e.to_string()))?;
         let metadata = HashMap::from([(KEY.to_owned(), header)]);
-        safetensors::serialize([(TENSOR, view)], Some(metadata)).map_err(|e| no_states(e.to_string()))
+        safetensors::serialize([(TENSOR, view)], Some(metadata))
+            .map_err(|e| no_states(e.to_string()))
     }
 
     fn rows(&self) -> usize {
@@ -74,7 +76,8 @@ impl States {
             serde_json::from_str(header).map_err(|e| no_states(e.to_string()))?;
         let (format, spec) = (named.get("format"), named.get("spec"));
         if format != Some(&FORMAT.into()) || spec != Some(&SPEC.into()) {
-            let reason = format!("its format is {format:?} of version {spec:?}, expected {FORMAT} {SPEC}");
+            let reason =
+                format!("its format is {format:?} of version {spec:?}, expected {FORMAT} {SPEC}");
             return Err(no_states(reason));
         }
         let header: Header = serde_json::from_str(header).map_err(|e| no_states(e.to_string()))?;
@@ -89,7 +92,11 @@ impl States {
             blocks: header.first..header.end,
             done: header.done,
             about: header.about,
-            values: tensor.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect(),
+            values: tensor
+                .data()
+                .chunks_exact(4)
+                .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+                .collect(),
         };
         let shape = [states.rows(), states.about.candidates(), states.about.width];
         if tensor.dtype() != Dtype::F32 || tensor.shape() != shape {

@@ -109,7 +109,11 @@ impl<'a> Extraction<'a> {
         let renderer = Renderer::new(model, recipe.system.as_deref(), position, &first.sides)?;
         let parts = pairs.parts(recipe.shares()?, recipe.seed);
         let about = About {
-            recipe: Recipe { position: Some(position), rule: Some(recipe.rule()), ..recipe.clone() },
+            recipe: Recipe {
+                position: Some(position),
+                rule: Some(recipe.rule()),
+                ..recipe.clone()
+            },
             data_sha256: pairs.sha256.clone(),
             model: ModelPin::of(model, Pinned::Extract)?,
             width: spec.d_model,
@@ -253,8 +257,12 @@ fn enough(about: &About) -> Result<()> {
         (Part::Fit, "items to fit on", least),
         (Part::Select, "items to choose by", usize::from(rule == Rule::HeldoutAuroc)),
     ] {
-        for class in [None, Some(crate::pairs::Class::Positive), Some(crate::pairs::Class::Negative)] {
-            let of = |known: &&Known| known.part == part && (known.class == class || known.class.is_none());
+        for class in
+            [None, Some(crate::pairs::Class::Positive), Some(crate::pairs::Class::Negative)]
+        {
+            let of = |known: &&Known| {
+                known.part == part && (known.class == class || known.class.is_none())
+            };
             let labelled = about.items.iter().any(|known| known.class.is_some());
             if labelled == class.is_none() {
                 continue;
@@ -268,6 +276,10 @@ fn enough(about: &About) -> Result<()> {
     Ok(())
 }
 
-fn norms(_model: &Model, _sites: &[Site]) -> Result<BTreeMap<String, [f32; 2]>> {
-    Ok(BTreeMap::new())
+/// Tokens of neutral text that the stream's length is measured on.
+const NORM_TOKENS: usize = 512;
+
+fn norms(model: &Model, sites: &[Site]) -> Result<BTreeMap<String, [f32; 2]>> {
+    let norms = crate::neutral::stream_norms(model, sites, NORM_TOKENS)?;
+    Ok(norms.into_iter().map(|(site, n)| (site.to_string(), [n.median, n.p95])).collect())
 }

@@ -99,8 +99,8 @@ impl States {
         let rule = self.about.recipe.rule();
         let choice = choose::choose(&grid, rule)?;
         let (best, status) = match &choice {
-            Choice::Found(tried, _) => (*tried, Status::Unmeasured),
-            Choice::Null(tried, _) => (*tried, Status::Null),
+            Choice::Found(tried) => (*tried, Status::Unmeasured),
+            Choice::Null(tried) => (*tried, Status::Null),
         };
         let kept = kept(&self.about, &grid, best)?;
         let maker = Maker { states: self, sites: &sites, best, status };
@@ -118,7 +118,11 @@ fn sites(about: &About) -> Result<Vec<Site>> {
 }
 
 /// The candidates that are written: the chosen one, or every site at its place.
-fn kept<'a>(about: &About, grid: &'a [Tried], best: &'a Tried) -> Result<Vec<(&'a Tried, &'a Estimate)>> {
+fn kept<'a>(
+    about: &About,
+    grid: &'a [Tried],
+    best: &'a Tried,
+) -> Result<Vec<(&'a Tried, &'a Estimate)>> {
     let place = best.index % about.places.len();
     let wanted = |tried: &&Tried| match about.recipe.keep {
         Keep::Best => tried.index == best.index,
@@ -129,7 +133,11 @@ fn kept<'a>(about: &About, grid: &'a [Tried], best: &'a Tried) -> Result<Vec<(&'
         Err(problem) => {
             let site = about.sites.get(tried.index / about.places.len());
             let site = site.map_or("", String::as_str);
-            Err(Refusal::Setting { field: "sites", problem: format!("has {site}, where {problem}") }.into())
+            Err(Refusal::Setting {
+                field: "sites",
+                problem: format!("has {site}, where {problem}"),
+            }
+            .into())
         }
     });
     with.collect()
@@ -160,13 +168,16 @@ impl Maker<'_> {
     /// The file in one of its two roles.
     fn file(&self, kept: &[(&Tried, &Estimate)], role: Role) -> Result<VectorFile> {
         let (about, recipe) = (self.about(), &self.about().recipe);
-        let mut card = Card::unmeasured(&recipe.name, &recipe.summary, Operation::Add, self.method()?);
+        let mut card =
+            Card::unmeasured(&recipe.name, &recipe.summary, Operation::Add, self.method()?);
         card.model = Some(about.model.clone());
         card.status = self.status;
         card.role = role;
         card.scale.default = match (self.status, recipe.method, &self.best.estimate) {
             (Status::Null, _, _) => 0.0,
-            (_, MethodName::Palrs, Ok(estimate)) => estimate.scale_at(f64::from(recipe.alpha)) as f32,
+            (_, MethodName::Palrs, Ok(estimate)) => {
+                estimate.scale_at(f64::from(recipe.alpha)) as f32
+            }
             _ => 1.0,
         };
         if role == Role::Read {
@@ -182,22 +193,27 @@ impl Maker<'_> {
         let mut directions = Vec::new();
         for (tried, estimate) in kept {
             let (row, magnitude, anchor) = match (role, &estimate.read) {
-                (Role::Read, read) => {
-                    (read.as_ref().unwrap_or(&estimate.steer), estimate.read_gap, estimate.read_anchor)
-                }
+                (Role::Read, read) => (
+                    read.as_ref().unwrap_or(&estimate.steer),
+                    estimate.read_gap,
+                    estimate.read_anchor,
+                ),
                 (Role::Steer, _) => (&estimate.steer, estimate.gap, estimate.anchor),
             };
             let site = self.site(tried);
             let row: Vec<f32> = row.iter().map(|v| *v as f32).collect();
             let (direction, _) = Direction::normalised(site, &row)?;
             let norm = about.norms.get(&site.to_string());
-            card.sites.insert(site, SiteCard {
-                anchor: Some(anchor as f32),
-                auc: self.auc(tried, estimate),
-                stream_norm: norm.map(|n| n[0]),
-                stream_norm_p95: norm.map(|n| n[1]),
-                ..SiteCard::of(site, Some(magnitude as f32))
-            });
+            card.sites.insert(
+                site,
+                SiteCard {
+                    anchor: Some(anchor as f32),
+                    auc: self.auc(tried, estimate),
+                    stream_norm: norm.map(|n| n[0]),
+                    stream_norm_p95: norm.map(|n| n[1]),
+                    ..SiteCard::of(site, Some(magnitude as f32))
+                },
+            );
             directions.push(direction);
         }
         VectorFile::new(card, directions)
@@ -205,7 +221,8 @@ impl Maker<'_> {
 
     /// Separation of the test items, or of those that chose where there is no test.
     fn auc(&self, tried: &Tried, estimate: &Estimate) -> Option<f32> {
-        let (positive, negative) = choose::projections(self.states, tried.index, Part::Test, estimate);
+        let (positive, negative) =
+            choose::projections(self.states, tried.index, Part::Test, estimate);
         let test = estimate::auroc(&positive, &negative);
         let auc = if test.is_nan() { tried.score.auroc } else { Some(test) };
         auc.filter(|auc| auc.is_finite()).map(|auc| auc as f32)
@@ -225,6 +242,9 @@ impl Maker<'_> {
             ("top_share".to_owned(), number(score.top_share)),
         ]);
         params.extend(score.auroc.map(|auroc| ("auroc_select".to_owned(), number(auroc))));
+        if let Some(eta) = recipe.eta {
+            params.insert("eta".to_owned(), number(eta));
+        }
         if let Some(system) = &recipe.system {
             params.insert("system".to_owned(), Param::Text(system.clone()));
         }
@@ -291,7 +311,10 @@ impl Maker<'_> {
             ));
         }
         if self.status == Status::Null {
-            warnings.push("no candidate is left by the rule: the vector's status is null and its scale 0".to_owned());
+            warnings.push(
+                "no candidate is left by the rule: the vector's status is null and its scale 0"
+                    .to_owned(),
+            );
         }
         warnings
     }

@@ -66,6 +66,9 @@ pub struct Recipe {
     pub seed: u64,
     /// Fewest pairs to fit on.
     pub min_pairs: usize,
+    /// How likely a label is right, for weights that make little of pairs that look turned round (inspired by RE-PO,
+    /// arXiv 2509.24159); `None` weighs all alike. Only of differences of means.
+    pub eta: Option<f64>,
     /// What PaLRS multiplies the mean positive state's length by.
     pub alpha: f32,
     /// A system prompt before every conversation that has none.
@@ -91,7 +94,8 @@ impl Recipe {
             shares: Shares::default().to_array(),
             seed: 0,
             min_pairs: MIN_PAIRS,
-            alpha: 1.0,
+            eta: None,
+            alpha: 0.1,
             system: None,
             name: name.to_owned(),
             summary: String::new(),
@@ -133,7 +137,8 @@ impl Recipe {
 
     pub(super) fn check(&self) -> Result<(), Refusal> {
         let [_, select, _] = self.shares()?.to_array();
-        let refuse = |field, problem: &str| Err(Refusal::Setting { field, problem: problem.to_owned() });
+        let refuse =
+            |field, problem: &str| Err(Refusal::Setting { field, problem: problem.to_owned() });
         if select == 0.0 && self.rule() == Rule::HeldoutAuroc {
             return refuse("split", "leaves nothing to choose by, which heldout_auroc needs");
         }
@@ -141,21 +146,15 @@ impl Recipe {
             return refuse("min-pairs", "is below 2, one pair has no mean");
         }
         if !self.alpha.is_finite() || self.alpha == 0.0 {
-            return refuse("alpha", "is 0 or not finite, expected a share of the mean state's length");
+            return refuse(
+                "alpha",
+                "is 0 or not finite, expected a share of the mean state's length",
+            );
         }
-        match self.method {
-            MethodName::Composed
-            | MethodName::Trained
-            | MethodName::Imported
-            | MethodName::Merged => refuse("method", "is no estimator"),
-            MethodName::Palrs
-            | MethodName::MeanDifference
-            | MethodName::PcaDifference
-            | MethodName::PcaCentred
-            | MethodName::LinearProbe
-            | MethodName::LogisticProbe
-            | MethodName::Random
-            | MethodName::Shuffled => Ok(()),
+        let of_means = matches!(self.method, MethodName::Palrs | MethodName::MeanDifference);
+        if self.eta.is_some() && !of_means {
+            return refuse("weights", "can be robust for palrs and mean_difference only");
         }
+        Ok(())
     }
 }

@@ -58,7 +58,9 @@ pub enum Refusal {
         found: Vec<u32>,
     },
     /// The token that begins a text, twice.
-    #[error("line {line} begins with token {token} twice: the template writes it, so the text must not")]
+    #[error(
+        "line {line} begins with token {token} twice: the template writes it, so the text must not"
+    )]
     DoubleFirst {
         /// The item's line.
         line: usize,

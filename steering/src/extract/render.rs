@@ -224,8 +224,7 @@ impl<'a> Renderer<'a> {
         let now = SystemTime::UNIX_EPOCH + DATE;
         let options = RenderOptions { generation_prompt, now, ..RenderOptions::default() };
         let template: &ChatTemplate = self.model.template()?;
-        let rendered =
-            template.render(&talk, &options).map_err(trimtab_runtime::Error::from)?;
+        let rendered = template.render(&talk, &options).map_err(trimtab_runtime::Error::from)?;
         let text = talk.last().map_or("", |last| last.content.as_str());
         let place = text_in(&rendered, text);
         let tokens = self.encode(&rendered)?;

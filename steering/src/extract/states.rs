@@ -6,8 +6,8 @@
 
 use super::recipe::Recipe;
 use super::{Place, Refusal, Result};
-use crate::file::card::{ModelPin, Pinned};
 use crate::estimate::Moments;
+use crate::file::card::{ModelPin, Pinned};
 use crate::pairs::{Class, Part};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -173,15 +173,11 @@ impl States {
     /// The states of one class at a candidate in some parts, one behind the other.
     // [rows, candidates, width] -> [n, width]
     pub(super) fn of(&self, candidate: usize, class: Class, part: Part) -> Vec<f32> {
-        self.chosen(candidate, |c, known| c == class && known.part == part)
-    }
-
-    fn chosen(&self, candidate: usize, wanted: impl Fn(Class, &Known) -> bool) -> Vec<f32> {
         let width = self.about.width;
         let rows = self.values.chunks_exact(self.about.candidates() * width);
         let mut states = Vec::new();
-        for ((class, known), row) in self.about.rows().zip(rows) {
-            if wanted(class, known) {
+        for ((of, known), row) in self.about.rows().zip(rows) {
+            if of == class && known.part == part {
                 let state = row.get(candidate * width..(candidate + 1) * width);
                 states.extend_from_slice(state.unwrap_or_default());
             }
@@ -189,17 +185,14 @@ impl States {
         states
     }
 
-    /// The same in one of two halves of what is fitted on: groups with even hashes, and with odd ones.
-    // [rows, candidates, width] -> [n, width]
-    pub(super) fn of_half(&self, candidate: usize, class: Class, half: u64) -> Vec<f32> {
-        self.chosen(candidate, |c, known| {
-            c == class && known.part == Part::Fit && known.group % 2 == half
-        })
-    }
-
     /// The groups of a part's items.
     pub(super) fn groups(&self, part: Part) -> Vec<u64> {
-        self.about.items.iter().filter(|known| known.part == part).map(|known| known.group).collect()
+        self.about
+            .items
+            .iter()
+            .filter(|known| known.part == part)
+            .map(|known| known.group)
+            .collect()
     }
 
     /// Whether items are pairs.

@@ -115,7 +115,9 @@ pub enum Flaw {
         second: &'static str,
     },
     /// Two items that say the opposite.
-    #[error("line {line} contradicts line {other}: the same examples with the classes swapped; keep one of them")]
+    #[error(
+        "line {line} contradicts line {other}: the same examples with the classes swapped; keep one of them"
+    )]
     Contradictory {
         /// The line.
         line: usize,

@@ -294,11 +294,8 @@ fn contrast(fields: &Fields, sink: Sink) -> Result<(), Flaw> {
         return refuse("template", format!("does not contain {PLACE}"));
     }
     if positive.len() != negative.len() {
-        let problem = format!(
-            "has {} entries, positive_personas has {}",
-            negative.len(),
-            positive.len()
-        );
+        let problem =
+            format!("has {} entries, positive_personas has {}", negative.len(), positive.len());
         return refuse("negative_personas", problem);
     }
     let talk = |persona: &str, suffix: &str| {

@@ -46,7 +46,8 @@ pub fn run(plan: &plan::Extract, console: &Console) -> Result<()> {
 /// Merges.
 pub fn merge(plan: &plan::Merge, console: &Console) -> Result<()> {
     let started = Instant::now();
-    let shards: Result<Vec<States>, _> = plan.shards.iter().map(|path| States::open(path)).collect();
+    let shards: Result<Vec<States>, _> =
+        plan.shards.iter().map(|path| States::open(path)).collect();
     let states = States::merge(shards?)?;
     let written = write(&states.finish()?, &plan.out)?;
     let head = Head::bare("merge");
