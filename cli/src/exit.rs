@@ -6,10 +6,12 @@ use crate::error::Error;
 use clap::error::ErrorKind;
 use std::error::Error as _;
 use std::ffi::OsString;
+use std::io::ErrorKind::NotFound;
 use std::io::Write;
 use std::process::ExitCode;
 use trimtab_runtime::hub::ErrorKind as Hub;
 use trimtab_runtime::{Error as Runtime, Kind};
+use trimtab_steering::Error as Steering;
 
 /// Exit number and wire code of an error.
 fn verdict(error: &Error) -> (u8, &'static str) {
@@ -19,10 +21,11 @@ fn verdict(error: &Error) -> (u8, &'static str) {
         Error::Interrupted | Error::Stopped => (130, "interrupted"),
         Error::Usage { .. } | Error::NoPrompt => (2, "invalid_value"),
         Error::Read { .. } | Error::Line { .. } => (3, "input_refused"),
-        Error::Steering(error) => match (error.code(), error.kind()) {
-            ("io", _) => (1, "internal"),
-            (code @ ("invalid_value" | "position_refused"), _) => (2, code),
-            (code, _) => (3, code),
+        Error::Steering(error) => match (&**error, error.code()) {
+            (Steering::Io { source, .. }, _) if source.kind() == NotFound => (3, "input_refused"),
+            (Steering::Io { .. }, _) => (1, "internal"),
+            (_, code @ ("invalid_value" | "position_refused")) => (2, code),
+            (_, code) => (3, code),
         },
         Error::Runtime(error) => match (&**error, error.kind()) {
             (Runtime::Hub(e), _) => match e.kind() {

@@ -66,7 +66,8 @@ fn classes<'a>(states: &States, fit: &'a [Vec<f32>; 2], groups: &'a [u64]) -> Re
     }
 }
 
-fn estimator(method: MethodName) -> Result<Estimator> {
+/// The estimator of a name.
+pub(super) fn estimator(method: MethodName) -> Result<Estimator> {
     match method {
         MethodName::Palrs => Ok(Estimator::Palrs),
         MethodName::MeanDifference => Ok(Estimator::MeanDifference),

@@ -30,7 +30,7 @@ pub use states::{BLOCK, States};
 
 use crate::error::Result;
 use crate::file::card::{ModelPin, Pinned};
-use crate::pairs::{Item, Pairs, Part, Sides};
+use crate::pairs::{Class, Item, Pairs, Part, Sides};
 use read::{Reader, Sharing};
 use render::{Renderer, Sample};
 use sha2::{Digest, Sha256};
@@ -90,6 +90,7 @@ impl<'a> Extraction<'a> {
         recipe: &'a Recipe,
     ) -> Result<Extraction<'a>> {
         recipe.check()?;
+        choose::estimator(recipe.method)?;
         let first = pairs.items.first().ok_or(crate::pairs::Flaw::Empty)?;
         let position = recipe.position_for(&first.sides);
         position.check(&first.sides)?;
@@ -249,25 +250,17 @@ fn known(item: &Item, part: Part) -> Known {
     Known { group: u64::from_le_bytes(head), part, class }
 }
 
-/// Whether there is enough to fit on, and to choose by.
+/// Whether each class has enough to fit on, and to choose by.
 fn enough(about: &About) -> Result<()> {
-    let least = about.recipe.min_pairs;
-    let rule = about.recipe.rule();
-    for (part, what, least) in [
-        (Part::Fit, "items to fit on", least),
-        (Part::Select, "items to choose by", usize::from(rule == Rule::HeldoutAuroc)),
-    ] {
-        for class in
-            [None, Some(crate::pairs::Class::Positive), Some(crate::pairs::Class::Negative)]
-        {
-            let of = |known: &&Known| {
-                known.part == part && (known.class == class || known.class.is_none())
-            };
-            let labelled = about.items.iter().any(|known| known.class.is_some());
-            if labelled == class.is_none() {
-                continue;
-            }
-            let found = about.items.iter().filter(of).count();
+    let choosing = usize::from(about.recipe.rule() == Rule::HeldoutAuroc);
+    let needed = [
+        (Part::Fit, "items of a class to fit on", about.recipe.min_pairs),
+        (Part::Select, "items of a class to choose by", choosing),
+    ];
+    for (part, what, least) in needed {
+        for class in [Class::Positive, Class::Negative] {
+            let has = |k: &&Known| k.part == part && k.class.is_none_or(|own| own == class);
+            let found = about.items.iter().filter(has).count();
             if found < least {
                 return Err(Refusal::TooFew { what, found, least }.into());
             }

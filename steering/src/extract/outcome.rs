@@ -167,56 +167,63 @@ impl Maker<'_> {
 
     /// The file in one of its two roles.
     fn file(&self, kept: &[(&Tried, &Estimate)], role: Role) -> Result<VectorFile> {
-        let (about, recipe) = (self.about(), &self.about().recipe);
-        let mut card =
-            Card::unmeasured(&recipe.name, &recipe.summary, Operation::Add, self.method()?);
-        card.model = Some(about.model.clone());
-        card.status = self.status;
-        card.role = role;
-        card.scale.default = match (self.status, recipe.method, &self.best.estimate) {
-            (Status::Null, _, _) => 0.0,
-            (_, MethodName::Palrs, Ok(estimate)) => {
-                estimate.scale_at(f64::from(recipe.alpha)) as f32
-            }
-            _ => 1.0,
-        };
-        if role == Role::Read {
-            card.name = format!("{}.read", recipe.name);
-            card.scale.default = 1.0;
+        let mut card = self.card(role)?;
+        let mut directions = Vec::new();
+        for (tried, estimate) in kept {
+            let read = estimate.read.as_ref().unwrap_or(&estimate.steer);
+            let (row, gap, anchor) = match role {
+                Role::Steer => (&estimate.steer, estimate.gap, estimate.anchor),
+                Role::Read => (read, estimate.read_gap, estimate.read_anchor),
+            };
+            let site = self.site(tried);
+            let row: Vec<f32> = row.iter().map(|v| *v as f32).collect();
+            let (direction, _) = Direction::normalised(site, &row)?;
+            let norm = self.about().norms.get(&site.to_string());
+            let entry = SiteCard {
+                anchor: Some(anchor as f32),
+                auc: self.auc(tried, estimate),
+                stream_norm: norm.map(|norm| norm[0]),
+                stream_norm_p95: norm.map(|norm| norm[1]),
+                ..SiteCard::of(site, Some(gap as f32))
+            };
+            card.sites.insert(site, entry);
+            directions.push(direction);
         }
+        VectorFile::new(card, directions)
+    }
+
+    /// The card without its sites.
+    fn card(&self, role: Role) -> Result<Card> {
+        let (about, recipe) = (self.about(), &self.about().recipe);
+        let name = match role {
+            Role::Steer => recipe.name.clone(),
+            Role::Read => format!("{}.read", recipe.name),
+        };
+        let mut card = Card::unmeasured(&name, &recipe.summary, Operation::Add, self.method()?);
+        card.role = role;
+        card.model = Some(about.model.clone());
         card.data = Some(DataCard {
             contrast: recipe.contrast.clone(),
             licence: recipe.licence.clone(),
             pairs: about.items.len(),
             sha256: about.data_sha256.clone(),
         });
-        let mut directions = Vec::new();
-        for (tried, estimate) in kept {
-            let (row, magnitude, anchor) = match (role, &estimate.read) {
-                (Role::Read, read) => (
-                    read.as_ref().unwrap_or(&estimate.steer),
-                    estimate.read_gap,
-                    estimate.read_anchor,
-                ),
-                (Role::Steer, _) => (&estimate.steer, estimate.gap, estimate.anchor),
-            };
-            let site = self.site(tried);
-            let row: Vec<f32> = row.iter().map(|v| *v as f32).collect();
-            let (direction, _) = Direction::normalised(site, &row)?;
-            let norm = about.norms.get(&site.to_string());
-            card.sites.insert(
-                site,
-                SiteCard {
-                    anchor: Some(anchor as f32),
-                    auc: self.auc(tried, estimate),
-                    stream_norm: norm.map(|n| n[0]),
-                    stream_norm_p95: norm.map(|n| n[1]),
-                    ..SiteCard::of(site, Some(magnitude as f32))
-                },
-            );
-            directions.push(direction);
+        card.status = self.status;
+        card.scale.default = match (role, self.status) {
+            (Role::Read, _) => 1.0,
+            (Role::Steer, Status::Null) => 0.0,
+            (Role::Steer, Status::Measured | Status::Unmeasured) => self.scale(),
+        };
+        Ok(card)
+    }
+
+    /// One class gap, or PaLRS's α as a number of them.
+    fn scale(&self) -> f32 {
+        let recipe = &self.about().recipe;
+        match (recipe.method, &self.best.estimate) {
+            (MethodName::Palrs, Ok(estimate)) => estimate.scale_at(f64::from(recipe.alpha)) as f32,
+            _ => 1.0,
         }
-        VectorFile::new(card, directions)
     }
 
     /// Separation of the test items, or of those that chose where there is no test.

@@ -72,14 +72,14 @@ impl<'a> Reader<'a> {
     pub fn pass_tokens(&self) -> usize {
         let width = self.model.decoder().spec().d_model;
         let by_bytes = PASS_BYTES / (4 * width * self.sites.len().max(1));
-        // Questions and answers of a portion are in the pool together.
-        let by_pool = self.model.pool().usage().free * BLOCK_LEN / 4;
+        // Questions and answers of a portion are in the pool together, each in blocks of its own.
+        let by_pool = self.model.pool().usage().free * BLOCK_LEN / 5;
         PASS_TOKENS.min(by_bytes).min(by_pool).max(1)
     }
 
-    /// What a row costs behind the beginning that all share.
+    /// What a row costs behind the beginning that all share, at least a block of the pool.
     pub fn cost(&self, sample: &Sample) -> usize {
-        sample.tokens.len().saturating_sub(self.stem.len())
+        sample.tokens.len().saturating_sub(self.stem.len()).max(BLOCK_LEN)
     }
 
     /// The states of some rows, `[rows, sites · places, width]`.

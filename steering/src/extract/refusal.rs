@@ -77,6 +77,18 @@ pub enum Refusal {
         /// The place.
         place: String,
     },
+    /// A row that is longer than the model's context.
+    #[error(
+        "line {line} has {tokens} tokens, the context holds {context}; leave it out or raise --ctx-size"
+    )]
+    TooLong {
+        /// The item's line.
+        line: usize,
+        /// Its tokens.
+        tokens: usize,
+        /// Tokens a sequence may have.
+        context: usize,
+    },
     /// NaN or an infinity in the stream.
     #[error(
         "state at {site} of line {line} ({place}) is not finite; nothing was written, leave the line out or use f32 weights"
@@ -146,6 +158,7 @@ impl Refusal {
             Refusal::Suffix { .. } => "suffix_mismatch",
             Refusal::DoubleFirst { .. } => "double_first_token",
             Refusal::NothingToRead { .. } => "nothing_to_read",
+            Refusal::TooLong { .. } => "context_length_exceeded",
             Refusal::NotFinite { .. } => "not_finite",
             Refusal::Budget { .. } => "states_too_large",
             Refusal::Setting { .. } => "invalid_value",

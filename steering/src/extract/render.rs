@@ -131,6 +131,10 @@ impl<'a> Renderer<'a> {
         {
             return Err(Refusal::DoubleFirst { line, token: bos }.into());
         }
+        let context = self.model.decoder().context();
+        if tokens.len() > context {
+            return Err(Refusal::TooLong { line, tokens: tokens.len(), context }.into());
+        }
         for (place, span) in self.places.iter().zip(&sample.spans) {
             if span.is_empty() || span.start == 0 || span.end > tokens.len() {
                 return Err(Refusal::NothingToRead { line, place: place.to_string() }.into());

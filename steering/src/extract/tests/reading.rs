@@ -94,6 +94,8 @@ fn a_state_is_what_a_session_captures() {
     );
     let tokens =
         model.tokenizer().unwrap().encode(&text, trimtab_runtime::text::Special::Parse).unwrap();
+    let plain = trimtab_runtime::text::Special::Plain;
+    let count = model.tokenizer().unwrap().encode(chosen, plain).unwrap().len();
     let mut session = model.session(Plan::empty()).unwrap();
     session.push_prompt(&tokens).unwrap();
     let captured = session.capture(&SITES).unwrap();
@@ -105,7 +107,7 @@ fn a_state_is_what_a_session_captures() {
         };
         assert_eq!(at(1), stream[tokens.len() - 1], "{site}");
         assert_eq!(at(0), stream[tokens.len() - 2], "{site}");
-        let answer = &stream[tokens.len() - 2 - chosen.chars().count()..tokens.len() - 2];
+        let answer = &stream[tokens.len() - 2 - count..tokens.len() - 2];
         for (k, found) in at(2).iter().enumerate() {
             let mean = answer.iter().map(|x| f64::from(x[k])).sum::<f64>() / answer.len() as f64;
             assert!((f64::from(*found) - mean).abs() < 1e-6, "{site} {k}");
