@@ -103,7 +103,7 @@ fn files_that_hold_no_states_are_refused() {
     let bytes = states.to_bytes().unwrap();
     assert_eq!(States::from_bytes(&bytes).unwrap(), states);
     let vector = states.finish().unwrap().file.to_bytes().unwrap();
-    for bad in [&[], &bytes[..bytes.len() - 4], &bytes[..100], vector.as_slice()] {
+    for bad in [&bytes[..0], &bytes[..bytes.len() - 4], &bytes[..100], vector.as_slice()] {
         assert_eq!(States::from_bytes(bad).unwrap_err().code(), "not_a_states_file");
     }
 }
