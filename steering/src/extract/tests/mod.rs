@@ -11,7 +11,7 @@ use serde_json::json;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use trimtab_runtime::generate::Flow;
-use trimtab_runtime::hub::Local;
+use trimtab_runtime::hub::{Local, Provenance};
 use trimtab_runtime::site::Site;
 use trimtab_runtime::testing::tiny;
 use trimtab_runtime::{Model, OpenOptions};
@@ -58,7 +58,8 @@ fn model_with(template: &str) -> Model {
     let config = json!({"bos_token": "<s>", "eos_token": "<|im_end|>", "add_bos_token": false});
     std::fs::write(path.join("tokenizer_config.json"), config.to_string()).unwrap();
     std::fs::write(path.join("chat_template.jinja"), template).unwrap();
-    let local = Local { name: "tiny".to_owned(), revision: None, path: path.clone() };
+    let source = Provenance::Path;
+    let local = Local { name: "tiny".to_owned(), revision: None, path: path.clone(), source };
     let model = Model::from_local(&local, &OpenOptions::default()).unwrap();
     std::fs::remove_dir_all(&path).ok();
     model
