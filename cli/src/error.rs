@@ -38,6 +38,9 @@ pub enum Error {
         /// What does not hold.
         failed: String,
     },
+    /// A vector, or what one is to be made of, is refused.
+    #[error(transparent)]
+    Steering(Box<trimtab_steering::Error>),
     /// A flag with a value that makes no sense.
     #[error("{flag} {problem}")]
     Usage {

@@ -6,6 +6,7 @@ use crate::error::Error;
 use clap::error::ErrorKind;
 use std::error::Error as _;
 use std::ffi::OsString;
+use std::io::ErrorKind::NotFound;
 use std::io::Write;
 use std::process::ExitCode;
 use trimtab_runtime::hub::ErrorKind as Hub;
@@ -32,6 +33,11 @@ fn verdict(error: &Error) -> (u8, &'static str) {
             ("invalid_value", _) => (2, "invalid_value"),
             (_, Kind::Internal) => (1, "internal"),
             (code, _) => (3, code),
+        Error::Steering(error) => match (&**error, error.code()) {
+            (Steering::Io { source, .. }, _) if source.kind() == NotFound => (3, "input_refused"),
+            (Steering::Io { .. }, _) => (1, "internal"),
+            (_, code @ ("invalid_value" | "position_refused")) => (2, code),
+            (_, code) => (3, code),
         },
         Error::Runtime(error) => match (&**error, error.kind()) {
             (Runtime::Hub(e), _) => match e.kind() {

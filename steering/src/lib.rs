@@ -19,6 +19,12 @@ pub mod import;
 pub mod neutral;
 
 pub mod plot;
+pub mod pairs;
+
+pub mod estimate;
+
+pub mod extract;
+
 pub mod steer;
 
 pub mod compose;

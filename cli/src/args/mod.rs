@@ -10,6 +10,7 @@ mod chat;
 mod convert;
 pub mod environment;
 mod eval;
+mod extract;
 mod generate;
 mod inspect;
 mod model;
@@ -27,6 +28,7 @@ pub use capture::CaptureArgs;
 pub use chat::ChatArgs;
 pub use convert::{ExportArgs, ImportArgs, Kind, To};
 pub use eval::EvalArgs;
+pub use extract::{Bad, Estimator, ExtractArgs, MergeArgs, Rule, Select, Weights};
 pub use generate::GenerateArgs;
 pub use inspect::InspectArgs;
 pub use model::{Dtype, KvType, ModelArgs, OnOff, SourceArgs};
@@ -115,6 +117,10 @@ pub enum Command {
     Capture(CaptureArgs),
     /// Measure what a vector does, beside no steering, an instruction and random directions.
     Eval(EvalArgs),
+    /// Make a steering vector of examples, on the model that is to be steered.
+    Extract(ExtractArgs),
+    /// Make the vector of shards of one extraction.
+    Merge(MergeArgs),
     /// Measure how well a text is predicted.
     Perplexity(PerplexityArgs),
     /// Measure speed.

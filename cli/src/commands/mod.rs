@@ -6,6 +6,7 @@ mod capture;
 mod chat;
 mod convert;
 mod eval;
+mod extract;
 mod generate;
 mod inspect;
 mod models;
@@ -32,6 +33,8 @@ pub fn run(task: Task, console: &Console) -> Result<()> {
         Task::Generate(plan) => generate::run(&plan, console),
         Task::Capture(plan) => capture::run(&plan, console),
         Task::Eval(plan) => eval::run(&plan, console),
+        Task::Extract(plan) => extract::run(&plan, console),
+        Task::Merge(plan) => extract::merge(&plan, console),
         Task::Perplexity(plan) => perplexity::run(&plan, console),
         Task::Bench(plan) => bench::run(&plan, console),
         Task::Inspect(plan) => inspect::run(&plan, console),

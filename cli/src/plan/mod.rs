@@ -7,6 +7,7 @@ mod bench;
 mod capture;
 mod files;
 mod eval;
+mod extract;
 mod generate;
 mod model;
 mod models;
@@ -20,6 +21,7 @@ pub use capture::{Capture, Rows};
 pub use files::{Depth, Export, ExportForm, Import, Inspect, Verify};
 pub use generate::{Arms, Chat, Delivery, Generate, Prompt, PromptForm};
 pub use eval::{Beside, CardChange, Eval, Purpose, Strengths, Verdict};
+pub use extract::{Extract, Merge, Start};
 pub use generate::{Chat, Delivery, Generate, Prompt, PromptForm};
 pub use model::{Opening, PoolSize, Source, Template};
 pub use models::Models;
@@ -46,6 +48,10 @@ pub enum Task {
     Capture(Capture),
     /// Measure what a vector does.
     Eval(Eval),
+    /// Make a vector of examples.
+    Extract(Extract),
+    /// Make a vector of shards.
+    Merge(Merge),
     /// Measure how well a text is predicted.
     Perplexity(Perplexity),
     /// Measure speed.
@@ -97,6 +103,8 @@ pub fn of(args: Args) -> Result<Task> {
         Command::Generate(args) => generate::generate(args, form).map(Task::Generate),
         Command::Capture(args) => capture::capture(args).map(Task::Capture),
         Command::Eval(args) => eval::eval(args).map(Task::Eval),
+        Command::Extract(args) => extract::extract(args).map(Task::Extract),
+        Command::Merge(args) => extract::merge(args).map(Task::Merge),
         Command::Perplexity(args) => perplexity::perplexity(args).map(Task::Perplexity),
         Command::Bench(args) => bench::bench(args, form).map(Task::Bench),
         Command::Inspect(args) => files::inspect(args).map(Task::Inspect),

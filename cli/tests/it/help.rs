@@ -21,6 +21,10 @@ fn every_command_says_what_it_takes() {
         "verify",
         "import",
         "export",
+        "extract",
+        "merge",
+        "perplexity",
+        "bench",
         "models",
         "completions",
     ] {
