@@ -11,16 +11,6 @@ pub enum Error {
     /// The runtime refused or failed.
     #[error(transparent)]
     Runtime(Box<trimtab_runtime::Error>),
-    /// A vector, or what was asked of it, is refused.
-    #[error(transparent)]
-    Steering(Box<trimtab_steering::Error>),
-    /// Something that was proved wrong.
-    #[error("{failed} of {all} checks failed")]
-    Unproved {
-        /// How many failed.
-        failed: usize,
-        /// How many there were.
-        all: usize,
     /// Something about vectors, pairs or evaluations is refused or failed.
     #[error(transparent)]
     Steering(Box<trimtab_steering::Error>),
@@ -38,9 +28,6 @@ pub enum Error {
         /// What does not hold.
         failed: String,
     },
-    /// A vector, or what one is to be made of, is refused.
-    #[error(transparent)]
-    Steering(Box<trimtab_steering::Error>),
     /// A flag with a value that makes no sense.
     #[error("{flag} {problem}")]
     Usage {
@@ -123,7 +110,6 @@ impl From<trimtab_steering::Error> for Error {
     fn from(error: trimtab_steering::Error) -> Self {
         match error {
             trimtab_steering::Error::Runtime(error) => error.into(),
-            error => Error::Steering(Box::new(error)),
             trimtab_steering::Error::Cancelled => Error::Interrupted,
             other => Error::Steering(Box::new(other)),
         }

@@ -22,23 +22,14 @@ fn verdict(error: &Error) -> (u8, &'static str) {
         Error::Usage { .. } | Error::NoPrompt => (2, "invalid_value"),
         Error::Check { .. } => (4, "check_failed"),
         Error::Data { source, .. } => (3, source.code()),
-        Error::Steering(error) => match &**error {
-            Steering::Rule { .. } | Steering::NoRule | Steering::NoScale => (2, error.code()),
-            Steering::Io { .. } => (1, error.code()),
-            _ => (3, error.code()),
+        Error::Steering(error) => match (&**error, error.code(), error.kind()) {
+            (Steering::Rule { .. } | Steering::NoRule | Steering::NoScale, code, _) => (2, code),
+            (Steering::Io { source, .. }, ..) if source.kind() == NotFound => (3, "input_refused"),
+            (_, code @ ("invalid_value" | "position_refused"), _) => (2, code),
+            (_, _, Kind::Internal) => (1, "internal"),
+            (_, code, _) => (3, code),
         },
         Error::Read { .. } | Error::Line { .. } => (3, "input_refused"),
-        Error::Unproved { .. } => (4, "check_failed"),
-        Error::Steering(error) => match (error.code(), error.kind()) {
-            ("invalid_value", _) => (2, "invalid_value"),
-            (_, Kind::Internal) => (1, "internal"),
-            (code, _) => (3, code),
-        Error::Steering(error) => match (&**error, error.code()) {
-            (Steering::Io { source, .. }, _) if source.kind() == NotFound => (3, "input_refused"),
-            (Steering::Io { .. }, _) => (1, "internal"),
-            (_, code @ ("invalid_value" | "position_refused")) => (2, code),
-            (_, code) => (3, code),
-        },
         Error::Runtime(error) => match (&**error, error.kind()) {
             (Runtime::Hub(e), _) => match e.kind() {
                 Hub::Refused => (3, "model_not_found"),

@@ -405,6 +405,9 @@ impl From<trimtab_runtime::model::weights::Error> for Error {
 impl From<crate::compose::Error> for Error {
     fn from(error: crate::compose::Error) -> Self {
         Error::Compose(Box::new(error))
+    }
+}
+
 impl From<crate::pairs::Flaw> for Error {
     fn from(flaw: crate::pairs::Flaw) -> Self {
         Error::Data(Box::new(flaw))

@@ -17,12 +17,10 @@ pub mod export;
 pub mod import;
 
 pub mod neutral;
-
-pub mod plot;
 pub mod pairs;
+pub mod plot;
 
 pub mod estimate;
-
 pub mod extract;
 
 pub mod steer;

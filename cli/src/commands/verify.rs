@@ -94,7 +94,7 @@ pub fn run(plan: &plan::Verify, console: &Console) -> Result<()> {
     }
     match failed {
         0 => Ok(()),
-        failed => Err(Error::Unproved { failed, all: checks.len() }),
+        _ => Err(Error::Check { failed: failures(&checks) }),
     }
 }
 
@@ -111,6 +111,12 @@ fn admitted(
     warnings.iter().for_each(|warning| console.warn(told(name, warning)));
     source.warnings.iter().for_each(|text| console.warn(text));
     Ok(source.file.clone())
+}
+
+/// The checks that failed, by name.
+fn failures(checks: &[Check]) -> String {
+    let failed = checks.iter().filter(|check| check.verdict == Verdict::Failed);
+    failed.map(|check| check.name).collect::<Vec<_>>().join(", ")
 }
 
 /// A block to paste: what was checked, on what, and what came out.

@@ -5,9 +5,9 @@
 
 mod bench;
 mod capture;
-mod files;
 mod eval;
 mod extract;
+mod files;
 mod generate;
 mod model;
 mod models;
@@ -18,15 +18,13 @@ mod vectors;
 
 pub use bench::{Bench, Case};
 pub use capture::{Capture, Rows};
-pub use files::{Depth, Export, ExportForm, Import, Inspect, Verify};
-pub use generate::{Arms, Chat, Delivery, Generate, Prompt, PromptForm};
 pub use eval::{Beside, CardChange, Eval, Purpose, Strengths, Verdict};
 pub use extract::{Extract, Merge, Start};
-pub use generate::{Chat, Delivery, Generate, Prompt, PromptForm};
+pub use files::{Depth, Export, ExportForm, Import, Inspect, Verify};
+pub use generate::{Arms, Chat, Delivery, Generate, Prompt, PromptForm};
 pub use model::{Opening, PoolSize, Source, Template};
 pub use models::Models;
 pub use perplexity::{Contrast, Perplexity};
-pub use perplexity::{Against, Perplexity};
 pub use sampling::{Sampling, Seed};
 pub use vectors::{Asked, FileForm, Vectors};
 

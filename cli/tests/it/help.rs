@@ -23,8 +23,6 @@ fn every_command_says_what_it_takes() {
         "export",
         "extract",
         "merge",
-        "perplexity",
-        "bench",
         "models",
         "completions",
     ] {
