@@ -11,6 +11,23 @@ pub enum Error {
     /// The runtime refused or failed.
     #[error(transparent)]
     Runtime(Box<trimtab_runtime::Error>),
+    /// Something about vectors, pairs or evaluations is refused or failed.
+    #[error(transparent)]
+    Steering(Box<trimtab_steering::Error>),
+    /// A line of a data file, or the file as a whole, with the file it is in.
+    #[error("{}: {source}", path.display())]
+    Data {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: Box<trimtab_steering::Error>,
+    },
+    /// What was measured does not hold; the result was printed.
+    #[error("check failed: {failed}")]
+    Check {
+        /// What does not hold.
+        failed: String,
+    },
     /// A flag with a value that makes no sense.
     #[error("{flag} {problem}")]
     Usage {
@@ -74,6 +91,7 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Error::Runtime(error) => hint(error),
+            Error::Steering(error) => steering_hint(error),
             Error::NoPrompt => {
                 Some("give --prompt or --file, or write to standard input".to_owned())
             }
@@ -86,6 +104,39 @@ impl From<trimtab_runtime::Error> for Error {
     fn from(error: trimtab_runtime::Error) -> Self {
         Error::Runtime(Box::new(error))
     }
+}
+
+impl From<trimtab_steering::Error> for Error {
+    fn from(error: trimtab_steering::Error) -> Self {
+        match error {
+            trimtab_steering::Error::Runtime(error) => error.into(),
+            trimtab_steering::Error::Cancelled => Error::Interrupted,
+            other => Error::Steering(Box::new(other)),
+        }
+    }
+}
+
+/// What the user can do about a vector that is refused.
+fn steering_hint(error: &trimtab_steering::Error) -> Option<String> {
+    use trimtab_steering::Error;
+    let hint = match error {
+        Error::In { source, .. } => return steering_hint(source),
+        Error::ModelMismatch { accept, .. } => {
+            return Some(format!("--accept-model {accept} uses it all the same"));
+        }
+        Error::StatusNull { .. } => "--allow-null uses it all the same",
+        Error::NotAVectorFile { reason } if reason.contains("GGUF control vector") => {
+            "--control-vector FILE reads it; `trimtab import` makes a vector file of it"
+        }
+        Error::NotAVectorFile { reason } if reason.contains("bare file must be imported") => {
+            "`trimtab import FILE --op add -o OUT` makes a vector file of it"
+        }
+        _ if error.code() == "dose_exceeded" => {
+            "--dose-policy clamp lowers the scales until they fit; --dose-limit F allows more"
+        }
+        _ => return None,
+    };
+    Some(hint.to_owned())
 }
 
 /// What the user can do about an error of the runtime.

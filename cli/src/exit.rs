@@ -6,10 +6,12 @@ use crate::error::Error;
 use clap::error::ErrorKind;
 use std::error::Error as _;
 use std::ffi::OsString;
+use std::io::ErrorKind::NotFound;
 use std::io::Write;
 use std::process::ExitCode;
 use trimtab_runtime::hub::ErrorKind as Hub;
 use trimtab_runtime::{Error as Runtime, Kind};
+use trimtab_steering::Error as Steering;
 
 /// Exit number and wire code of an error.
 fn verdict(error: &Error) -> (u8, &'static str) {
@@ -18,6 +20,15 @@ fn verdict(error: &Error) -> (u8, &'static str) {
         Error::Stdout(_) | Error::NotDone { .. } => (1, "internal"),
         Error::Interrupted | Error::Stopped => (130, "interrupted"),
         Error::Usage { .. } | Error::NoPrompt => (2, "invalid_value"),
+        Error::Check { .. } => (4, "check_failed"),
+        Error::Data { source, .. } => (3, source.code()),
+        Error::Steering(error) => match (&**error, error.code(), error.kind()) {
+            (Steering::Rule { .. } | Steering::NoRule | Steering::NoScale, code, _) => (2, code),
+            (Steering::Io { source, .. }, ..) if source.kind() == NotFound => (3, "input_refused"),
+            (_, code @ ("invalid_value" | "position_refused"), _) => (2, code),
+            (_, _, Kind::Internal) => (1, "internal"),
+            (_, code, _) => (3, code),
+        },
         Error::Read { .. } | Error::Line { .. } => (3, "input_refused"),
         Error::Runtime(error) => match (&**error, error.kind()) {
             (Runtime::Hub(e), _) => match e.kind() {
@@ -42,7 +53,9 @@ pub fn failed(error: &Error, console: &Console) -> ExitCode {
     // A reader that has seen enough is no failure; who stopped an answer has it, and its one document.
     if number != 0 && !matches!(error, Error::Stopped) {
         let message = with_sources(error);
-        if let Some(failure) = console.is_json().then(|| Failure::new(&message, code)) {
+        // A failed check has its document: the result.
+        let document = console.is_json() && !matches!(error, Error::Check { .. });
+        if let Some(failure) = document.then(|| Failure::new(&message, code)) {
             // A closed stdout cannot be told; stderr and the number still can.
             console.print(&failure).ok();
         }
@@ -108,6 +121,10 @@ mod tests {
             (Runtime::NoTokenizer.into(), 3),
             (hub("nothing.gguf"), 3),
             (Runtime::from(trimtab_runtime::hub::Error::Offline).into(), 5),
+            (Error::Check { failed: "gain".to_owned() }, 4),
+            (Steering::NoRule.into(), 2),
+            (Steering::StatusNull { name: "calm".to_owned() }.into(), 3),
+            (Steering::Cancelled.into(), 130),
             (Error::Interrupted, 130),
             (Error::Stopped, 130),
         ];

@@ -212,6 +212,93 @@ pub enum Error {
     /// The runtime refuses.
     #[error(transparent)]
     Runtime(#[from] trimtab_runtime::Error),
+    /// Vectors that cannot be put together, or push too hard.
+    #[error(transparent)]
+    Compose(Box<crate::compose::Error>),
+    /// A text that is no rule.
+    #[error("rule {text} is refused: {problem}")]
+    Rule {
+        /// The text, or the part of it that is wrong.
+        text: String,
+        /// What is wrong, and what is expected.
+        problem: String,
+    },
+    /// A line of a task file.
+    #[error("line {line} {problem}")]
+    Task {
+        /// From 1.
+        line: usize,
+        /// What is wrong, and what is expected.
+        problem: String,
+    },
+    /// Prompts without anything that judges answers.
+    #[error("prompts alone need a rule, such as exclaims or words:2-20")]
+    NoRule,
+    /// An evaluation without a scale to judge.
+    #[error(
+        "an evaluation needs a scale above 0; a default of 0 means that none was found to work"
+    )]
+    NoScale,
+    /// Whoever watched the work ended it.
+    #[error("cancelled before there was a result")]
+    Cancelled,
+    /// Too few items to estimate from.
+    #[error("{what} number {found}, at least {least} are needed")]
+    TooFewPairs {
+        /// What is counted.
+        what: &'static str,
+        /// How many there are.
+        found: usize,
+        /// How many are needed.
+        least: usize,
+    },
+    /// Class means that differ by no more than rounding.
+    #[error(
+        "both classes have the same mean at {candidates} of {candidates} candidates; read where their texts have differed"
+    )]
+    NoDifference {
+        /// How many candidates were tried.
+        candidates: usize,
+    },
+    /// A component on which the classes lie alike.
+    #[error(
+        "component has mean projection {mean} with standard error {error}, so its sign is not identified; use more pairs \
+         or another estimator"
+    )]
+    SignNotIdentified {
+        /// Mean projection, positives minus negatives.
+        mean: f64,
+        /// Its standard error.
+        error: f64,
+    },
+    /// Pair weights the data cannot carry.
+    #[error("robust weights are not identified: {reason}; use uniform weights")]
+    WeightsUnidentified {
+        /// What was found and what is needed.
+        reason: String,
+    },
+    /// A system of equations that has no answer, or whose answer was not reached.
+    #[error("{what} cannot be solved: {reason}")]
+    NotSolved {
+        /// The system.
+        what: &'static str,
+        /// Why not.
+        reason: String,
+    },
+    /// States or settings an estimator cannot take.
+    #[error("{what} {problem}")]
+    Estimate {
+        /// The setting or the data.
+        what: &'static str,
+        /// What is wrong, and what is expected.
+        problem: String,
+    },
+    /// Examples that cannot be learnt from.
+    #[error(transparent)]
+    Data(Box<crate::pairs::Flaw>),
+    /// An extraction that cannot be done.
+    #[error(transparent)]
+    Extract(Box<crate::extract::Refusal>),
 }
 
 impl Error {
@@ -241,6 +328,19 @@ impl Error {
             Error::NoSite { .. } => "site_not_in_vector",
             Error::Picture { .. } => "picture",
             Error::Runtime(_) => "runtime",
+            Error::Compose(error) => error.code(),
+            Error::Rule { .. } | Error::NoRule => "rule_invalid",
+            Error::NoScale => "scale_missing",
+            Error::Task { .. } => "task_invalid",
+            Error::Cancelled => "cancelled",
+            Error::TooFewPairs { .. } => "too_few_pairs",
+            Error::NoDifference { .. } => "no_difference",
+            Error::SignNotIdentified { .. } => "sign_not_identified",
+            Error::WeightsUnidentified { .. } => "weights_unidentified",
+            Error::NotSolved { .. } => "not_solved",
+            Error::Estimate { .. } => "estimate_invalid",
+            Error::Data(_) => "data_refused",
+            Error::Extract(refusal) => refusal.code(),
         }
     }
 
@@ -254,13 +354,18 @@ impl Error {
             | Error::RoleRead { .. }
             | Error::ModelShape { .. }
             | Error::ModelMismatch { .. }
-            | Error::Refused { .. } => Kind::Refused,
+            | Error::Refused { .. }
+            | Error::Compose(_) => Kind::Refused,
             _ => Kind::Input,
         }
     }
 
     pub(crate) fn tensor(name: impl ToString, problem: impl Into<String>) -> Error {
         Error::Tensor { name: name.to_string(), problem: problem.into() }
+    }
+
+    pub(crate) fn estimate(what: &'static str, problem: impl Into<String>) -> Error {
+        Error::Estimate { what, problem: problem.into() }
     }
 
     pub(crate) fn site(pointer: impl Into<String>, source: SiteError) -> Error {
@@ -294,5 +399,23 @@ impl Error {
 impl From<trimtab_runtime::model::weights::Error> for Error {
     fn from(error: trimtab_runtime::model::weights::Error) -> Self {
         Error::Gguf(Box::new(error))
+    }
+}
+
+impl From<crate::compose::Error> for Error {
+    fn from(error: crate::compose::Error) -> Self {
+        Error::Compose(Box::new(error))
+    }
+}
+
+impl From<crate::pairs::Flaw> for Error {
+    fn from(flaw: crate::pairs::Flaw) -> Self {
+        Error::Data(Box::new(flaw))
+    }
+}
+
+impl From<crate::extract::Refusal> for Error {
+    fn from(refusal: crate::extract::Refusal) -> Self {
+        Error::Extract(Box::new(refusal))
     }
 }

@@ -17,9 +17,18 @@ pub mod export;
 pub mod import;
 
 pub mod neutral;
-
+pub mod pairs;
 pub mod plot;
+
+pub mod estimate;
+pub mod extract;
+
 pub mod steer;
+
+pub mod compose;
+pub mod eval;
+
+pub mod verify;
 
 #[cfg(test)]
 mod tests;
@@ -27,4 +36,4 @@ mod tests;
 pub use direction::Direction;
 pub use error::{Error, Result};
 pub use file::VectorFile;
-pub use steer::Steer;
+pub use steer::{Steer, SteerOptions};

@@ -7,8 +7,12 @@
 mod bench;
 mod capture;
 mod chat;
+mod convert;
 pub mod environment;
+mod eval;
+mod extract;
 mod generate;
+mod inspect;
 mod model;
 mod models;
 mod perplexity;
@@ -16,16 +20,24 @@ mod precedence;
 mod sampling;
 mod spelling;
 mod switch;
+mod vectors;
+mod verify;
 
 pub use bench::{BenchArgs, Beside, Table};
 pub use capture::CaptureArgs;
 pub use chat::ChatArgs;
+pub use convert::{ExportArgs, ImportArgs, Kind, To};
+pub use eval::EvalArgs;
+pub use extract::{Bad, Estimator, ExtractArgs, MergeArgs, Rule, Select, Weights};
 pub use generate::GenerateArgs;
+pub use inspect::InspectArgs;
 pub use model::{Dtype, KvType, ModelArgs, OnOff, SourceArgs};
 pub use models::{ModelsArgs, ModelsCommand, Target};
 pub use perplexity::PerplexityArgs;
 pub use sampling::SamplingArgs;
 pub use switch::Switch;
+pub use vectors::{Policy, Reach, VectorArgs};
+pub use verify::VerifyArgs;
 
 use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use std::collections::BTreeSet;
@@ -103,10 +115,24 @@ pub enum Command {
     Generate(GenerateArgs),
     /// Write activations at sites, or logits, of given texts to a safetensors file.
     Capture(CaptureArgs),
+    /// Measure what a vector does, beside no steering, an instruction and random directions.
+    Eval(EvalArgs),
+    /// Make a steering vector of examples, on the model that is to be steered.
+    Extract(ExtractArgs),
+    /// Make the vector of shards of one extraction.
+    Merge(MergeArgs),
     /// Measure how well a text is predicted.
     Perplexity(PerplexityArgs),
     /// Measure speed.
     Bench(BenchArgs),
+    /// Show what vector files say, and with -m what they would do to a model.
+    Inspect(InspectArgs),
+    /// Prove on this machine that steering acts and rewinds are exact.
+    Verify(VerifyArgs),
+    /// Make a vector file of another program's.
+    Import(ImportArgs),
+    /// Write a vector file for another program.
+    Export(ExportArgs),
     /// List, fetch and describe models.
     Models(ModelsArgs),
     /// Print a completion script for a shell.
@@ -139,6 +165,17 @@ fn definition() -> clap::Command {
     let helps = [
         ("perplexity", "ctx_size", "Tokens of a window [default: 512]".to_owned()),
         ("perplexity", "kv_memory", format!("{MEMORY} [default: four windows]")),
+        (
+            "eval",
+            "n_predict",
+            "The most tokens of an answer; -1 for no limit [default: 48]".to_owned(),
+        ),
+        (
+            "eval",
+            "temperature",
+            "Divides logits; 0 takes the likeliest token [default: 0]".to_owned(),
+        ),
+        ("eval", "seed", "Keys every random draw [default: 0]".to_owned()),
         ("bench", "kv_memory", format!("{MEMORY} [default: what the largest test needs]")),
     ];
     helps.into_iter().fold(Args::command(), |all, (command, arg, text)| {
@@ -156,20 +193,38 @@ pub fn parse(argv: &[OsString]) -> Result<Args, clap::Error> {
     let mut args =
         Args::from_arg_matches_mut(&mut matches).map_err(|e| e.format(&mut definition))?;
     if let Some(sampling) = args.sampling_mut().filter(|_| comma_lists.contains(&"stop")) {
-        sampling.stop =
-            sampling.stop.iter().flat_map(|s| s.split(',')).map(str::to_owned).collect();
+        sampling.stop = split(&sampling.stop);
+    }
+    if let Some(vectors) = args.vectors_mut().filter(|_| comma_lists.contains(&"steer")) {
+        vectors.steer = split(&vectors.steer);
     }
     Ok(args)
 }
 
 impl Args {
+    fn vectors_mut(&mut self) -> Option<&mut VectorArgs> {
+        match &mut self.command {
+            Some(Command::Chat(chat)) => Some(&mut chat.vectors),
+            Some(Command::Generate(generate)) => Some(&mut generate.vectors),
+            Some(Command::Bench(bench)) => Some(&mut bench.vectors),
+            Some(Command::Perplexity(perplexity)) => Some(&mut perplexity.vectors),
+            _ => None,
+        }
+    }
+
     fn sampling_mut(&mut self) -> Option<&mut SamplingArgs> {
         match &mut self.command {
             Some(Command::Chat(chat)) => Some(&mut chat.sampling),
             Some(Command::Generate(generate)) => Some(&mut generate.sampling),
+            Some(Command::Eval(eval)) => Some(&mut eval.sampling),
             _ => None,
         }
     }
+}
+
+/// The items of lists that came from a variable.
+fn split(lists: &[String]) -> Vec<String> {
+    lists.iter().flat_map(|list| list.split(',')).map(str::to_owned).collect()
 }
 
 /// Whether help and usage errors are coloured, which must be known before parsing.

@@ -1,6 +1,6 @@
 //! Flags of `perplexity`.
 
-use super::{ModelArgs, Switch, switch};
+use super::{ModelArgs, Switch, VectorArgs, switch};
 use clap::{ArgAction, Args};
 use std::path::PathBuf;
 
@@ -16,9 +16,12 @@ pub struct PerplexityArgs {
     /// The most windows that are measured [default: all].
     #[arg(long, value_name = "N")]
     pub chunks: Option<usize>,
-    /// Compare the predictions under vectors with those without.
+    /// Also measure how far the steered predictions are from the plain ones; needs a vector.
     #[arg(long, action = ArgAction::SetTrue, value_parser = switch::parse)]
     pub kl_divergence: Switch,
+    /// The vectors.
+    #[command(flatten)]
+    pub vectors: VectorArgs,
     /// The model.
     #[command(flatten)]
     pub model: ModelArgs,

@@ -4,11 +4,17 @@ mod answer;
 mod bench;
 mod capture;
 mod chat;
+mod convert;
+mod eval;
+mod extract;
 mod generate;
+mod inspect;
 mod models;
 mod opened;
 mod perplexity;
 mod table;
+mod vectors;
+mod verify;
 
 use crate::args::{self, Shell};
 use crate::console::Console;
@@ -26,8 +32,15 @@ pub fn run(task: Task, console: &Console) -> Result<()> {
         Task::Chat(plan) => chat::run(&plan, console),
         Task::Generate(plan) => generate::run(&plan, console),
         Task::Capture(plan) => capture::run(&plan, console),
+        Task::Eval(plan) => eval::run(&plan, console),
+        Task::Extract(plan) => extract::run(&plan, console),
+        Task::Merge(plan) => extract::merge(&plan, console),
         Task::Perplexity(plan) => perplexity::run(&plan, console),
         Task::Bench(plan) => bench::run(&plan, console),
+        Task::Inspect(plan) => inspect::run(&plan, console),
+        Task::Verify(plan) => verify::run(&plan, console),
+        Task::Import(plan) => convert::import(&plan, console),
+        Task::Export(plan) => convert::export(&plan, console),
         Task::Models(plan) => models::run(&plan, console),
         Task::Completions(shell) => completions(shell, console),
     }

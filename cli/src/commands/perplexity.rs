@@ -1,18 +1,19 @@
-//! `perplexity`: how well a text is predicted, and what vectors change about that.
+//! `perplexity`: how well a text is predicted, and how far steered predictions are from plain ones.
 
 use super::opened::open;
+use super::vectors::{self, Steering};
 use crate::console::Console;
 use crate::document::Head;
 use crate::error::{Error, Result, read_text};
 use crate::interrupt::Stoppable;
-use crate::plan::{self, Against};
+use crate::plan::{self, Contrast};
 use crate::progress::Meter;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use trimtab_runtime::Error as Runtime;
 use trimtab_runtime::generate::Flow;
 use trimtab_runtime::hub::Progress;
-use trimtab_runtime::perplexity::{Perplexity, Steered, Trial, Windows};
+use trimtab_runtime::perplexity::{Comparison, Divergence, Perplexity, Trial};
 use trimtab_runtime::plan::Plan;
 use trimtab_runtime::text::Special;
 
@@ -27,19 +28,17 @@ struct Document {
     nll: f64,
     ppl: f64,
     ppl_stderr: f64,
-    steering: Option<Steering>,
+    steering: Option<InForce>,
     plain: Option<Plain>,
-    kl: Option<Divergence>,
+    kl: Option<Kl>,
     top1_agreement: Option<f64>,
 }
 
-/// What was in force.
 #[derive(Serialize)]
-struct Steering {
+struct InForce {
     plan: String,
 }
 
-/// The same text without it.
 #[derive(Serialize)]
 struct Plain {
     nll: f64,
@@ -47,112 +46,127 @@ struct Plain {
 }
 
 #[derive(Serialize)]
-struct Divergence {
+struct Kl {
     mean: f64,
     median: f64,
     p99: f64,
     max: f64,
 }
 
-/// A text's score, and what it was held against.
-struct Found {
-    own: Perplexity,
-    beside: Option<(Perplexity, Steered)>,
+impl From<Divergence> for Kl {
+    fn from(found: Divergence) -> Kl {
+        let Divergence { mean, median, p99, max } = found;
+        Kl { mean, median, p99, max }
+    }
+}
+
+/// What was measured: under the plan in force, and held against the plain model if that was asked for.
+struct Measured {
+    here: Perplexity,
+    beside: Option<Beside>,
+}
+
+struct Beside {
+    plain: Perplexity,
+    divergence: Divergence,
+    top1_agreement: f64,
+}
+
+impl Measured {
+    fn of(found: Comparison) -> Measured {
+        match found.steered.into_iter().next() {
+            None => Measured { here: found.plain, beside: None },
+            Some(steered) => Measured {
+                here: steered.perplexity,
+                beside: Some(Beside {
+                    plain: found.plain,
+                    divergence: steered.divergence(),
+                    top1_agreement: steered.top1_agreement(),
+                }),
+            },
+        }
+    }
 }
 
 /// Measures.
 pub fn run(plan: &plan::Perplexity, console: &Console) -> Result<()> {
     let text = read_text(&plan.file)?;
+    let sources = vectors::read(&plan.vectors)?;
     let opened = open(&plan.opening, console)?;
+    let steering = Steering::open(sources, &plan.vectors, &opened, console)?;
     let tokens = opened.model.tokenizer()?.encode(&text, Special::Plain).map_err(Runtime::from)?;
-    // What the vectors of the command line come to; without any the model is measured as it is.
-    let steering: Option<Plan> = None;
 
-    let (meter, stoppable) = (Meter::new(console), Stoppable::begin());
-    let count = plan.windows.count(tokens.len());
-    meter.begin_items(&format!("scoring {count} windows"), count);
-    let in_force = steering.clone().unwrap_or_default();
+    let (plain, in_force) = (Plan::empty(), steering.plan().clone());
+    // The trial's own plan comes first, and others are compared with it.
+    let (first, others) = match plan.contrast {
+        Contrast::None => (&in_force, &[][..]),
+        Contrast::Plain => (&plain, std::slice::from_ref(&in_force)),
+    };
     let (decoder, pool) = (opened.model.decoder(), opened.model.pool());
-    let trial = Trial { decoder, pool, tokens: &tokens, plan: &in_force };
+    let trial = Trial { decoder, pool, tokens: &tokens, plan: first };
+    let measured = measure(plan, &trial, others, console)?;
+    if !console.is_json() {
+        return console.say_line(measured.line());
+    }
+    let Measured { here, beside } = measured;
+    console.print(&Document {
+        head: opened.head("perplexity"),
+        file_sha256: hex(&Sha256::digest(text.as_bytes())),
+        tokens: here.windows * plan.windows.size,
+        chunks: here.windows,
+        ctx: plan.windows.size,
+        nll: here.nll(),
+        ppl: here.ppl(),
+        ppl_stderr: here.ppl_stderr(),
+        steering: (!steering.is_empty()).then(|| InForce { plan: steering.plan_digits() }),
+        plain: beside.as_ref().map(|b| Plain { nll: b.plain.nll(), ppl: b.plain.ppl() }),
+        kl: beside.as_ref().map(|b| b.divergence.into()),
+        top1_agreement: beside.map(|b| b.top1_agreement),
+    })
+}
+
+fn measure(
+    plan: &plan::Perplexity,
+    trial: &Trial,
+    others: &[Plan],
+    console: &Console,
+) -> Result<Measured> {
+    let (meter, stoppable) = (Meter::new(console), Stoppable::begin());
+    let count = plan.windows.count(trial.tokens.len());
+    meter.begin_items(&format!("scoring {count} windows"), count);
     let mut done = 0;
-    let found = measure((&plan.windows, plan.against), &trial, &mut |windows| {
-        meter.advance((windows - done) as u64);
-        done = windows;
+    let found = plan.windows.compare(trial, others, &mut |so_far| {
+        meter.advance((so_far.plain.windows - done) as u64);
+        done = so_far.plain.windows;
         if stoppable.is_stopping() { Flow::Cancel } else { Flow::Continue }
     });
     meter.end();
-    let found = found?;
-    if stoppable.is_stopping() && found.own.windows < count {
+    let measured = Measured::of(found?);
+    if stoppable.is_stopping() && measured.here.windows < count {
         return Err(Error::Interrupted);
     }
-    if console.is_json() {
-        let sha256 = hex(&Sha256::digest(text.as_bytes()));
-        let head = (opened.head("perplexity"), sha256);
-        return console.print(&document(head, plan.windows.size, steering.as_ref(), &found));
+    Ok(measured)
+}
+
+impl Measured {
+    fn line(&self) -> String {
+        let (ppl, error, count) = (self.here.ppl(), self.here.ppl_stderr(), self.here.windows);
+        let line = format!("perplexity {ppl:.4} ± {error:.4} over {count} windows");
+        let Some(Beside { plain, divergence, top1_agreement }) = &self.beside else {
+            return line;
+        };
+        let ratio = (self.here.nll() - plain.nll()).exp();
+        let share = 100.0 * top1_agreement;
+        format!(
+            "{line}\nplain {:.4}, ratio {ratio:.4}; KL mean {:.5}, median {:.5}, p99 {:.4}, max {:.3}; \
+             the same likeliest token at {share:.2} % of the tokens",
+            plain.ppl(),
+            divergence.mean,
+            divergence.median,
+            divergence.p99,
+            divergence.max,
+        )
     }
-    say(&found, console)
-}
-
-/// Scores under the trial's plan, and without it where that is asked for.
-fn measure(
-    (windows, against): (&Windows, Against),
-    trial: &Trial,
-    progress: &mut dyn FnMut(usize) -> Flow,
-) -> Result<Found> {
-    if against == Against::Nothing {
-        let own = windows.measure(trial, &mut |so_far| progress(so_far.windows))?;
-        return Ok(Found { own, beside: None });
-    }
-    let (none, steered) = (Plan::empty(), [trial.plan.clone()]);
-    let plain = Trial { plan: &none, ..*trial };
-    let both = windows.compare(&plain, &steered, &mut |now| progress(now.plain.windows))?;
-    let steered = both.steered.into_iter().next().unwrap_or_default();
-    Ok(Found { own: steered.perplexity, beside: Some((both.plain, steered)) })
-}
-
-fn document(
-    (head, file_sha256): (Head, String),
-    ctx: usize,
-    steering: Option<&Plan>,
-    found: &Found,
-) -> Document {
-    let (own, beside) = (found.own, found.beside.as_ref());
-    Document {
-        head,
-        file_sha256,
-        tokens: own.windows * ctx,
-        chunks: own.windows,
-        ctx,
-        nll: own.nll(),
-        ppl: own.ppl(),
-        ppl_stderr: own.ppl_stderr(),
-        steering: steering.map(|plan| Steering { plan: short(plan) }),
-        plain: beside.map(|(plain, _)| Plain { nll: plain.nll(), ppl: plain.ppl() }),
-        kl: beside.map(|(_, steered)| {
-            let kl = steered.divergence();
-            Divergence { mean: kl.mean, median: kl.median, p99: kl.p99, max: kl.max }
-        }),
-        top1_agreement: beside.map(|(_, steered)| steered.top1_agreement()),
-    }
-}
-
-fn say(found: &Found, console: &Console) -> Result<()> {
-    let (ppl, error, windows) = (found.own.ppl(), found.own.ppl_stderr(), found.own.windows);
-    console.say_line(format!("perplexity {ppl:.4} ± {error:.4} over {windows} windows"))?;
-    let Some((plain, steered)) = &found.beside else {
-        return Ok(());
-    };
-    let (kl, same) = (steered.divergence(), 100.0 * steered.top1_agreement());
-    console.say_line(format!("plain {:.4}, ratio {:.4}", plain.ppl(), ppl / plain.ppl()))?;
-    console.say_line(format!(
-        "KL {:.4} nats per token, 99th percentile {:.4}; same first choice {same:.1} %",
-        kl.mean, kl.p99
-    ))
-}
-
-/// The part of a plan's fingerprint that receipts show.
-fn short(plan: &Plan) -> String {
-    plan.fingerprint().to_string().chars().take(16).collect()
 }
 
 fn hex(bytes: &[u8]) -> String {

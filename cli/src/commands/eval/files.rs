@@ -1,0 +1,91 @@
+//! The files of an evaluation: vectors in, answers and a picture out.
+
+use crate::commands::opened::Opened;
+use crate::console::Console;
+use crate::error::{Error, Result};
+use crate::plan::{Beside, Eval};
+use serde::Serialize;
+use std::path::Path;
+use trimtab_steering::VectorFile;
+use trimtab_steering::eval::{End, Report, Task};
+use trimtab_steering::file::card::{ModelPin, Pinned};
+use trimtab_steering::file::{self, Warning};
+
+/// A vector as it lay on disk.
+pub struct Vector {
+    /// The vector.
+    pub file: VectorFile,
+    /// Hash of the file.
+    pub sha256: String,
+}
+
+/// Reads a vector.
+pub fn vector(path: &Path) -> Result<Vector> {
+    let file = VectorFile::open(path).map_err(|error| match error {
+        trimtab_steering::Error::Io { path, source } => Error::Read { path, source },
+        other => other.into(),
+    })?;
+    let sha256 = file::sha256(&file.to_bytes()?);
+    Ok(Vector { file, sha256 })
+}
+
+/// A vector to measure beside it, and its scale.
+pub fn beside(beside: &Beside) -> Result<(VectorFile, f32)> {
+    let file = vector(&beside.file)?.file;
+    let scale = beside.scale.unwrap_or(file.card().scale.default);
+    Ok((file, scale))
+}
+
+/// Refuses a vector of another model, unless it is accepted.
+pub fn admit(plan: &Eval, opened: &Opened, file: &VectorFile, console: &Console) -> Result<()> {
+    let pin = ModelPin::of(&opened.model, Pinned::Extract)?;
+    for warning in file.admit(&pin, plan.accept.as_deref())? {
+        console.warn(match warning {
+            Warning::ModelDiffers { made_on } => format!("vector was made on {made_on}"),
+            Warning::TemplateDiffers => "vector was made under another chat template".to_owned(),
+            Warning::TokenizerDiffers => "vector was made with another tokenizer".to_owned(),
+        });
+    }
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct Answer<'a> {
+    arm: String,
+    line: usize,
+    score: f64,
+    text: Option<&'a str>,
+    ended: Option<bool>,
+}
+
+/// Writes what was asked for beside the result.
+pub fn outputs(plan: &Eval, task: &Task, report: &Report) -> Result<()> {
+    if let Some(path) = &plan.answers {
+        file::write(path, answers(task, report)?.as_bytes())?;
+    }
+    if plan.plot.is_some() {
+        return Err(Error::usage("--plot", "is not there yet"));
+    }
+    Ok(())
+}
+
+/// Every answer of every arm, one JSON object per line.
+fn answers(task: &Task, report: &Report) -> Result<String> {
+    let mut text = String::new();
+    for line in &report.lines {
+        for (at, item) in task.items().iter().enumerate() {
+            let reply = line.measured.replies.get(at);
+            let answer = Answer {
+                arm: line.measured.arm.label(),
+                line: item.line,
+                score: line.measured.scores.get(at).copied().unwrap_or(f64::NAN),
+                text: reply.map(|reply| reply.text.as_str()),
+                ended: reply.map(|reply| reply.end == End::Itself),
+            };
+            let json = serde_json::to_string(&answer);
+            text.push_str(&json.map_err(|e| Error::Stdout(std::io::Error::other(e)))?);
+            text.push('\n');
+        }
+    }
+    Ok(text)
+}

@@ -1,0 +1,139 @@
+//! `eval`: what a vector does, beside its controls.
+
+mod document;
+mod files;
+mod neutral;
+mod stages;
+mod table;
+
+use super::opened::{Opened, open};
+use crate::console::Console;
+use crate::error::{Error, Result, read_text};
+use crate::plan::{CardChange, Eval, Purpose, Strengths, Verdict};
+use stages::Stages;
+use std::collections::BTreeMap;
+use trimtab_steering::VectorFile;
+use trimtab_steering::eval::{
+    Answering, Limits, Norms, Question, RANDOM_DIRECTIONS, Report, Setup, Subject, Task,
+    calibrated, evaluate, evaluated,
+};
+
+/// Doses of a calibration, for a vector at one site and for each site of a vector at several.
+const ONE_SITE: [f64; 14] =
+    [0.02, 0.04, 0.06, 0.08, 0.10, 0.12, 0.14, 0.16, 0.18, 0.20, 0.25, 0.30, -0.05, -0.10];
+const MANY_SITES: [f64; 12] =
+    [0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.10, 0.12, 0.15, -0.02, -0.05];
+
+/// Evaluates.
+pub fn run(plan: &Eval, console: &Console) -> Result<()> {
+    let text = read_text(&plan.data)?;
+    let task = Task::parse(&text)
+        .map_err(|source| Error::Data { path: plan.data.clone(), source: Box::new(source) })?;
+    let task = task.first(plan.items.unwrap_or(usize::MAX));
+    let neutral = plan.neutral.as_deref().map(read_text).transpose()?;
+    let vector = files::vector(&plan.file)?;
+    let beside = plan.beside.iter().map(files::beside).collect::<Result<Vec<_>>>()?;
+
+    let opened = open(&plan.opening, console)?;
+    files::admit(plan, &opened, &vector.file, console)?;
+    let norms = neutral::norms(&opened, &vector.file)?;
+    let setup = Setup {
+        scales: scales(plan, &vector.file, &norms)?,
+        instruction: plan.instruction.clone(),
+        random: match plan.purpose {
+            Purpose::Compare { random } => random,
+            Purpose::Calibrate => 0,
+        },
+        others: beside,
+        limits: Limits::default(),
+        seed: 0,
+    };
+    let report =
+        measure((plan, console), &opened, (&task, neutral), (&vector.file, &setup, &norms))?;
+    let warnings = warnings(plan, &report);
+    warnings.iter().for_each(|warning| console.warn(warning));
+    files::outputs(plan, &task, &report)?;
+    let written = write(plan, &vector.file, &report)?;
+    if console.is_json() {
+        let about = document::About { opened: &opened, plan, vector: &vector, written, warnings };
+        console.print(&document::of(&about, &report))?;
+    } else {
+        console.say_line(table::of(&report))?;
+        console.say_line(table::summary(plan, &report))?;
+    }
+    match (plan.verdict, report.passed(), plan.purpose) {
+        (Verdict::Tell, _, _) | (Verdict::Check, true, Purpose::Compare { .. }) => Ok(()),
+        (Verdict::Check, _, Purpose::Calibrate) if report.choice.default > 0.0 => Ok(()),
+        (Verdict::Check, _, _) => {
+            let names: Vec<&str> = report.failed.iter().map(|check| check.name()).collect();
+            Err(Error::Check { failed: names.join(", ") })
+        }
+    }
+}
+
+fn measure(
+    (plan, console): (&Eval, &Console),
+    opened: &Opened,
+    (task, neutral): (&Task, Option<String>),
+    (file, setup, norms): (&VectorFile, &Setup, &Norms),
+) -> Result<Report> {
+    let request = plan.sampling.request(opened.model.sampling(), 0)?;
+    let question = Question { task, rule: plan.rule.as_ref(), answering: Answering { request } };
+    let subject = Subject::of(&opened.model)?;
+    let stages = Stages::begin(console);
+    let report = evaluate(
+        (&subject, file),
+        (&question, setup),
+        norms,
+        &mut |plans, progress| neutral::costs(opened, neutral.as_deref(), plans, progress),
+        &mut |event| stages.tell(event),
+    );
+    stages.end();
+    Ok(report?)
+}
+
+/// The scales to measure.
+fn scales(plan: &Eval, file: &VectorFile, norms: &Norms) -> Result<Vec<f32>> {
+    let doses = match (&plan.strengths, plan.purpose) {
+        (Strengths::Scales(scales), _) => return Ok(scales.clone()),
+        (Strengths::Doses(doses), _) => doses.as_slice(),
+        (Strengths::OfFile, Purpose::Calibrate) if file.directions().len() == 1 => &ONE_SITE[..],
+        (Strengths::OfFile, Purpose::Calibrate) => &MANY_SITES,
+        (Strengths::OfFile, Purpose::Compare { .. }) => return Ok(vec![file.card().scale.default]),
+    };
+    let scales: Option<Vec<f32>> = doses.iter().map(|dose| norms.scale(*dose)).collect();
+    scales.ok_or_else(|| {
+        let problem = "cannot be known: a site of the vector has no magnitude; give --scales";
+        Error::usage("--doses", problem)
+    })
+}
+
+fn warnings(plan: &Eval, report: &Report) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let Purpose::Compare { random } = plan.purpose else { return warnings };
+    if plan.instruction.is_none() {
+        warnings.push("no --instruction: plain words in the prompt were not measured".to_owned());
+    }
+    if random < RANDOM_DIRECTIONS {
+        warnings.push(format!("{random} random directions are too few for a 95th percentile"));
+    }
+    if report.n < 50 {
+        warnings.push(format!("{} items give wide intervals", report.n));
+    }
+    warnings
+}
+
+/// Puts what was measured into the file, whole or not at all.
+fn write(plan: &Eval, file: &VectorFile, report: &Report) -> Result<bool> {
+    if plan.card == CardChange::Leave {
+        return Ok(false);
+    }
+    let changed = match plan.purpose {
+        Purpose::Calibrate => calibrated(file, &report.choice)?,
+        Purpose::Compare { .. } => {
+            evaluated(file, report, plan.rule.as_ref().map(ToString::to_string))?
+        }
+    };
+    changed.save(&plan.file)?;
+    Ok(true)
+}

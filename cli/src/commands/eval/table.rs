@@ -1,0 +1,113 @@
+//! An evaluation for people.
+
+use crate::commands::table::{Column, markdown};
+use crate::plan::{CardChange, Eval, Purpose};
+use trimtab_steering::eval::{Arm, Interval, Line, Metric, Report};
+
+/// Arms in their order; random directions are summed up in one row.
+pub fn of(report: &Report) -> String {
+    let columns = [
+        Column::Left("arm"),
+        Column::Right("dose"),
+        Column::Right(report.metric.name()),
+        Column::Right("gain"),
+        Column::Right("margin"),
+        Column::Right("perplexity"),
+        Column::Right("KL"),
+        Column::Right("repeated"),
+        Column::Right("distinct-1/2"),
+        Column::Right("words"),
+        Column::Right("ended"),
+    ];
+    let is_random = |line: &&Line| matches!(line.measured.arm, Arm::Random { .. });
+    let random: Vec<&Line> = report.lines.iter().filter(is_random).collect();
+    let mut rows: Vec<Vec<String>> = Vec::new();
+    let mut summed = false;
+    for line in &report.lines {
+        if !is_random(&line) {
+            rows.push(row(line, report.metric));
+        } else if !summed {
+            rows.push(random_row(&random));
+            summed = true;
+        }
+    }
+    markdown(&columns, rows)
+}
+
+fn row(line: &Line, metric: Metric) -> Vec<String> {
+    let number = |value: Option<f64>, digits: usize| {
+        value.map(|value| format!("{value:.digits$}")).unwrap_or_default()
+    };
+    let variety = line.variety;
+    let margin = line.margin.filter(|_| metric != Metric::Margin);
+    vec![
+        line.measured.arm.label(),
+        number(line.dose, 3),
+        spread(Some(line.score)),
+        spread(line.gain),
+        spread(margin),
+        line.cost
+            .map(|c| format!("{:.3} [{:.3}, {:.3}]", c.ppl_ratio, c.ppl_low, c.ppl_high))
+            .unwrap_or_default(),
+        number(line.cost.map(|cost| cost.kl), 3),
+        number(variety.map(|v| v.repetition), 3),
+        variety.map(|v| format!("{:.2}/{:.2}", v.distinct_1, v.distinct_2)).unwrap_or_default(),
+        number(variety.map(|v| v.words), 1),
+        number(variety.map(|v| v.ended), 2),
+    ]
+}
+
+/// What random directions did together: the range of their means.
+fn random_row(random: &[&Line]) -> Vec<String> {
+    let range = |of: &dyn Fn(&Line) -> Option<f64>, digits: usize| {
+        let mut values: Vec<f64> = random.iter().filter_map(|line| of(line)).collect();
+        values.sort_unstable_by(f64::total_cmp);
+        match (values.first(), values.last()) {
+            (Some(low), Some(high)) => format!("{low:.digits$} to {high:.digits$}"),
+            _ => String::new(),
+        }
+    };
+    vec![
+        format!("{} random directions", random.len()),
+        random.first().and_then(|l| l.dose).map(|d| format!("{d:.3}")).unwrap_or_default(),
+        range(&|line| Some(line.score.mean), 3),
+        range(&|line| line.gain.map(|gain| gain.mean), 3),
+        String::new(),
+        String::new(),
+        String::new(),
+        range(&|line| line.variety.map(|v| v.repetition), 3),
+        String::new(),
+        range(&|line| line.variety.map(|v| v.words), 1),
+        range(&|line| line.variety.map(|v| v.ended), 2),
+    ]
+}
+
+fn spread(interval: Option<Interval>) -> String {
+    let text = |i: Interval| format!("{:.3} [{:.3}, {:.3}]", i.mean, i.low, i.high);
+    interval.map(text).unwrap_or_default()
+}
+
+/// What it comes to, in a sentence or two.
+pub fn summary(plan: &Eval, report: &Report) -> String {
+    let mut lines = Vec::new();
+    let choice = &report.choice;
+    lines.push(match choice.default {
+        scale if scale > 0.0 => {
+            format!("scale {scale} is the smallest that is as good as the best")
+        }
+        _ => "no scale without harm is better than no steering: null".to_owned(),
+    });
+    if let Some([low, high]) = choice.safe {
+        lines.push(format!("safe from {low} to {high}"));
+    }
+    if let (Purpose::Compare { .. }, Some(p95)) = (plan.purpose, report.random_p95) {
+        let names: Vec<&str> = report.failed.iter().map(|check| check.name()).collect();
+        let verdict =
+            if report.passed() { "passed".to_owned() } else { names.join(", ") + " failed" };
+        lines.push(format!("random directions change it by {p95:.3} (95th percentile): {verdict}"));
+    }
+    if plan.card == CardChange::Write {
+        lines.push(format!("wrote {}", plan.file.display()));
+    }
+    lines.join("\n")
+}

@@ -1,0 +1,165 @@
+//! What `eval` is to do.
+
+use super::{Opening, Sampling, choose};
+use crate::args::EvalArgs;
+use crate::error::{Error, Result};
+use std::path::PathBuf;
+use trimtab_steering::eval::{RANDOM_DIRECTIONS, Rule};
+
+/// The most tokens of an answer.
+const ANSWER: usize = 48;
+
+/// An evaluation.
+#[derive(Debug, PartialEq)]
+pub struct Eval {
+    /// The model.
+    pub opening: Opening,
+    /// The vector.
+    pub file: PathBuf,
+    /// The items.
+    pub data: PathBuf,
+    /// The most items.
+    pub items: Option<usize>,
+    /// What judges answers.
+    pub rule: Option<Rule>,
+    /// The goal in plain words.
+    pub instruction: Option<String>,
+    /// How strongly it is measured.
+    pub strengths: Strengths,
+    /// What it is measured for.
+    pub purpose: Purpose,
+    /// Vectors beside it.
+    pub beside: Vec<Beside>,
+    /// Instead of the bundled prose.
+    pub neutral: Option<PathBuf>,
+    /// How answers are made.
+    pub sampling: Sampling,
+    /// What becomes of the file.
+    pub card: CardChange,
+    /// What a failure means.
+    pub verdict: Verdict,
+    /// Where answers go.
+    pub answers: Option<PathBuf>,
+    /// Where the picture goes.
+    pub plot: Option<PathBuf>,
+    /// What accepts a vector of another model.
+    pub accept: Option<String>,
+}
+
+/// How strongly a vector is measured.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Strengths {
+    /// As its card says.
+    OfFile,
+    /// At these scales.
+    Scales(Vec<f32>),
+    /// At these shares of the stream's length.
+    Doses(Vec<f64>),
+}
+
+/// What a vector is measured for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To be held against controls, so many random directions among them.
+    Compare {
+        /// Random directions.
+        random: u64,
+    },
+    /// To find a scale.
+    Calibrate,
+}
+
+/// A vector that is measured beside the one in question.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Beside {
+    /// Its file.
+    pub file: PathBuf,
+    /// Instead of its own scale.
+    pub scale: Option<f32>,
+}
+
+/// What becomes of the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CardChange {
+    /// It stays as it is.
+    Leave,
+    /// What was measured goes into it.
+    Write,
+}
+
+/// What it means that something did not hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is told.
+    Tell,
+    /// The program ends with 4.
+    Check,
+}
+
+pub(super) fn eval(args: EvalArgs) -> Result<Eval> {
+    let Some(data) = args.data else {
+        return Err(Error::usage("--data", "is needed"));
+    };
+    let card = choose(args.write, CardChange::Write, CardChange::Leave);
+    let purpose =
+        choose(args.calibrate, Purpose::Calibrate, Purpose::Compare { random: args.random });
+    if let (CardChange::Write, Purpose::Compare { random }) = (card, purpose)
+        && random < RANDOM_DIRECTIONS
+    {
+        let problem = format!("is {random}, --write needs {RANDOM_DIRECTIONS} or more");
+        return Err(Error::usage("--random", problem));
+    }
+    if args.items == Some(0) {
+        return Err(Error::usage("--items", "is 0, at least 1 is needed"));
+    }
+    let mut sampling = args.sampling;
+    // A comparison must not depend on draws or on how long a model goes on, unless that is asked for.
+    sampling.temperature.get_or_insert(0.0);
+    sampling.seed.get_or_insert(0);
+    sampling.n_predict.get_or_insert(ANSWER as i64);
+    Ok(Eval {
+        opening: Opening::of(args.model)?,
+        file: args.file,
+        data,
+        items: args.items,
+        rule: args.rule.as_deref().map(Rule::parse).transpose()?,
+        instruction: args.instruction,
+        strengths: strengths(args.scales, args.doses)?,
+        purpose,
+        beside: args.beside.iter().map(|text| beside(text)).collect(),
+        neutral: args.neutral,
+        sampling: Sampling::of(sampling)?,
+        card,
+        verdict: choose(args.check, Verdict::Check, Verdict::Tell),
+        answers: args.answers,
+        plot: args.plot,
+        accept: args.accept_model,
+    })
+}
+
+fn strengths(scales: Vec<f32>, doses: Vec<f64>) -> Result<Strengths> {
+    let numbers = scales.iter().map(|s| f64::from(*s)).chain(doses.iter().copied());
+    let flag = if doses.is_empty() { "--scales" } else { "--doses" };
+    let mut numbers = numbers.peekable();
+    if numbers.peek().is_some() && !numbers.clone().any(|n| n > 0.0) {
+        return Err(Error::usage(flag, "has no number above 0"));
+    }
+    if numbers.any(|n| n == 0.0 || !n.is_finite()) {
+        let problem = "has a 0 or no number; no steering is always measured";
+        return Err(Error::usage(flag, problem));
+    }
+    Ok(match (scales.is_empty(), doses.is_empty()) {
+        (false, _) => Strengths::Scales(scales),
+        (true, false) => Strengths::Doses(doses),
+        (true, true) => Strengths::OfFile,
+    })
+}
+
+/// A file and, behind the last colon, its scale.
+fn beside(text: &str) -> Beside {
+    let scaled = text.rsplit_once(':').and_then(|(file, scale)| Some((file, scale.parse().ok()?)));
+    match scaled {
+        Some((file, scale)) => Beside { file: file.into(), scale: Some(scale) },
+        None => Beside { file: text.into(), scale: None },
+    }
+}

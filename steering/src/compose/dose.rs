@@ -1,0 +1,548 @@
+//! How hard vectors may push: per vector, per site, and over all sites.
+//!
+//! A *dose* is the length of a push as a share of the stream's median length there. The stream's length comes from a
+//! measurement on the model in use, else from the cards. A limit that is exceeded is never passed over in silence:
+//! it is an error that names the factor which fits, a changed scale, or a warning.
+//!
+//! Doses of `add` and `rotate` are known beforehand. What `project` and `clamp` do depends on the token, so those are
+//! named in [`Note::Unpredicted`] and not limited.
+
+use super::error::Error;
+use super::load::Load;
+use crate::error::Result;
+use crate::file::VectorFile;
+use crate::file::card::{Operation, Phase, Scope, SiteCard};
+use crate::steer::SteerOptions;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::RangeInclusive;
+use trimtab_runtime::hook::Positions;
+use trimtab_runtime::site::Site;
+
+/// What rounding a scale to f32 may add to a dose without its being called an excess.
+const SLACK: f64 = 1e-6;
+/// A measured norm that is this share away from the card's is told.
+const DRIFT: f64 = 0.25;
+
+/// What is done about a push that is too hard.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum DosePolicy {
+    /// An error that names the factor which fits.
+    #[default]
+    Refuse,
+    /// All unprotected scales are multiplied by that factor.
+    Clamp,
+    /// It is told, and nothing changes.
+    Warn,
+}
+
+/// Whether a vector may be changed for the sake of others.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Standing {
+    /// Never: a safety direction.
+    Protected,
+    /// It may be projected and scaled.
+    #[default]
+    Free,
+}
+
+/// A vector file as it is to be applied.
+#[derive(Debug, Clone)]
+pub struct Dosed<'a> {
+    /// The vector.
+    pub file: &'a VectorFile,
+    /// The scale it is meant to have.
+    pub scale: f32,
+    /// The positions it acts on.
+    pub positions: Positions,
+    /// Only these blocks.
+    pub blocks: Option<RangeInclusive<usize>>,
+    /// Whether its scale may be lowered.
+    pub standing: Standing,
+}
+
+impl<'a> Dosed<'a> {
+    /// A vector that may be changed, applied as [`Steer::new`](crate::Steer::new) would with these options.
+    pub fn new(file: &'a VectorFile, options: &SteerOptions) -> Self {
+        Dosed {
+            file,
+            scale: options.scale.unwrap_or(file.card().scale.default),
+            positions: options.positions.clone().unwrap_or_else(|| reach(file.card().scope)),
+            blocks: options.blocks.clone(),
+            standing: Standing::Free,
+        }
+    }
+
+    /// Its rows and cards at the sites where it acts.
+    pub(super) fn entries(&self) -> impl Iterator<Item = (Site, &'a [f32], &'a SiteCard)> {
+        let wanted = |site: Site| {
+            let blocks = self.blocks.as_ref();
+            blocks.is_none_or(|range| site.block().is_some_and(|block| range.contains(&block)))
+        };
+        let file = self.file;
+        file.directions().iter().filter(move |d| wanted(d.site())).filter_map(|direction| {
+            let entry = file.card().sites.get(&direction.site())?;
+            Some((direction.site(), direction.values(), entry))
+        })
+    }
+
+    /// Length of its push at a site of this stream length; `None` if that depends on the token.
+    fn length(&self, entry: &SiteCard, norm: f64) -> Option<f64> {
+        let scale = f64::from(self.scale).abs();
+        match self.file.card().operation {
+            Operation::Add => Some(scale * f64::from(entry.magnitude?)),
+            Operation::Rotate { degrees } => {
+                let half = (scale * f64::from(degrees).abs() / 2.0).to_radians();
+                // Beyond half a turn the way back is shorter, and the largest change is a whole diameter.
+                Some(2.0 * half.min(std::f64::consts::FRAC_PI_2).sin() * norm)
+            }
+            Operation::Project | Operation::Clamp { .. } => None,
+        }
+    }
+}
+
+/// The positions of a card's scope, which selects at least one phase.
+fn reach(scope: Scope) -> Positions {
+    match (scope.prompt, scope.generation) {
+        (Some(Phase::All), None) => Positions::Prompt,
+        (None, Some(Phase::All)) => Positions::Generated,
+        (Some(Phase::All), Some(Phase::All)) | (None, None) => Positions::All,
+    }
+}
+
+/// The limits, and what is done about them.
+///
+/// To be called on the vectors of a plan before they are bound:
+///
+/// ```
+/// use std::collections::BTreeMap;
+/// use trimtab_runtime::site::Site;
+/// use trimtab_steering::compose::dose::{DoseLimit, DosePolicy, Dosed};
+/// use trimtab_steering::file::card::{Card, Method, MethodName, Operation, SiteCard};
+/// use trimtab_steering::{Direction, SteerOptions, VectorFile};
+///
+/// let (direction, gap) = Direction::normalised(Site::ResidPost(1), &[3.0, 0.0, 4.0]).unwrap();
+/// let method = Method::named(MethodName::MeanDifference);
+/// let mut card = Card::unmeasured("calm", "less urgent tone", Operation::Add, method);
+/// card.sites.insert(direction.site(), SiteCard::of(direction.site(), Some(gap)));
+/// let file = VectorFile::new(card, vec![direction]).unwrap();
+///
+/// // The card has no stream_norm, so it must have been measured: 8 long, and the vector pushes by 5.
+/// let measured = BTreeMap::from([(Site::ResidPost(1), 8.0)]);
+/// let vectors = [Dosed::new(&file, &SteerOptions::default())];
+/// let limit = DoseLimit::default();
+/// assert_eq!(limit.check(&vectors, &measured).unwrap_err().code(), "dose_exceeded");
+/// let doses = DoseLimit { policy: DosePolicy::Clamp, ..limit }.check(&vectors, &measured).unwrap();
+/// assert!((doses.scales()[0] - 0.8).abs() < 1e-5);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct DoseLimit {
+    /// Of one vector at one site, unless its safe range was measured to be wider.
+    pub vector: f64,
+    /// Of all vectors at one site.
+    pub site: f64,
+    /// Over all sites; only ever a warning.
+    pub total: f64,
+    /// What is done about an excess.
+    pub policy: DosePolicy,
+}
+
+impl Default for DoseLimit {
+    fn default() -> Self {
+        DoseLimit { vector: 0.5, site: 1.0, total: 2.0, policy: DosePolicy::Refuse }
+    }
+}
+
+/// One vector's dose at one site.
+#[derive(Debug, Clone, PartialEq)]
+pub struct VectorDose {
+    /// Its place in the list.
+    pub vector: usize,
+    /// Where.
+    pub site: Site,
+    /// At the scale asked for.
+    pub asked: f64,
+    /// At the scale in force.
+    pub dose: f64,
+    /// The most it may be.
+    pub limit: f64,
+}
+
+/// What all vectors do at one site.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SiteDose {
+    /// Where.
+    pub site: Site,
+    /// Median length of the stream.
+    pub norm: f64,
+    /// At the scales asked for.
+    pub asked: f64,
+    /// At the scales in force.
+    pub dose: f64,
+}
+
+/// Something to tell about doses.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Note {
+    /// Scales were lowered.
+    Clamped {
+        /// What they were multiplied by.
+        factor: f32,
+    },
+    /// A limit is exceeded, and the policy lets it pass.
+    Over {
+        /// The vector or site.
+        what: String,
+        /// Its dose.
+        dose: f64,
+        /// The limit.
+        limit: f64,
+    },
+    /// The sum over all sites is large.
+    Total {
+        /// The sum.
+        dose: f64,
+        /// What it is held against.
+        limit: f64,
+    },
+    /// A scale outside the range that was measured to be safe.
+    OutsideSafe {
+        /// The vector.
+        name: String,
+        /// Its scale in force.
+        scale: f32,
+        /// The range.
+        safe: [f32; 2],
+    },
+    /// The dose of this operation depends on the token.
+    Unpredicted {
+        /// The vector.
+        name: String,
+        /// The operation.
+        kind: &'static str,
+    },
+    /// The stream is not as long as the card says.
+    NormDrift {
+        /// The vector.
+        name: String,
+        /// Where.
+        site: Site,
+        /// Measured, as a share of what the card says.
+        ratio: f64,
+    },
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Note::Clamped { factor } => {
+                write!(f, "unprotected scales were multiplied by {factor:.4} to keep the doses")
+            }
+            Note::Over { what, dose, limit } => {
+                write!(f, "{what} has dose {dose:.3}, above {limit:.3}")
+            }
+            Note::Total { dose, limit } => {
+                write!(f, "the doses of all sites sum to {dose:.3}, above {limit:.3}")
+            }
+            Note::OutsideSafe { name, scale, safe: [low, high] } => {
+                write!(f, "vector {name} has scale {scale}, measured safe from {low} to {high}")
+            }
+            Note::Unpredicted { name, kind } => {
+                write!(f, "vector {name} has no dose beforehand: {kind} depends on the token")
+            }
+            Note::NormDrift { name, site, ratio } => {
+                write!(f, "the stream at {site} is {ratio:.2} times what vector {name} says")
+            }
+        }
+    }
+}
+
+/// The doses of a list of vectors that may be applied.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Doses {
+    /// What the scales of unprotected vectors were multiplied by: 1 unless clamped.
+    pub factor: f32,
+    /// Every vector at every site of which a dose is known.
+    pub vectors: Vec<VectorDose>,
+    /// Every site, in forward order.
+    pub sites: Vec<SiteDose>,
+    /// Sum over the sites, in force.
+    pub total: f64,
+    /// What is to be told.
+    pub notes: Vec<Note>,
+    scales: Vec<f32>,
+}
+
+impl Doses {
+    /// The scales in force, in the order of the vectors.
+    pub fn scales(&self) -> &[f32] {
+        &self.scales
+    }
+}
+
+/// The sites whose dose cannot be known from the cards: where a norm must be measured before [`DoseLimit::check`].
+pub fn unmeasured(vectors: &[Dosed<'_>]) -> Vec<Site> {
+    let known = norms(vectors, &BTreeMap::new());
+    let mut sites: Vec<Site> = vectors.iter().flat_map(|v| v.entries().map(|e| e.0)).collect();
+    sites.sort_unstable();
+    sites.dedup();
+    sites.retain(|site| !known.contains_key(site));
+    sites
+}
+
+/// The stream's length at every site where it is known. What was measured outranks the cards; of several cards the
+/// smallest length counts, which gives the largest dose.
+pub(super) fn norms(vectors: &[Dosed<'_>], measured: &BTreeMap<Site, f32>) -> BTreeMap<Site, f64> {
+    let mut known: BTreeMap<Site, f64> = BTreeMap::new();
+    for (site, _, entry) in vectors.iter().flat_map(Dosed::entries) {
+        if let Some(norm) = entry.stream_norm.map(f64::from) {
+            let least = known.entry(site).or_insert(norm);
+            *least = least.min(norm);
+        }
+    }
+    known.extend(measured.iter().map(|(site, norm)| (*site, f64::from(*norm))));
+    known
+}
+
+impl DoseLimit {
+    /// The doses of vectors applied together, or the refusal. `measured` holds the stream's median length on the
+    /// model in use where that is known; elsewhere the cards' `stream_norm` counts. The scales to use are
+    /// [`Doses::scales`], and [`Doses::notes`] must be shown.
+    pub fn check(&self, vectors: &[Dosed<'_>], measured: &BTreeMap<Site, f32>) -> Result<Doses> {
+        self.sound()?;
+        let tally = Tally::of(self, vectors, measured)?;
+        tally.protected_alone(self)?;
+        let factor = tally.factor(self);
+        let mut notes = Vec::new();
+        let factor = match (self.policy, factor < 1.0) {
+            (_, false) => 1.0,
+            (DosePolicy::Refuse, true) => return Err(tally.excess(self, factor).into()),
+            (DosePolicy::Clamp, true) => {
+                notes.push(Note::Clamped { factor });
+                factor
+            }
+            (DosePolicy::Warn, true) => {
+                notes.extend(tally.excesses(self).map(|(what, dose, limit)| Note::Over {
+                    what,
+                    dose,
+                    limit,
+                }));
+                1.0
+            }
+        };
+        notes.extend(tally.notes.iter().cloned());
+        Ok(tally.doses(self, vectors, factor, notes))
+    }
+
+    fn sound(&self) -> Result<()> {
+        const EXPECTED: &str = "a number from 0 to 8";
+        for (field, value) in
+            [("dose_vector", self.vector), ("dose_site", self.site), ("dose_total", self.total)]
+        {
+            if !(0.0..=8.0).contains(&value) {
+                return Err(Error::Setting { field, value, expected: EXPECTED }.into());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A vector's push at a site, before any factor.
+struct Push {
+    vector: usize,
+    name: String,
+    standing: Standing,
+    site: Site,
+    dose: f64,
+    limit: f64,
+}
+
+/// All pushes, by vector and by site.
+struct Tally {
+    pushes: Vec<Push>,
+    loads: BTreeMap<Site, (f64, Load)>,
+    notes: Vec<Note>,
+}
+
+impl Tally {
+    fn of(
+        limits: &DoseLimit,
+        vectors: &[Dosed<'_>],
+        measured: &BTreeMap<Site, f32>,
+    ) -> Result<Self> {
+        let norms = norms(vectors, measured);
+        let mut tally = Tally { pushes: Vec::new(), loads: BTreeMap::new(), notes: Vec::new() };
+        for (index, vector) in vectors.iter().enumerate() {
+            let card = vector.file.card();
+            if !vector.scale.is_finite() {
+                let name = format!("the scale of vector {}", card.name);
+                return Err(crate::error::Error::NotFinite { name, index });
+            }
+            if vector.length(&SiteCard::of(Site::Final, Some(1.0)), 1.0).is_none() {
+                let (name, kind) = (card.name.clone(), card.operation.kind());
+                tally.notes.push(Note::Unpredicted { name, kind });
+                continue;
+            }
+            for (site, row, entry) in vector.entries() {
+                let name = || card.name.clone();
+                let norm = norms.get(&site).copied().filter(|n| n.is_finite() && *n > 0.0);
+                let norm = norm.ok_or_else(|| Error::NoStreamNorm { name: name(), site })?;
+                tally.drifted(name, site, entry, measured);
+                tally.push(limits, (index, vector), (site, row, entry), norm);
+            }
+        }
+        Ok(tally)
+    }
+
+    fn drifted(
+        &mut self,
+        name: impl Fn() -> String,
+        site: Site,
+        entry: &SiteCard,
+        measured: &BTreeMap<Site, f32>,
+    ) {
+        if let (Some(card), Some(measured)) = (entry.stream_norm, measured.get(&site)) {
+            let ratio = f64::from(*measured) / f64::from(card);
+            if (ratio - 1.0).abs() > DRIFT {
+                self.notes.push(Note::NormDrift { name: name(), site, ratio });
+            }
+        }
+    }
+
+    fn push(
+        &mut self,
+        limits: &DoseLimit,
+        (index, vector): (usize, &Dosed<'_>),
+        (site, row, entry): (Site, &[f32], &SiteCard),
+        norm: f64,
+    ) {
+        let Some(length) = vector.length(entry, norm) else {
+            return;
+        };
+        let (card, standing) = (vector.file.card(), vector.standing);
+        // Doses that were measured to be safe are allowed, however large.
+        let safe = card.scale.safe.map_or(0.0, |[low, high]| {
+            let scale = if vector.scale < 0.0 { low } else { high };
+            let at_safe = Dosed { scale, ..vector.clone() };
+            at_safe.length(entry, norm).unwrap_or(0.0) / norm
+        });
+        let (_, load) = self.loads.entry(site).or_insert_with(|| (norm, Load::default()));
+        match (card.operation, entry.magnitude) {
+            (Operation::Add, Some(magnitude)) => {
+                let coefficient = f64::from(vector.scale) * f64::from(magnitude);
+                load.push(&vector.positions, standing, coefficient, row);
+            }
+            _ => load.turn(standing, length),
+        }
+        self.pushes.push(Push {
+            vector: index,
+            name: card.name.clone(),
+            standing,
+            site,
+            dose: length / norm,
+            limit: limits.vector.max(safe),
+        });
+    }
+
+    /// No factor helps against protected vectors, so they are held to the limits under every policy.
+    fn protected_alone(&self, limits: &DoseLimit) -> Result<()> {
+        let held = self.pushes.iter().filter(|p| p.standing == Standing::Protected);
+        if let Some(push) = held.into_iter().find(|p| over(p.dose, p.limit)) {
+            let (what, dose, limit) = (push.what(), push.dose, push.limit);
+            return Err(Error::ProtectedDose { what, dose, limit }.into());
+        }
+        for (site, (norm, load)) in &self.loads {
+            let (dose, limit) = (load.curve().at(0.0) / norm, limits.site);
+            if over(dose, limit) {
+                let what = format!("site {site}");
+                return Err(Error::ProtectedDose { what, dose, limit }.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// The largest factor on unprotected scales that keeps every limit: 1 if they are kept as it is.
+    fn factor(&self, limits: &DoseLimit) -> f32 {
+        if self.excesses(limits).next().is_none() {
+            return 1.0;
+        }
+        let free = self.pushes.iter().filter(|p| p.standing == Standing::Free);
+        let vectors = free.filter(|p| over(p.dose, p.limit)).map(|p| p.limit / p.dose);
+        let sites = self.loads.values().map(|(norm, load)| load.curve().fits(limits.site * norm));
+        let least = vectors.chain(sites).fold(1.0, f64::min);
+        // Rounded toward 0, so that the scales in f32 fit as well.
+        (least * (1.0 - SLACK / 2.0)) as f32
+    }
+
+    /// Everything above its limit, the vectors first.
+    fn excesses(&self, limits: &DoseLimit) -> impl Iterator<Item = (String, f64, f64)> {
+        let vectors = self.pushes.iter().filter(|p| over(p.dose, p.limit));
+        let vectors = vectors.map(|p| (p.what(), p.dose, p.limit));
+        let most = limits.site;
+        let sites =
+            self.loads.iter().map(|(site, (norm, load))| (site, load.curve().at(1.0) / norm));
+        let sites = sites.filter(move |(_, dose)| over(*dose, most));
+        vectors.chain(sites.map(move |(site, dose)| (format!("site {site}"), dose, most)))
+    }
+
+    /// The refusal: what is farthest above its limit.
+    fn excess(&self, limits: &DoseLimit, factor: f32) -> Error {
+        let worst = self.excesses(limits).max_by(|a, b| (a.1 / a.2).total_cmp(&(b.1 / b.2)));
+        let (what, dose, limit) = worst.unwrap_or_default();
+        Error::DoseExceeded { what, dose, limit, factor }
+    }
+
+    fn doses(
+        &self,
+        limits: &DoseLimit,
+        vectors: &[Dosed<'_>],
+        factor: f32,
+        mut notes: Vec<Note>,
+    ) -> Doses {
+        let scale = |vector: &Dosed<'_>| match vector.standing {
+            Standing::Protected => vector.scale,
+            Standing::Free => vector.scale * factor,
+        };
+        let scales: Vec<f32> = vectors.iter().map(scale).collect();
+        for (vector, scale) in vectors.iter().zip(&scales) {
+            let card = vector.file.card();
+            if let Some(safe) = card.scale.safe.filter(|[low, high]| !(low..=high).contains(&scale))
+            {
+                notes.push(Note::OutsideSafe { name: card.name.clone(), scale: *scale, safe });
+            }
+        }
+        let sites: Vec<SiteDose> =
+            self.loads.iter().map(|(site, at)| at_site(*site, at, factor)).collect();
+        let total = sites.iter().map(|s| s.dose).sum();
+        if over(total, limits.total) {
+            notes.push(Note::Total { dose: total, limit: limits.total });
+        }
+        let vectors = self.pushes.iter().map(|p| p.dosed(factor)).collect();
+        Doses { factor, vectors, sites, total, notes, scales }
+    }
+}
+
+fn at_site(site: Site, (norm, load): &(f64, Load), factor: f32) -> SiteDose {
+    let curve = load.curve();
+    let dose = curve.at(f64::from(factor)) / norm;
+    SiteDose { site, norm: *norm, asked: curve.at(1.0) / norm, dose }
+}
+
+impl Push {
+    fn what(&self) -> String {
+        format!("vector {} at {}", self.name, self.site)
+    }
+
+    fn dosed(&self, factor: f32) -> VectorDose {
+        let dose = match self.standing {
+            Standing::Protected => self.dose,
+            Standing::Free => self.dose * f64::from(factor),
+        };
+        let (vector, site, limit) = (self.vector, self.site, self.limit);
+        VectorDose { vector, site, asked: self.dose, dose, limit }
+    }
+}
+
+fn over(dose: f64, limit: f64) -> bool {
+    dose > limit * (1.0 + SLACK)
+}

@@ -1,0 +1,216 @@
+//! Limits are kept, excesses are told, and protected vectors stay.
+
+use super::{built, vector};
+use crate::compose::Error;
+use crate::compose::dose::{DoseLimit, DosePolicy, Dosed, Doses, Note, Standing, unmeasured};
+use crate::error::Result;
+use crate::file::VectorFile;
+use crate::file::card::{Operation, Phase, Scope};
+use crate::steer::SteerOptions;
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+use trimtab_runtime::hook::Positions;
+use trimtab_runtime::site::Site;
+
+const HERE: Site = Site::ResidPost(1);
+const LATER: Site = Site::ResidPost(2);
+
+fn along(axis: usize, length: f32) -> Vec<f32> {
+    let mut row = vec![0.0; 4];
+    row[axis] = length;
+    row
+}
+
+fn at(file: &VectorFile, scale: f32) -> Dosed<'_> {
+    Dosed::new(file, &SteerOptions { scale: Some(scale), ..SteerOptions::default() })
+}
+
+fn under(policy: DosePolicy, vectors: &[Dosed<'_>]) -> Result<Doses> {
+    DoseLimit { policy, ..DoseLimit::default() }.check(vectors, &BTreeMap::new())
+}
+
+fn refusal(vectors: &[Dosed<'_>]) -> Error {
+    match under(DosePolicy::Refuse, vectors).unwrap_err() {
+        crate::Error::Compose(error) => *error,
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn a_dose_is_the_pushs_share_of_the_streams_length() {
+    let file = vector("calm", &[(HERE, along(0, 4.0)), (LATER, along(1, 2.0))]);
+    let doses = under(DosePolicy::Refuse, &[at(&file, -1.0)]).unwrap();
+    assert_eq!(doses.scales(), [-1.0]);
+    assert_eq!(doses.factor, 1.0);
+    let found: Vec<f64> = doses.vectors.iter().map(|v| v.dose).collect();
+    assert_eq!(found, [0.4, 0.2]);
+    assert!((doses.total - 0.6).abs() < 1e-12);
+    assert_eq!(doses.notes, []);
+    // A measured length outranks the card's, and a large difference is told.
+    let measured = BTreeMap::from([(HERE, 20.0)]);
+    let doses = DoseLimit::default().check(&[at(&file, 1.0)], &measured).unwrap();
+    assert_eq!(doses.vectors[0].dose, 0.2);
+    assert!(matches!(doses.notes[..], [Note::NormDrift { ratio: 2.0, .. }]));
+}
+
+#[test]
+fn pushes_on_the_same_positions_are_one_vector() {
+    let file = vector("calm", &[(HERE, along(0, 5.0))]);
+    let against = [at(&file, 1.0), at(&file, -1.0)];
+    assert_eq!(under(DosePolicy::Refuse, &against).unwrap().sites[0].dose, 0.0);
+    // On different positions they cannot cancel, and on a span they may meet or not.
+    let mut apart = against.clone();
+    apart[0].positions = Positions::Prompt;
+    assert_eq!(under(DosePolicy::Refuse, &apart).unwrap().sites[0].dose, 0.5);
+    apart[0].positions = Positions::Span(3..5);
+    assert_eq!(under(DosePolicy::Refuse, &apart).unwrap().sites[0].dose, 1.0);
+    let scope = Scope { prompt: None, generation: Some(Phase::All) };
+    let tail = built("tail", &[(HERE, along(0, 5.0))], |card| card.scope = scope);
+    assert_eq!(at(&tail, 1.0).positions, Positions::Generated);
+}
+
+#[test]
+fn a_vector_above_half_is_refused_unless_it_was_measured_to_be_safe() {
+    let file = vector("calm", &[(HERE, along(0, 8.0))]);
+    let error = refusal(&[at(&file, 1.0)]);
+    let Error::DoseExceeded { what, factor, .. } = &error else { panic!("{error}") };
+    assert_eq!(what, "vector calm at resid_post.1");
+    assert!((factor - 0.625).abs() < 1e-6, "{factor}");
+    assert!(error.to_string().contains("times 0.6249 fit"), "{error}");
+    let wide = built("calm", &[(HERE, along(0, 8.0))], |card| card.scale.safe = Some([-0.5, 1.0]));
+    assert!(under(DosePolicy::Refuse, &[at(&wide, 1.0)]).is_ok());
+    assert!(under(DosePolicy::Refuse, &[at(&wide, -1.0)]).is_err());
+    let over = under(DosePolicy::Warn, &[at(&wide, -1.0)]).unwrap();
+    assert!(matches!(over.notes[..], [Note::Over { .. }, Note::OutsideSafe { .. }]));
+    assert_eq!(over.scales(), [-1.0]);
+}
+
+#[test]
+fn protected_vectors_are_never_scaled() {
+    let safety = vector("safety", &[(HERE, along(0, 5.0))]);
+    let style = vector("style", &[(HERE, along(1, 5.0)), (LATER, along(1, 5.0))]);
+    let mut vectors = vec![at(&safety, 1.0), at(&style, 4.0)];
+    vectors[0].standing = Standing::Protected;
+    let doses = under(DosePolicy::Clamp, &vectors).unwrap();
+    assert_eq!(doses.scales()[0], 1.0);
+    assert!((doses.factor - 0.25).abs() < 1e-6);
+    assert_eq!(doses.notes[0], Note::Clamped { factor: doses.factor });
+    for policy in [DosePolicy::Refuse, DosePolicy::Clamp, DosePolicy::Warn] {
+        let mut alone = vec![at(&safety, 1.5), at(&style, -1.0)];
+        alone[0].standing = Standing::Protected;
+        let error = under(policy, &alone).unwrap_err();
+        assert!(error.to_string().contains("protected vectors alone"), "{error}");
+    }
+}
+
+#[test]
+fn what_has_no_norm_says_what_to_do() {
+    let bare = |name| {
+        built(name, &[(HERE, along(0, 1.0))], |card| {
+            card.sites.values_mut().for_each(|entry| entry.stream_norm = None);
+        })
+    };
+    let (first, known) = (bare("first"), vector("known", &[(HERE, along(1, 1.0))]));
+    let alone = [at(&first, 1.0)];
+    let error = refusal(&alone);
+    assert_eq!(error.code(), "stream_norm_missing");
+    assert!(error.to_string().contains("-m"), "{error}");
+    assert_eq!(unmeasured(&alone), [HERE]);
+    let measured = BTreeMap::from([(HERE, 10.0)]);
+    assert!(DoseLimit::default().check(&alone, &measured).is_ok());
+    // Another card that knows the site's length is enough.
+    let both = [at(&first, 1.0), at(&known, 1.0)];
+    assert_eq!(unmeasured(&both), []);
+    assert!(under(DosePolicy::Refuse, &both).is_ok());
+}
+
+#[test]
+fn only_the_blocks_in_use_count_and_a_long_way_is_told() {
+    let sites: Vec<(Site, Vec<f32>)> =
+        (0..6).map(|l| (Site::ResidPost(l), along(0, 4.0))).collect();
+    let file = vector("calm", &sites);
+    let doses = under(DosePolicy::Refuse, &[at(&file, 1.0)]).unwrap();
+    assert!(matches!(doses.notes[..], [Note::Total { .. }]));
+    let options = SteerOptions { blocks: Some(1..=2), ..SteerOptions::default() };
+    let doses = under(DosePolicy::Refuse, &[Dosed::new(&file, &options)]).unwrap();
+    assert_eq!(doses.sites.iter().map(|s| s.site).collect::<Vec<_>>(), [HERE, LATER]);
+    assert_eq!(doses.notes, []);
+}
+
+#[test]
+fn operations_that_depend_on_the_token_are_named() {
+    let rows = [(HERE, along(0, 1.0))];
+    let project = built("away", &rows, |card| card.operation = Operation::Project);
+    let doses = under(DosePolicy::Refuse, &[at(&project, 1.0)]).unwrap();
+    let note = Note::Unpredicted { name: "away".to_owned(), kind: "project" };
+    assert_eq!(doses.notes, [note]);
+    let turn = built("turn", &rows, |card| card.operation = Operation::Rotate { degrees: 20.0 });
+    let doses = under(DosePolicy::Refuse, &[at(&turn, 1.0)]).unwrap();
+    assert!((doses.sites[0].dose - 2.0 * 10f64.to_radians().sin()).abs() < 1e-12);
+}
+
+#[test]
+fn what_is_not_a_number_is_refused() {
+    let file = vector("calm", &[(HERE, along(0, 1.0))]);
+    assert_eq!(under(DosePolicy::Warn, &[at(&file, f32::NAN)]).unwrap_err().code(), "not_finite");
+    let limit = DoseLimit { site: -1.0, ..DoseLimit::default() };
+    assert_eq!(limit.check(&[], &BTreeMap::new()).unwrap_err().code(), "invalid_value");
+}
+
+/// Vectors of any direction, length and standing at two sites.
+fn plans() -> impl Strategy<Value = Vec<(Vec<f32>, f32, bool, u8)>> {
+    let row = proptest::collection::vec(-6.0f32..6.0, 4)
+        .prop_filter("a direction", |row| row.iter().map(|v| v * v).sum::<f32>() > 0.1);
+    proptest::collection::vec((row, -2.0f32..2.0, any::<bool>(), 0u8..4), 1..6)
+}
+
+proptest! {
+    #[test]
+    fn clamped_plans_keep_every_limit_and_refusals_name_the_same_factor(plan in plans()) {
+        let files: Vec<VectorFile> = plan
+            .iter()
+            .map(|(row, ..)| vector("any", &[(HERE, row.clone()), (LATER, row.clone())]))
+            .collect();
+        let vectors: Vec<Dosed<'_>> = files
+            .iter()
+            .zip(&plan)
+            .map(|(file, (_, scale, protected, positions))| Dosed {
+                standing: if *protected { Standing::Protected } else { Standing::Free },
+                positions: [
+                    Positions::All,
+                    Positions::Prompt,
+                    Positions::Generated,
+                    Positions::Span(0..4),
+                ][usize::from(*positions)]
+                .clone(),
+                ..at(file, *scale)
+            })
+            .collect();
+        match (under(DosePolicy::Clamp, &vectors), under(DosePolicy::Refuse, &vectors)) {
+            (Ok(clamped), Ok(kept)) => {
+                prop_assert_eq!(clamped.factor, 1.0);
+                prop_assert_eq!(clamped, kept);
+            }
+            (Ok(clamped), Err(crate::Error::Compose(error))) => {
+                let Error::DoseExceeded { factor, .. } = *error else { panic!("{error}") };
+                prop_assert_eq!(clamped.factor, factor);
+                prop_assert!(factor < 1.0);
+                prop_assert!(clamped.sites.iter().all(|s| s.dose <= 1.0 + 1e-6));
+                prop_assert!(clamped.vectors.iter().all(|v| v.dose <= v.limit * (1.0 + 1e-6)));
+                // No larger factor would do, within what f32 can say.
+                let tight = clamped.sites.iter().any(|s| s.dose > 1.0 - 1e-4)
+                    || clamped.vectors.iter().any(|v| v.dose > v.limit - 1e-4);
+                prop_assert!(tight);
+                // Applied with the clamped scales, nothing is left to refuse.
+                let again: Vec<Dosed<'_>> = vectors
+                    .iter()
+                    .zip(clamped.scales())
+                    .map(|(vector, scale)| Dosed { scale: *scale, ..vector.clone() })
+                    .collect();
+                prop_assert_eq!(under(DosePolicy::Refuse, &again).unwrap().factor, 1.0);
+            }
+            (Err(one), Err(other)) => prop_assert_eq!(one.to_string(), other.to_string()),
+            (one, other) => panic!("{one:?} {other:?}"),
+        }
+    }
+}
