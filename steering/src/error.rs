@@ -206,6 +206,43 @@ pub enum Error {
     /// The runtime refuses.
     #[error(transparent)]
     Runtime(#[from] trimtab_runtime::Error),
+    /// A scope in which no token can ever be.
+    #[error("scope selects nothing: {reason}")]
+    EmptySelection {
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// A setting that has a value it cannot have.
+    #[error("{field} {problem}")]
+    Setting {
+        /// The setting as users write it.
+        field: &'static str,
+        /// The value, and what is expected.
+        problem: String,
+    },
+    /// A direction without the numbers that make a projection on it a class coordinate.
+    #[error(
+        "vector {name} has no {field} at {site}; extract it again to know how far apart the classes are"
+    )]
+    AnchorMissing {
+        /// The vector's name.
+        name: String,
+        /// Where it is read.
+        site: Site,
+        /// `magnitude` or `anchor`.
+        field: &'static str,
+    },
+    /// A gate that would be known only after what it gates.
+    #[error(
+        "gate reads {gate}, which a pass reaches after {acts}, where the vector acts already; read the condition at {acts} \
+         or before, or keep only later blocks of the vector"
+    )]
+    GateTooLate {
+        /// Where the condition is read.
+        gate: Site,
+        /// The first site that the vector changes.
+        acts: Site,
+    },
 }
 
 impl Error {
@@ -234,6 +271,10 @@ impl Error {
             Error::Refused { .. } => "operation_refused",
             Error::NoSite { .. } => "site_not_in_vector",
             Error::Runtime(_) => "runtime",
+            Error::EmptySelection { .. } => "empty_selection",
+            Error::Setting { .. } => "invalid_value",
+            Error::AnchorMissing { .. } => "anchor_missing",
+            Error::GateTooLate { .. } => "gate_too_late",
         }
     }
 
@@ -247,6 +288,7 @@ impl Error {
             | Error::RoleRead { .. }
             | Error::ModelShape { .. }
             | Error::ModelMismatch { .. }
+            | Error::GateTooLate { .. }
             | Error::Refused { .. } => Kind::Refused,
             _ => Kind::Input,
         }
@@ -269,6 +311,14 @@ impl Error {
     /// The field `name` of a site's card.
     pub(crate) fn at_site(site: Site, name: &str, problem: impl Into<String>) -> Error {
         Error::header(format!("sites/{site}/{name}"), problem)
+    }
+
+    pub(crate) fn empty_selection(reason: impl Into<String>) -> Error {
+        Error::EmptySelection { reason: reason.into() }
+    }
+
+    pub(crate) fn setting(field: &'static str, problem: impl Into<String>) -> Error {
+        Error::Setting { field, problem: problem.into() }
     }
 
     pub(crate) fn not_a_vector(reason: impl Into<String>) -> Error {

@@ -11,10 +11,17 @@
 
 pub mod direction;
 pub mod error;
+pub mod scope;
+
 pub mod file;
 
 pub mod export;
 pub mod import;
+
+pub mod gate;
+pub mod schedule;
+
+pub mod ops;
 pub mod steer;
 
 #[cfg(test)]

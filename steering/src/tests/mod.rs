@@ -3,10 +3,14 @@
 //! `tests/data` is made by `scripts/golden_vectors.py` with other people's writers: a round trip through our own code
 //! would prove nothing about layer numbers or bytes.
 
+mod cutting;
+mod gates;
 mod golden;
 mod import;
+mod operations;
 mod pin;
 mod refusals;
+mod schedules;
 mod steer;
 
 use crate::direction::Direction;
