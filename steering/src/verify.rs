@@ -128,24 +128,24 @@ pub fn throwaway(decoder: &Arc<Decoder>, pool: &KvPool) -> Result<VectorFile> {
 }
 
 /// Checks everything in order and hands each result on; what `show` ends is returned as it stands.
-pub fn verify(
-    subject: &Subject<'_>,
+pub fn verify<'s>(
+    subject: &Subject<'s>,
     depth: Depth,
     show: &mut dyn FnMut(&Check) -> Flow,
 ) -> Result<Vec<Check>> {
-    type Step = fn(&Subject<'_>) -> Result<Check>;
-    let mut steps: Vec<Step> = vec![
+    type Step<'s> = for<'a> fn(&'a Subject<'s>) -> Result<Check>;
+    let mut steps: Vec<Step<'s>> = vec![
         Subject::zero_scale_identical,
         Subject::fires,
         Subject::site_probe,
         Subject::bystander_untouched,
         Subject::rewind_exact,
         Subject::seed_repeats,
-        |subject| Ok(concept_over_random(subject.file.card())),
+        |subject: &Subject<'s>| Ok(concept_over_random(subject.file.card())),
     ];
     steps.push(match depth {
         Depth::Whole => Subject::cost,
-        Depth::Quick => |_| Ok(Check::skipped("cost", "left out")),
+        Depth::Quick => |_: &Subject<'s>| Ok(Check::skipped("cost", "left out")),
     });
     let mut checks = Vec::with_capacity(steps.len());
     for step in steps {
