@@ -67,7 +67,6 @@ fn turned_pairs_are_dropped_and_the_direction_gains() {
         assert!(of(true) < of(false) - 0.1, "{} {}", of(true), of(false));
         assert!(weights.weights.iter().all(|w| (0.0..=1.0).contains(w)));
     }
-    println!("{plain} {weighted}");
     assert!(weighted > plain + 0.02, "{plain} {weighted}");
 }
 
