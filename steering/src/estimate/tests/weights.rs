@@ -91,7 +91,7 @@ fn weights_the_data_cannot_carry_are_refused() {
     // With η barely above a coin's, undecided pairs weigh 2η − 1 = .1: less than a fifth in all.
     let absent = turned(4, 200, 24, 0.0, 0);
     assert_eq!(code(&absent, 0.55), "weights_unidentified");
-    let groups = vec![1, 2, 3, 4].repeat(50);
+    let groups = [1, 2, 3, 4].repeat(50);
     let few = Classes::paired(8, &enough.positive, &enough.negative, &groups).unwrap();
     assert_eq!(robust(&few, ETA).unwrap_err().code(), "too_few_pairs");
 }
