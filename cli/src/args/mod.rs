@@ -7,6 +7,7 @@
 mod bench;
 mod capture;
 mod chat;
+mod compose;
 pub mod environment;
 mod eval;
 mod generate;
@@ -21,6 +22,7 @@ mod switch;
 pub use bench::{BenchArgs, Beside, Table};
 pub use capture::CaptureArgs;
 pub use chat::ChatArgs;
+pub use compose::{ComposeArgs, ComposeMode, ComposePolicy};
 pub use eval::EvalArgs;
 pub use generate::GenerateArgs;
 pub use model::{Dtype, KvType, ModelArgs, OnOff, SourceArgs};
@@ -113,6 +115,8 @@ pub enum Command {
     Bench(BenchArgs),
     /// List, fetch and describe models.
     Models(ModelsArgs),
+    /// Make one vector file of several that disturb each other less.
+    Compose(ComposeArgs),
     /// Print a completion script for a shell.
     Completions {
         /// The shell.

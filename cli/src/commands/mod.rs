@@ -4,6 +4,7 @@ mod answer;
 mod bench;
 mod capture;
 mod chat;
+mod compose;
 mod eval;
 mod generate;
 mod models;
@@ -31,6 +32,7 @@ pub fn run(task: Task, console: &Console) -> Result<()> {
         Task::Perplexity(plan) => perplexity::run(&plan, console),
         Task::Bench(plan) => bench::run(&plan, console),
         Task::Models(plan) => models::run(&plan, console),
+        Task::Compose(plan) => compose::run(&plan, console),
         Task::Completions(shell) => completions(shell, console),
     }
 }

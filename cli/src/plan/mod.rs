@@ -5,6 +5,7 @@
 
 mod bench;
 mod capture;
+mod compose;
 mod eval;
 mod generate;
 mod model;
@@ -15,6 +16,7 @@ mod sites;
 
 pub use bench::{Bench, Case};
 pub use capture::{Capture, Rows};
+pub use compose::{Compose, Ranked};
 pub use eval::{Beside, CardChange, Eval, Purpose, Strengths, Verdict};
 pub use generate::{Chat, Delivery, Generate, Prompt, PromptForm};
 pub use model::{Opening, PoolSize, Source, Template};
@@ -46,6 +48,8 @@ pub enum Task {
     Bench(Bench),
     /// Look after models.
     Models(Models),
+    /// Make one vector of several.
+    Compose(Compose),
     /// Print completions.
     Completions(Shell),
 }
@@ -86,6 +90,7 @@ pub fn of(args: Args) -> Result<Task> {
         Command::Perplexity(args) => perplexity::perplexity(args).map(Task::Perplexity),
         Command::Bench(args) => bench::bench(args, form).map(Task::Bench),
         Command::Models(args) => models::models(args).map(Task::Models),
+        Command::Compose(args) => compose::compose(args).map(Task::Compose),
         Command::Completions { shell } => Ok(Task::Completions(shell)),
     }
 }

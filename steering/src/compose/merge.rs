@@ -13,6 +13,7 @@ use crate::file::card::{Card, Method, MethodName, Operation, Param, Phase, Scope
 use crate::file::{VectorFile, sha256};
 use crate::steer::{NullVectors, Steer, SteerOptions};
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -244,23 +245,20 @@ impl Composed<'_> {
 
     /// One addition per site and positions, between the operations that act before and after it.
     pub fn merged(&self) -> Result<Plan> {
-        let adds = commute::stage(Operation::Add);
         let mut items: Vec<Arc<dyn Intervention>> = Vec::new();
-        let others = |before: bool| {
+        let others = |side: Ordering| {
+            let adds = commute::stage(Operation::Add);
             let acting = self.acting.iter();
-            acting.filter(move |one| {
-                let stage = commute::stage(one.operation());
-                if before { stage < adds } else { stage > adds }
-            })
+            acting.filter(move |one| commute::stage(one.operation()).cmp(&adds) == side)
         };
-        for one in others(true) {
+        for one in others(Ordering::Less) {
             items.push(Arc::new(one.steer()?));
         }
         for push in &self.pushes {
             let addition = Addition::new(push.site, push.vector.clone(), 1.0)?;
             items.push(Arc::new(addition.at(push.positions.clone())));
         }
-        for one in others(false) {
+        for one in others(Ordering::Greater) {
             items.push(Arc::new(one.steer()?));
         }
         Ok(Plan::from_shared(items))
