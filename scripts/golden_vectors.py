@@ -17,6 +17,10 @@
   unknown.gguf           directions and nothing about their writer
   half.gguf              repeng's keys, tensors in f16
   ibm.svec               the JSON of activation-steering
+  removed.safetensors    a native projection of two rows per site, by safetensors and json
+  removed.gguf           its GLP export, by gguf's writer: ours must have the same bytes
+  bare.safetensors       rows named by site and nothing else, in f32, f16 and bf16
+  rows.f32               three rows of bare f32 values
   expected.json          what gguf's reader finds in each, and the hashes
 
 `compare` needs llama-cpp-python. It places the vector as `common_control_vector_load` does, gives it to
@@ -178,6 +182,63 @@ def foreign():
     finish(project, rng_rows(6, [2, 3]))
 
 
+REMOVED = {2: [[0.6, 0.8, 0, 0], [0.8, -0.6, 0, 0]], 3: [[0, 0, 1, 0], [0, 0, 0, -1]]}
+
+
+def removed():
+    from safetensors.numpy import save_file
+
+    rows = {n: np.array(REMOVED[n], dtype=np.float32) for n in REMOVED}
+    digest = hashlib.sha256()
+    for n in rows:
+        digest.update(f"mlp_out.{n}".encode() + b"\0" + np.array([2, 4], dtype="<u4").tobytes() + rows[n].tobytes())
+    site = lambda n: {
+        "derived_at": f"resid_post.{n}", "magnitude": None, "anchor": None, "stream_norm": None,
+        "stream_norm_p95": None, "auc": None, "row_scale": [1.0, 0.5],
+    }
+    head = header() | {
+        "name": "removed", "summary": "", "status": "unmeasured", "operation": {"kind": "project"}, "rank": 2,
+        "sites": {f"mlp_out.{n}": site(n) for n in rows}, "scale": {"default": 2.5, "safe": None},
+        "data": None, "evaluation": None, "model": header()["model"] | {"d_model": 4},
+        "content_sha256": digest.hexdigest(),
+    }
+    save_file({f"mlp_out.{n}": rows[n] for n in rows}, OUT / "removed.safetensors", metadata={"trimtab": compact(head)})
+    data = b"".join(row.tobytes() for row in rows.values())
+    writer = gguf.GGUFWriter(OUT / "removed.gguf", "controlvector")
+    writer.add_string("general.name", "removed")
+    writer.add_string("controlvector.model_hint", "llama")
+    writer.add_uint32("controlvector.layer_count", 4)
+    writer.add_string("controlvector.method", "mean_difference")
+    writer.add_string("glp.mode", "project")
+    writer.add_string("glp.hook_point", "ffn_out_pre_residual")
+    writer.add_string("glp.derived_at", HOOK)
+    writer.add_uint32("glp.spec_version", 2)
+    writer.add_float32("glp.alpha_default", 2.5)
+    writer.add_uint32("glp.rank", 2)
+    writer.add_bool("glp.orthonormal", True)
+    writer.add_string("glp.dir_scales", "1,0.5")
+    writer.add_string("glp.layer_ids_zero_based", "2,3")
+    writer.add_string("glp.content_sha256", hashlib.sha256(data).hexdigest())
+    writer.add_uint32("general.base_model.count", 1)
+    writer.add_string("general.base_model.0.name", "maker/tiny")
+    writer.add_string("general.base_model.0.version", "12fd25f7")
+    writer.add_string("general.base_model.0.repo_url", "https://huggingface.co/maker/tiny")
+    writer.add_string("trimtab.header", compact(head))
+    finish(writer, {name: row for n in rows for name, row in ((f"{n}", rows[n][0]), (f"{n}.1", rows[n][1]))})
+
+
+def bare():
+    import torch
+    from safetensors.torch import save_file
+
+    rows = {n: torch.from_numpy(row) for n, row in rng_rows(11, [1, 2, 3]).items()}
+    tensors = {"resid_post.1": rows[1], "resid_post.2": rows[2].half(), "blocks.3.hook_mlp_out": rows[3].bfloat16()[None]}
+    save_file(tensors, OUT / "bare.safetensors", metadata={"made_by": "someone"})
+    names = {"resid_post.1": "resid_post.1", "resid_post.2": "resid_post.2", "blocks.3.hook_mlp_out": "mlp_out.3"}
+    np.stack(list(rng_rows(12, [0, 1, 2]).values())).tofile(OUT / "rows.f32")
+    return {names[name]: tensor.float().flatten().tolist() for name, tensor in tensors.items()}
+
+
 def svec():
     rows = rng_rows(7, [12, 13])
     saved = {
@@ -194,6 +255,7 @@ def expected():
     for path in sorted(OUT.glob("*.gguf")):
         tensors = gguf.GGUFReader(path).tensors
         found[path.name] = {t.name: [float(v) for v in t.data.astype(np.float32)] for t in tensors}
+    found["bare.safetensors"] = bare()
     (OUT / "expected.json").write_text(json.dumps(found))
 
 
@@ -204,6 +266,7 @@ def write():
     repeng()
     foreign()
     svec()
+    removed()
     expected()
 
 

@@ -110,6 +110,11 @@ impl Console {
         }
     }
 
+    /// A title above one of several answers.
+    pub fn titled(&self, title: &str) -> String {
+        format!("[{title}]")
+    }
+
     /// Asks for a line of a conversation.
     pub fn ask(&self) {
         // A closed stderr loses the prompt mark, not the conversation.

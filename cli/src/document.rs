@@ -136,6 +136,3 @@ impl Version {
         format!("trimtab {} ({}, candle {}, {features})", self.version, self.git, self.engine)
     }
 }
-
-/// Steering that a document speaks of: none yet.
-pub const NO_STEERING: Option<()> = None;

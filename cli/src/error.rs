@@ -91,6 +91,7 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Error::Runtime(error) => hint(error),
+            Error::Steering(error) => steering_hint(error),
             Error::NoPrompt => {
                 Some("give --prompt or --file, or write to standard input".to_owned())
             }
@@ -113,6 +114,29 @@ impl From<trimtab_steering::Error> for Error {
             other => Error::Steering(Box::new(other)),
         }
     }
+}
+
+/// What the user can do about a vector that is refused.
+fn steering_hint(error: &trimtab_steering::Error) -> Option<String> {
+    use trimtab_steering::Error;
+    let hint = match error {
+        Error::In { source, .. } => return steering_hint(source),
+        Error::ModelMismatch { accept, .. } => {
+            return Some(format!("--accept-model {accept} uses it all the same"));
+        }
+        Error::StatusNull { .. } => "--allow-null uses it all the same",
+        Error::NotAVectorFile { reason } if reason.contains("GGUF control vector") => {
+            "--control-vector FILE reads it; `trimtab import` makes a vector file of it"
+        }
+        Error::NotAVectorFile { reason } if reason.contains("bare file must be imported") => {
+            "`trimtab import FILE --op add -o OUT` makes a vector file of it"
+        }
+        _ if error.code() == "dose_exceeded" => {
+            "--dose-policy clamp lowers the scales until they fit; --dose-limit F allows more"
+        }
+        _ => return None,
+    };
+    Some(hint.to_owned())
 }
 
 /// What the user can do about an error of the runtime.

@@ -6,6 +6,7 @@ use crate::error::Error;
 use clap::error::ErrorKind;
 use std::error::Error as _;
 use std::ffi::OsString;
+use std::io::ErrorKind::NotFound;
 use std::io::Write;
 use std::process::ExitCode;
 use trimtab_runtime::hub::ErrorKind as Hub;
@@ -21,10 +22,12 @@ fn verdict(error: &Error) -> (u8, &'static str) {
         Error::Usage { .. } | Error::NoPrompt => (2, "invalid_value"),
         Error::Check { .. } => (4, "check_failed"),
         Error::Data { source, .. } => (3, source.code()),
-        Error::Steering(error) => match &**error {
-            Steering::Rule { .. } | Steering::NoRule | Steering::NoScale => (2, error.code()),
-            Steering::Io { .. } => (1, error.code()),
-            _ => (3, error.code()),
+        Error::Steering(error) => match (&**error, error.code(), error.kind()) {
+            (Steering::Rule { .. } | Steering::NoRule | Steering::NoScale, code, _) => (2, code),
+            (Steering::Io { source, .. }, ..) if source.kind() == NotFound => (3, "input_refused"),
+            (_, code @ ("invalid_value" | "position_refused"), _) => (2, code),
+            (_, _, Kind::Internal) => (1, "internal"),
+            (_, code, _) => (3, code),
         },
         Error::Read { .. } | Error::Line { .. } => (3, "input_refused"),
         Error::Runtime(error) => match (&**error, error.kind()) {

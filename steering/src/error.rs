@@ -203,6 +203,12 @@ pub enum Error {
         /// The sites it has.
         sites: String,
     },
+    /// A picture that cannot be drawn.
+    #[error("picture cannot be drawn: {reason}")]
+    Picture {
+        /// Why not.
+        reason: String,
+    },
     /// The runtime refuses.
     #[error(transparent)]
     Runtime(#[from] trimtab_runtime::Error),
@@ -236,6 +242,63 @@ pub enum Error {
     /// Whoever watched the work ended it.
     #[error("cancelled before there was a result")]
     Cancelled,
+    /// Too few items to estimate from.
+    #[error("{what} number {found}, at least {least} are needed")]
+    TooFewPairs {
+        /// What is counted.
+        what: &'static str,
+        /// How many there are.
+        found: usize,
+        /// How many are needed.
+        least: usize,
+    },
+    /// Class means that differ by no more than rounding.
+    #[error(
+        "both classes have the same mean at {candidates} of {candidates} candidates; read where their texts have differed"
+    )]
+    NoDifference {
+        /// How many candidates were tried.
+        candidates: usize,
+    },
+    /// A component on which the classes lie alike.
+    #[error(
+        "component has mean projection {mean} with standard error {error}, so its sign is not identified; use more pairs \
+         or another estimator"
+    )]
+    SignNotIdentified {
+        /// Mean projection, positives minus negatives.
+        mean: f64,
+        /// Its standard error.
+        error: f64,
+    },
+    /// Pair weights the data cannot carry.
+    #[error("robust weights are not identified: {reason}; use uniform weights")]
+    WeightsUnidentified {
+        /// What was found and what is needed.
+        reason: String,
+    },
+    /// A system of equations that has no answer, or whose answer was not reached.
+    #[error("{what} cannot be solved: {reason}")]
+    NotSolved {
+        /// The system.
+        what: &'static str,
+        /// Why not.
+        reason: String,
+    },
+    /// States or settings an estimator cannot take.
+    #[error("{what} {problem}")]
+    Estimate {
+        /// The setting or the data.
+        what: &'static str,
+        /// What is wrong, and what is expected.
+        problem: String,
+    },
+    /// Examples that cannot be learnt from.
+    #[error(transparent)]
+    Data(Box<crate::pairs::Flaw>),
+    /// An extraction that cannot be done.
+    #[error(transparent)]
+    Extract(Box<crate::extract::Refusal>),
 }
 
 impl Error {
@@ -263,12 +326,21 @@ impl Error {
             Error::LayerRange { .. } => "layer_out_of_range",
             Error::Refused { .. } => "operation_refused",
             Error::NoSite { .. } => "site_not_in_vector",
+            Error::Picture { .. } => "picture",
             Error::Runtime(_) => "runtime",
             Error::Compose(error) => error.code(),
             Error::Rule { .. } | Error::NoRule => "rule_invalid",
             Error::NoScale => "scale_missing",
             Error::Task { .. } => "task_invalid",
             Error::Cancelled => "cancelled",
+            Error::TooFewPairs { .. } => "too_few_pairs",
+            Error::NoDifference { .. } => "no_difference",
+            Error::SignNotIdentified { .. } => "sign_not_identified",
+            Error::WeightsUnidentified { .. } => "weights_unidentified",
+            Error::NotSolved { .. } => "not_solved",
+            Error::Estimate { .. } => "estimate_invalid",
+            Error::Data(_) => "data_refused",
+            Error::Extract(refusal) => refusal.code(),
         }
     }
 
@@ -276,7 +348,7 @@ impl Error {
     pub fn kind(&self) -> Kind {
         match self {
             Error::In { source, .. } => source.kind(),
-            Error::Io { .. } => Kind::Internal,
+            Error::Io { .. } | Error::Picture { .. } => Kind::Internal,
             Error::Runtime(error) => error.kind(),
             Error::StatusNull { .. }
             | Error::RoleRead { .. }
@@ -290,6 +362,10 @@ impl Error {
 
     pub(crate) fn tensor(name: impl ToString, problem: impl Into<String>) -> Error {
         Error::Tensor { name: name.to_string(), problem: problem.into() }
+    }
+
+    pub(crate) fn estimate(what: &'static str, problem: impl Into<String>) -> Error {
+        Error::Estimate { what, problem: problem.into() }
     }
 
     pub(crate) fn site(pointer: impl Into<String>, source: SiteError) -> Error {
@@ -329,5 +405,17 @@ impl From<trimtab_runtime::model::weights::Error> for Error {
 impl From<crate::compose::Error> for Error {
     fn from(error: crate::compose::Error) -> Self {
         Error::Compose(Box::new(error))
+    }
+}
+
+impl From<crate::pairs::Flaw> for Error {
+    fn from(flaw: crate::pairs::Flaw) -> Self {
+        Error::Data(Box::new(flaw))
+    }
+}
+
+impl From<crate::extract::Refusal> for Error {
+    fn from(refusal: crate::extract::Refusal) -> Self {
+        Error::Extract(Box::new(refusal))
     }
 }

@@ -17,11 +17,18 @@ pub mod export;
 pub mod import;
 
 pub mod neutral;
+pub mod pairs;
+pub mod plot;
+
+pub mod estimate;
+pub mod extract;
 
 pub mod steer;
 
 pub mod compose;
 pub mod eval;
+
+pub mod verify;
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,6 @@
 //! Flags of `bench`.
 
-use super::{ModelArgs, Switch, switch};
+use super::{ModelArgs, Switch, VectorArgs, switch};
 use clap::{ArgAction, Args, ValueEnum};
 
 /// Flags of `bench`. Lists are measured in all combinations.
@@ -21,7 +21,7 @@ pub struct BenchArgs {
     /// Sequences that are run together.
     #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "1")]
     pub batch: Vec<usize>,
-    /// Run each test also so, between plain runs: steered (one vector at every block), distinct (a plan of its
+    /// Run each test also so, between plain runs: steered (the vectors that are given, else one at every block), distinct (a plan of its
     /// own for each sequence), empty (a plan that changes nothing) or capture (of one site).
     #[arg(
         long,
@@ -37,6 +37,9 @@ pub struct BenchArgs {
     /// The form of the result [default: md].
     #[arg(short, long, value_enum, value_name = "md|json|jsonl|csv", hide_possible_values = true)]
     pub output: Option<Table>,
+    /// The vectors.
+    #[command(flatten)]
+    pub vectors: VectorArgs,
     /// The model.
     #[command(flatten)]
     pub model: ModelArgs,

@@ -1,7 +1,7 @@
 //! Flags of `chat`.
 
-use super::{ModelArgs, SamplingArgs};
-use clap::Args;
+use super::{ModelArgs, SamplingArgs, Switch, VectorArgs, switch};
+use clap::{ArgAction, Args};
 
 /// Flags of `chat`.
 #[derive(Debug, Args)]
@@ -9,6 +9,12 @@ pub struct ChatArgs {
     /// What the model is told before the conversation (also -sys).
     #[arg(long, value_name = "TEXT")]
     pub system_prompt: Option<String>,
+    /// Answer every message twice: plain, then steered, with the same seed.
+    #[arg(long, action = ArgAction::SetTrue, value_parser = switch::parse)]
+    pub compare: Switch,
+    /// The vectors.
+    #[command(flatten)]
+    pub vectors: VectorArgs,
     /// The model.
     #[command(flatten)]
     pub model: ModelArgs,

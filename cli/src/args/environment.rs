@@ -66,7 +66,7 @@ pub fn comma_lists(matches: &ArgMatches) -> Vec<&'static str> {
                 && m.value_source(name) == Some(ValueSource::EnvVariable)
         })
     };
-    ["stop"].into_iter().filter(from_variable).collect()
+    ["stop", "steer"].into_iter().filter(from_variable).collect()
 }
 
 /// A warning for each variable of our name that is no flag's.

@@ -1,6 +1,6 @@
 //! Flags of `generate`.
 
-use super::{ModelArgs, SamplingArgs, Switch, switch};
+use super::{ModelArgs, SamplingArgs, Switch, VectorArgs, switch};
 use clap::{ArgAction, Args};
 use std::path::PathBuf;
 
@@ -30,6 +30,12 @@ pub struct GenerateArgs {
     /// List the N likeliest tokens of each step; needs --json.
     #[arg(long, value_name = "N")]
     pub logprobs: Option<usize>,
+    /// Answer twice: plain, then steered, with the same seed.
+    #[arg(long, action = ArgAction::SetTrue, value_parser = switch::parse)]
+    pub compare: Switch,
+    /// The vectors.
+    #[command(flatten)]
+    pub vectors: VectorArgs,
     /// The model.
     #[command(flatten)]
     pub model: ModelArgs,

@@ -8,9 +8,12 @@ mod bench;
 mod capture;
 mod chat;
 mod compose;
+mod convert;
 pub mod environment;
 mod eval;
+mod extract;
 mod generate;
+mod inspect;
 mod model;
 mod models;
 mod perplexity;
@@ -18,18 +21,25 @@ mod precedence;
 mod sampling;
 mod spelling;
 mod switch;
+mod vectors;
+mod verify;
 
 pub use bench::{BenchArgs, Beside, Table};
 pub use capture::CaptureArgs;
 pub use chat::ChatArgs;
 pub use compose::{ComposeArgs, ComposeMode, ComposePolicy};
+pub use convert::{ExportArgs, ImportArgs, Kind, To};
 pub use eval::EvalArgs;
+pub use extract::{Bad, Estimator, ExtractArgs, MergeArgs, Rule, Select, Weights};
 pub use generate::GenerateArgs;
+pub use inspect::InspectArgs;
 pub use model::{Dtype, KvType, ModelArgs, OnOff, SourceArgs};
 pub use models::{ModelsArgs, ModelsCommand, Target};
 pub use perplexity::PerplexityArgs;
 pub use sampling::SamplingArgs;
 pub use switch::Switch;
+pub use vectors::{Policy, Reach, VectorArgs};
+pub use verify::VerifyArgs;
 
 use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use std::collections::BTreeSet;
@@ -109,10 +119,22 @@ pub enum Command {
     Capture(CaptureArgs),
     /// Measure what a vector does, beside no steering, an instruction and random directions.
     Eval(EvalArgs),
+    /// Make a steering vector of examples, on the model that is to be steered.
+    Extract(ExtractArgs),
+    /// Make the vector of shards of one extraction.
+    Merge(MergeArgs),
     /// Measure how well a text is predicted.
     Perplexity(PerplexityArgs),
     /// Measure speed.
     Bench(BenchArgs),
+    /// Show what vector files say, and with -m what they would do to a model.
+    Inspect(InspectArgs),
+    /// Prove on this machine that steering acts and rewinds are exact.
+    Verify(VerifyArgs),
+    /// Make a vector file of another program's.
+    Import(ImportArgs),
+    /// Write a vector file for another program.
+    Export(ExportArgs),
     /// List, fetch and describe models.
     Models(ModelsArgs),
     /// Make one vector file of several that disturb each other less.
@@ -175,13 +197,25 @@ pub fn parse(argv: &[OsString]) -> Result<Args, clap::Error> {
     let mut args =
         Args::from_arg_matches_mut(&mut matches).map_err(|e| e.format(&mut definition))?;
     if let Some(sampling) = args.sampling_mut().filter(|_| comma_lists.contains(&"stop")) {
-        sampling.stop =
-            sampling.stop.iter().flat_map(|s| s.split(',')).map(str::to_owned).collect();
+        sampling.stop = split(&sampling.stop);
+    }
+    if let Some(vectors) = args.vectors_mut().filter(|_| comma_lists.contains(&"steer")) {
+        vectors.steer = split(&vectors.steer);
     }
     Ok(args)
 }
 
 impl Args {
+    fn vectors_mut(&mut self) -> Option<&mut VectorArgs> {
+        match &mut self.command {
+            Some(Command::Chat(chat)) => Some(&mut chat.vectors),
+            Some(Command::Generate(generate)) => Some(&mut generate.vectors),
+            Some(Command::Bench(bench)) => Some(&mut bench.vectors),
+            Some(Command::Perplexity(perplexity)) => Some(&mut perplexity.vectors),
+            _ => None,
+        }
+    }
+
     fn sampling_mut(&mut self) -> Option<&mut SamplingArgs> {
         match &mut self.command {
             Some(Command::Chat(chat)) => Some(&mut chat.sampling),
@@ -190,6 +224,11 @@ impl Args {
             _ => None,
         }
     }
+}
+
+/// The items of lists that came from a variable.
+fn split(lists: &[String]) -> Vec<String> {
+    lists.iter().flat_map(|list| list.split(',')).map(str::to_owned).collect()
 }
 
 /// Whether help and usage errors are coloured, which must be known before parsing.

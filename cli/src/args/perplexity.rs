@@ -1,7 +1,7 @@
 //! Flags of `perplexity`.
 
-use super::ModelArgs;
-use clap::Args;
+use super::{ModelArgs, Switch, VectorArgs, switch};
+use clap::{ArgAction, Args};
 use std::path::PathBuf;
 
 /// Flags of `perplexity`; `--ctx-size` is the window and 512 where it is not given.
@@ -16,6 +16,12 @@ pub struct PerplexityArgs {
     /// The most windows that are measured [default: all].
     #[arg(long, value_name = "N")]
     pub chunks: Option<usize>,
+    /// Also measure how far the steered predictions are from the plain ones; needs a vector.
+    #[arg(long, action = ArgAction::SetTrue, value_parser = switch::parse)]
+    pub kl_divergence: Switch,
+    /// The vectors.
+    #[command(flatten)]
+    pub vectors: VectorArgs,
     /// The model.
     #[command(flatten)]
     pub model: ModelArgs,

@@ -5,12 +5,17 @@ mod bench;
 mod capture;
 mod chat;
 mod compose;
+mod convert;
 mod eval;
+mod extract;
 mod generate;
+mod inspect;
 mod models;
 mod opened;
 mod perplexity;
 mod table;
+mod vectors;
+mod verify;
 
 use crate::args::{self, Shell};
 use crate::console::Console;
@@ -29,8 +34,14 @@ pub fn run(task: Task, console: &Console) -> Result<()> {
         Task::Generate(plan) => generate::run(&plan, console),
         Task::Capture(plan) => capture::run(&plan, console),
         Task::Eval(plan) => eval::run(&plan, console),
+        Task::Extract(plan) => extract::run(&plan, console),
+        Task::Merge(plan) => extract::merge(&plan, console),
         Task::Perplexity(plan) => perplexity::run(&plan, console),
         Task::Bench(plan) => bench::run(&plan, console),
+        Task::Inspect(plan) => inspect::run(&plan, console),
+        Task::Verify(plan) => verify::run(&plan, console),
+        Task::Import(plan) => convert::import(&plan, console),
+        Task::Export(plan) => convert::export(&plan, console),
         Task::Models(plan) => models::run(&plan, console),
         Task::Compose(plan) => compose::run(&plan, console),
         Task::Completions(shell) => completions(shell, console),

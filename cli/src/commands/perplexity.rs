@@ -1,17 +1,20 @@
-//! `perplexity`: how well a text is predicted.
+//! `perplexity`: how well a text is predicted, and how far steered predictions are from plain ones.
 
 use super::opened::open;
+use super::vectors::{self, Steering};
 use crate::console::Console;
-use crate::document::{Head, NO_STEERING};
+use crate::document::Head;
 use crate::error::{Error, Result, read_text};
 use crate::interrupt::Stoppable;
-use crate::plan;
+use crate::plan::{self, Contrast};
 use crate::progress::Meter;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use trimtab_runtime::Error as Runtime;
 use trimtab_runtime::generate::Flow;
 use trimtab_runtime::hub::Progress;
+use trimtab_runtime::perplexity::{Comparison, Divergence, Perplexity, Trial};
+use trimtab_runtime::plan::Plan;
 use trimtab_runtime::text::Special;
 
 #[derive(Serialize)]
@@ -25,50 +28,145 @@ struct Document {
     nll: f64,
     ppl: f64,
     ppl_stderr: f64,
-    steering: Option<()>,
-    plain: Option<()>,
-    kl: Option<()>,
+    steering: Option<InForce>,
+    plain: Option<Plain>,
+    kl: Option<Kl>,
     top1_agreement: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct InForce {
+    plan: String,
+}
+
+#[derive(Serialize)]
+struct Plain {
+    nll: f64,
+    ppl: f64,
+}
+
+#[derive(Serialize)]
+struct Kl {
+    mean: f64,
+    median: f64,
+    p99: f64,
+    max: f64,
+}
+
+impl From<Divergence> for Kl {
+    fn from(found: Divergence) -> Kl {
+        let Divergence { mean, median, p99, max } = found;
+        Kl { mean, median, p99, max }
+    }
+}
+
+/// What was measured: under the plan in force, and held against the plain model if that was asked for.
+struct Measured {
+    here: Perplexity,
+    beside: Option<Beside>,
+}
+
+struct Beside {
+    plain: Perplexity,
+    divergence: Divergence,
+    top1_agreement: f64,
+}
+
+impl Measured {
+    fn of(found: Comparison) -> Measured {
+        match found.steered.into_iter().next() {
+            None => Measured { here: found.plain, beside: None },
+            Some(steered) => Measured {
+                here: steered.perplexity,
+                beside: Some(Beside {
+                    plain: found.plain,
+                    divergence: steered.divergence(),
+                    top1_agreement: steered.top1_agreement(),
+                }),
+            },
+        }
+    }
 }
 
 /// Measures.
 pub fn run(plan: &plan::Perplexity, console: &Console) -> Result<()> {
     let text = read_text(&plan.file)?;
+    let sources = vectors::read(&plan.vectors)?;
     let opened = open(&plan.opening, console)?;
+    let steering = Steering::open(sources, &plan.vectors, &opened, console)?;
     let tokens = opened.model.tokenizer()?.encode(&text, Special::Plain).map_err(Runtime::from)?;
 
+    let (plain, in_force) = (Plan::empty(), steering.plan().clone());
+    // The trial's own plan comes first, and others are compared with it.
+    let (first, others) = match plan.contrast {
+        Contrast::None => (&in_force, &[][..]),
+        Contrast::Plain => (&plain, std::slice::from_ref(&in_force)),
+    };
+    let (decoder, pool) = (opened.model.decoder(), opened.model.pool());
+    let trial = Trial { decoder, pool, tokens: &tokens, plan: first };
+    let measured = measure(plan, &trial, others, console)?;
+    if !console.is_json() {
+        return console.say_line(measured.line());
+    }
+    let Measured { here, beside } = measured;
+    console.print(&Document {
+        head: opened.head("perplexity"),
+        file_sha256: hex(&Sha256::digest(text.as_bytes())),
+        tokens: here.windows * plan.windows.size,
+        chunks: here.windows,
+        ctx: plan.windows.size,
+        nll: here.nll(),
+        ppl: here.ppl(),
+        ppl_stderr: here.ppl_stderr(),
+        steering: (!steering.is_empty()).then(|| InForce { plan: steering.plan_digits() }),
+        plain: beside.as_ref().map(|b| Plain { nll: b.plain.nll(), ppl: b.plain.ppl() }),
+        kl: beside.as_ref().map(|b| b.divergence.into()),
+        top1_agreement: beside.map(|b| b.top1_agreement),
+    })
+}
+
+fn measure(
+    plan: &plan::Perplexity,
+    trial: &Trial,
+    others: &[Plan],
+    console: &Console,
+) -> Result<Measured> {
     let (meter, stoppable) = (Meter::new(console), Stoppable::begin());
-    let count = plan.windows.count(tokens.len());
+    let count = plan.windows.count(trial.tokens.len());
     meter.begin_items(&format!("scoring {count} windows"), count);
-    let (decoder, pool, mut done) = (opened.model.decoder(), opened.model.pool(), 0);
-    let measured = plan.windows.measure(decoder, pool, &tokens, &mut |so_far| {
-        meter.advance((so_far.windows - done) as u64);
-        done = so_far.windows;
+    let mut done = 0;
+    let found = plan.windows.compare(trial, others, &mut |so_far| {
+        meter.advance((so_far.plain.windows - done) as u64);
+        done = so_far.plain.windows;
         if stoppable.is_stopping() { Flow::Cancel } else { Flow::Continue }
     });
     meter.end();
-    let measured = measured?;
-    if stoppable.is_stopping() && measured.windows < count {
+    let measured = Measured::of(found?);
+    if stoppable.is_stopping() && measured.here.windows < count {
         return Err(Error::Interrupted);
     }
-    if console.is_json() {
-        return console.print(&Document {
-            head: opened.head("perplexity"),
-            file_sha256: hex(&Sha256::digest(text.as_bytes())),
-            tokens: measured.windows * plan.windows.size,
-            chunks: measured.windows,
-            ctx: plan.windows.size,
-            nll: measured.nll(),
-            ppl: measured.ppl(),
-            ppl_stderr: measured.ppl_stderr(),
-            steering: NO_STEERING,
-            plain: None,
-            kl: None,
-            top1_agreement: None,
-        });
+    Ok(measured)
+}
+
+impl Measured {
+    fn line(&self) -> String {
+        let (ppl, error, count) = (self.here.ppl(), self.here.ppl_stderr(), self.here.windows);
+        let line = format!("perplexity {ppl:.4} ± {error:.4} over {count} windows");
+        let Some(Beside { plain, divergence, top1_agreement }) = &self.beside else {
+            return line;
+        };
+        let ratio = (self.here.nll() - plain.nll()).exp();
+        let share = 100.0 * top1_agreement;
+        format!(
+            "{line}\nplain {:.4}, ratio {ratio:.4}; KL mean {:.5}, median {:.5}, p99 {:.4}, max {:.3}; \
+             the same likeliest token at {share:.2} % of the tokens",
+            plain.ppl(),
+            divergence.mean,
+            divergence.median,
+            divergence.p99,
+            divergence.max,
+        )
     }
-    let (ppl, error) = (measured.ppl(), measured.ppl_stderr());
-    console.say_line(format!("perplexity {ppl:.4} ± {error:.4} over {count} windows"))
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -1,7 +1,8 @@
 //! What `bench` is to do.
 
-use super::{Form, Opening, PoolSize};
-use crate::args::{BenchArgs, Beside, Switch, Table};
+use super::vectors::NORM_WINDOW;
+use super::{Form, Opening, PoolSize, Vectors};
+use crate::args::{BenchArgs, Beside, Reach, Switch, Table};
 use crate::error::{Error, Result};
 
 /// Tokens of a cache block: what a sequence occupies is a multiple of it.
@@ -16,6 +17,8 @@ pub struct Bench {
     pub cases: Vec<Case>,
     /// What each is run with beside its plain runs.
     pub beside: Vec<Beside>,
+    /// What steered runs are steered with; empty for a throw-away vector.
+    pub vectors: Vectors,
     /// How often each is repeated.
     pub repetitions: usize,
     /// Whether each begins with an untimed run.
@@ -83,9 +86,20 @@ pub(super) fn bench(args: BenchArgs, form: Form) -> Result<Bench> {
     let Some(pool) = pools.into_iter().max() else {
         return Err(Error::usage("--n-prompt", "and --n-gen leave nothing to measure"));
     };
+    let vectors = Vectors::of(args.vectors)?;
     if opening.pool == PoolSize::Usual {
-        opening.pool = PoolSize::Tokens(pool);
+        // The stream may have to be measured before.
+        let measured = if vectors.is_empty() { 0 } else { NORM_WINDOW };
+        opening.pool = PoolSize::Tokens(pool.max(measured));
     }
     let warmup = if args.no_warmup.is_on() { Switch::Off } else { Switch::On };
-    Ok(Bench { opening, cases, beside: args.beside, repetitions: args.repetitions, warmup, table })
+    if vectors.reach.is_some_and(|reach| reach != Reach::All) {
+        return Err(Error::usage("--scope", "is all here, because every token is timed"));
+    }
+    let mut beside = args.beside;
+    if !vectors.is_empty() && !beside.contains(&Beside::Steered) {
+        beside.insert(0, Beside::Steered);
+    }
+    let repetitions = args.repetitions;
+    Ok(Bench { opening, cases, beside, vectors, repetitions, warmup, table })
 }

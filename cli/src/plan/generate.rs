@@ -1,7 +1,7 @@
 //! What `chat` and `generate` are to do.
 
-use super::{Form, Opening, Sampling, choose};
-use crate::args::{ChatArgs, GenerateArgs};
+use super::{Form, Opening, Sampling, Vectors, choose};
+use crate::args::{ChatArgs, GenerateArgs, Switch};
 use crate::error::{Error, Result};
 use std::path::PathBuf;
 
@@ -14,6 +14,19 @@ pub struct Chat {
     pub sampling: Sampling,
     /// What the model is told first.
     pub system: Option<String>,
+    /// What steers.
+    pub vectors: Vectors,
+    /// Which answers are made.
+    pub arms: Arms,
+}
+
+/// Which answers are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arms {
+    /// One, steered if a vector is given.
+    One,
+    /// A plain one, then a steered one.
+    Both,
 }
 
 /// One answer.
@@ -31,6 +44,10 @@ pub struct Generate {
     pub delivery: Delivery,
     /// How many likely tokens each step lists.
     pub logprobs: Option<usize>,
+    /// What steers.
+    pub vectors: Vectors,
+    /// Which answers are made.
+    pub arms: Arms,
 }
 
 /// Where a prompt comes from.
@@ -64,8 +81,19 @@ pub enum Delivery {
     ByTerminal,
 }
 
+/// Both answers, where there is something to compare.
+fn arms(compare: Switch, vectors: &Vectors) -> Result<Arms> {
+    if compare.is_on() && vectors.is_empty() {
+        return Err(Error::usage("--compare", "needs a vector: --steer FILE"));
+    }
+    Ok(choose(compare, Arms::Both, Arms::One))
+}
+
 pub(super) fn chat(args: ChatArgs) -> Result<Chat> {
+    let vectors = Vectors::of(args.vectors)?;
     Ok(Chat {
+        arms: arms(args.compare, &vectors)?,
+        vectors,
         opening: Opening::of(args.model)?,
         sampling: Sampling::of(args.sampling)?,
         system: args.system_prompt,
@@ -81,7 +109,14 @@ pub(super) fn generate(args: GenerateArgs, form: Form) -> Result<Generate> {
     if args.logprobs.is_some() && (form != Form::Json || delivery != Delivery::Whole) {
         return Err(Error::usage("--logprobs", "needs --json without --stream"));
     }
+    let vectors = Vectors::of(args.vectors)?;
+    let arms = arms(args.compare, &vectors)?;
+    if arms == Arms::Both && form == Form::Json && delivery == Delivery::Stream {
+        return Err(Error::usage("--compare", "with --json excludes --stream"));
+    }
     Ok(Generate {
+        vectors,
+        arms,
         opening: Opening::of(args.model)?,
         sampling: Sampling::of(args.sampling)?,
         prompt: match (args.prompt, args.file) {

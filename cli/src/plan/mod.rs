@@ -7,22 +7,28 @@ mod bench;
 mod capture;
 mod compose;
 mod eval;
+mod extract;
+mod files;
 mod generate;
 mod model;
 mod models;
 mod perplexity;
 mod sampling;
 mod sites;
+mod vectors;
 
 pub use bench::{Bench, Case};
 pub use capture::{Capture, Rows};
 pub use compose::{Compose, Ranked};
 pub use eval::{Beside, CardChange, Eval, Purpose, Strengths, Verdict};
-pub use generate::{Chat, Delivery, Generate, Prompt, PromptForm};
+pub use extract::{Extract, Merge, Start};
+pub use files::{Depth, Export, ExportForm, Import, Inspect, Verify};
+pub use generate::{Arms, Chat, Delivery, Generate, Prompt, PromptForm};
 pub use model::{Opening, PoolSize, Source, Template};
 pub use models::Models;
-pub use perplexity::Perplexity;
+pub use perplexity::{Contrast, Perplexity};
 pub use sampling::{Sampling, Seed};
+pub use vectors::{Asked, FileForm, Vectors};
 
 use crate::args::{Args, Command, OutputArgs, Shell, Switch};
 use crate::error::{Error, Result};
@@ -42,10 +48,22 @@ pub enum Task {
     Capture(Capture),
     /// Measure what a vector does.
     Eval(Eval),
+    /// Make a vector of examples.
+    Extract(Extract),
+    /// Make a vector of shards.
+    Merge(Merge),
     /// Measure how well a text is predicted.
     Perplexity(Perplexity),
     /// Measure speed.
     Bench(Bench),
+    /// Show vector files.
+    Inspect(Inspect),
+    /// Prove that steering acts.
+    Verify(Verify),
+    /// Make a vector file of another program's.
+    Import(Import),
+    /// Write a vector file for another program.
+    Export(Export),
     /// Look after models.
     Models(Models),
     /// Make one vector of several.
@@ -87,8 +105,14 @@ pub fn of(args: Args) -> Result<Task> {
         Command::Generate(args) => generate::generate(args, form).map(Task::Generate),
         Command::Capture(args) => capture::capture(args).map(Task::Capture),
         Command::Eval(args) => eval::eval(args).map(Task::Eval),
+        Command::Extract(args) => extract::extract(args).map(Task::Extract),
+        Command::Merge(args) => extract::merge(args).map(Task::Merge),
         Command::Perplexity(args) => perplexity::perplexity(args).map(Task::Perplexity),
         Command::Bench(args) => bench::bench(args, form).map(Task::Bench),
+        Command::Inspect(args) => files::inspect(args).map(Task::Inspect),
+        Command::Verify(args) => files::verify(args).map(Task::Verify),
+        Command::Import(args) => files::import(args).map(Task::Import),
+        Command::Export(args) => files::export(args).map(Task::Export),
         Command::Models(args) => models::models(args).map(Task::Models),
         Command::Compose(args) => compose::compose(args).map(Task::Compose),
         Command::Completions { shell } => Ok(Task::Completions(shell)),

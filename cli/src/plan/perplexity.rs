@@ -1,6 +1,7 @@
 //! What `perplexity` is to do.
 
-use super::{Opening, PoolSize};
+use super::vectors::NORM_WINDOW;
+use super::{Opening, PoolSize, Vectors, choose};
 use crate::args::PerplexityArgs;
 use crate::error::{Error, Result};
 use std::path::PathBuf;
@@ -20,6 +21,19 @@ pub struct Perplexity {
     pub file: PathBuf,
     /// How it is cut.
     pub windows: Windows,
+    /// What steers.
+    pub vectors: Vectors,
+    /// Whether the plain predictions are computed too.
+    pub contrast: Contrast,
+}
+
+/// What steered predictions are held against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Contrast {
+    /// Nothing.
+    None,
+    /// The plain ones, in the same pass.
+    Plain,
 }
 
 pub(super) fn perplexity(args: PerplexityArgs) -> Result<Perplexity> {
@@ -27,10 +41,13 @@ pub(super) fn perplexity(args: PerplexityArgs) -> Result<Perplexity> {
         return Err(Error::usage("--file", "is needed"));
     };
     let mut opening = Opening::of(args.model)?;
+    let vectors = Vectors::of(args.vectors)?;
     let size = opening.decoder.context.unwrap_or(WINDOW);
-    opening.decoder.context = Some(size);
+    // The stream may have to be measured before.
+    let measured = if vectors.is_empty() { 0 } else { NORM_WINDOW };
+    opening.decoder.context = Some(size.max(measured));
     if opening.pool == PoolSize::Usual {
-        opening.pool = PoolSize::Tokens(TOGETHER * (size + 16));
+        opening.pool = PoolSize::Tokens((TOGETHER * (size + 16)).max(measured));
     }
     if args.chunks == Some(0) {
         return Err(Error::usage("--chunks", "is 0, at least 1 is needed"));
@@ -41,5 +58,9 @@ pub(super) fn perplexity(args: PerplexityArgs) -> Result<Perplexity> {
         most: args.chunks,
         chunk: opening.chunk,
     };
-    Ok(Perplexity { opening, file, windows })
+    if args.kl_divergence.is_on() && vectors.is_empty() {
+        return Err(Error::usage("--kl-divergence", "needs a vector: --steer FILE"));
+    }
+    let contrast = choose(args.kl_divergence, Contrast::Plain, Contrast::None);
+    Ok(Perplexity { opening, file, windows, vectors, contrast })
 }

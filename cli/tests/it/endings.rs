@@ -12,7 +12,7 @@ fn failure(run: &Run) -> String {
 
 #[test]
 fn wrong_use_is_2() {
-    let unknown = trimtab(&["generate", "--steer", "x", "--json"]);
+    let unknown = trimtab(&["generate", "--steering", "x", "--json"]);
     assert_eq!((unknown.code, failure(&unknown).as_str()), (Some(2), "unknown_field"));
     let value = trimtab(&["generate", "-p", "x", "--temp", "-3", "--json"]);
     assert_eq!((value.code, failure(&value).as_str()), (Some(2), "invalid_value"));

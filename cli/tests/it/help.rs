@@ -11,7 +11,21 @@ fn help(words: &[&str]) -> String {
 #[test]
 fn every_command_says_what_it_takes() {
     insta::assert_snapshot!("trimtab", help(&[]));
-    for command in ["chat", "generate", "capture", "perplexity", "bench", "models", "completions"] {
+    for command in [
+        "chat",
+        "generate",
+        "capture",
+        "perplexity",
+        "bench",
+        "inspect",
+        "verify",
+        "import",
+        "export",
+        "extract",
+        "merge",
+        "models",
+        "completions",
+    ] {
         insta::assert_snapshot!(command, help(&[command]));
     }
     for command in ["list", "pull", "info", "path"] {

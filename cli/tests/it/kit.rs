@@ -1,5 +1,7 @@
 //! Running the binary, and the tiny model.
 
+use safetensors::tensor::{Dtype, TensorView};
+use serde_json::{Map, Value, json};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -79,6 +81,62 @@ impl Folder {
         self.path("tiny")
     }
 
+    /// Writes the tiny model with a tokenizer of letters, digits and the space, and a template.
+    pub fn talking(&self) -> String {
+        let model = self.tiny();
+        let letters = ('a'..='z').chain('A'..='Z').chain('0'..='9').map(String::from);
+        let spellings = letters.chain(["<|im_end|>".to_owned(), "\u{120}".to_owned()]);
+        let mut vocab: Map<String, Value> =
+            spellings.enumerate().map(|(id, text)| (text, id.into())).collect();
+        vocab.remove("<|im_end|>");
+        let tokenizer = json!({
+            "version": "1.0", "truncation": null, "padding": null, "normalizer": null,
+            "added_tokens": [{
+                "id": tiny::END, "content": "<|im_end|>", "single_word": false, "lstrip": false,
+                "rstrip": false, "normalized": false, "special": true,
+            }],
+            "pre_tokenizer": byte_level(), "post_processor": null, "decoder": byte_level(),
+            "model": {
+                "type": "BPE", "dropout": null, "unk_token": null, "fuse_unk": false,
+                "continuing_subword_prefix": null, "end_of_word_suffix": null,
+                "byte_fallback": false, "ignore_merges": false, "vocab": vocab, "merges": [],
+            },
+        });
+        let template = "{% for message in messages %}{{ message.content }} {% endfor %}";
+        let config = json!({ "eos_token": "<|im_end|>", "chat_template": template });
+        self.write("tiny/tokenizer.json", &tokenizer.to_string());
+        self.write("tiny/tokenizer_config.json", &config.to_string());
+        model
+    }
+
+    /// Writes a safetensors file without a header: rows of the tiny model's width, by name.
+    pub fn bare(&self, name: &str, rows: &[(&str, f32)]) -> String {
+        let row = |length: &f32| -> Vec<u8> {
+            let mut row = vec![0.0_f32; tiny::WIDTH];
+            row[1] = 0.6 * length;
+            row[2] = -0.8 * length;
+            row.iter().flat_map(|v| v.to_le_bytes()).collect()
+        };
+        let stored: Vec<(String, Vec<u8>)> =
+            rows.iter().map(|(name, length)| ((*name).to_owned(), row(length))).collect();
+        let views = stored.iter().map(|(name, bytes)| {
+            (name.clone(), TensorView::new(Dtype::F32, vec![tiny::WIDTH], bytes).unwrap())
+        });
+        safetensors::serialize_to_file(views, None, &self.0.join(name)).unwrap();
+        self.path(name)
+    }
+
+    /// Writes a vector file for the model at this path, by the program's own import.
+    pub fn vector(&self, name: &str, model: &str, rows: &[(&str, f32)]) -> String {
+        let bare = self.bare(&format!("{name}.bare"), rows);
+        let out = self.path(&format!("{name}.safetensors"));
+        let words = ["import", &bare, "-m", model, "--op", "add", "--name", name, "-o", &out];
+        let run = trimtab(&words);
+        assert_eq!(run.code, Some(0), "{}", run.stderr);
+        std::fs::remove_file(bare).unwrap();
+        out
+    }
+
     pub fn names(&self) -> Vec<String> {
         let entries = std::fs::read_dir(&self.0).unwrap();
         let mut names: Vec<String> =
@@ -86,6 +144,10 @@ impl Folder {
         names.sort();
         names
     }
+}
+
+fn byte_level() -> Value {
+    json!({ "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true })
 }
 
 impl Drop for Folder {

@@ -15,3 +15,5 @@ mod help;
 mod real;
 #[cfg(test)]
 mod streams;
+#[cfg(test)]
+mod vectors;

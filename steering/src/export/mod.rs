@@ -1,9 +1,11 @@
-//! Vector files for other programs: GGUF control vectors.
+//! Vector files for other programs: GGUF control vectors, and their GLP form for projections.
 //!
 //! llama.cpp reads no metadata and adds what it finds to the output of block N, so the magnitude goes into the data and
-//! scale 1 there is scale 1 here. The default scale is not folded in: it is the user's to give there, too. Our own
+//! scale 1 there is scale 1 here. The default scale is not folded in: it is the user's to give there, too. A projection
+//! has no magnitude and must never be added, so it is written only for readers of `glp.mode` ([`mod@glp`]). Our own
 //! header travels along, and [`import`](crate::import) restores the file from it.
 
+pub mod glp;
 pub(crate) mod writer;
 
 use crate::error::{Error, Result};
@@ -14,8 +16,8 @@ use std::path::Path;
 use trimtab_runtime::site::Site;
 use writer::Value;
 
-/// Where the tensors are, in the words of GLP files.
-const HOOK: &str = "residual_stream_post_layer";
+/// The hook point of a block's output, in the words of GLP files.
+pub(crate) const HOOK: &str = "residual_stream_post_layer";
 
 /// What is done with a direction at block 0, which llama.cpp rejects by name.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -49,90 +51,97 @@ impl Exported {
     }
 }
 
-/// A vector as a GGUF control vector.
+/// A vector that adds, as a GGUF control vector.
 pub fn gguf(file: &VectorFile, block_zero: BlockZero) -> Result<Exported> {
     if file.card().operation != Operation::Add {
         let kind = file.card().operation.kind();
-        let reason = format!(
-            "a control vector is always added, and {} is a {kind} vector",
-            file.card().name
-        );
-        return Err(Error::Refused { what: "GGUF export", reason });
+        let advice = match file.card().operation {
+            Operation::Project => "; a GLP file (--glp) says that it projects",
+            Operation::Add | Operation::Clamp { .. } | Operation::Rotate { .. } => "",
+        };
+        let name = &file.card().name;
+        return Err(refused(format!(
+            "a control vector is always added, and {name} is a {kind} vector{advice}"
+        )));
     }
     let (mut kept, mut dropped) = (Vec::new(), Vec::new());
     for (site, offset) in file.offsets()? {
         match block(site, block_zero)? {
-            Some(block) => kept.push((site, block, offset)),
+            Some(block) => kept.push((site, format!("direction.{block}"), offset)),
             None => dropped.push(site),
         }
     }
     if kept.is_empty() {
-        let reason = "nothing is left without block 0; keep it for EasySteer or repeng".to_owned();
-        return Err(Error::Refused { what: "GGUF export", reason });
+        return Err(refused("nothing is left without block 0; keep it for EasySteer or repeng"));
     }
-    let (blocks, data): (Vec<usize>, Vec<u8>) = bytes_of(&kept);
-    let entries = entries(file, &blocks, sha256(&data))?;
-    let tensors: Vec<(String, &[f32])> = kept
-        .iter()
-        .map(|(_, block, offset)| (format!("direction.{block}"), offset.as_slice()))
-        .collect();
-    Ok(Exported {
-        bytes: writer::write(&entries, &tensors),
-        sites: kept.iter().map(|(site, ..)| *site).collect(),
-        dropped,
-        scale: file.card().scale.default,
-    })
-}
-
-/// The number of a site's tensor; `None` to leave it out.
-fn block(site: Site, block_zero: BlockZero) -> Result<Option<usize>> {
-    let refused = |reason: &str| {
-        Err(Error::Refused { what: "GGUF export", reason: format!("{site} {reason}") })
-    };
-    match (site, block_zero) {
-        (Site::ResidPost(0), BlockZero::Refuse) => refused(
-            "would be direction.0, which llama.cpp rejects; drop block 0 (its edit is lost), or keep it for others",
-        ),
-        (Site::ResidPost(0), BlockZero::Drop) => Ok(None),
-        (Site::ResidPost(block), _) => Ok(Some(block)),
-        (Site::Embed | Site::AttnOut(_) | Site::ResidMid(_) | Site::MlpOut(_) | Site::Final, _) => {
-            refused("has no place in a control vector, which holds resid_post.N only")
-        }
-    }
-}
-
-fn bytes_of(kept: &[(Site, usize, Vec<f32>)]) -> (Vec<usize>, Vec<u8>) {
-    let blocks = kept.iter().map(|(_, block, _)| *block).collect();
-    (blocks, kept.iter().flat_map(|(.., offset)| offset).flat_map(|v| v.to_le_bytes()).collect())
-}
-
-fn entries(
-    file: &VectorFile,
-    blocks: &[usize],
-    content: String,
-) -> Result<Vec<(&'static str, Value)>> {
-    let card = file.card();
+    let tensors: Vec<(String, &[f32])> =
+        kept.iter().map(|(_, name, offset)| (name.clone(), offset.as_slice())).collect();
+    let sites: Vec<Site> = kept.iter().map(|(site, ..)| *site).collect();
+    let mut entries = described(file, tensors.len());
     let text = |text: &str| Value::Text(text.to_owned());
-    let ids: Vec<String> = blocks.iter().map(usize::to_string).collect();
-    let arch = card.model.as_ref().map_or("unknown", |model| model.arch.as_str());
-    let method = serde_json::to_value(card.method.name);
-    let method = method.ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default();
-    let mut entries = vec![
-        ("general.architecture", text("controlvector")),
-        ("general.name", text(&card.name)),
-        ("controlvector.model_hint", text(arch)),
-        // At most 4,096 directions, so it fits.
-        ("controlvector.layer_count", Value::U32(blocks.len() as u32)),
-        ("controlvector.method", Value::Text(method)),
+    entries.extend([
         ("glp.mode", text("add")),
         ("glp.hook_point", text(HOOK)),
         ("glp.derived_at", text(HOOK)),
         ("glp.spec_version", Value::U32(1)),
         ("glp.rank", Value::U32(1)),
+    ]);
+    entries.extend(identified(file, &sites, &tensors)?);
+    let bytes = writer::write(&entries, &tensors);
+    Ok(Exported { bytes, sites, dropped, scale: file.card().scale.default })
+}
+
+fn refused(reason: impl Into<String>) -> Error {
+    Error::Refused { what: "GGUF export", reason: reason.into() }
+}
+
+/// The number of a site's tensor; `None` to leave it out.
+fn block(site: Site, block_zero: BlockZero) -> Result<Option<usize>> {
+    let not = |reason: &str| Err(refused(format!("{site} {reason}")));
+    match (site, block_zero) {
+        (Site::ResidPost(0), BlockZero::Refuse) => not(
+            "would be direction.0, which llama.cpp rejects; drop block 0 (its edit is lost), or keep it for others",
+        ),
+        (Site::ResidPost(0), BlockZero::Drop) => Ok(None),
+        (Site::ResidPost(block), _) => Ok(Some(block)),
+        (Site::Embed | Site::AttnOut(_) | Site::ResidMid(_) | Site::MlpOut(_) | Site::Final, _) => {
+            not("has no place in a control vector, which holds resid_post.N only")
+        }
+    }
+}
+
+/// The entries that say what the file is.
+fn described(file: &VectorFile, tensors: usize) -> Vec<(&'static str, Value)> {
+    let card = file.card();
+    let text = |text: &str| Value::Text(text.to_owned());
+    let arch = card.model.as_ref().map_or("unknown", |model| model.arch.as_str());
+    let method = serde_json::to_value(card.method.name);
+    let method = method.ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default();
+    vec![
+        ("general.architecture", text("controlvector")),
+        ("general.name", text(&card.name)),
+        ("controlvector.model_hint", text(arch)),
+        // At most 4,096 sites of 64 rows, so it fits.
+        ("controlvector.layer_count", Value::U32(tensors as u32)),
+        ("controlvector.method", Value::Text(method)),
+    ]
+}
+
+/// The entries that say what the data is: its blocks, its hash, its model, and our own header.
+fn identified(
+    file: &VectorFile,
+    sites: &[Site],
+    tensors: &[(String, &[f32])],
+) -> Result<Vec<(&'static str, Value)>> {
+    let blocks = sites.iter().filter_map(|site| site.block());
+    let ids: Vec<String> = blocks.map(|block| block.to_string()).collect();
+    let values = tensors.iter().flat_map(|(_, values)| *values);
+    let data: Vec<u8> = values.flat_map(|v| v.to_le_bytes()).collect();
+    let mut entries = vec![
         ("glp.layer_ids_zero_based", Value::Text(ids.join(","))),
-        ("glp.content_sha256", Value::Text(content)),
+        ("glp.content_sha256", Value::Text(sha256(&data))),
     ];
-    entries.extend(card.model.iter().flat_map(base_model));
+    entries.extend(file.card().model.iter().flat_map(base_model));
     entries.push(("trimtab.header", Value::Text(file.header()?)));
     Ok(entries)
 }

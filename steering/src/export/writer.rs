@@ -15,6 +15,10 @@ pub(crate) enum Value {
     Text(String),
     /// An unsigned integer.
     U32(u32),
+    /// A number.
+    F32(f32),
+    /// A truth value.
+    Bool(bool),
 }
 
 /// A file of metadata and one-dimensional f32 tensors, both in the order given.
@@ -29,6 +33,14 @@ pub(crate) fn write(entries: &[(&str, Value)], tensors: &[(String, &[f32])]) -> 
             Value::U32(number) => {
                 file.extend(4_u32.to_le_bytes());
                 file.extend(number.to_le_bytes());
+            }
+            Value::F32(number) => {
+                file.extend(6_u32.to_le_bytes());
+                file.extend(number.to_le_bytes());
+            }
+            Value::Bool(value) => {
+                file.extend(7_u32.to_le_bytes());
+                file.push(u8::from(*value));
             }
             Value::Text(value) => {
                 file.extend(8_u32.to_le_bytes());

@@ -60,17 +60,24 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Parts> {
         return Err(Error::TooLarge { what: "metadata key trimtab", bytes, limit });
     }
     metadata.finish()?;
-    let mut tensors = Vec::new();
-    for (name, node) in entries.rest() {
-        tensors.push(Stored::read(name, &node)?);
-    }
-    Ok(Parts { header: header.to_owned(), directions: directions(tensors, data)? })
+    let stored = stored(entries.rest(), data, &["F32"])?;
+    let directions = stored.iter().map(|tensor| tensor.direction(data));
+    let mut directions: Vec<Direction> = directions.collect::<Result<_>>()?;
+    directions.sort_by_key(Direction::site);
+    Ok(Parts { header: header.to_owned(), directions })
+}
+
+/// Whether the bytes of a safetensors file hold our header.
+pub(crate) fn is_ours(bytes: &[u8]) -> Result<bool> {
+    let value = parse(halves(bytes)?.0)?;
+    let metadata = value.get("__metadata__").and_then(|metadata| metadata.get(KEY));
+    Ok(metadata.is_some())
 }
 
 const FOREIGN: &str = "a safetensors file without the metadata key trimtab; a bare file must be imported with its operation named";
 
 /// The header's JSON and the data behind it.
-fn halves(bytes: &[u8]) -> Result<(&[u8], &[u8])> {
+pub(crate) fn halves(bytes: &[u8]) -> Result<(&[u8], &[u8])> {
     let (length, rest) = bytes.split_first_chunk::<LENGTH_BYTES>().ok_or_else(|| {
         Error::not_a_vector(format!("it has {} bytes, expected a safetensors file", bytes.len()))
     })?;
@@ -86,62 +93,86 @@ fn halves(bytes: &[u8]) -> Result<(&[u8], &[u8])> {
     })
 }
 
-/// A tensor as the container's header describes it.
-struct Stored {
-    site: Site,
-    rank: usize,
+/// A tensor as a container's header describes it.
+pub(crate) struct Stored {
+    pub(crate) name: String,
+    pub(crate) dtype: String,
+    pub(crate) shape: Vec<usize>,
     start: usize,
     end: usize,
 }
 
 impl Stored {
-    fn read(name: &str, node: &Node<'_>) -> Result<Stored> {
-        let site: Site = name.parse().map_err(|e| Error::site(format!("tensor {name}"), e))?;
+    fn read(name: &str, node: &Node<'_>, types: &[&str]) -> Result<Stored> {
         let mut fields = node.object()?;
-        let dtype = fields.take("dtype")?.text()?;
-        if dtype != "F32" {
-            return Err(Error::tensor(name, format!("is stored as {dtype}, expected F32")));
+        let dtype = fields.take("dtype")?.text()?.to_owned();
+        if !types.contains(&dtype.as_str()) {
+            let found: String = dtype.chars().take(64).collect();
+            let problem = format!("is stored as {found}, expected {}", types.join(" or "));
+            return Err(Error::tensor(name, problem));
         }
         let integers =
             |node: Node<'_>| node.list()?.iter().map(Node::integer).collect::<Result<Vec<usize>>>();
         let shape = integers(fields.take("shape")?)?;
         let offsets = integers(fields.take("data_offsets")?)?;
         fields.finish()?;
-        let ([rank, width], [start, end]) = (shape.as_slice(), offsets.as_slice()) else {
-            return Err(Error::tensor(
-                name,
-                format!("has shape {shape:?}, expected [rank, d_model]"),
-            ));
-        };
-        let bytes = rank.checked_mul(*width).and_then(|n| n.checked_mul(size_of::<f32>()));
-        if bytes.is_none_or(|bytes| bytes == 0 || start.checked_add(bytes) != Some(*end)) {
-            let problem = format!("has shape {shape:?}, which is not the size of {offsets:?}");
-            return Err(Error::tensor(name, problem));
+        let width = if dtype == "F32" { 4 } else { 2 };
+        let values = shape.iter().try_fold(width, |all: usize, n| all.checked_mul(*n));
+        match (values, offsets.as_slice()) {
+            (Some(bytes @ 1..), [start, end]) if start.checked_add(bytes) == Some(*end) => {
+                let (name, start, end) = (name.to_owned(), *start, *end);
+                Ok(Stored { name, dtype, shape, start, end })
+            }
+            _ => {
+                let problem = format!("has shape {shape:?}, which is not the size of {offsets:?}");
+                Err(Error::tensor(name, problem))
+            }
         }
-        Ok(Stored { site, rank: *rank, start: *start, end: *end })
     }
 
-    fn direction(&self, data: &[u8]) -> Result<Direction> {
+    /// Its bytes.
+    pub(crate) fn bytes<'a>(&self, data: &'a [u8]) -> Result<&'a [u8]> {
         let bytes = data.get(self.start..self.end);
-        let bytes = bytes.ok_or_else(|| Error::tensor(self.site, "reaches outside the file"))?;
-        let values = bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
-        Direction::new(self.site, self.rank, values.collect())
+        bytes.ok_or_else(|| Error::tensor(&self.name, "reaches outside the file"))
+    }
+
+    /// What a file of ours holds under a site's name.
+    fn direction(&self, data: &[u8]) -> Result<Direction> {
+        let name = self.name.as_str();
+        let site: Site = name.parse().map_err(|e| Error::site(format!("tensor {name}"), e))?;
+        let [rank, _] = self.shape.as_slice() else {
+            let problem = format!("has shape {:?}, expected [rank, d_model]", self.shape);
+            return Err(Error::tensor(name, problem));
+        };
+        Direction::new(site, *rank, floats(self.bytes(data)?))
     }
 }
 
-/// The directions in forward order, if their data fills the file without gap or overlap.
-fn directions(mut stored: Vec<Stored>, data: &[u8]) -> Result<Vec<Direction>> {
-    if stored.len() > SITE_LIMIT {
-        let found = stored.len();
+/// Little-endian f32 values.
+pub(crate) fn floats(bytes: &[u8]) -> Vec<f32> {
+    bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
+}
+
+/// The tensors of a container, if they are of these types (F32, or those of 16 bits) and fill it without gap or overlap,
+/// in the order of the data.
+pub(crate) fn stored(
+    entries: Vec<(&str, Node<'_>)>,
+    data: &[u8],
+    types: &[&str],
+) -> Result<Vec<Stored>> {
+    if entries.len() > SITE_LIMIT {
+        let found = entries.len();
         return Err(Error::not_a_vector(format!(
             "it has {found} tensors, expected at most {SITE_LIMIT}"
         )));
     }
+    let read = entries.iter().map(|(name, node)| Stored::read(name, node, types));
+    let mut stored: Vec<Stored> = read.collect::<Result<_>>()?;
     stored.sort_by_key(|tensor| tensor.start);
     let mut end = 0;
     for tensor in &stored {
         if tensor.start != end {
-            return Err(Error::tensor(tensor.site, "leaves a gap or overlaps another tensor"));
+            return Err(Error::tensor(&tensor.name, "leaves a gap or overlaps another tensor"));
         }
         end = tensor.end;
     }
@@ -151,6 +182,5 @@ fn directions(mut stored: Vec<Stored>, data: &[u8]) -> Result<Vec<Direction>> {
             data.len()
         )));
     }
-    stored.sort_by_key(|tensor| tensor.site);
-    stored.iter().map(|tensor| tensor.direction(data)).collect()
+    Ok(stored)
 }

@@ -31,6 +31,11 @@ pub(crate) fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// SHA-256 of a whole file, by which receipts name it.
+pub fn file_sha256(path: &Path) -> Result<String> {
+    Ok(super::sha256(&read(path, FILE_LIMIT)?))
+}
+
 /// The first bytes of a file.
 pub(crate) fn read_head(path: &Path, bytes: u64) -> Result<Vec<u8>> {
     let mut head = Vec::new();

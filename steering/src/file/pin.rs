@@ -26,9 +26,11 @@ pub enum Warning {
 }
 
 impl ModelPin {
-    /// The identity of an opened model.
+    /// The identity of an opened model. One without a tokenizer has the hash of no bytes there, so that vectors can be
+    /// used on token ids, with the warning that the tokenizer differs.
     pub fn of(model: &Model, pinned: Pinned) -> Result<ModelPin> {
         let (spec, identity) = (model.decoder().spec(), model.identity());
+        let tokenizer = model.tokenizer().map(|tokenizer| tokenizer.sha256().to_owned());
         Ok(ModelPin {
             arch: spec.arch.name.to_owned(),
             d_model: spec.d_model,
@@ -39,7 +41,7 @@ impl ModelPin {
             quantization: identity.quantization.clone(),
             revision: model.revision().map(str::to_owned),
             template_sha256: model.template().ok().map(|t| t.sha256().to_owned()),
-            tokenizer_sha256: model.tokenizer()?.sha256().to_owned(),
+            tokenizer_sha256: tokenizer.unwrap_or_else(|_| digest::sha256(b"")),
             vocab_size: spec.vocab_size,
             weights_sha256: identity.weights_sha256.clone(),
         })

@@ -8,7 +8,7 @@ use super::origin::{Count, Origin};
 use super::{Draft, ImportOptions, Imported, Mapped, Placed, glp, label};
 use crate::direction::{Direction, WIDTH_LIMIT, finite, norm};
 use crate::error::{Error, Result};
-use crate::file::card::Operation;
+use crate::file::card::{Card, Operation};
 use crate::file::{HEADER_LIMIT, VectorFile};
 use candle_core::quantized::gguf_file;
 use candle_core::{DType, Device};
@@ -30,14 +30,16 @@ const HEADER: &str = "trimtab.header";
 pub(super) struct Raw {
     pub(super) metadata: Metadata,
     pub(super) layer_count: Option<Count>,
-    /// In rising order of N.
+    /// In rising order of N, then of j.
     pub(super) tensors: Vec<RawTensor>,
 }
 
-/// `direction.N`.
+/// `direction.N`, or `direction.N.j` for the further rows of a projection.
 pub(super) struct RawTensor {
     pub(super) name: String,
     pub(super) number: i64,
+    /// j, 0 for the first row.
+    pub(super) row: usize,
     pub(super) values: Vec<f32>,
 }
 
@@ -49,6 +51,7 @@ pub(super) fn read(path: &Path, options: &ImportOptions) -> Result<Imported> {
         return ours(raw, options);
     }
     let shift = origin.shift(options.layer_shift)?;
+    one_row_each(&raw)?;
     let mut warnings = Vec::new();
     if origin == Origin::Repeng && options.layer_shift.is_none() {
         warnings.push(
@@ -184,7 +187,7 @@ fn tensors(weights: &Weights) -> Result<Vec<RawTensor>> {
     let mut tensors = Vec::with_capacity(count);
     for entry in weights.tensors() {
         let (name, shape) = (&entry.name, entry.shape.as_slice());
-        let number = number(name)?;
+        let (number, row) = number(name)?;
         if !matches!(entry.dtype, StoredType::F32 | StoredType::F16 | StoredType::BF16) {
             let problem = format!("is stored as {}, expected F32, F16 or BF16", entry.dtype);
             return Err(Error::tensor(name, problem));
@@ -199,9 +202,9 @@ fn tensors(weights: &Weights) -> Result<Vec<RawTensor>> {
         if norm(&values) == 0.0 {
             return Err(Error::tensor(name, "is all zero, so it has no direction; leave it out"));
         }
-        tensors.push(RawTensor { name: name.clone(), number, values });
+        tensors.push(RawTensor { name: name.clone(), number, row, values });
     }
-    tensors.sort_by_key(|tensor| tensor.number);
+    tensors.sort_by_key(|tensor| (tensor.number, tensor.row));
     let first = tensors.first().map_or(0, |tensor| tensor.values.len());
     match tensors.iter().find(|tensor| tensor.values.len() != first) {
         None => Ok(tensors),
@@ -212,18 +215,27 @@ fn tensors(weights: &Weights) -> Result<Vec<RawTensor>> {
     }
 }
 
-/// N of `direction.N`, in its one spelling.
-fn number(name: &str) -> Result<i64> {
+/// N of `direction.N`, in its one spelling, and the row: 0, or j of `direction.N.j`.
+fn number(name: &str) -> Result<(i64, usize)> {
     let digits = name.strip_prefix("direction.").unwrap_or_default();
-    let number = digits.parse::<u16>().ok().filter(|n| n.to_string() == digits);
-    if let Some(number) = number {
-        return Ok(i64::from(number));
+    let (digits, row) = digits.split_once('.').unwrap_or((digits, ""));
+    let plain = |digits: &str| digits.parse::<u16>().ok().filter(|n| n.to_string() == digits);
+    let row = if row.is_empty() { Some(0) } else { plain(row).filter(|row| *row > 0) };
+    match plain(digits).zip(row) {
+        Some((number, row)) if !name.ends_with('.') => Ok((number.into(), row.into())),
+        _ => Err(Error::tensor(name, "is no direction.N; a control vector holds nothing else")),
     }
-    if digits.contains('.') {
-        let problem = "is one row of several; only directions of one row are read from GGUF";
-        return Err(Error::tensor(name, problem));
+}
+
+/// Several rows are read where a header of ours says what they mean.
+fn one_row_each(raw: &Raw) -> Result<()> {
+    match raw.tensors.iter().find(|tensor| tensor.row > 0) {
+        None => Ok(()),
+        Some(tensor) => {
+            let problem = "is one row of several; only directions of one row are read from GGUF";
+            Err(Error::tensor(&tensor.name, problem))
+        }
     }
-    Err(Error::tensor(name, "is no direction.N; a control vector holds nothing else"))
 }
 
 // -> [d_model]
@@ -266,34 +278,24 @@ fn notes(metadata: &Metadata) -> BTreeMap<String, String> {
     metadata.iter().filter(|(key, _)| !key.starts_with("GGUF.")).map(short).collect()
 }
 
-/// Restores a file of ours from its header. Magnitude was multiplied in and is divided out, so a row may differ from
-/// the original in its last bit, and the content hash is computed anew.
+/// Restores a file of ours from its header. Where a magnitude was multiplied in it is divided out, so a row may differ
+/// from the original in its last bit, and the content hash is computed anew.
 fn ours(raw: Raw, options: &ImportOptions) -> Result<Imported> {
     Origin::Trimtab.shift(options.layer_shift)?;
     let header = text(&raw, HEADER)?.unwrap_or_default();
-    let header = crate::file::header(header.as_bytes())?;
-    if header.card.operation != Operation::Add {
-        let reason = format!("{HEADER} is of a {} vector", header.card.operation.kind());
-        return Err(Error::Refused { what: "GGUF import", reason });
-    }
+    let mut card = crate::file::header(header.as_bytes())?.card;
     glp::verify_content(&raw)?;
-    let mut card = header.card;
     if let Some(name) = &options.name {
         card.name.clone_from(name);
     }
+    let place = glp::acting(&raw)?;
     let (mut directions, mut mapping) = (Vec::new(), Vec::new());
-    for tensor in &raw.tensors {
-        let site = Site::ResidPost(tensor.number as usize);
-        let (direction, length) = Direction::normalised(site, &tensor.values)?;
-        let stated = card.sites.get(&site).and_then(|entry| entry.magnitude);
-        let stated =
-            stated.ok_or_else(|| Error::tensor(&tensor.name, "has no magnitude in /sites"))?;
-        if (length - stated).abs() > 1e-3 * stated {
-            let problem = format!("has length {length}, its magnitude is {stated}");
-            return Err(Error::tensor(&tensor.name, problem));
-        }
+    for rows in raw.tensors.chunk_by(|a, b| a.number == b.number) {
+        let Some(first) = rows.first() else { continue };
+        let site = place(first.number as usize);
+        let (direction, norm) = restored(&card, site, rows)?;
         directions.push(direction);
-        mapping.push(Mapped { tensor: tensor.name.clone(), site, norm: length });
+        mapping.push(Mapped { tensor: first.name.clone(), site, norm });
     }
     let mut warnings = Vec::new();
     let kept = |site: &Site| directions.iter().any(|d: &Direction| d.site() == *site);
@@ -304,4 +306,32 @@ fn ours(raw: Raw, options: &ImportOptions) -> Result<Imported> {
     }
     let file = VectorFile::new(card, directions)?;
     Ok(Imported { file, origin: Origin::Trimtab, mapping, warnings })
+}
+
+/// The direction of a site, and the length of its first row in the file.
+fn restored(card: &Card, site: Site, rows: &[RawTensor]) -> Result<(Direction, f32)> {
+    match (card.operation, rows) {
+        (Operation::Add, [tensor]) => {
+            let (direction, length) = Direction::normalised(site, &tensor.values)?;
+            let stated = card.sites.get(&site).and_then(|entry| entry.magnitude);
+            let stated =
+                stated.ok_or_else(|| Error::tensor(&tensor.name, "has no magnitude in /sites"))?;
+            if (length - stated).abs() > 1e-3 * stated {
+                let problem = format!("has length {length}, its magnitude is {stated}");
+                return Err(Error::tensor(&tensor.name, problem));
+            }
+            Ok((direction, length))
+        }
+        (Operation::Project, rows) => {
+            if let Some((_, tensor)) = rows.iter().enumerate().find(|(at, row)| *at != row.row) {
+                return Err(Error::tensor(&tensor.name, "leaves a row out before it"));
+            }
+            let values = rows.iter().flat_map(|row| row.values.iter().copied()).collect();
+            Ok((Direction::new(site, rows.len(), values)?, 1.0))
+        }
+        (operation, _) => {
+            let reason = format!("{HEADER} is of a {} vector", operation.kind());
+            Err(Error::Refused { what: "GGUF import", reason })
+        }
+    }
 }

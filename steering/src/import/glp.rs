@@ -1,7 +1,7 @@
 //! GLP keys: a GGUF control vector that says what is done with it, and where.
 //!
 //! Directions of one row are read. What several rows mean (order, orthonormality, a scale per row) is refused by the
-//! tensor's name.
+//! tensor's name, except in a file of ours, whose header says it.
 
 use super::gguf::{Place, Raw, text};
 use crate::error::{Error, Result};
@@ -10,7 +10,7 @@ use crate::file::sha256;
 use trimtab_runtime::model::weights::metadata::Value;
 use trimtab_runtime::site::Site;
 
-type ByBlock = fn(usize) -> Site;
+pub(super) type ByBlock = fn(usize) -> Site;
 
 /// The operation, the sites and the default scale of a GLP file.
 pub(super) fn meaning(raw: &Raw) -> Result<(Operation, Place)> {
@@ -28,13 +28,18 @@ pub(super) fn meaning(raw: &Raw) -> Result<(Operation, Place)> {
     }
     layer_ids(raw)?;
     verify_content(raw)?;
-    let acting = hook(raw, "glp.hook_point")?.unwrap_or(Site::ResidPost);
+    let acting = acting(raw)?;
     let misspelt = hook(raw, "glp.derive_at")?;
     let measured = hook(raw, "glp.derived_at")?.or(misspelt).unwrap_or(acting);
     let scale = raw.metadata.number("glp.alpha_default");
     let scale = scale.map_err(|wrong| Error::not_a_vector(wrong.to_string()))?.map(|n| n as f32);
     let site = Box::new(move |block| (acting(block), measured(block)));
     Ok((operation, Place { site, scale }))
+}
+
+/// The site of a block, by the file's hook point.
+pub(super) fn acting(raw: &Raw) -> Result<ByBlock> {
+    Ok(hook(raw, "glp.hook_point")?.unwrap_or(Site::ResidPost))
 }
 
 fn hook(raw: &Raw, key: &str) -> Result<Option<ByBlock>> {

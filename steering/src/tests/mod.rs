@@ -3,11 +3,13 @@
 //! `tests/data` is made by `scripts/golden_vectors.py` with other people's writers: a round trip through our own code
 //! would prove nothing about layer numbers or bytes.
 
+mod bare;
 mod golden;
 mod import;
 mod pin;
 mod refusals;
 mod steer;
+mod verify;
 
 use crate::direction::Direction;
 use crate::error::Result;

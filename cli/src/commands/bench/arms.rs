@@ -1,8 +1,10 @@
 //! What the rows of a test do beside computing: their plans and captures.
 
 use crate::args::Beside;
+use crate::commands::vectors::Steering;
 use crate::error::{Error, Result};
 use serde::Serialize;
+use std::collections::BTreeSet;
 use trimtab_runtime::hook::Addition;
 use trimtab_runtime::model::spec::ModelSpec;
 use trimtab_runtime::plan::Plan;
@@ -20,20 +22,22 @@ pub struct Arm {
     pub plans: Vec<Plan>,
     /// Sites whose activations every row wants back.
     pub captures: Vec<Site>,
+    /// Given vectors, by the operations they do; `None` for throw-away ones.
+    pub given: Option<Vec<&'static str>>,
 }
 
 /// What a result says of the plans of its rows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Steering {
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Steered {
     vectors: usize,
     sites: usize,
-    ops: [&'static str; 1],
+    ops: Vec<&'static str>,
 }
 
 impl Arm {
     /// Rows that do nothing else.
     pub fn plain(rows: usize) -> Arm {
-        Arm { beside: None, plans: vec![Plan::empty(); rows], captures: Vec::new() }
+        Arm { beside: None, plans: vec![Plan::empty(); rows], captures: Vec::new(), given: None }
     }
 
     /// Rows that do this as well.
@@ -51,7 +55,17 @@ impl Arm {
             Beside::Capture => vec![Site::ResidPost(spec.n_layers() / 2)],
             Beside::Steered | Beside::Distinct | Beside::Empty => Vec::new(),
         };
-        Ok(Arm { beside: Some(what), plans, captures })
+        Ok(Arm { beside: Some(what), plans, captures, given: None })
+    }
+
+    /// Rows that are steered with given vectors.
+    pub fn steered(steering: &Steering, rows: usize) -> Arm {
+        Arm {
+            beside: Some(Beside::Steered),
+            plans: vec![steering.plan().clone(); rows],
+            captures: Vec::new(),
+            given: Some(steering.operations().into_iter().collect()),
+        }
     }
 
     /// Fails unless a run of so many timed tokens did in a row what this arm is there for: a speed without it would
@@ -61,9 +75,11 @@ impl Arm {
             Some(Beside::Steered | Beside::Distinct) => tokens as u64,
             None | Some(Beside::Empty | Beside::Capture) => 0,
         };
-        let items = self.plans.get(row).map_or(0, |plan| plan.items().len());
+        // A vector of several sites is one item of a plan, and each site counts.
+        let items = self.plans.get(row).map_or(&[][..], |plan| plan.items());
+        let acting = items.iter().map(|item| acting * item.sites().len() as u64);
         let captures = self.captures.iter().map(|_| tokens as u64);
-        let expected: Vec<u64> = std::iter::repeat_n(acting, items).chain(captures).collect();
+        let expected: Vec<u64> = acting.chain(captures).collect();
         if found == expected {
             return Ok(());
         }
@@ -72,14 +88,19 @@ impl Arm {
     }
 
     /// The vectors of all rows and where a row adds them; `None` where nothing is added.
-    pub fn steering(&self) -> Option<Steering> {
-        let sites = self.plans.iter().map(|plan| plan.items().len()).max().unwrap_or(0);
+    pub fn steering(&self) -> Option<Steered> {
+        let first = self.plans.iter().map(|plan| plan.items().len()).max().unwrap_or(0);
+        let acting = |plan: &Plan| plan.items().iter().flat_map(|i| i.sites()).collect();
+        let sites = self.plans.iter().map(acting).map(|sites: BTreeSet<Site>| sites.len());
+        let sites = sites.max().unwrap_or(0);
         let vectors = match self.beside {
+            Some(Beside::Steered) if self.given.is_some() => first,
             Some(Beside::Steered) => 1,
             Some(Beside::Distinct) => self.plans.iter().map(|plan| plan.items().len()).sum(),
             None | Some(Beside::Empty | Beside::Capture) => return None,
         };
-        Some(Steering { vectors, sites, ops: ["add"] })
+        let ops = self.given.clone().unwrap_or_else(|| vec!["add"]);
+        Some(Steered { vectors, sites, ops })
     }
 }
 
@@ -134,7 +155,7 @@ mod tests {
         let arm = arm(Beside::Steered, 2);
         assert_eq!(arm.plans[0].fingerprint(), arm.plans[1].fingerprint());
         assert_eq!(bound_sites(&arm.plans[0]), tiny::LAYERS);
-        let steering = Steering { vectors: 1, sites: tiny::LAYERS, ops: ["add"] };
+        let steering = Steered { vectors: 1, sites: tiny::LAYERS, ops: vec!["add"] };
         assert_eq!(arm.steering(), Some(steering));
     }
 

@@ -4,6 +4,7 @@ use super::arms::Arm;
 use super::numbers::Numbers;
 use crate::args::Beside;
 use crate::commands::opened::Opened;
+use crate::commands::vectors::Steering;
 use crate::error::{Error, Result};
 use crate::interrupt::Stoppable;
 use crate::plan::{Bench, Case};
@@ -39,14 +40,33 @@ impl Timed {
     }
 }
 
+/// What all cases share.
+#[derive(Clone, Copy)]
+pub struct Setup<'a> {
+    /// The model.
+    pub opened: &'a Opened,
+    /// What is measured.
+    pub plan: &'a Bench,
+    /// What steered runs are steered with; empty for a throw-away vector.
+    pub steering: &'a Steering,
+    /// Ctrl-C.
+    pub stoppable: &'a Stoppable,
+}
+
 /// Runs a case as often as was asked, each arm between two plain runs.
-pub fn case(opened: &Opened, case: &Case, plan: &Bench, stoppable: &Stoppable) -> Result<Timings> {
+pub fn case(setup: &Setup<'_>, case: &Case) -> Result<Timings> {
+    let Setup { opened, plan, steering, stoppable } = *setup;
     let mut lanes = Vec::with_capacity(case.batch);
     for row in 0..case.batch {
         lanes.push(Lane::new(opened, case, row)?);
     }
     let spec = opened.model.decoder().spec();
-    let arm = |what: &Beside| Arm::beside(*what, case.batch, spec);
+    let arm = |what: &Beside| match what {
+        Beside::Steered if !steering.is_empty() => Ok(Arm::steered(steering, case.batch)),
+        Beside::Steered | Beside::Distinct | Beside::Empty | Beside::Capture => {
+            Arm::beside(*what, case.batch, spec)
+        }
+    };
     let arms: Vec<Arm> = plan.beside.iter().map(arm).collect::<Result<_>>()?;
     let mut bench = Lanes { lanes, case, decoder: opened.model.decoder(), stoppable };
     let plain = Arm::plain(case.batch);

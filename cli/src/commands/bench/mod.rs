@@ -8,23 +8,28 @@ mod report;
 mod spread;
 
 use super::opened::{Opened, open};
+use super::vectors::{self, Steering};
 use crate::console::Console;
 use crate::error::{Error, Result};
 use crate::interrupt::Stoppable;
 use crate::plan::{Bench, Case};
 use crate::progress::Meter;
+use measure::Setup;
 use trimtab_runtime::hub::Progress;
 use trimtab_runtime::kv::BLOCK_LEN;
 
 /// Measures every case and prints the results.
 pub fn run(plan: &Bench, console: &Console) -> Result<()> {
+    let sources = vectors::read(&plan.vectors)?;
     let opened = open(&plan.opening, console)?;
+    let steering = Steering::open(sources, &plan.vectors, &opened, console)?;
     plan.cases.iter().try_for_each(|case| fits(case, &opened))?;
     let (meter, stoppable) = (Meter::new(console), Stoppable::begin());
     meter.begin_items(&format!("running {} tests", plan.cases.len()), plan.cases.len());
+    let setup = Setup { opened: &opened, plan, steering: &steering, stoppable: &stoppable };
     let mut results = Vec::with_capacity(plan.cases.len());
     for case in &plan.cases {
-        let timings = measure::case(&opened, case, plan, &stoppable);
+        let timings = measure::case(&setup, case);
         if stoppable.is_stopping() || timings.is_err() {
             meter.end();
         }

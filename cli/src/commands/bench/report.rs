@@ -1,6 +1,6 @@
 //! What was measured, as a table, as JSON or as CSV.
 
-use super::arms::Steering;
+use super::arms::Steered;
 use super::measure::{Timed, Timings};
 use super::spread::{mean_and_deviation, median};
 use crate::args::{Beside, Switch, Table};
@@ -23,7 +23,7 @@ pub struct Line {
     n_depth: usize,
     batch: usize,
     beside: Option<&'static str>,
-    steering: Option<Steering>,
+    steering: Option<Steered>,
     avg_ns: u64,
     stddev_ns: u64,
     avg_ts: f64,

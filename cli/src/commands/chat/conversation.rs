@@ -6,6 +6,7 @@ use crate::error::Result;
 use std::time::Instant;
 use trimtab_runtime::generate::Request;
 use trimtab_runtime::plan::Plan;
+use trimtab_runtime::session::{History, Session};
 use trimtab_runtime::text::Message;
 
 /// A conversation with one model.
@@ -15,39 +16,82 @@ pub struct Conversation<'a> {
     messages: Vec<Message>,
     /// Messages that `/reset` keeps: the system prompt.
     kept: usize,
+    /// What the next turn runs under.
+    plan: Plan,
+    /// The last turn: the keys and values of its session are the conversation's past.
+    past: Option<Reply>,
+    history: History,
 }
 
 impl<'a> Conversation<'a> {
-    /// A conversation that begins with a system prompt, or with nothing.
-    pub fn new(opened: &'a Opened, request: Request, system: Option<&str>) -> Conversation<'a> {
+    /// A conversation under a plan that begins with a system prompt, or with nothing.
+    pub fn new(
+        opened: &'a Opened,
+        request: Request,
+        system: Option<&str>,
+        plan: &Plan,
+    ) -> Conversation<'a> {
         let messages: Vec<Message> =
             system.into_iter().map(|text| Message::new("system", text)).collect();
-        Conversation { opened, request, kept: messages.len(), messages }
+        let (kept, plan, past) = (messages.len(), plan.clone(), None);
+        Conversation { opened, request, kept, messages, plan, past, history: History::Recompute }
     }
 
     /// Says something and gets the answer; each piece of it goes to `show`. What fails is not remembered, what
     /// Ctrl-C ended is, as far as it came.
-    pub fn ask(&mut self, text: &str, show: &mut dyn FnMut(&str) -> Result<()>) -> Result<Reply> {
+    pub fn ask(&mut self, text: &str, show: &mut dyn FnMut(&str) -> Result<()>) -> Result<&Reply> {
         self.messages.push(Message::new("user", text));
-        let reply = self.reply(show);
-        match &reply {
+        match self.reply(show) {
             Ok(reply) => {
                 self.messages.push(Message::new("assistant", reply.answer.text.clone()));
+                Ok(self.past.insert(reply))
             }
-            Err(_) => self.messages.truncate(self.messages.len().saturating_sub(1)),
+            Err(error) => {
+                self.messages.truncate(self.messages.len().saturating_sub(1));
+                Err(error)
+            }
         }
-        reply
     }
 
     fn reply(&mut self, show: &mut dyn FnMut(&str) -> Result<()>) -> Result<Reply> {
         let (started, model) = (Instant::now(), &self.opened.model);
         let space = model.prefix_space("");
-        let mut session = model.session(Plan::empty())?;
-        session.push_prompt(&model.chat_prompt(&self.messages)?)?;
-        session.adopt_prefix(&space)?;
+        let tokens = model.chat_prompt(&self.messages)?;
+        let session = match self.continued(&tokens)? {
+            Some(session) => session,
+            None => {
+                self.history = History::Recompute;
+                let mut session = model.session(self.plan.clone())?;
+                session.push_prompt(&tokens)?;
+                session.adopt_prefix(&space)?;
+                session
+            }
+        };
         let reply = answer(self.opened, session, self.request.clone(), started, show)?;
         reply.session.publish_prefix(&space);
         Ok(reply)
+    }
+
+    /// The last turn's session with the new tokens behind it, where its keys and values are to stay as they are. A
+    /// conversation that is written differently now, as after `/undo`, has to be read again.
+    fn continued(&mut self, tokens: &[u32]) -> Result<Option<Session>> {
+        let past = self.past.take().filter(|_| self.history == History::Keep);
+        let Some(Reply { mut session, .. }) = past else {
+            return Ok(None);
+        };
+        let Some(rest) = tokens.strip_prefix(session.tokens()).filter(|rest| !rest.is_empty())
+        else {
+            return Ok(None);
+        };
+        session.replan(self.plan.clone(), History::Keep)?;
+        session.push_prompt(rest)?;
+        Ok(Some(session))
+    }
+
+    /// Puts another plan in force from the next turn on. With [`History::Keep`] what was read stays as it was read.
+    pub fn replan(&mut self, plan: &Plan, history: History) {
+        self.plan = plan.clone();
+        self.history = history;
     }
 
     /// Takes the last exchange back and says what the user had said.
@@ -59,5 +103,6 @@ impl<'a> Conversation<'a> {
     /// Forgets everything but the system prompt.
     pub fn reset(&mut self) {
         self.messages.truncate(self.kept);
+        self.past = None;
     }
 }

@@ -3,53 +3,129 @@
 mod conversation;
 mod words;
 
-use super::answer::{SeedIn, request};
-use super::generate::{Document, stdin_text};
+use super::answer::{Reply, SeedIn, request};
+use super::generate::{Document, PLAIN, report, stdin_text, titled};
 use super::opened::{Opened, open};
+use super::vectors::{self, Steering};
 use crate::console::Console;
 use crate::error::{Error, Result};
-use crate::plan::Chat;
+use crate::plan::{Arms, Chat};
 use conversation::Conversation;
 use std::io::IsTerminal;
+use trimtab_runtime::generate::Request;
+use trimtab_runtime::plan::Plan;
+use trimtab_runtime::session::History;
 use words::Word;
 
 /// Talks.
 pub fn run(plan: &Chat, console: &Console) -> Result<()> {
-    if !std::io::stdin().is_terminal() {
-        let message = stdin_text()?;
-        let opened = open(&plan.opening, console)?;
-        return one_message(plan, &opened, &message, console);
-    }
-    if console.is_json() {
+    let piped = !std::io::stdin().is_terminal();
+    let message = if piped { Some(stdin_text()?) } else { None };
+    if message.is_none() && console.is_json() {
         return Err(Error::usage("--json", "needs a message on standard input"));
     }
+    let sources = vectors::read(&plan.vectors)?;
     let opened = open(&plan.opening, console)?;
-    // A missing template is said before the first message is typed.
-    opened.model.template()?;
-    talk(plan, &opened, console)
+    let steering = Steering::open(sources, &plan.vectors, &opened, console)?;
+    match message {
+        Some(message) => one_message(plan, &opened, &steering, (&message, console)),
+        None => {
+            // A missing template is said before the first message is typed.
+            opened.model.template()?;
+            talk(plan, &opened, steering, console)
+        }
+    }
 }
 
-fn one_message(plan: &Chat, opened: &Opened, message: &str, console: &Console) -> Result<()> {
+/// The conversations that a message goes to.
+struct Talk<'a> {
+    /// The one without steering, where both are heard.
+    plain: Option<Conversation<'a>>,
+    steered: Conversation<'a>,
+}
+
+impl<'a> Talk<'a> {
+    fn new(plan: &Chat, opened: &'a Opened, request: Request, steering: &Steering) -> Talk<'a> {
+        let one = |under: &Plan| {
+            Conversation::new(opened, request.clone(), plan.system.as_deref(), under)
+        };
+        let plain = match plan.arms {
+            Arms::One => None,
+            Arms::Both => Some(one(&Plan::empty())),
+        };
+        Talk { plain, steered: one(steering.plan()) }
+    }
+
+    /// Says something in every conversation and prints the answers as they come.
+    fn ask(&mut self, text: &str, steering: &Steering, console: &Console) -> Result<&Reply> {
+        let show = &mut |text: &str| console.say(text);
+        if let Some(plain) = &mut self.plain {
+            console.say_line(console.titled(PLAIN))?;
+            let stopped = plain.ask(text, show)?.complete();
+            console.say("\n")?;
+            if let Err(error) = stopped {
+                // The other conversation never heard it, so this one forgets it.
+                plain.undo();
+                return Err(error);
+            }
+            console.say_line(console.titled(&titled(steering)))?;
+        }
+        let reply = self.steered.ask(text, show);
+        if reply.is_err()
+            && let Some(plain) = &mut self.plain
+        {
+            plain.undo();
+        }
+        let reply = reply?;
+        console.say("\n")?;
+        Ok(reply)
+    }
+
+    /// What the user had said last, taken back.
+    fn undo(&mut self) -> Option<String> {
+        self.plain.as_mut().and_then(Conversation::undo);
+        self.steered.undo()
+    }
+
+    fn reset(&mut self) {
+        self.plain.iter_mut().for_each(Conversation::reset);
+        self.steered.reset();
+    }
+}
+
+fn one_message(
+    plan: &Chat,
+    opened: &Opened,
+    steering: &Steering,
+    (message, console): (&str, &Console),
+) -> Result<()> {
     let place = if console.is_json() { SeedIn::Document } else { SeedIn::Stderr };
     let request = request(opened, &plan.sampling, place, console)?;
     let seed = request.seed;
-    let mut conversation = Conversation::new(opened, request, plan.system.as_deref());
-    let reply = if console.is_json() {
-        let reply = conversation.ask(message, &mut |_| Ok(()))?;
-        console.print(&Document::new(opened.head("chat"), &reply, seed))?;
-        reply
-    } else {
-        let reply = conversation.ask(message, &mut |text| console.say(text))?;
-        console.say("\n")?;
-        reply
+    let mut talk = Talk::new(plan, opened, request, steering);
+    if !console.is_json() {
+        let reply = talk.ask(message, steering, console)?;
+        report(reply, steering, console);
+        return reply.complete();
+    }
+    let silent = &mut |_: &str| Ok(());
+    let plain = match &mut talk.plain {
+        None => None,
+        Some(plain) => Some(plain.ask(message, silent)?),
     };
-    console.note(reply.summary());
+    if let Some(plain) = plain {
+        plain.complete()?;
+    }
+    let reply = talk.steered.ask(message, silent)?;
+    let document = Document::new(opened.head("chat"), reply, seed);
+    console.print(&document.steered(steering.receipt(reply, seed, opened), plain))?;
+    report(reply, steering, console);
     reply.complete()
 }
 
-fn talk(plan: &Chat, opened: &Opened, console: &Console) -> Result<()> {
+fn talk(plan: &Chat, opened: &Opened, mut steering: Steering, console: &Console) -> Result<()> {
     let request = request(opened, &plan.sampling, SeedIn::Stderr, console)?;
-    let mut conversation = Conversation::new(opened, request, plan.system.as_deref());
+    let mut talk = Talk::new(plan, opened, request, &steering);
     console
         .note(format!("talking with {}; /help shows what else can be done", opened.model.name()));
     loop {
@@ -63,22 +139,46 @@ fn talk(plan: &Chat, opened: &Opened, console: &Console) -> Result<()> {
             Word::Nothing => {}
             Word::Exit => return Ok(()),
             Word::Help => console.say_line(words::HELP)?,
-            Word::Reset => conversation.reset(),
-            Word::Undo => match conversation.undo() {
+            Word::Reset => talk.reset(),
+            Word::Undo => match talk.undo() {
                 Some(message) => console.note(format!("taken back: {message}")),
                 None => console.note("nothing to take back"),
             },
             Word::Unknown(word) => {
                 console.warn(format!("{word} is not known, /help shows what is"))
             }
-            Word::Message(message) => match conversation.ask(message, &mut |t| console.say(t)) {
-                Ok(reply) => {
-                    console.say("\n")?;
-                    console.note(reply.summary());
-                }
+            Word::Vectors if steering.is_empty() => console.note("no vector; --steer gives one"),
+            Word::Vectors => console.note(steering.label()),
+            Word::Steer(name, scale, history) => {
+                turn(&mut talk, &mut steering, (name, scale, history), console);
+            }
+            Word::Message(message) => match talk.ask(message, &steering, console) {
+                Ok(reply) => report(reply, &steering, console),
                 Err(error @ Error::Stdout(_)) => return Err(error),
                 Err(error) => console.fail(&error.to_string(), error.hint().as_deref()),
             },
         }
+    }
+}
+
+/// Another scale for one vector, from the next message on. A refusal changes nothing.
+fn turn(
+    talk: &mut Talk<'_>,
+    steering: &mut Steering,
+    (name, scale, history): (&str, f32, History),
+    console: &Console,
+) {
+    match steering.rescaled(name, scale) {
+        Ok(changed) => {
+            changed.tell(console);
+            talk.steered.replan(changed.plan(), history);
+            *steering = changed;
+            let past = match history {
+                History::Recompute => "the conversation is read again with it",
+                History::Keep => "what was read stays as it was read",
+            };
+            console.note(format!("{}; {past}", steering.label()));
+        }
+        Err(error) => console.fail(&error.to_string(), error.hint().as_deref()),
     }
 }

@@ -1,61 +1,33 @@
-//! `generate`: one prompt, one answer.
+//! `generate`: one prompt, one answer, or a plain and a steered one.
 
 mod chunks;
+mod document;
 mod logprobs;
+mod printer;
 
-use super::answer::{Reply, SeedIn, Timings, Usage, answer, request};
+pub use document::Document;
+
+use super::answer::{Reply, SeedIn, answer, request};
 use super::opened::{Opened, open};
+use super::vectors::{self, Steering};
 use crate::console::Console;
-use crate::document::{Head, NO_STEERING};
 use crate::error::{Error, Result, read_text};
-use crate::plan::{Delivery, Generate, Prompt, PromptForm};
-use chunks::Chunks;
+use crate::plan::{Arms, Delivery, Generate, Prompt, PromptForm};
 use logprobs::Logprobs;
-use serde::Serialize;
+use printer::Printer;
 use std::io::{IsTerminal, Read};
 use std::time::Instant;
+use trimtab_runtime::generate::Request;
 use trimtab_runtime::plan::Plan;
 use trimtab_runtime::text::Message;
 
-/// The document of an answer.
-#[derive(Serialize)]
-pub struct Document<'a> {
-    #[serde(flatten)]
-    head: Head,
-    text: &'a str,
-    reasoning: Option<()>,
-    finish_reason: &'static str,
-    seed: u64,
-    usage: Usage,
-    timings: Timings,
-    steering: Option<()>,
-    plain: Option<()>,
-    logprobs: Option<Logprobs>,
-}
-
-impl<'a> Document<'a> {
-    /// Of a reply.
-    pub fn new(head: Head, reply: &'a Reply, seed: u64) -> Document<'a> {
-        Document {
-            head,
-            text: &reply.answer.text,
-            reasoning: None,
-            finish_reason: reply.answer.finish.openai_reason(),
-            seed,
-            usage: reply.usage(),
-            timings: reply.timings.clone(),
-            steering: NO_STEERING,
-            plain: None,
-            logprobs: None,
-        }
-    }
-}
-
 /// Answers one prompt.
 pub fn run(plan: &Generate, console: &Console) -> Result<()> {
-    // Read first: who forgot the prompt should not wait for the model.
+    // Read first: who forgot the prompt, or named a file that is none, should not wait for the model.
     let text = prompt(&plan.prompt)?;
+    let sources = vectors::read(&plan.vectors)?;
     let opened = open(&plan.opening, console)?;
+    let steering = Steering::open(sources, &plan.vectors, &opened, console)?;
     // A stream of chunks has no field for the seed.
     let place = match (console.is_json(), plan.delivery) {
         (true, Delivery::Whole | Delivery::ByTerminal) => SeedIn::Document,
@@ -63,28 +35,75 @@ pub fn run(plan: &Generate, console: &Console) -> Result<()> {
     };
     let mut request = request(&opened, &plan.sampling, place, console)?;
     request.top_logprobs = plan.logprobs.unwrap_or(0);
-    let (started, seed) = (Instant::now(), request.seed);
-    let mut session = opened.model.session(Plan::empty())?;
-    session.push_prompt(&tokens(plan.form, &text, &opened, console)?)?;
+    let seed = request.seed;
+    let tokens = tokens(plan.form, &text, &opened, console)?;
+    let printer = Printer::new(plan.delivery, &opened, console);
+    let task = Task { opened: &opened, tokens, request, printer };
 
-    let mut printer = Printer::new(plan.delivery, &opened, console);
-    printer.begin()?;
-    let reply = answer(&opened, session, request, started, &mut |text| printer.piece(text))?;
-    match printer {
-        Printer::Chunks(chunks) => chunks.end(&reply)?,
-        Printer::Pieces(_) => console.say("\n")?,
-        Printer::Whole if console.is_json() => {
-            let mut document = Document::new(opened.head("generate"), &reply, seed);
-            document.logprobs = match plan.logprobs {
-                None => None,
-                Some(_) => Some(Logprobs::of(&reply.answer, opened.model.tokenizer()?)),
-            };
-            console.print(&document)?;
+    let (plain, reply) = match plan.arms {
+        Arms::One => (None, task.heard(steering.plan(), None)?),
+        Arms::Both => {
+            let plain = task.heard(&Plan::empty(), Some(PLAIN))?;
+            // Who stopped the first answer does not want the second.
+            plain.complete()?;
+            (Some(plain), task.heard(steering.plan(), Some(&titled(&steering)))?)
         }
-        Printer::Whole => console.say_line(&reply.answer.text)?,
+    };
+    if let Printer::Document = task.printer {
+        let document = Document::new(opened.head("generate"), &reply, seed);
+        let receipt = steering.receipt(&reply, seed, &opened);
+        let mut document = document.steered(receipt, plain.as_ref());
+        document.logprobs = match plan.logprobs {
+            None => None,
+            Some(_) => Some(Logprobs::of(&reply.answer, opened.model.tokenizer()?)),
+        };
+        console.print(&document)?;
+    }
+    report(&reply, &steering, console);
+    reply.complete()
+}
+
+/// What stands above the answer without steering.
+pub const PLAIN: &str = "plain";
+
+/// What stands above the answer with it.
+pub fn titled(steering: &Steering) -> String {
+    format!("steered: {}", steering.label())
+}
+
+/// Tells a person how an answer went.
+pub fn report(reply: &Reply, steering: &Steering, console: &Console) {
+    let fired = reply.session.fired();
+    if let Some(line) = steering.line(fired) {
+        console.note(line);
+    }
+    for name in steering.idle(fired) {
+        console.warn(format!("vector {name} touched no token of this answer"));
     }
     console.note(reply.summary());
-    reply.complete()
+}
+
+/// A prompt to answer, once or twice.
+struct Task<'a> {
+    opened: &'a Opened,
+    tokens: Vec<u32>,
+    request: Request,
+    printer: Printer<'a>,
+}
+
+impl Task<'_> {
+    /// The answer under a plan, printed as it comes.
+    fn heard(&self, plan: &Plan, label: Option<&str>) -> Result<Reply> {
+        let started = Instant::now();
+        let mut session = self.opened.model.session(plan.clone())?;
+        session.push_prompt(&self.tokens)?;
+        self.printer.begin(label)?;
+        let request = self.request.clone();
+        let show = &mut |text: &str| self.printer.piece(text);
+        let reply = answer(self.opened, session, request, started, show)?;
+        self.printer.end(&reply)?;
+        Ok(reply)
+    }
 }
 
 fn prompt(prompt: &Prompt) -> Result<String> {
@@ -118,41 +137,4 @@ fn tokens(form: PromptForm, text: &str, opened: &Opened, console: &Console) -> R
     };
     console.trace(format!("prompt tokens {tokens:?}"));
     Ok(tokens)
-}
-
-/// How the answer reaches stdout.
-enum Printer<'a> {
-    Chunks(Chunks<'a>),
-    Pieces(&'a Console),
-    Whole,
-}
-
-impl<'a> Printer<'a> {
-    fn new(delivery: Delivery, opened: &'a Opened, console: &'a Console) -> Printer<'a> {
-        let streams = match delivery {
-            Delivery::Stream => true,
-            Delivery::Whole => false,
-            Delivery::ByTerminal => std::io::stdout().is_terminal(),
-        };
-        match (streams, console.is_json()) {
-            (true, true) => Printer::Chunks(Chunks::new(opened.model.name(), console)),
-            (true, false) => Printer::Pieces(console),
-            (false, _) => Printer::Whole,
-        }
-    }
-
-    fn begin(&self) -> Result<()> {
-        match self {
-            Printer::Chunks(chunks) => chunks.begin(),
-            Printer::Pieces(_) | Printer::Whole => Ok(()),
-        }
-    }
-
-    fn piece(&mut self, text: &str) -> Result<()> {
-        match self {
-            Printer::Chunks(chunks) => chunks.piece(text),
-            Printer::Pieces(console) => console.say(text),
-            Printer::Whole => Ok(()),
-        }
-    }
 }

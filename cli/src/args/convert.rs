@@ -1,0 +1,79 @@
+//! Flags of `import` and `export`.
+
+use super::{ModelArgs, Switch, switch};
+use clap::{ArgAction, Args, ValueEnum};
+use std::path::PathBuf;
+
+/// Flags of `import`.
+#[derive(Debug, Args)]
+pub struct ImportArgs {
+    /// The file: GGUF, .svec, bare safetensors, or raw f32 values.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// The vector file to write; without it, what was understood is only shown.
+    #[arg(short, long, value_name = "OUT")]
+    pub out: Option<PathBuf>,
+    /// Added to every layer number of a file whose numbers have two readings.
+    #[arg(long, value_name = "K", allow_negative_numbers = true)]
+    pub layer_shift: Option<i64>,
+    /// What is done with the directions, where the file does not say it.
+    #[arg(long, value_enum, value_name = "add|project", hide_possible_values = true)]
+    pub op: Option<Kind>,
+    /// Where they act, where the file does not say it: resid_post.{n}, or NAMES=SITE with {n} for the block in
+    /// both, or mlp_out or attn_out for raw values.
+    #[arg(long, value_name = "SITE")]
+    pub site: Option<String>,
+    /// Rows and width of a file of raw f32 values.
+    #[arg(long, value_name = "LxD")]
+    pub shape: Option<String>,
+    /// The vector's name [default: that of the file].
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// The model; named, the vector is pinned to it and the stream is measured.
+    #[command(flatten)]
+    pub model: ModelArgs,
+}
+
+/// What is done with directions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Kind {
+    /// They are added.
+    Add,
+    /// They are projected out.
+    Project,
+}
+
+/// Flags of `export`.
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// The vector file.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// The format.
+    #[arg(long, value_enum, value_name = "gguf", hide_possible_values = true)]
+    pub to: To,
+    /// The file to write.
+    #[arg(short, long, value_name = "OUT")]
+    pub out: PathBuf,
+    /// Write a projection, for programs that read glp.mode; llama.cpp would add it.
+    #[arg(long, action = ArgAction::SetTrue, value_parser = switch::parse)]
+    pub glp: Switch,
+    /// Leave block 0 out, which llama.cpp rejects.
+    #[arg(
+        long,
+        conflicts_with = "keep_block_0",
+        action = ArgAction::SetTrue,
+        value_parser = switch::parse
+    )]
+    pub drop_block_0: Switch,
+    /// Write block 0 as direction.0, which EasySteer and repeng accept and llama.cpp rejects.
+    #[arg(long, action = ArgAction::SetTrue, value_parser = switch::parse)]
+    pub keep_block_0: Switch,
+}
+
+/// The format of an export.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum To {
+    /// A GGUF control vector.
+    Gguf,
+}

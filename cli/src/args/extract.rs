@@ -1,0 +1,189 @@
+//! Flags of `extract` and `merge`.
+
+use super::{ModelArgs, Switch, switch};
+use clap::{ArgAction, Args, ValueEnum};
+use std::path::PathBuf;
+
+/// Flags of `extract`.
+#[derive(Debug, Args)]
+pub struct ExtractArgs {
+    /// Examples: JSON Lines, a JSON array or CSV with prompt, chosen and rejected; positive and negative;
+    /// text and label; or a public shape such as Anthropic's transcripts.
+    #[arg(long, value_name = "FILE")]
+    pub data: Option<PathBuf>,
+    /// How a direction is made of them.
+    #[arg(
+        long,
+        value_enum,
+        value_name = "NAME",
+        default_value = "mean_difference",
+        help_heading = "Direction"
+    )]
+    pub method: Estimator,
+    /// Sites to try, such as resid_post.1-22 [default: auto, the inputs of the blocks before the last fifth].
+    #[arg(long, value_name = "SITE,…", value_delimiter = ',', help_heading = "Direction")]
+    pub sites: Vec<String>,
+    /// Tokens to read: response_as_user, dialogue_tail, last, mean_response; last_prompt; text, all
+    /// [default: what the method and the data are read at].
+    #[arg(long, value_name = "NAME", help_heading = "Direction")]
+    pub position: Option<String>,
+    /// Write the chosen site, or every site.
+    #[arg(
+        long,
+        value_enum,
+        value_name = "best|all",
+        default_value = "best",
+        hide_possible_values = true,
+        help_heading = "Direction"
+    )]
+    pub select: Select,
+    /// Choose by paper_cosine or heldout_auroc [default: paper_cosine for palrs, else heldout_auroc].
+    #[arg(
+        long,
+        value_enum,
+        value_name = "NAME",
+        hide_possible_values = true,
+        help_heading = "Direction"
+    )]
+    pub rule: Option<Rule>,
+    /// Whether pairs that look turned round count less; needs 200 pairs to fit on.
+    #[arg(
+        long,
+        value_enum,
+        value_name = "uniform|robust",
+        default_value = "uniform",
+        hide_possible_values = true,
+        help_heading = "Direction"
+    )]
+    pub weights: Weights,
+    /// robust: how likely a label is right, 0.55 to 0.99.
+    #[arg(long, value_name = "F", default_value_t = 0.9, help_heading = "Direction")]
+    pub eta: f64,
+    /// palrs: the addition's length as a share of the mean positive state's.
+    #[arg(
+        long,
+        value_name = "F",
+        default_value_t = 0.1,
+        allow_negative_numbers = true,
+        help_heading = "Direction"
+    )]
+    pub alpha: f32,
+    /// Shares of the pairs that are fitted on, that choose, and that are kept for the test.
+    #[arg(
+        long,
+        value_name = "F,F,F",
+        value_delimiter = ',',
+        default_values_t = [0.4, 0.2, 0.4],
+        help_heading = "Direction"
+    )]
+    pub split: Vec<f64>,
+    /// Fewest pairs to fit on.
+    #[arg(long, value_name = "N", default_value_t = 20, help_heading = "Direction")]
+    pub min_pairs: usize,
+    /// Keys the split.
+    #[arg(short, long, value_name = "N", default_value_t = 0, help_heading = "Direction")]
+    pub seed: u64,
+    /// A system prompt for conversations that have none [default: the template's].
+    #[arg(long, value_name = "TEXT", help_heading = "Direction")]
+    pub system: Option<String>,
+    /// What to do with pairs that have equal sides, an empty text, or contradict another.
+    #[arg(
+        long,
+        value_enum,
+        value_name = "refuse|skip",
+        default_value = "refuse",
+        hide_possible_values = true,
+        help_heading = "Direction"
+    )]
+    pub bad_pairs: Bad,
+    /// The vector's name [default: that of the file].
+    #[arg(long, value_name = "TEXT", help_heading = "Card")]
+    pub name: Option<String>,
+    /// What it does, in a sentence.
+    #[arg(long, value_name = "TEXT", help_heading = "Card")]
+    pub summary: Option<String>,
+    /// The licence of the examples.
+    #[arg(long, value_name = "TEXT", default_value = "unknown", help_heading = "Card")]
+    pub licence: String,
+    /// What is set against what [default: the names of the fields].
+    #[arg(long, value_name = "TEXT", help_heading = "Card")]
+    pub contrast: Option<String>,
+    /// Read only the I-th of N parts and write a file for `merge`.
+    #[arg(long, value_name = "I/N")]
+    pub shard: Option<String>,
+    /// Go on with a run that was interrupted: its states are in OUT.partial.
+    #[arg(long, action = ArgAction::SetTrue, value_parser = switch::parse)]
+    pub resume: Switch,
+    /// The file to write.
+    #[arg(short, long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// The model.
+    #[command(flatten)]
+    pub model: ModelArgs,
+}
+
+/// Flags of `merge`.
+#[derive(Debug, Args)]
+pub struct MergeArgs {
+    /// Files that `extract --shard` wrote.
+    #[arg(value_name = "SHARD", required = true)]
+    pub shards: Vec<PathBuf>,
+    /// The vector file to write.
+    #[arg(short, long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+/// How a direction is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub enum Estimator {
+    /// Difference of the class means.
+    MeanDifference,
+    /// The same, read and chosen as in PaLRS, and rescaled.
+    Palrs,
+    /// First component of the differences.
+    PcaDifference,
+    /// First component of all states about their mean.
+    PcaCentred,
+    /// Linear discriminant; writes a second file that detects.
+    LinearProbe,
+    /// Logistic regression; writes a second file that detects.
+    LogisticProbe,
+}
+
+/// Which sites are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Select {
+    /// The chosen one.
+    Best,
+    /// All.
+    All,
+}
+
+/// How a candidate is chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub enum Rule {
+    /// As PaLRS does.
+    PaperCosine,
+    /// By pairs that were not fitted on.
+    HeldoutAuroc,
+}
+
+/// How much each pair counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Weights {
+    /// All alike.
+    Uniform,
+    /// Less where it looks turned round.
+    Robust,
+}
+
+/// What happens to pairs of no use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Bad {
+    /// The file is refused.
+    Refuse,
+    /// They are left out.
+    Skip,
+}

@@ -1,0 +1,148 @@
+//! What `extract` and `merge` are to do.
+
+use super::{Opening, choose, sites};
+use crate::args::{self, ExtractArgs, MergeArgs};
+use crate::error::{Error, Result};
+use std::path::{Path, PathBuf};
+use trimtab_runtime::site::Site;
+use trimtab_steering::extract::{Keep, Position, Recipe, Rule, Shard};
+use trimtab_steering::file::card::MethodName;
+use trimtab_steering::pairs::BadPairs;
+
+/// An extraction.
+#[derive(Debug, PartialEq)]
+pub struct Extract {
+    /// The model.
+    pub opening: Opening,
+    /// The examples.
+    pub data: PathBuf,
+    /// What happens to pairs of no use.
+    pub bad: BadPairs,
+    /// Where states are read; none for the usual sites.
+    pub sites: Vec<Site>,
+    /// How the vector is made. What its card says of the data is empty where it is to be filled in from the data.
+    pub recipe: Recipe,
+    /// The part that is run; `None` for all of it, and a vector in the end.
+    pub shard: Option<Shard>,
+    /// Whether an interrupted run is gone on with.
+    pub start: Start,
+    /// The file that is written.
+    pub out: PathBuf,
+}
+
+/// How a run begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// With nothing.
+    Anew,
+    /// With what was read before it was interrupted.
+    Resumed,
+}
+
+/// A merge.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Merge {
+    /// The shards.
+    pub shards: Vec<PathBuf>,
+    /// The file that is written.
+    pub out: PathBuf,
+}
+
+pub(super) fn extract(args: ExtractArgs) -> Result<Extract> {
+    let Some(data) = args.data.clone() else {
+        return Err(Error::usage("--data", "is needed"));
+    };
+    let Some(out) = args.out.clone() else {
+        return Err(Error::usage("--out", "is needed"));
+    };
+    let auto = args.sites.iter().all(|site| site.trim() == "auto");
+    let sites = if auto { Vec::new() } else { sites::parse(&args.sites)? };
+    Ok(Extract {
+        recipe: recipe(&args, &out)?,
+        bad: match args.bad_pairs {
+            args::Bad::Refuse => BadPairs::Refuse,
+            args::Bad::Skip => BadPairs::Skip,
+        },
+        shard: args.shard.as_deref().map(shard).transpose()?,
+        start: choose(args.resume, Start::Resumed, Start::Anew),
+        opening: Opening::of(args.model)?,
+        data,
+        sites,
+        out,
+    })
+}
+
+pub(super) fn merge(args: MergeArgs) -> Result<Merge> {
+    match args.out {
+        Some(out) => Ok(Merge { shards: args.shards, out }),
+        None => Err(Error::usage("--out", "is needed")),
+    }
+}
+
+fn recipe(args: &ExtractArgs, out: &Path) -> Result<Recipe> {
+    let [fit, select, test] = args.split[..] else {
+        let problem = format!("has {} shares, expected three: fit, select, test", args.split.len());
+        return Err(Error::usage("--split", problem));
+    };
+    let stem = out.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    let name = args.name.clone().or(stem).unwrap_or_default();
+    let position = args.position.as_deref().filter(|text| *text != "auto");
+    let position = position.map(str::parse::<Position>).transpose();
+    Ok(Recipe {
+        position: position.map_err(trimtab_steering::Error::from)?,
+        keep: match args.select {
+            args::Select::Best => Keep::Best,
+            args::Select::All => Keep::All,
+        },
+        rule: args.rule.map(|rule| match rule {
+            args::Rule::PaperCosine => Rule::PaperCosine,
+            args::Rule::HeldoutAuroc => Rule::HeldoutAuroc,
+        }),
+        shares: [fit, select, test],
+        seed: args.seed,
+        min_pairs: args.min_pairs,
+        eta: match args.weights {
+            args::Weights::Uniform => None,
+            args::Weights::Robust => Some(args.eta),
+        },
+        alpha: args.alpha,
+        system: args.system.clone(),
+        summary: args.summary.clone().unwrap_or_default(),
+        licence: args.licence.clone(),
+        contrast: args.contrast.clone().unwrap_or_default(),
+        ..Recipe::new(method(args.method), &name)
+    })
+}
+
+fn method(estimator: args::Estimator) -> MethodName {
+    match estimator {
+        args::Estimator::MeanDifference => MethodName::MeanDifference,
+        args::Estimator::Palrs => MethodName::Palrs,
+        args::Estimator::PcaDifference => MethodName::PcaDifference,
+        args::Estimator::PcaCentred => MethodName::PcaCentred,
+        args::Estimator::LinearProbe => MethodName::LinearProbe,
+        args::Estimator::LogisticProbe => MethodName::LogisticProbe,
+    }
+}
+
+fn shard(text: &str) -> Result<Shard> {
+    let parts = text.split_once('/');
+    let shard = parts.and_then(|(index, of)| {
+        Some(Shard { index: index.trim().parse().ok()?, of: of.trim().parse().ok()? })
+    });
+    let sound = shard.filter(|shard| (1..=shard.of).contains(&shard.index));
+    sound.ok_or_else(|| Error::usage("--shard", format!("{text:?} is not I/N with I from 1 to N")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shards_are_counted_from_one() {
+        assert_eq!(shard("2/4").unwrap(), Shard { index: 2, of: 4 });
+        for bad in ["", "1", "0/4", "5/4", "1/0", "a/b", "-1/2"] {
+            assert!(shard(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! Directions from states of two classes, in f64 and without a model.
+//!
+//! Every estimator takes the states of both classes at one candidate (a site and a position) and gives a unit
+//! direction whose sign is positive minus negative by construction. What it is worth is measured on other items:
+//! [`Score`] and [`select`].
+
+mod algebra;
+mod classes;
+mod folds;
+mod moments;
+
+mod component;
+mod control;
+mod mean;
+mod probe;
+mod weights;
+
+mod estimator;
+mod halves;
+mod score;
+
+pub use algebra::{cosine, project};
+pub use classes::{Classes, Pairing};
+pub use control::{Residue, gaussian, random};
+pub use estimator::{Estimator, SHRINKAGE};
+pub use halves::split_half;
+pub use mean::{Estimate, mean_difference, palrs};
+pub use moments::Moments;
+pub use score::{
+    Place, Score, Selection, TOP_SHARE_LIMIT, auroc, cohens_d, require_difference, select,
+    top_share,
+};
+pub use weights::{ETA, LEAST_PAIRS, LEAST_WEIGHT, PairWeights, robust};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,150 @@
+//! A direction and its numbers at every candidate, and which of them is used.
+
+use super::Result;
+use super::recipe::Rule;
+use super::states::States;
+use crate::error::Error;
+use crate::estimate::{self, Classes, Estimate, Estimator, SHRINKAGE, Score};
+use crate::file::card::MethodName;
+use crate::pairs::{Class, Part};
+
+/// The position number of a mean, behind every token where candidates are equally good.
+const POOLED: i32 = -1_000_000;
+
+/// A candidate with what was found there.
+pub(super) struct Tried {
+    pub index: usize,
+    pub score: Score,
+    /// Why there is no direction here, if there is none.
+    pub estimate: Result<Estimate>,
+}
+
+/// Tries every candidate.
+pub(super) fn grid(states: &States) -> Result<Vec<Tried>> {
+    let candidates = states.about.candidates();
+    (0..candidates).map(|index| one(states, index)).collect()
+}
+
+fn one(states: &States, index: usize) -> Result<Tried> {
+    let places = &states.about.places;
+    let position = places.get(index % places.len()).map_or(0, |place| place.index);
+    let position = if position == 0 { POOLED } else { position };
+    let place = estimate::Place { depth: index / places.len(), position };
+    let sums =
+        [Class::Positive, Class::Negative].map(|class| states.moments(index, class, Part::Fit));
+    let [positive, negative] = sums;
+    let (positive, negative) = (positive?, negative?);
+    let fit = [Class::Positive, Class::Negative].map(|class| states.of(index, class, Part::Fit));
+    let groups = states.groups(Part::Fit);
+    let classes = classes(states, &fit, &groups)?;
+    let mut score = Score::of(place, &positive, &negative)?;
+    score.split_half = estimate::split_half(&classes);
+    let recipe = &states.about.recipe;
+    let estimate = match (recipe.method, recipe.eta) {
+        (MethodName::Palrs | MethodName::MeanDifference, Some(eta)) => {
+            estimate::robust(&classes, eta).map(|(estimate, _)| estimate)
+        }
+        (MethodName::Palrs, None) => estimate::palrs(&positive, &negative),
+        (MethodName::MeanDifference, None) => estimate::mean_difference(&positive, &negative),
+        (method, _) => estimator(method).and_then(|estimator| estimator.estimate(&classes)),
+    };
+    if let Ok(found) = &estimate {
+        let (positive, negative) = projections(states, index, Part::Select, found);
+        if !positive.is_empty() && !negative.is_empty() {
+            score = score.with_held_out(&positive, &negative);
+        }
+    }
+    Ok(Tried { index, score, estimate })
+}
+
+// [n, width], [m, width], [n] -> classes
+fn classes<'a>(states: &States, fit: &'a [Vec<f32>; 2], groups: &'a [u64]) -> Result<Classes<'a>> {
+    let (width, [positive, negative]) = (states.about.width, fit);
+    match states.are_paired() {
+        true => Classes::paired(width, positive, negative, groups),
+        false => Classes::separate(width, positive, negative),
+    }
+}
+
+/// The estimator of a name.
+pub(super) fn estimator(method: MethodName) -> Result<Estimator> {
+    match method {
+        MethodName::Palrs => Ok(Estimator::Palrs),
+        MethodName::MeanDifference => Ok(Estimator::MeanDifference),
+        MethodName::PcaDifference => Ok(Estimator::PcaDifference),
+        MethodName::PcaCentred => Ok(Estimator::PcaCentred),
+        MethodName::LinearProbe => Ok(Estimator::LinearProbe { shrinkage: SHRINKAGE }),
+        MethodName::LogisticProbe => Ok(Estimator::LogisticProbe),
+        MethodName::Composed
+        | MethodName::Trained
+        | MethodName::Imported
+        | MethodName::Merged
+        | MethodName::Random
+        | MethodName::Shuffled => {
+            Err(Error::estimate("method", format!("{method:?} is not made of examples")))
+        }
+    }
+}
+
+/// Projections of a part's states on the direction that detects.
+// [n, width], [m, width] -> [n], [m]
+pub(super) fn projections(
+    states: &States,
+    index: usize,
+    part: Part,
+    estimate: &Estimate,
+) -> (Vec<f64>, Vec<f64>) {
+    let direction = estimate.read.as_ref().unwrap_or(&estimate.steer);
+    let on = |class| {
+        let rows = states.of(index, class, part);
+        let rows = rows.chunks_exact(states.about.width);
+        rows.map(|state| estimate::project(state, direction)).collect()
+    };
+    (on(Class::Positive), on(Class::Negative))
+}
+
+/// The candidate that is used.
+pub(super) enum Choice<'a> {
+    /// By the rule.
+    Found(&'a Tried),
+    /// The rule leaves none; this is the best of those it passed over.
+    Null(&'a Tried),
+}
+
+/// Chooses among candidates.
+pub(super) fn choose(grid: &[Tried], rule: Rule) -> Result<Choice<'_>> {
+    let scores: Vec<Score> = grid.iter().map(|tried| tried.score).collect();
+    estimate::require_difference(&scores)?;
+    let with: Vec<&Tried> = grid.iter().filter(|tried| tried.estimate.is_ok()).collect();
+    let scores: Vec<Score> = with.iter().map(|tried| tried.score).collect();
+    let found = estimate::select(rule.selection(), &scores).and_then(|index| with.get(index));
+    if let Some(tried) = found {
+        return Ok(Choice::Found(tried));
+    }
+    let merit = |t: &Tried| t.score.auroc.filter(|a| a.is_finite()).unwrap_or(t.score.cosine);
+    let best = with.iter().max_by(|a, b| merit(a).total_cmp(&merit(b)));
+    best.map(|tried| Choice::Null(tried)).ok_or_else(|| first_problem(grid))
+}
+
+/// The reason of the first candidate that has one. It is said again, because errors cannot be cloned.
+fn first_problem(grid: &[Tried]) -> Error {
+    let problem = grid.iter().find_map(|tried| tried.estimate.as_ref().err());
+    match problem {
+        Some(Error::SignNotIdentified { mean, error }) => {
+            Error::SignNotIdentified { mean: *mean, error: *error }
+        }
+        Some(Error::TooFewPairs { what, found, least }) => {
+            Error::TooFewPairs { what, found: *found, least: *least }
+        }
+        Some(Error::WeightsUnidentified { reason }) => {
+            Error::WeightsUnidentified { reason: reason.clone() }
+        }
+        Some(Error::NotSolved { what, reason }) => {
+            Error::NotSolved { what, reason: reason.clone() }
+        }
+        Some(Error::Estimate { what, problem }) => {
+            Error::Estimate { what, problem: problem.clone() }
+        }
+        Some(_) | None => Error::NoDifference { candidates: grid.len() },
+    }
+}

@@ -1,0 +1,328 @@
+//! From states to a vector file and a report. No model is needed here.
+
+use super::choose::{self, Choice, Tried};
+use super::recipe::{FEW_PAIRS, Keep, Rule};
+use super::states::{About, States};
+use super::{Place, Refusal, Result};
+use crate::direction::Direction;
+use crate::error::Error;
+use crate::estimate::{self, Estimate, TOP_SHARE_LIMIT};
+use crate::file::VectorFile;
+use crate::file::card::{
+    Card, DataCard, Method, MethodName, Operation, Param, Role, SiteCard, Status,
+};
+use crate::pairs::Part;
+use std::collections::BTreeMap;
+use trimtab_runtime::site::Site;
+
+/// What an extraction gives.
+#[derive(Debug, Clone)]
+pub struct Extracted {
+    /// The vector to steer with.
+    pub file: VectorFile,
+    /// The direction to detect with, where it is another one.
+    pub read: Option<VectorFile>,
+    /// What was found on the way.
+    pub report: Report,
+}
+
+/// What was found.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// Items of the data.
+    pub items: usize,
+    /// Items of each part: fit, select, test.
+    pub parts: [usize; 3],
+    /// The sites of the file.
+    pub sites: Vec<SiteReport>,
+    /// The site that was chosen.
+    pub recommended: Site,
+    /// Where in the row states were read there.
+    pub place: Place,
+    /// How it was chosen.
+    pub rule: Rule,
+    /// Every candidate.
+    pub grid: Vec<Candidate>,
+    /// What the user should know.
+    pub warnings: Vec<String>,
+}
+
+/// One site of the file.
+#[derive(Debug, Clone, Copy)]
+pub struct SiteReport {
+    /// The site.
+    pub site: Site,
+    /// The class gap.
+    pub magnitude: f32,
+    /// Mean projection of the negatives.
+    pub anchor: f32,
+    /// Median and 95th percentile of the stream's length.
+    pub norm: Option<[f32; 2]>,
+    /// Separation of the test items, or, without any, of those that chose.
+    pub auc: Option<f32>,
+    /// Gap of those that chose, in standard deviations.
+    pub cohens_d: Option<f64>,
+    /// Cosine of the differences of two halves of what was fitted on.
+    pub split_half: Option<f64>,
+}
+
+/// The numbers of one candidate.
+#[derive(Debug, Clone)]
+pub struct Candidate {
+    /// The site.
+    pub site: Site,
+    /// The place.
+    pub place: Place,
+    /// ‖r‖/‖μ⁺‖.
+    pub relative_length: f64,
+    /// cos(r, μ⁺).
+    pub cosine: f64,
+    /// ‖μ⁺‖/‖μ⁻‖.
+    pub length_ratio: f64,
+    /// Share of ‖r‖² in the top 1 % of coordinates.
+    pub top_share: f64,
+    /// Separation of the items that choose.
+    pub auroc: Option<f64>,
+    /// Why it has no direction, if it has none.
+    pub problem: Option<String>,
+}
+
+impl States {
+    /// Estimates, chooses, and makes the file.
+    pub fn finish(&self) -> Result<Extracted> {
+        if !self.is_whole() {
+            let found = format!("{}..{}", self.blocks.start, self.done);
+            return Err(Refusal::Incomplete { found, blocks: self.about.blocks() }.into());
+        }
+        let sites = sites(&self.about)?;
+        let grid = choose::grid(self)?;
+        let rule = self.about.recipe.rule();
+        let choice = choose::choose(&grid, rule)?;
+        let (best, status) = match &choice {
+            Choice::Found(tried) => (*tried, Status::Unmeasured),
+            Choice::Null(tried) => (*tried, Status::Null),
+        };
+        let kept = kept(&self.about, &grid, best)?;
+        let maker = Maker { states: self, sites: &sites, best, status };
+        let steer = maker.file(&kept, Role::Steer)?;
+        let reads = kept.iter().any(|(_, estimate)| estimate.read.is_some());
+        let read = reads.then(|| maker.file(&kept, Role::Read)).transpose()?;
+        let report = maker.report(&kept, &grid)?;
+        Ok(Extracted { file: steer, read, report })
+    }
+}
+
+fn sites(about: &About) -> Result<Vec<Site>> {
+    let parse = |name: &String| name.parse().map_err(|e| Error::site("sites", e));
+    about.sites.iter().map(parse).collect()
+}
+
+/// The candidates that are written: the chosen one, or every site at its place.
+fn kept<'a>(
+    about: &About,
+    grid: &'a [Tried],
+    best: &'a Tried,
+) -> Result<Vec<(&'a Tried, &'a Estimate)>> {
+    let place = best.index % about.places.len();
+    let wanted = |tried: &&Tried| match about.recipe.keep {
+        Keep::Best => tried.index == best.index,
+        Keep::All => tried.index % about.places.len() == place,
+    };
+    let with = grid.iter().filter(wanted).map(|tried| match &tried.estimate {
+        Ok(estimate) => Ok((tried, estimate)),
+        Err(problem) => {
+            let site = about.sites.get(tried.index / about.places.len());
+            let site = site.map_or("", String::as_str);
+            Err(Refusal::Setting {
+                field: "sites",
+                problem: format!("has {site}, where {problem}"),
+            }
+            .into())
+        }
+    });
+    with.collect()
+}
+
+struct Maker<'a> {
+    states: &'a States,
+    sites: &'a [Site],
+    best: &'a Tried,
+    status: Status,
+}
+
+impl Maker<'_> {
+    fn about(&self) -> &About {
+        &self.states.about
+    }
+
+    fn site(&self, tried: &Tried) -> Site {
+        self.sites.get(tried.index / self.about().places.len()).copied().unwrap_or(Site::Final)
+    }
+
+    fn place(&self, tried: &Tried) -> Result<Place> {
+        let places = &self.about().places;
+        let place = places.get(tried.index % places.len()).copied();
+        place.ok_or_else(|| Error::estimate("candidate", "has no place"))
+    }
+
+    /// The file in one of its two roles.
+    fn file(&self, kept: &[(&Tried, &Estimate)], role: Role) -> Result<VectorFile> {
+        let mut card = self.card(role)?;
+        let mut directions = Vec::new();
+        for (tried, estimate) in kept {
+            let read = estimate.read.as_ref().unwrap_or(&estimate.steer);
+            let (row, gap, anchor) = match role {
+                Role::Steer => (&estimate.steer, estimate.gap, estimate.anchor),
+                Role::Read => (read, estimate.read_gap, estimate.read_anchor),
+            };
+            let site = self.site(tried);
+            let row: Vec<f32> = row.iter().map(|v| *v as f32).collect();
+            let (direction, _) = Direction::normalised(site, &row)?;
+            let norm = self.about().norms.get(&site.to_string());
+            let entry = SiteCard {
+                anchor: Some(anchor as f32),
+                auc: self.auc(tried, estimate),
+                stream_norm: norm.map(|norm| norm[0]),
+                stream_norm_p95: norm.map(|norm| norm[1]),
+                ..SiteCard::of(site, Some(gap as f32))
+            };
+            card.sites.insert(site, entry);
+            directions.push(direction);
+        }
+        VectorFile::new(card, directions)
+    }
+
+    /// The card without its sites.
+    fn card(&self, role: Role) -> Result<Card> {
+        let (about, recipe) = (self.about(), &self.about().recipe);
+        let name = match role {
+            Role::Steer => recipe.name.clone(),
+            Role::Read => format!("{}.read", recipe.name),
+        };
+        let mut card = Card::unmeasured(&name, &recipe.summary, Operation::Add, self.method()?);
+        card.role = role;
+        card.model = Some(about.model.clone());
+        card.data = Some(DataCard {
+            contrast: recipe.contrast.clone(),
+            licence: recipe.licence.clone(),
+            pairs: about.items.len(),
+            sha256: about.data_sha256.clone(),
+        });
+        card.status = self.status;
+        card.scale.default = match (role, self.status) {
+            (Role::Read, _) => 1.0,
+            (Role::Steer, Status::Null) => 0.0,
+            (Role::Steer, Status::Measured | Status::Unmeasured) => self.scale(),
+        };
+        Ok(card)
+    }
+
+    /// One class gap, or PaLRS's α as a number of them.
+    fn scale(&self) -> f32 {
+        let recipe = &self.about().recipe;
+        match (recipe.method, &self.best.estimate) {
+            (MethodName::Palrs, Ok(estimate)) => estimate.scale_at(f64::from(recipe.alpha)) as f32,
+            _ => 1.0,
+        }
+    }
+
+    /// Separation of the test items, or of those that chose where there is no test.
+    fn auc(&self, tried: &Tried, estimate: &Estimate) -> Option<f32> {
+        let (positive, negative) =
+            choose::projections(self.states, tried.index, Part::Test, estimate);
+        let test = estimate::auroc(&positive, &negative);
+        let auc = if test.is_nan() { tried.score.auroc } else { Some(test) };
+        auc.filter(|auc| auc.is_finite()).map(|auc| auc as f32)
+    }
+
+    fn method(&self) -> Result<Method> {
+        let (recipe, score) = (&self.about().recipe, &self.best.score);
+        let place = self.place(self.best)?;
+        let number = |value: f64| Param::Number(value as f32);
+        let mut params = BTreeMap::from([
+            ("candidate".to_owned(), Param::Integer(place.index.into())),
+            ("candidates".to_owned(), Param::Integer(self.about().candidates() as i64)),
+            ("cosine".to_owned(), number(score.cosine)),
+            ("length_ratio".to_owned(), number(score.length_ratio)),
+            ("select".to_owned(), Param::Text(recipe.rule().name().to_owned())),
+            ("site".to_owned(), Param::Text(self.site(self.best).to_string())),
+            ("top_share".to_owned(), number(score.top_share)),
+        ]);
+        params.extend(score.auroc.map(|auroc| ("auroc_select".to_owned(), number(auroc))));
+        if let Some(eta) = recipe.eta {
+            params.insert("eta".to_owned(), number(eta));
+        }
+        if let Some(system) = &recipe.system {
+            params.insert("system".to_owned(), Param::Text(system.clone()));
+        }
+        if let Ok(estimate) = &self.best.estimate
+            && recipe.method == MethodName::Palrs
+        {
+            params.insert("alpha".to_owned(), Param::Number(recipe.alpha));
+            params.insert("mu_norm".to_owned(), number(estimate.positive_norm));
+        }
+        Ok(Method {
+            name: recipe.method,
+            pairs: Some(self.states.count(Part::Fit)),
+            params,
+            position: Some(place.reading),
+            seed: Some(recipe.seed),
+        })
+    }
+
+    fn report(&self, kept: &[(&Tried, &Estimate)], grid: &[Tried]) -> Result<Report> {
+        let sites = kept.iter().map(|(tried, estimate)| SiteReport {
+            site: self.site(tried),
+            magnitude: estimate.gap as f32,
+            anchor: estimate.anchor as f32,
+            norm: self.about().norms.get(&self.site(tried).to_string()).copied(),
+            auc: self.auc(tried, estimate),
+            cohens_d: tried.score.cohens_d,
+            split_half: tried.score.split_half,
+        });
+        let candidate = |tried: &Tried| {
+            Ok(Candidate {
+                site: self.site(tried),
+                place: self.place(tried)?,
+                relative_length: tried.score.relative_length,
+                cosine: tried.score.cosine,
+                length_ratio: tried.score.length_ratio,
+                top_share: tried.score.top_share,
+                auroc: tried.score.auroc,
+                problem: tried.estimate.as_ref().err().map(ToString::to_string),
+            })
+        };
+        Ok(Report {
+            items: self.states.items(),
+            parts: [Part::Fit, Part::Select, Part::Test].map(|part| self.states.count(part)),
+            sites: sites.collect(),
+            recommended: self.site(self.best),
+            place: self.place(self.best)?,
+            rule: self.about().recipe.rule(),
+            grid: grid.iter().map(candidate).collect::<Result<_>>()?,
+            warnings: self.warnings(),
+        })
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        let fit = self.states.count(Part::Fit);
+        if fit < FEW_PAIRS {
+            warnings.push(format!("{fit} items to fit on are few, {FEW_PAIRS} or more are better"));
+        }
+        let score = &self.best.score;
+        if score.top_share > TOP_SHARE_LIMIT {
+            warnings.push(format!(
+                "{:.0} % of the direction lie in 1 % of its coordinates: it is a few outliers",
+                100.0 * score.top_share
+            ));
+        }
+        if self.status == Status::Null {
+            warnings.push(
+                "no candidate is left by the rule: the vector's status is null and its scale 0"
+                    .to_owned(),
+            );
+        }
+        warnings
+    }
+}

@@ -1,0 +1,160 @@
+//! What is asked of an extraction.
+
+use super::{Position, Refusal};
+use crate::estimate::Selection;
+use crate::file::card::MethodName;
+use crate::pairs::{Shares, Sides};
+use serde::{Deserialize, Serialize};
+
+/// Fewest pairs to fit on, unless told otherwise.
+pub const MIN_PAIRS: usize = 20;
+/// Below this many pairs to fit on there is a warning.
+pub const FEW_PAIRS: usize = 40;
+
+/// How a candidate is chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rule {
+    /// The largest cosine of the difference and the mean positive state.
+    PaperCosine,
+    /// The largest separation of items that were not fitted on.
+    HeldoutAuroc,
+}
+
+impl Rule {
+    /// Its name in files and flags.
+    pub fn name(self) -> &'static str {
+        match self {
+            Rule::PaperCosine => "paper_cosine",
+            Rule::HeldoutAuroc => "heldout_auroc",
+        }
+    }
+
+    pub(super) fn selection(self) -> Selection {
+        match self {
+            Rule::PaperCosine => Selection::PaperCosine,
+            Rule::HeldoutAuroc => Selection::HeldoutAuroc,
+        }
+    }
+}
+
+/// Which sites are written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Keep {
+    /// The one that is chosen.
+    #[default]
+    Best,
+    /// All, each at its best place.
+    All,
+}
+
+/// Everything that decides the file, data and model aside. What is `None` has a default that depends on the rest.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Recipe {
+    /// The estimator.
+    pub method: MethodName,
+    /// Which tokens are read; by default those the method and the data are read at.
+    pub position: Option<Position>,
+    /// Which sites are written.
+    pub keep: Keep,
+    /// How a candidate is chosen; by default as the method's authors did, or by separation.
+    pub rule: Option<Rule>,
+    /// Shares of fitting, selection and test.
+    pub shares: [f64; 3],
+    /// Of the split, and of controls that draw.
+    pub seed: u64,
+    /// Fewest pairs to fit on.
+    pub min_pairs: usize,
+    /// How likely a label is right, for weights that make little of pairs that look turned round (inspired by RE-PO,
+    /// arXiv 2509.24159); `None` weighs all alike. Only of differences of means.
+    pub eta: Option<f64>,
+    /// What PaLRS multiplies the mean positive state's length by.
+    pub alpha: f32,
+    /// A system prompt before every conversation that has none.
+    pub system: Option<String>,
+    /// The file's name.
+    pub name: String,
+    /// One sentence.
+    pub summary: String,
+    /// The data's licence.
+    pub licence: String,
+    /// What is set against what.
+    pub contrast: String,
+}
+
+impl Recipe {
+    /// The defaults of a method.
+    pub fn new(method: MethodName, name: &str) -> Recipe {
+        Recipe {
+            method,
+            position: None,
+            keep: Keep::Best,
+            rule: None,
+            shares: Shares::default().to_array(),
+            seed: 0,
+            min_pairs: MIN_PAIRS,
+            eta: None,
+            alpha: 0.1,
+            system: None,
+            name: name.to_owned(),
+            summary: String::new(),
+            licence: "unknown".to_owned(),
+            contrast: String::new(),
+        }
+    }
+
+    /// The position, where none was asked for.
+    pub fn position_for(&self, sides: &Sides) -> Position {
+        let usual = match (sides, self.method) {
+            (Sides::Answers { .. }, MethodName::Palrs) => Position::ResponseAsUser,
+            (Sides::Answers { .. }, _) => Position::DialogueTail,
+            (Sides::Prompts { .. }, _) => Position::LastPrompt,
+            (Sides::Labelled { .. }, _) => Position::Text,
+        };
+        self.position.unwrap_or(usual)
+    }
+
+    /// The rule, where none was asked for.
+    pub fn rule(&self) -> Rule {
+        let usual = match self.method {
+            MethodName::Palrs => Rule::PaperCosine,
+            _ => Rule::HeldoutAuroc,
+        };
+        self.rule.unwrap_or(usual)
+    }
+
+    /// The shares, checked.
+    pub(super) fn shares(&self) -> Result<Shares, Refusal> {
+        let [fit, select, test] = self.shares;
+        Shares::new(fit, select, test).ok_or_else(|| Refusal::Setting {
+            field: "split",
+            problem: format!(
+                "is {fit},{select},{test}, expected three shares with sum 1, the first above 0"
+            ),
+        })
+    }
+
+    pub(super) fn check(&self) -> Result<(), Refusal> {
+        let [_, select, _] = self.shares()?.to_array();
+        let refuse =
+            |field, problem: &str| Err(Refusal::Setting { field, problem: problem.to_owned() });
+        if select == 0.0 && self.rule() == Rule::HeldoutAuroc {
+            return refuse("split", "leaves nothing to choose by, which heldout_auroc needs");
+        }
+        if self.min_pairs < 2 {
+            return refuse("min-pairs", "is below 2, one pair has no mean");
+        }
+        if !self.alpha.is_finite() || self.alpha == 0.0 {
+            return refuse(
+                "alpha",
+                "is 0 or not finite, expected a share of the mean state's length",
+            );
+        }
+        let of_means = matches!(self.method, MethodName::Palrs | MethodName::MeanDifference);
+        if self.eta.is_some() && !of_means {
+            return refuse("weights", "can be robust for palrs and mean_difference only");
+        }
+        Ok(())
+    }
+}

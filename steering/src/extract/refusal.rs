@@ -1,0 +1,170 @@
+//! Why an extraction is refused.
+
+use super::Position;
+use trimtab_runtime::site::Site;
+
+/// Why an extraction is refused, and what to do.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The one position at which two answers cannot differ.
+    #[error(
+        "position header_after_question reads the same tokens on both sides: attention is causal, so nothing of an \
+         answer has reached them and the difference is exactly 0; read dialogue_tail or response_as_user"
+    )]
+    HeaderAfterQuestion,
+    /// No such position.
+    #[error(
+        "position {found:?} is unknown, expected response_as_user, dialogue_tail, last, mean_response, last_prompt, all or text"
+    )]
+    UnknownPosition {
+        /// What was written.
+        found: String,
+    },
+    /// A position the examples do not have.
+    #[error("position {position} is not in {what}, expected {expected}")]
+    Position {
+        /// What was asked for.
+        position: Position,
+        /// What the examples are.
+        what: &'static str,
+        /// What they have.
+        expected: String,
+    },
+    /// Too few pairs to fit on, or to choose by.
+    #[error(
+        "{found} {what} are too few, at least {least} are needed; add data, change the shares with --split, or say \
+         --min-pairs"
+    )]
+    TooFew {
+        /// What is counted.
+        what: &'static str,
+        /// How many there are.
+        found: usize,
+        /// How many are needed.
+        least: usize,
+    },
+    /// A row that does not end as every row must.
+    #[error(
+        "line {line} does not end with the template's tokens {expected:?} but with {found:?}; the text runs into the \
+         template, so change its last characters or leave it out"
+    )]
+    Suffix {
+        /// The item's line.
+        line: usize,
+        /// The ids every row ends with.
+        expected: Vec<u32>,
+        /// The ids it ends with.
+        found: Vec<u32>,
+    },
+    /// The token that begins a text, twice.
+    #[error(
+        "line {line} begins with token {token} twice: the template writes it, so the text must not"
+    )]
+    DoubleFirst {
+        /// The item's line.
+        line: usize,
+        /// The token.
+        token: u32,
+    },
+    /// Nothing to read at a row's place, or only its first token.
+    #[error(
+        "line {line} has no token at {place} behind its first, which is never read; leave it out"
+    )]
+    NothingToRead {
+        /// The item's line.
+        line: usize,
+        /// The place.
+        place: String,
+    },
+    /// A row that is longer than the model's context.
+    #[error(
+        "line {line} has {tokens} tokens, the context holds {context}; leave it out or raise --ctx-size"
+    )]
+    TooLong {
+        /// The item's line.
+        line: usize,
+        /// Its tokens.
+        tokens: usize,
+        /// Tokens a sequence may have.
+        context: usize,
+    },
+    /// NaN or an infinity in the stream.
+    #[error(
+        "state at {site} of line {line} ({place}) is not finite; nothing was written, leave the line out or use f32 weights"
+    )]
+    NotFinite {
+        /// The site.
+        site: Site,
+        /// The item's line.
+        line: usize,
+        /// The place.
+        place: String,
+    },
+    /// States that do not fit the memory they may have.
+    #[error(
+        "states of {rows} rows at {candidates} candidates take {bytes} bytes, {budget} are allowed; read fewer --sites, one --position, or less data"
+    )]
+    Budget {
+        /// Rows.
+        rows: usize,
+        /// Candidates of each.
+        candidates: usize,
+        /// What they take.
+        bytes: usize,
+        /// What they may take.
+        budget: usize,
+    },
+    /// A setting with a value it cannot have.
+    #[error("{field} {problem}")]
+    Setting {
+        /// The setting.
+        field: &'static str,
+        /// What is wrong, and what is expected.
+        problem: String,
+    },
+    /// Shards, or an unfinished run, of another extraction.
+    #[error("{what} belongs to another extraction: its data, model or settings differ; {advice}")]
+    AnotherRun {
+        /// Which file.
+        what: String,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// Shards that are not the whole.
+    #[error("shards hold blocks {found} of {blocks}; give each block once, and all of them")]
+    Incomplete {
+        /// What they hold.
+        found: String,
+        /// How many there are.
+        blocks: usize,
+    },
+    /// A file that holds no states.
+    #[error("not a file of states: {reason}")]
+    NotStates {
+        /// What was found and what was expected.
+        reason: String,
+    },
+}
+
+impl Refusal {
+    /// The name of the refusal on the wire.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Refusal::HeaderAfterQuestion
+            | Refusal::UnknownPosition { .. }
+            | Refusal::Position { .. } => "position_refused",
+            Refusal::TooFew { .. } => "too_few_pairs",
+            Refusal::Suffix { .. } => "suffix_mismatch",
+            Refusal::DoubleFirst { .. } => "double_first_token",
+            Refusal::NothingToRead { .. } => "nothing_to_read",
+            Refusal::TooLong { .. } => "context_length_exceeded",
+            Refusal::NotFinite { .. } => "not_finite",
+            Refusal::Budget { .. } => "states_too_large",
+            Refusal::Setting { .. } => "invalid_value",
+            Refusal::AnotherRun { .. } => "states_differ",
+            Refusal::Incomplete { .. } => "shards_incomplete",
+            Refusal::NotStates { .. } => "not_a_states_file",
+        }
+    }
+}

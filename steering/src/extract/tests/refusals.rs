@@ -1,0 +1,109 @@
+//! What is refused, and what the refusal names.
+
+use super::super::Position;
+use super::*;
+use crate::error::Error;
+
+/// The refusal of an extraction, wherever it comes.
+fn refused(model: &Model, lines: &[String], recipe: &Recipe) -> Error {
+    let pairs = pairs_of(lines);
+    let extraction = match Extraction::new(model, &pairs, &SITES, recipe) {
+        Ok(extraction) => extraction,
+        Err(error) => return error,
+    };
+    let mut states = extraction.begin(Shard::WHOLE, STATE_BYTES).unwrap();
+    match extraction.read(&mut states, &mut |_, _| Flow::Continue) {
+        Ok(_) => states.finish().unwrap_err(),
+        Err(error) => error,
+    }
+}
+
+#[test]
+fn a_text_that_runs_into_the_template_is_named_by_its_line() {
+    // Without a control token behind the text, its last letter joins the template's first.
+    let template = "<|im_start|>{% for m in messages %}{{ m.content }}nd.{% endfor %}";
+    let model = model_with(template);
+    let mut lines = lines(20);
+    lines[12] = json!({"prompt": "a", "chosen": "the", "rejected": "of"}).to_string();
+    let error = refused(&model, &lines, &recipe(MethodName::Palrs));
+    assert_eq!(error.code(), "suffix_mismatch");
+    assert!(error.to_string().starts_with("line 13 does not end"), "{error}");
+}
+
+#[test]
+fn a_second_first_token_is_refused() {
+    let model = model_with(&format!("<s><s>{TEMPLATE}"));
+    let error = refused(&model, &lines(20), &recipe(MethodName::Palrs));
+    assert_eq!(error.code(), "double_first_token");
+    assert!(error.to_string().starts_with("line 1 begins"), "{error}");
+    let once = model_with(&format!("<s>{TEMPLATE}"));
+    let (pairs, recipe) = (pairs(20), recipe(MethodName::Palrs));
+    let extraction = Extraction::new(&once, &pairs, &SITES, &recipe).unwrap();
+    assert!(read(&extraction, Shard::WHOLE).is_whole());
+}
+
+#[test]
+fn the_first_token_is_never_read() {
+    let model = model();
+    let short: Vec<String> = ('a'..='z')
+        .enumerate()
+        .map(|(i, c)| {
+            let text = if i == 7 { c.to_string() } else { format!("{c}{c}") };
+            json!({"text": text, "label": i % 2}).to_string()
+        })
+        .collect();
+    let error = refused(&model, &short, &recipe(MethodName::MeanDifference));
+    assert_eq!(error.code(), "nothing_to_read");
+    assert!(error.to_string().starts_with("line 8 "), "{error}");
+}
+
+#[test]
+fn settings_that_cannot_be_are_refused() {
+    let model = model();
+    let usual = recipe(MethodName::MeanDifference);
+    let table = [
+        (Recipe { shares: [0.5, 0.5, 0.5], ..usual.clone() }, "invalid_value"),
+        (Recipe { shares: [0.0, 0.5, 0.5], ..usual.clone() }, "invalid_value"),
+        (Recipe { shares: [0.5, 0.0, 0.5], ..usual.clone() }, "invalid_value"),
+        (Recipe { min_pairs: 1, ..usual.clone() }, "invalid_value"),
+        (Recipe { min_pairs: 13, ..usual.clone() }, "too_few_pairs"),
+        (Recipe { alpha: f32::NAN, ..usual.clone() }, "invalid_value"),
+        (Recipe { position: Some(Position::LastPrompt), ..usual.clone() }, "position_refused"),
+        (Recipe { eta: Some(0.9), ..recipe(MethodName::LinearProbe) }, "invalid_value"),
+        (Recipe { eta: Some(0.9), ..usual.clone() }, "weights_unidentified"),
+        (recipe(MethodName::Imported), "estimate_invalid"),
+    ];
+    for (recipe, code) in table {
+        let error = refused(&model, &lines(30), &recipe);
+        assert_eq!(error.code(), code, "{error}");
+    }
+}
+
+#[test]
+fn sites_shards_and_memory_have_limits() {
+    let (model, pairs) = (model(), pairs(30));
+    let recipe = recipe(MethodName::Palrs);
+    let nowhere = Extraction::new(&model, &pairs, &[Site::ResidPost(3)], &recipe).err().unwrap();
+    assert!(nowhere.to_string().contains("resid_post.3"), "{nowhere}");
+    let extraction = Extraction::new(&model, &pairs, &SITES, &recipe).unwrap();
+    let error = extraction.begin(Shard::WHOLE, 1000).unwrap_err();
+    assert_eq!(error.code(), "states_too_large");
+    for (index, of) in [(0, 1), (2, 1), (1, 5)] {
+        let error = extraction.begin(Shard { index, of }, STATE_BYTES).unwrap_err();
+        assert_eq!(error.code(), "invalid_value", "{index}/{of}");
+    }
+}
+
+#[test]
+fn files_that_hold_no_states_are_refused() {
+    let (model, pairs) = (model(), pairs(20));
+    let recipe = recipe(MethodName::Palrs);
+    let extraction = Extraction::new(&model, &pairs, &SITES, &recipe).unwrap();
+    let states = read(&extraction, Shard::WHOLE);
+    let bytes = states.to_bytes().unwrap();
+    assert_eq!(States::from_bytes(&bytes).unwrap(), states);
+    let vector = states.finish().unwrap().file.to_bytes().unwrap();
+    for bad in [&bytes[..0], &bytes[..bytes.len() - 4], &bytes[..100], vector.as_slice()] {
+        assert_eq!(States::from_bytes(bad).unwrap_err().code(), "not_a_states_file");
+    }
+}

@@ -1,0 +1,158 @@
+//! What can be wrong with a file of examples.
+
+/// What is wrong with a file of examples, on which line, and what to do.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Flaw {
+    /// No record at all.
+    #[error("file holds no record; write one JSON object per line")]
+    Empty,
+    /// Records, of which none is left.
+    #[error("file holds no pair, {taken_out} records were taken out; add pairs whose sides differ")]
+    NoPairs {
+        /// How many were taken out.
+        taken_out: usize,
+    },
+    /// Bytes that are no text.
+    #[error("line {line} is not UTF-8; save the file as UTF-8")]
+    NotUtf8 {
+        /// The line.
+        line: usize,
+    },
+    /// A line that is no JSON.
+    #[error("line {line} is not JSON: {problem}; write one object per line, or one array")]
+    NotJson {
+        /// The line.
+        line: usize,
+        /// What the parser says.
+        problem: String,
+    },
+    /// JSON that is no object.
+    #[error("line {line} is {found}, expected an object with named fields")]
+    NotObject {
+        /// The line.
+        line: usize,
+        /// What stands there.
+        found: &'static str,
+    },
+    /// A table that cannot be read.
+    #[error("line {line} of the table {problem}")]
+    Csv {
+        /// The line.
+        line: usize,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
+    /// Fields of no known shape.
+    #[error("line {line} has the fields {found}, expected those of a known shape: {known}")]
+    UnknownShape {
+        /// The line.
+        line: usize,
+        /// The fields.
+        found: String,
+        /// The shapes.
+        known: String,
+    },
+    /// A record without a field of its shape.
+    #[error(
+        "line {line} has no field {field}, which the file's other records have ({shape}); add it, or put records of \
+         another shape into a file of their own"
+    )]
+    Missing {
+        /// The line.
+        line: usize,
+        /// The field.
+        field: String,
+        /// The shape the first record decided.
+        shape: &'static str,
+    },
+    /// A field of another type.
+    #[error("line {line} field {field} is {found}, expected {expected}")]
+    WrongType {
+        /// The line.
+        line: usize,
+        /// The field.
+        field: String,
+        /// What stands there.
+        found: &'static str,
+        /// What should.
+        expected: &'static str,
+    },
+    /// A field of the right type that says nothing usable.
+    #[error("line {line} field {field} {problem}")]
+    Field {
+        /// The line.
+        line: usize,
+        /// The field.
+        field: String,
+        /// What is wrong, and what is expected.
+        problem: String,
+    },
+    /// A text without a letter in it.
+    #[error("line {line} field {field} is empty; fill it in, or leave the record out")]
+    EmptyText {
+        /// The line.
+        line: usize,
+        /// The field.
+        field: String,
+    },
+    /// Two equal examples.
+    #[error("line {line} has equal sides, so it has no difference to learn; leave it out")]
+    EqualSides {
+        /// The line.
+        line: usize,
+    },
+    /// Two answers that belong to different conversations.
+    #[error(
+        "line {line} answers two different conversations with {first} and {second}; both must begin the same way"
+    )]
+    PromptsDiffer {
+        /// The line.
+        line: usize,
+        /// One field.
+        first: &'static str,
+        /// The other.
+        second: &'static str,
+    },
+    /// Two items that say the opposite.
+    #[error(
+        "line {line} contradicts line {other}: the same examples with the classes swapped; keep one of them"
+    )]
+    Contradictory {
+        /// The line.
+        line: usize,
+        /// The line of the first.
+        other: usize,
+    },
+}
+
+impl Flaw {
+    /// Whether the record may be left out of noisy data, the others being sound.
+    pub(super) fn can_be_skipped(&self) -> bool {
+        use Flaw::{Contradictory, EmptyText, EqualSides, PromptsDiffer};
+        matches!(
+            self,
+            EmptyText { .. } | EqualSides { .. } | PromptsDiffer { .. } | Contradictory { .. }
+        )
+    }
+
+    /// The line it is about, if it is about one.
+    pub fn line(&self) -> Option<usize> {
+        use Flaw::*;
+        match self {
+            Empty | NoPairs { .. } => None,
+            NotUtf8 { line }
+            | NotJson { line, .. }
+            | NotObject { line, .. }
+            | Csv { line, .. }
+            | UnknownShape { line, .. }
+            | Missing { line, .. }
+            | WrongType { line, .. }
+            | Field { line, .. }
+            | EmptyText { line, .. }
+            | EqualSides { line }
+            | PromptsDiffer { line, .. }
+            | Contradictory { line, .. } => Some(*line),
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! Contrastive examples: what the two classes of a direction are read from.
+//!
+//! A file holds records of one shape, which the first record's fields decide ([`Shape`]): preferences, pairs of prompts,
+//! labelled texts, and the public forms of these. Whatever it was, it becomes a list of [`Item`]s here, and everything
+//! that is wrong with it is found here, before a model computes anything: [`Flaw`] names line and field. Duplicates are
+//! taken out and reported. Pairs that contradict each other, have equal sides or hold an empty text are refused, because
+//! they usually mean a broken export; [`BadPairs::Skip`] leaves them out of data known to be noisy, and reports each.
+//!
+//! The items are cut into parts by a hash of their group and a seed ([`split`]): items with one prompt stay together, and
+//! fitting, selection and test never share one.
+
+mod flaw;
+mod records;
+mod screen;
+mod shape;
+pub mod split;
+mod transcript;
+
+#[cfg(test)]
+mod tests;
+
+pub use flaw::Flaw;
+pub use shape::Shape;
+pub use split::{Part, Shares};
+
+use crate::error::Result;
+use crate::file::sha256;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::path::Path;
+use trimtab_runtime::text::Message;
+
+/// The largest file of examples that is opened.
+const FILE_LIMIT: u64 = 1 << 30;
+
+/// Which of the two classes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Class {
+    /// What the direction points to.
+    Positive,
+    /// What it points away from.
+    Negative,
+}
+
+/// One example or pair of examples.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Item {
+    /// The line its record begins on, from 1.
+    pub line: usize,
+    /// What it shares with others that must not be told apart from it: usually the prompt's text.
+    pub group: String,
+    /// The examples.
+    pub sides: Sides,
+}
+
+/// The examples of an item.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sides {
+    /// Two answers to one prompt.
+    Answers {
+        /// The conversation before them.
+        prompt: Vec<Message>,
+        /// The positive one.
+        chosen: String,
+        /// The negative one.
+        rejected: String,
+    },
+    /// Two prompts. One that ends with an assistant's message has the answer begun with it.
+    Prompts {
+        /// The positive one.
+        positive: Vec<Message>,
+        /// The negative one.
+        negative: Vec<Message>,
+    },
+    /// One text of one class.
+    Labelled {
+        /// Its class.
+        label: Class,
+        /// The text.
+        text: String,
+    },
+}
+
+/// Items, and what was found on the way to them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pairs {
+    /// In the order of the file.
+    pub items: Vec<Item>,
+    /// Of the file's bytes.
+    pub sha256: String,
+    /// What was taken out.
+    pub findings: Vec<Finding>,
+    /// What the records were.
+    pub shape: Shape,
+}
+
+/// An item that was taken out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Finding {
+    /// It stood in the file before.
+    Duplicate {
+        /// Its line.
+        line: usize,
+        /// The line of the first.
+        of: usize,
+    },
+    /// It is of no use, and the caller said to leave such items out.
+    Skipped {
+        /// Its line.
+        line: usize,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Finding::Duplicate { line, of } => write!(f, "line {line} repeats line {of}"),
+            Finding::Skipped { reason, .. } => write!(f, "{reason}"),
+        }
+    }
+}
+
+/// What happens to items that cannot teach a direction anything: equal sides, an empty text, a contradiction.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum BadPairs {
+    /// The file is refused.
+    #[default]
+    Refuse,
+    /// They are left out and reported.
+    Skip,
+}
+
+impl Pairs {
+    /// Reads a file.
+    pub fn open(path: &Path, bad: BadPairs) -> Result<Pairs> {
+        let bytes = crate::file::read(path, FILE_LIMIT)?;
+        Pairs::from_bytes(&bytes, bad).map_err(|e| e.within(path))
+    }
+
+    /// Reads the bytes of a file.
+    ///
+    /// ```
+    /// use trimtab_steering::pairs::{BadPairs, Pairs};
+    ///
+    /// let file = br#"{"prompt": "How are you?", "chosen": "Splendid!", "rejected": "Fine."}"#;
+    /// let pairs = Pairs::from_bytes(file, BadPairs::Refuse).unwrap();
+    /// assert_eq!(pairs.items[0].group, "How are you?");
+    /// ```
+    pub fn from_bytes(bytes: &[u8], bad: BadPairs) -> Result<Pairs> {
+        let records = records::records(bytes)?;
+        let first = records.first().ok_or(Flaw::Empty)?;
+        let shape = Shape::of(first)?;
+        let mut screen = screen::Screen::new(bad);
+        for record in &records {
+            shape.items(record, &mut |read| screen.take(read))?;
+        }
+        let (items, findings) = screen.finish();
+        if items.is_empty() {
+            return Err(Flaw::NoPairs { taken_out: findings.len() }.into());
+        }
+        Ok(Pairs { items, sha256: sha256(bytes), findings, shape })
+    }
+
+    /// The part each item belongs to, in their order.
+    pub fn parts(&self, shares: Shares, seed: u64) -> Vec<Part> {
+        let groups: Vec<&str> = self.items.iter().map(|item| item.group.as_str()).collect();
+        split::parts(&groups, shares, seed)
+    }
+}

@@ -1,0 +1,145 @@
+//! The shapes that are read, by hand-written records of each.
+
+use super::super::{BadPairs, Class, Finding, Item, Pairs, Shape, Sides};
+use super::read;
+use trimtab_runtime::text::Message;
+
+fn answers(item: &Item) -> (Vec<(&str, &str)>, &str, &str) {
+    let Sides::Answers { prompt, chosen, rejected } = &item.sides else { panic!("{item:?}") };
+    (prompt.iter().map(|m| (m.role.as_str(), m.content.as_str())).collect(), chosen, rejected)
+}
+
+#[test]
+fn preferences_are_texts_or_messages() {
+    let text = r#"{"prompt": "Hi", "chosen": "Hello!", "rejected": "Hm.", "score": 3}
+
+{"prompt": [{"role": "system", "content": "Sing."}, {"role": "user", "content": "Hi"}], "chosen": [{"role": "assistant", "content": "La!"}], "rejected": "No."}
+{"prompt": "Hi", "chosen": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ah!"}], "rejected": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Oh."}]}"#;
+    let pairs = read(text);
+    assert_eq!(pairs.shape, Shape::Preference);
+    assert_eq!(pairs.items.iter().map(|i| i.line).collect::<Vec<_>>(), [1, 3, 4]);
+    assert_eq!(answers(&pairs.items[0]), (vec![("user", "Hi")], "Hello!", "Hm."));
+    assert_eq!(answers(&pairs.items[1]), (vec![("system", "Sing."), ("user", "Hi")], "La!", "No."));
+    assert_eq!(answers(&pairs.items[2]), (vec![("user", "Hi")], "Ah!", "Oh."));
+    assert_eq!(pairs.items[0].group, "Hi");
+    assert_eq!(pairs.sha256, crate::file::sha256(text.as_bytes()));
+}
+
+#[test]
+fn transcripts_are_taken_apart() {
+    let text = r#"{"chosen": "\n\nHuman: Hi\n\nAssistant: Hello.\n\nHuman: Well?\n\nAssistant: Very well!", "rejected": "\n\nHuman: Hi\n\nAssistant: Hello.\n\nHuman: Well?\n\nAssistant: No."}"#;
+    let pairs = read(text);
+    assert_eq!(pairs.shape, Shape::Transcript);
+    let talk = vec![("user", "Hi"), ("assistant", "Hello."), ("user", "Well?")];
+    assert_eq!(answers(&pairs.items[0]), (talk, "Very well!", "No."));
+    assert_eq!(pairs.items[0].group, "Hi\nHello.\nWell?");
+}
+
+#[test]
+fn choices_are_questions_with_two_answers() {
+    let text = r#"[
+  {"question": "Do you?\n(A) Yes\n(B) No", "answer_matching_behavior": " (A)", "answer_not_matching_behavior": " (B)"},
+  {"question": "Would \"you\", }?", "answer_matching_behavior": " Yes",
+   "answer_not_matching_behavior": " No", "label_confidence": 0.9}
+]"#;
+    let pairs = read(text);
+    assert_eq!(pairs.shape, Shape::Choice);
+    assert_eq!(
+        answers(&pairs.items[0]),
+        (vec![("user", "Do you?\n(A) Yes\n(B) No")], "(A)", "(B)")
+    );
+    // An array's records are counted by the lines they begin on.
+    assert_eq!(pairs.items.iter().map(|i| i.line).collect::<Vec<_>>(), [2, 3]);
+    assert_eq!(pairs.items[1].group, "Would \"you\", }?");
+}
+
+#[test]
+fn pairs_of_prompts_are_grouped_by_what_they_share() {
+    let text = r#"{"positive": "Is it?\n(A) Yes\n(B) No\n(A)", "negative": "Is it?\n(A) Yes\n(B) No\n(B)"}
+{"positive": "I love it.", "negative": "Boring, I say."}"#;
+    let pairs = read(text);
+    assert_eq!(pairs.shape, Shape::Prompts);
+    assert_eq!(pairs.items[0].group, "Is it?\n(A) Yes\n(B) No\n(");
+    assert_eq!(pairs.items[1].group, "I love it.");
+    let Sides::Prompts { positive, .. } = &pairs.items[1].sides else { panic!() };
+    assert_eq!(positive, &[Message::new("user", "I love it.")]);
+}
+
+#[test]
+fn labels_come_in_many_spellings() {
+    let labels = ["1", "0", "-1", "true", "false", "\"positive\"", "\"Negative\"", "\"+1\""];
+    let line = |(i, label): (usize, &&str)| format!("{{\"text\": \"t{i}\", \"label\": {label}}}\n");
+    let pairs = read(&labels.iter().enumerate().map(line).collect::<String>());
+    let found: Vec<bool> = pairs
+        .items
+        .iter()
+        .map(|item| matches!(item.sides, Sides::Labelled { label: Class::Positive, .. }))
+        .collect();
+    assert_eq!(found, [true, false, false, true, false, true, false, true]);
+}
+
+#[test]
+fn contrast_templates_pair_every_suffix_under_every_two_personas() {
+    let text = r#"{
+  "template": "Act as if you are {persona}.",
+  "positive_personas": ["happy", "glad"],
+  "negative_personas": ["sad", "gloomy"],
+  "suffixes": ["", "That game"]
+}"#;
+    let pairs = read(text);
+    assert_eq!((pairs.shape, pairs.items.len()), (Shape::Contrast, 4));
+    let Sides::Prompts { positive, negative } = &pairs.items[3].sides else { panic!() };
+    let talk = |persona: &str| {
+        let asked = format!("Act as if you are {persona}.");
+        vec![Message::new("user", asked), Message::new("assistant", "That game")]
+    };
+    assert_eq!((positive, negative), (&talk("glad"), &talk("gloomy")));
+    let Sides::Prompts { positive, .. } = &pairs.items[0].sides else { panic!() };
+    assert_eq!(positive.len(), 1);
+    assert_eq!(pairs.items[3].group, "That game");
+}
+
+#[test]
+fn scored_examples_set_the_best_answer_against_the_others() {
+    let text = r#"{"name": "x", "examples": [
+        {"input": "2 + 2", "target_scores": {"3": 0, "4": 1, "5": 0.0}}]}"#;
+    let pairs = read(text);
+    assert_eq!(pairs.shape, Shape::Scored);
+    let found: Vec<_> = pairs.items.iter().map(answers).collect();
+    assert_eq!(found[0], (vec![("user", "2 + 2")], "4", "3"));
+    assert_eq!((found.len(), found[1].2), (2, "5"));
+}
+
+#[test]
+fn tables_have_the_same_fields_in_columns() {
+    let text =
+        "\u{feff}prompt,chosen,rejected\nHi,\"Hello, \"\"you\"\"!\",Hm.\n\"Two\nlines\",a,b\n";
+    let pairs = read(text);
+    assert_eq!(answers(&pairs.items[0]), (vec![("user", "Hi")], "Hello, \"you\"!", "Hm."));
+    assert_eq!(answers(&pairs.items[1]).0, [("user", "Two\nlines")]);
+    assert_eq!(pairs.items[1].line, 3);
+}
+
+#[test]
+fn repeated_pairs_are_taken_out_and_told() {
+    let one = r#"{"prompt": "p", "chosen": "a", "rejected": "b"}"#;
+    let pairs = read(&format!("{one}\n{one}\n{}\n", one.replace("\"p\"", "\"q\"")));
+    assert_eq!(pairs.items.iter().map(|i| i.line).collect::<Vec<_>>(), [1, 3]);
+    assert_eq!(pairs.findings, [Finding::Duplicate { line: 2, of: 1 }]);
+    assert_eq!(pairs.findings[0].to_string(), "line 2 repeats line 1");
+}
+
+#[test]
+fn bad_pairs_can_be_left_out_of_noisy_data() {
+    let text = r#"{"prompt": "p", "chosen": "a", "rejected": "b"}
+{"prompt": "p", "chosen": "same", "rejected": "same"}
+{"prompt": "p", "chosen": "b", "rejected": "a"}
+{"prompt": "p", "chosen": "", "rejected": "a"}
+{"prompt": "p", "chosen": "good", "rejected": "bad"}"#;
+    let pairs = Pairs::from_bytes(text.as_bytes(), BadPairs::Skip).unwrap();
+    assert_eq!(pairs.items.iter().map(|i| i.line).collect::<Vec<_>>(), [5]);
+    let told: Vec<String> = pairs.findings.iter().map(ToString::to_string).collect();
+    assert!(told[0].starts_with("line 2 has equal sides"), "{told:?}");
+    assert!(told[1].starts_with("line 3 contradicts line 1"), "{told:?}");
+    assert!(told[2].starts_with("line 4 field chosen is empty"), "{told:?}");
+}
