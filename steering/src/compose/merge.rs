@@ -14,6 +14,7 @@ use crate::file::{VectorFile, sha256};
 use crate::scope::Scope;
 use crate::steer::{NullVectors, Steer, SteerOptions};
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -246,16 +247,13 @@ impl Composed<'_> {
 
     /// One addition per site and positions, between the operations that act before and after it.
     pub fn merged(&self) -> Result<Plan> {
-        let adds = commute::stage(Operation::Add);
         let mut items: Vec<Arc<dyn Intervention>> = Vec::new();
-        let others = |before: bool| {
+        let others = |side: Ordering| {
+            let adds = commute::stage(Operation::Add);
             let acting = self.acting.iter();
-            acting.filter(move |one| {
-                let stage = commute::stage(one.operation());
-                if before { stage < adds } else { stage > adds }
-            })
+            acting.filter(move |one| commute::stage(one.operation()).cmp(&adds) == side)
         };
-        for one in others(true) {
+        for one in others(Ordering::Less) {
             items.push(Arc::new(one.steer()?));
         }
         for push in &self.pushes {
@@ -263,7 +261,7 @@ impl Composed<'_> {
             let positions = push.scope.positions().ok_or_else(|| scattered(push.site))?;
             items.push(Arc::new(addition.at(positions)));
         }
-        for one in others(false) {
+        for one in others(Ordering::Greater) {
             items.push(Arc::new(one.steer()?));
         }
         Ok(Plan::from_shared(items))
