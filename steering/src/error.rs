@@ -203,6 +203,12 @@ pub enum Error {
         /// The sites it has.
         sites: String,
     },
+    /// A picture that cannot be drawn.
+    #[error("picture cannot be drawn: {reason}")]
+    Picture {
+        /// Why not.
+        reason: String,
+    },
     /// The runtime refuses.
     #[error(transparent)]
     Runtime(#[from] trimtab_runtime::Error),
@@ -260,6 +266,7 @@ impl Error {
             Error::LayerRange { .. } => "layer_out_of_range",
             Error::Refused { .. } => "operation_refused",
             Error::NoSite { .. } => "site_not_in_vector",
+            Error::Picture { .. } => "picture",
             Error::Runtime(_) => "runtime",
             Error::Rule { .. } | Error::NoRule => "rule_invalid",
             Error::NoScale => "scale_missing",
@@ -272,7 +279,7 @@ impl Error {
     pub fn kind(&self) -> Kind {
         match self {
             Error::In { source, .. } => source.kind(),
-            Error::Io { .. } => Kind::Internal,
+            Error::Io { .. } | Error::Picture { .. } => Kind::Internal,
             Error::Runtime(error) => error.kind(),
             Error::StatusNull { .. }
             | Error::RoleRead { .. }

@@ -18,6 +18,7 @@ pub mod import;
 
 pub mod neutral;
 
+pub mod plot;
 pub mod steer;
 
 pub mod eval;

@@ -1,7 +1,7 @@
 //! Flags of `perplexity`.
 
-use super::ModelArgs;
-use clap::Args;
+use super::{ModelArgs, Switch, switch};
+use clap::{ArgAction, Args};
 use std::path::PathBuf;
 
 /// Flags of `perplexity`; `--ctx-size` is the window and 512 where it is not given.
@@ -16,6 +16,9 @@ pub struct PerplexityArgs {
     /// The most windows that are measured [default: all].
     #[arg(long, value_name = "N")]
     pub chunks: Option<usize>,
+    /// Compare the predictions under vectors with those without.
+    #[arg(long, action = ArgAction::SetTrue, value_parser = switch::parse)]
+    pub kl_divergence: Switch,
     /// The model.
     #[command(flatten)]
     pub model: ModelArgs,

@@ -19,7 +19,7 @@ pub use eval::{Beside, CardChange, Eval, Purpose, Strengths, Verdict};
 pub use generate::{Chat, Delivery, Generate, Prompt, PromptForm};
 pub use model::{Opening, PoolSize, Source, Template};
 pub use models::Models;
-pub use perplexity::Perplexity;
+pub use perplexity::{Against, Perplexity};
 pub use sampling::{Sampling, Seed};
 
 use crate::args::{Args, Command, OutputArgs, Shell, Switch};

@@ -1,6 +1,6 @@
 //! What `perplexity` is to do.
 
-use super::{Opening, PoolSize};
+use super::{Opening, PoolSize, choose};
 use crate::args::PerplexityArgs;
 use crate::error::{Error, Result};
 use std::path::PathBuf;
@@ -20,9 +20,24 @@ pub struct Perplexity {
     pub file: PathBuf,
     /// How it is cut.
     pub windows: Windows,
+    /// What the predictions are held against.
+    pub against: Against,
+}
+
+/// What predictions are held against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Against {
+    /// Nothing.
+    Nothing,
+    /// The same model without vectors.
+    Plain,
 }
 
 pub(super) fn perplexity(args: PerplexityArgs) -> Result<Perplexity> {
+    let against = choose(args.kl_divergence, Against::Plain, Against::Nothing);
+    if against == Against::Plain && !names_vectors(&args) {
+        return Err(Error::usage("--kl-divergence", "needs vectors to compare with"));
+    }
     let Some(file) = args.file else {
         return Err(Error::usage("--file", "is needed"));
     };
@@ -41,5 +56,10 @@ pub(super) fn perplexity(args: PerplexityArgs) -> Result<Perplexity> {
         most: args.chunks,
         chunk: opening.chunk,
     };
-    Ok(Perplexity { opening, file, windows })
+    Ok(Perplexity { opening, file, windows, against })
+}
+
+/// Whether there is anything to compare: this command's flags name no vectors.
+fn names_vectors(_: &PerplexityArgs) -> bool {
+    false
 }

@@ -33,7 +33,8 @@ const PASS_LOGIT_BYTES: usize = 256 << 20;
 pub struct Trial<'a> {
     /// The model.
     pub decoder: &'a Arc<Decoder>,
-    /// Where keys and values go; it needs room for every plan's window at once.
+    /// Where keys and values go. With room for every plan's window the trial's own plan runs once, with less it runs
+    /// again beside each part of the plans.
     pub pool: &'a KvPool,
     /// The text.
     pub tokens: &'a [u32],

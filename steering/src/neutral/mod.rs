@@ -9,7 +9,7 @@ mod norms;
 mod student;
 
 pub use drift::{Drift, DriftOptions, drift};
-pub use norms::{Norm, stream_norms};
+pub use norms::{Norm, norms_on, stream_norms};
 
 use crate::error::Result;
 use trimtab_runtime::Model;

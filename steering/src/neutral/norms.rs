@@ -26,14 +26,24 @@ pub struct Norm {
 /// The first position of each window and control tokens are left out. The text has some 4,000 tokens; more are not
 /// there to measure.
 pub fn stream_norms(model: &Model, sites: &[Site], tokens: usize) -> Result<BTreeMap<Site, Norm>> {
+    norms_on(model, Text::tune(), sites, tokens)
+}
+
+/// As [`stream_norms`], on another text.
+pub fn norms_on(
+    model: &Model,
+    text: &str,
+    sites: &[Site],
+    tokens: usize,
+) -> Result<BTreeMap<Site, Norm>> {
     let tokenizer = model.tokenizer()?;
-    let stream = windowed(model, Text::tune(), WINDOW)?;
+    let stream = windowed(model, text, WINDOW)?;
     let stream = stream.get(..tokens).unwrap_or(&stream);
     let fresh = || model.session(Plan::empty());
     over(&fresh, stream, sites, &|token| !tokenizer.is_control(token))
 }
 
-/// As [`stream_norms`], over these tokens.
+/// As [`norms_on`], over these tokens.
 fn over(
     fresh: &dyn Fn() -> trimtab_runtime::Result<Session>,
     tokens: &[u32],
