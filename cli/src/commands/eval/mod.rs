@@ -3,6 +3,7 @@
 mod document;
 mod files;
 mod neutral;
+mod picture;
 mod stages;
 mod table;
 
