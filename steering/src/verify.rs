@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 use trimtab_runtime::generate::Flow;
-use trimtab_runtime::hook::{Intervention, Positions};
+use trimtab_runtime::hook::Intervention;
 use trimtab_runtime::kv::KvPool;
 use trimtab_runtime::model::spec::ModelSpec;
 use trimtab_runtime::model::{Decoder, RowReadout, Want};
@@ -128,24 +128,23 @@ pub fn throwaway(decoder: &Arc<Decoder>, pool: &KvPool) -> Result<VectorFile> {
 }
 
 /// Checks everything in order and hands each result on; what `show` ends is returned as it stands.
-pub fn verify<'s>(
-    subject: &Subject<'s>,
+pub fn verify<'a>(
+    subject: &Subject<'a>,
     depth: Depth,
     show: &mut dyn FnMut(&Check) -> Flow,
 ) -> Result<Vec<Check>> {
-    type Step<'s> = for<'a> fn(&'a Subject<'s>) -> Result<Check>;
-    let mut steps: Vec<Step<'s>> = vec![
+    let mut steps: Vec<fn(&Subject<'a>) -> Result<Check>> = vec![
         Subject::zero_scale_identical,
         Subject::fires,
         Subject::site_probe,
         Subject::bystander_untouched,
         Subject::rewind_exact,
         Subject::seed_repeats,
-        |subject: &Subject<'s>| Ok(concept_over_random(subject.file.card())),
+        |subject| Ok(concept_over_random(subject.file.card())),
     ];
     steps.push(match depth {
         Depth::Whole => Subject::cost,
-        Depth::Quick => |_: &Subject<'s>| Ok(Check::skipped("cost", "left out")),
+        Depth::Quick => |_| Ok(Check::skipped("cost", "left out")),
     });
     let mut checks = Vec::with_capacity(steps.len());
     for step in steps {
@@ -236,19 +235,15 @@ impl Subject<'_> {
         let mut worst = 0.0_f64;
         for (site, steer) in self.by_site()? {
             let offset = steer.additions().first().map(|a| a.vector().to_vec());
-            let touches = !matches!(steer.positions(), Positions::Generated);
             let moved = read(self.fresh(&Plan::of(steer))?, spec, &everywhere)?;
             let before = everywhere.iter().filter(|other| **other < site);
             let early = before.filter(|other| plain.get(other) != moved.get(other)).count();
             let rows =
                 plain.get(&site).into_iter().flatten().zip(moved.get(&site).into_iter().flatten());
-            let far = match offset {
-                Some(offset) if touches => {
-                    rows.map(|(x, y)| off(x, y, &offset)).fold(0.0, f64::max)
-                }
-                // It acts on the answer only, or depends on the token: that nothing moved before is all there is to see.
-                _ => 0.0,
-            };
+            // A token outside the scope stays as it is. What depends on the token is not foretold.
+            let touched = rows.filter(|(x, y)| x != y);
+            let far = offset
+                .map_or(0.0, |offset| touched.map(|(x, y)| off(x, y, &offset)).fold(0.0, f64::max));
             worst = worst.max(far).max(early as f64);
         }
         let note = "distance from the vector at its site, or sites moved before it";

@@ -25,7 +25,13 @@ pub struct VectorArgs {
     )]
     pub control_vector_scaled: Vec<String>,
     /// Only the blocks from START to END, both included.
-    #[arg(long, num_args = 2, value_names = ["START", "END"], help_heading = "Vectors")]
+    #[arg(
+        long,
+        num_args = 2,
+        value_delimiter = ',',
+        value_names = ["START", "END"],
+        help_heading = "Vectors"
+    )]
     pub control_vector_layer_range: Vec<usize>,
     /// Added to every layer number of a file whose numbers have two readings.
     #[arg(long, value_name = "K", allow_negative_numbers = true, help_heading = "Vectors")]

@@ -2,7 +2,7 @@
 
 use super::vectors::{Vectors, one_file};
 use super::{Opening, choose};
-use crate::args::{ExportArgs, ImportArgs, InspectArgs, Kind, ModelArgs, VerifyArgs};
+use crate::args::{ExportArgs, ImportArgs, InspectArgs, Kind, ModelArgs, To, VerifyArgs};
 use crate::error::{Error, Result};
 use std::path::PathBuf;
 use trimtab_steering::compose::dose::{DoseLimit, DosePolicy};
@@ -136,6 +136,8 @@ fn shape(text: &str) -> Result<[usize; 2]> {
 }
 
 pub(super) fn export(args: ExportArgs) -> Result<Export> {
+    // The one format there is.
+    let To::Gguf = args.to;
     let block_zero = match (args.drop_block_0.is_on(), args.keep_block_0.is_on()) {
         (true, _) => BlockZero::Drop,
         (false, true) => BlockZero::Keep,

@@ -131,7 +131,7 @@ impl Steering {
         for (source, asked) in sources.into_iter().zip(&plan.files) {
             source.warnings.iter().for_each(|text| console.warn(text));
             let warnings = admit(&source.file, &pin, &plan.accept)?;
-            let options = options(asked, plan);
+            let options = options(asked, plan)?;
             let steer = Steer::new(&source.file, &options)?;
             let name = source.file.card().name.clone();
             warnings.iter().for_each(|warning| console.warn(told(&name, warning)));
@@ -203,11 +203,6 @@ impl Steering {
         self.vectors.iter().map(|v| v.file.card().operation.kind()).collect()
     }
 
-    /// The sites where something acts.
-    pub fn sites(&self) -> BTreeSet<Site> {
-        self.vectors.iter().flat_map(|v| v.sites.iter().copied()).collect()
-    }
-
     /// Tells what is to be told about doses.
     pub fn tell(&self, console: &Console) {
         self.notes().iter().for_each(|note| console.warn(note));
@@ -232,21 +227,21 @@ impl Steering {
 }
 
 /// How a vector is to be applied.
-fn options(asked: &Asked, plan: &Vectors) -> SteerOptions {
-    SteerOptions {
+fn options(asked: &Asked, plan: &Vectors) -> Result<SteerOptions> {
+    Ok(SteerOptions {
         scale: asked.scale,
-        positions: plan.reach.map(positions),
+        positions: plan.reach.map(positions).transpose()?,
         blocks: plan.blocks.clone(),
         null: plan.null,
-    }
+    })
 }
 
-fn positions(reach: Reach) -> Positions {
+fn positions(reach: Reach) -> Result<Positions> {
     match reach {
-        Reach::All => Positions::All,
-        Reach::Prompt => Positions::Prompt,
-        Reach::Generated => Positions::Generated,
-        Reach::Last => Positions::Prompt,
+        Reach::All => Ok(Positions::All),
+        Reach::Prompt => Ok(Positions::Prompt),
+        Reach::Generated => Ok(Positions::Generated),
+        Reach::Last => Err(Error::usage("--scope", "last cannot be held to yet")),
     }
 }
 
