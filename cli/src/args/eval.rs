@@ -40,6 +40,9 @@ pub struct EvalArgs {
     /// Random directions of equal length beside the vector.
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub random: u64,
+    /// Random directions see only the first N items, which is quicker.
+    #[arg(long, value_name = "N")]
+    pub random_items: Option<usize>,
     /// Another vector to measure beside it, such as one from shuffled labels; may be given again.
     #[arg(long, value_name = "FILE[:SCALE]")]
     pub beside: Vec<String>,

@@ -23,7 +23,7 @@ pub struct ExtractArgs {
     /// Sites to try, such as resid_post.1-22 [default: auto, the inputs of the blocks before the last fifth].
     #[arg(long, value_name = "SITE,…", value_delimiter = ',', help_heading = "Direction")]
     pub sites: Vec<String>,
-    /// Tokens to read: response_as_user, dialogue_tail, last, mean_response; last_prompt; text, all
+    /// Tokens to read: response_as_user, dialogue_tail, last, mean_response, shared_tail; last_prompt; text, all
     /// [default: what the method and the data are read at].
     #[arg(long, value_name = "NAME", help_heading = "Direction")]
     pub position: Option<String>,

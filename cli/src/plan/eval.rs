@@ -20,6 +20,8 @@ pub struct Eval {
     pub data: PathBuf,
     /// The most items.
     pub items: Option<usize>,
+    /// The most items that random directions see.
+    pub random_items: Option<usize>,
     /// What judges answers.
     pub rule: Option<Rule>,
     /// The goal in plain words.
@@ -109,8 +111,10 @@ pub(super) fn eval(args: EvalArgs) -> Result<Eval> {
         let problem = format!("is {random}, --write needs {RANDOM_DIRECTIONS} or more");
         return Err(Error::usage("--random", problem));
     }
-    if args.items == Some(0) {
-        return Err(Error::usage("--items", "is 0, at least 1 is needed"));
+    for (flag, items) in [("--items", args.items), ("--random-items", args.random_items)] {
+        if items == Some(0) {
+            return Err(Error::usage(flag, "is 0, at least 1 is needed"));
+        }
     }
     let mut sampling = args.sampling;
     // A comparison must not depend on draws or on how long a model goes on, unless that is asked for.
@@ -122,6 +126,7 @@ pub(super) fn eval(args: EvalArgs) -> Result<Eval> {
         file: args.file,
         data,
         items: args.items,
+        random_items: args.random_items,
         rule: args.rule.as_deref().map(Rule::parse).transpose()?,
         instruction: args.instruction,
         strengths: strengths(args.scales, args.doses)?,

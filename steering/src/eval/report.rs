@@ -29,6 +29,8 @@ pub struct Setup {
     pub instruction: Option<String>,
     /// How many random directions.
     pub random: u64,
+    /// They see only so many of the items, the first ones; `None` for all.
+    pub random_items: Option<usize>,
     /// Other vectors, at scales of their own.
     pub others: Vec<(VectorFile, f32)>,
     /// What is allowed.
@@ -143,9 +145,12 @@ pub fn evaluate(
     let points: Vec<Point> = lines.iter().filter_map(|line| draft.point(line)).collect();
     let choice = choose(&draft.plain.scores, &points, &setup.limits, setup.seed);
     let judged = judged(&choice, setup);
-    let controls = controls(setup, judged);
-    for measured in question.measure(subject, file, &controls, progress)? {
-        lines.push(draft.line(measured, None));
+    let first = question.task.clone().first(setup.random_items.unwrap_or(usize::MAX));
+    let sampled = Question { task: &first, ..question.clone() };
+    for (question, arms) in [(&sampled, random_arms(setup, judged)), (question, others(setup))] {
+        for measured in question.measure(subject, file, &arms, progress)? {
+            lines.push(draft.line(measured, None));
+        }
     }
     let random_p95 = random_p95(&lines);
     let mut report = Report {
@@ -175,13 +180,16 @@ fn first_arms(setup: &Setup) -> Result<Vec<Arm>> {
     Ok(instruction.chain([Arm::Base]).chain(scaled).collect())
 }
 
-fn controls(setup: &Setup, judged: f32) -> Vec<Arm> {
-    let random = (1..=setup.random).map(|seed| Arm::Random { seed, scale: judged });
+fn random_arms(setup: &Setup, judged: f32) -> Vec<Arm> {
+    (1..=setup.random).map(|seed| Arm::Random { seed, scale: judged }).collect()
+}
+
+fn others(setup: &Setup) -> Vec<Arm> {
     let other = |(file, scale): &(VectorFile, f32)| Arm::Other {
         file: Box::new(file.clone()),
         scale: *scale,
     };
-    random.chain(setup.others.iter().map(other)).collect()
+    setup.others.iter().map(other).collect()
 }
 
 /// What steered arms cost; nothing is asked about the others.

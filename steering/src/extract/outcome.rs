@@ -3,7 +3,7 @@
 use super::choose::{self, Choice, Tried};
 use super::recipe::{FEW_PAIRS, Keep, Rule};
 use super::states::{About, States};
-use super::{Place, Refusal, Result};
+use super::{Place, Position, Refusal, Result};
 use crate::direction::Direction;
 use crate::error::Error;
 use crate::estimate::{self, Estimate, TOP_SHARE_LIMIT};
@@ -251,6 +251,9 @@ impl Maker<'_> {
         params.extend(score.auroc.map(|auroc| ("auroc_select".to_owned(), number(auroc))));
         if let Some(eta) = recipe.eta {
             params.insert("eta".to_owned(), number(eta));
+        }
+        if recipe.position == Some(Position::SharedTail) {
+            params.insert("tokens".to_owned(), Param::Text(Position::SharedTail.to_string()));
         }
         if let Some(system) = &recipe.system {
             params.insert("system".to_owned(), Param::Text(system.clone()));

@@ -20,6 +20,9 @@ pub enum Position {
     Last,
     /// The same rendering, and only the mean over the answer.
     MeanResponse,
+    /// The same rendering, and the mean over the tokens in which both answers end: the same words, read after another
+    /// beginning. What differs there is what the model takes up from the beginning, not the words that show it.
+    SharedTail,
     /// The template's tokens between the prompt and the answer. Attention is causal, so both sides are the same there:
     /// refused, and here only so that a test can show it.
     HeaderAfterQuestion,
@@ -31,11 +34,12 @@ pub enum Position {
     Text,
 }
 
-const NAMES: [(Position, &str); 8] = [
+const NAMES: [(Position, &str); 9] = [
     (Position::ResponseAsUser, "response_as_user"),
     (Position::DialogueTail, "dialogue_tail"),
     (Position::Last, "last"),
     (Position::MeanResponse, "mean_response"),
+    (Position::SharedTail, "shared_tail"),
     (Position::HeaderAfterQuestion, "header_after_question"),
     (Position::LastPrompt, "last_prompt"),
     (Position::All, "all"),
@@ -51,7 +55,7 @@ impl Position {
         }
         let (fitting, what): (&[Position], _) = match sides {
             Sides::Answers { .. } => {
-                (&[ResponseAsUser, DialogueTail, Last, MeanResponse], "pairs of answers")
+                (&[ResponseAsUser, DialogueTail, Last, MeanResponse, SharedTail], "pairs of answers")
             }
             Sides::Prompts { .. } => (&[LastPrompt], "pairs of prompts"),
             Sides::Labelled { .. } => (&[Text, Last, All], "labelled texts"),

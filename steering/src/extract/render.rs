@@ -75,7 +75,7 @@ impl<'a> Renderer<'a> {
             Position::DialogueTail => {
                 tokens(Reading::Last).chain([Place::mean(Reading::MeanResponse)]).collect()
             }
-            Position::MeanResponse | Position::HeaderAfterQuestion => {
+            Position::MeanResponse | Position::SharedTail | Position::HeaderAfterQuestion => {
                 vec![Place::mean(Reading::MeanResponse)]
             }
             Position::LastPrompt => vec![Place::token(Reading::LastPrompt, -1)],
@@ -92,7 +92,10 @@ impl<'a> Renderer<'a> {
         let user = Message::new("user", PROBE);
         let told = match self.position {
             Position::ResponseAsUser => self.told(vec![user], GenerationPrompt::Add)?,
-            Position::DialogueTail | Position::Last | Position::MeanResponse => {
+            Position::DialogueTail
+            | Position::Last
+            | Position::MeanResponse
+            | Position::SharedTail => {
                 let talk = vec![user, Message::new("assistant", PROBE)];
                 self.told(talk, GenerationPrompt::Leave)?
             }
@@ -116,6 +119,17 @@ impl<'a> Renderer<'a> {
                 (Class::Negative, self.prompt(item.line, negative)?),
             ],
             Sides::Labelled { label, text } => vec![(*label, self.text(text)?)],
+        };
+        let sides = match self.position {
+            Position::SharedTail => shared_tails(sides),
+            Position::ResponseAsUser
+            | Position::DialogueTail
+            | Position::Last
+            | Position::MeanResponse
+            | Position::HeaderAfterQuestion
+            | Position::LastPrompt
+            | Position::All
+            | Position::Text => sides,
         };
         let samples = sides.into_iter().map(|(class, (tokens, spans))| {
             let sample = Sample { item: number, line: item.line, class, tokens, spans };
@@ -155,7 +169,7 @@ impl<'a> Renderer<'a> {
         let told = self.told(talk, GenerationPrompt::Leave)?;
         let mut spans = self.ends(line, &told.tokens)?;
         match self.position {
-            Position::MeanResponse => spans = vec![told.text],
+            Position::MeanResponse | Position::SharedTail => spans = vec![told.text],
             Position::HeaderAfterQuestion => spans = vec![self.header(prompt, &told)?],
             Position::ResponseAsUser
             | Position::DialogueTail
@@ -247,6 +261,20 @@ impl<'a> Renderer<'a> {
 
 /// Tokens, and the span of each place.
 type Row = (Vec<u32>, Vec<Range<usize>>);
+
+/// The sides of a pair, with only those of their tokens in the spans in which both end.
+fn shared_tails(mut sides: Vec<(Class, Row)>) -> Vec<(Class, Row)> {
+    let [(_, (a, a_spans)), (_, (b, b_spans))] = sides.as_mut_slice() else { return sides };
+    for (a_span, b_span) in a_spans.iter_mut().zip(b_spans) {
+        let texts = (a.get(a_span.clone()), b.get(b_span.clone()));
+        let (a_text, b_text) = (texts.0.unwrap_or_default(), texts.1.unwrap_or_default());
+        let alike = a_text.iter().rev().zip(b_text.iter().rev()).take_while(|(a, b)| a == b);
+        let count = alike.count();
+        a_span.start = a_span.end - count;
+        b_span.start = b_span.end - count;
+    }
+    sides
+}
 
 /// The bytes of the last message's text in a rendering.
 fn text_in(rendered: &Rendered, text: &str) -> Range<usize> {

@@ -3,15 +3,22 @@
 //! Windows run under the plain model and under every plan in the same pass, so the plain model is computed once for
 //! many plans and no logits are kept. The interval of the perplexity ratio is paired: it is exp of a 95 % interval of
 //! Student's t over windows of the difference of mean losses. A window is the unit, because losses inside one are not
-//! independent. [`Text::test`](super::Text::test) has some 30 windows of 128 tokens.
+//! independent.
+//!
+//! The size of a window matters: a model that has read little of a text is moved further by the same push. One vector at
+//! dose .12 raised the perplexity of the bundled text by 11 % in windows of 128 tokens, by 7 % in 256 and by 5 % in 512,
+//! which is what `llama-perplexity` and `trimtab perplexity` use, and is the default here.
 
-use super::{WINDOW, student, windowed};
+use super::{student, windowed};
 use crate::error::Result;
 use trimtab_runtime::Model;
 use trimtab_runtime::generate::Flow;
 use trimtab_runtime::perplexity::{Perplexity, Steered, Trial, Windows};
 use trimtab_runtime::plan::Plan;
 use trimtab_runtime::session::DEFAULT_CHUNK;
+
+/// Tokens of a window unless another size is asked for.
+const WINDOW: usize = 512;
 
 /// How a text is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -15,7 +15,7 @@ use crate::error::Result;
 use trimtab_runtime::Model;
 use trimtab_runtime::text::Special;
 
-/// Tokens of a window unless another size is asked for.
+/// Tokens of a window in which norms are measured.
 pub const WINDOW: usize = 128;
 
 /// One of the bundled texts.

@@ -45,6 +45,7 @@ pub fn run(plan: &Eval, console: &Console) -> Result<()> {
             Purpose::Compare { random } => random,
             Purpose::Calibrate => 0,
         },
+        random_items: plan.random_items,
         others: beside,
         limits: Limits::default(),
         seed: 0,

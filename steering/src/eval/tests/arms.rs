@@ -237,6 +237,7 @@ const FREE: Cost = Cost { ppl_ratio: 1.0, ppl_low: 0.99, ppl_high: 1.02, kl: 0.0
 
 fn setup(random: u64) -> Setup {
     Setup {
+        random_items: None,
         scales: vec![1.0, 2.0],
         instruction: Some("please".to_owned()),
         random,

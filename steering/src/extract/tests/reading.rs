@@ -211,3 +211,22 @@ fn whole_conversations_may_lead_to_the_answers() {
     ]);
     assert_eq!(rows[0].spans[0].start, tokens.unwrap().len());
 }
+
+#[test]
+fn a_shared_tail_is_where_both_answers_end() {
+    let model = model();
+    let line = |chosen: &str, rejected: &str| {
+        json!({"prompt": "Oh?", "chosen": chosen, "rejected": rejected}).to_string()
+    };
+    let pairs = pairs_of(&[line("Wow! It is so.", "Fine. It is so.")]);
+    let (rows, _) = samples(&model, &pairs, Position::SharedTail);
+    for row in &rows {
+        assert_eq!(told(&model, row, 0), " It is so.");
+    }
+    assert_ne!(rows[0].tokens, rows[1].tokens);
+    let apart = pairs_of(&[line("Yes", "No.")]);
+    let like = &apart.items[0].sides;
+    let renderer = Renderer::new(&model, None, Position::SharedTail, like).unwrap();
+    let refused = renderer.samples(0, &apart.items[0]).unwrap_err();
+    assert_eq!(refused.code(), "nothing_to_read");
+}
