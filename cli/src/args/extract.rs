@@ -117,6 +117,9 @@ pub struct ExtractArgs {
     /// The file to write.
     #[arg(short, long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+    /// Draw what candidates were chosen by, block by place.
+    #[arg(long, value_name = "FILE.svg")]
+    pub plot: Option<PathBuf>,
     /// The model.
     #[command(flatten)]
     pub model: ModelArgs,

@@ -28,6 +28,8 @@ pub struct Extract {
     pub start: Start,
     /// The file that is written.
     pub out: PathBuf,
+    /// Where the candidates are drawn.
+    pub plot: Option<PathBuf>,
 }
 
 /// How a run begins.
@@ -55,6 +57,9 @@ pub(super) fn extract(args: ExtractArgs) -> Result<Extract> {
     let Some(out) = args.out.clone() else {
         return Err(Error::usage("--out", "is needed"));
     };
+    if args.plot.is_some() && args.shard.is_some() {
+        return Err(Error::usage("--plot", "is not drawn of a shard; give it without --shard"));
+    }
     let auto = args.sites.iter().all(|site| site.trim() == "auto");
     let sites = if auto { Vec::new() } else { sites::parse(&args.sites)? };
     Ok(Extract {
@@ -69,6 +74,7 @@ pub(super) fn extract(args: ExtractArgs) -> Result<Extract> {
         data,
         sites,
         out,
+        plot: args.plot,
     })
 }
 

@@ -1,5 +1,6 @@
 //! `extract`: examples become a vector file and a report; `merge`: shards of one job become the same file.
 
+mod picture;
 mod report;
 
 use super::opened::open;
@@ -35,7 +36,13 @@ pub fn run(plan: &plan::Extract, console: &Console) -> Result<()> {
             states.save(&plan.out)?;
             Outcome::Shard(&states)
         }
-        None => Outcome::Vector(write(&states.finish()?, &plan.out)?),
+        None => {
+            let extracted = states.finish()?;
+            if let Some(path) = &plan.plot {
+                picture::write(path, &recipe.name, &extracted.report)?;
+            }
+            Outcome::Vector(write(&extracted, &plan.out)?)
+        }
     };
     // There may be none: it is only written by long runs, and by interrupted ones.
     std::fs::remove_file(partial(&plan.out)).ok();
