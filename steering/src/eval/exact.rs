@@ -32,5 +32,5 @@ fn last_number(text: &str) -> Option<f64> {
         Some(at) if at > 0 => piece.get(at + 1..).unwrap_or_default(),
         _ => piece,
     });
-    tails.filter_map(|piece| number(piece.trim_matches(','))).last()
+    tails.rev().find_map(|piece| number(piece.trim_matches(',')))
 }

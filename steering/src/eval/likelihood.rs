@@ -48,7 +48,9 @@ pub(super) fn score(
         for part in parts(&members, most) {
             let some: Vec<&Case> = part.iter().map(|(_, case)| *case).collect();
             for ((index, _), found) in part.iter().zip(together(subject, &stem, &some)?) {
-                scores.get_mut(*index).map(|place| *place = found);
+                if let Some(place) = scores.get_mut(*index) {
+                    *place = found;
+                }
             }
             if progress(part.len()) == Flow::Cancel {
                 return Err(Error::Cancelled);
@@ -122,7 +124,9 @@ fn pass(
         }
         let readouts = subject.decoder.forward(&mut rows)?.to_host()?;
         for (at, readout) in places.into_iter().zip(readouts) {
-            found.get_mut(at).map(|lines| lines.extend(readout.logits));
+            if let Some(lines) = found.get_mut(at) {
+                lines.extend(readout.logits);
+            }
         }
     }
 }

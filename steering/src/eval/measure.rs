@@ -142,7 +142,9 @@ impl Question<'_> {
             pairs.then(|| likely.iter().map(|scores| margin(scores)).collect());
         let scores = match (metric, &margins) {
             (Metric::Margin, Some(margins)) => margins.clone(),
-            (Metric::Accuracy, _) => zip(items, &likely, |item, scores| is_right(item, scores)),
+            (Metric::Accuracy, _) => {
+                zip(items, &likely, |item, scores: &Vec<f64>| is_right(item, scores))
+            }
             (Metric::PassRate, _) => {
                 zip(items, &replies, |_, reply| self.rule.is_some_and(|rule| rule.passes(reply)))
             }
@@ -199,7 +201,7 @@ fn margin(scores: &[f64]) -> f64 {
 }
 
 /// Whether the right choice is the likeliest; a tie is no knowledge.
-fn is_right(item: &Item, scores: &Vec<f64>) -> bool {
+fn is_right(item: &Item, scores: &[f64]) -> bool {
     let Goal::Choice { right, .. } = &item.goal else { return false };
     let Some(own) = scores.get(*right) else { return false };
     scores.iter().enumerate().all(|(at, other)| at == *right || other < own)
