@@ -45,6 +45,12 @@ pub enum Positions {
     Generated,
     /// Absolute positions, from and below.
     Span(Range<usize>),
+    /// From a position of the prompt on, the generated ones too. Below 0 it counts from the prompt's end.
+    From(i64),
+    /// From a position of the prompt and below another. Below 0 they count from the prompt's end, which `None` is.
+    PromptWindow(i64, Option<i64>),
+    /// Generated positions, from and below; the first one is 0.
+    GeneratedWindow(Range<usize>),
 }
 
 impl Positions {
@@ -68,6 +74,34 @@ impl Positions {
             Positions::Prompt => 0..prompt_len,
             Positions::Generated => prompt_len..usize::MAX,
             Positions::Span(range) => range.clone(),
+            Positions::From(start) => in_prompt(*start, prompt_len)..usize::MAX,
+            Positions::PromptWindow(start, end) => {
+                let end = end.map_or(prompt_len, |end| in_prompt(end, prompt_len));
+                in_prompt(*start, prompt_len)..end
+            }
+            Positions::GeneratedWindow(window) => {
+                let at = |index| prompt_len.saturating_add(index);
+                at(window.start)..at(window.end)
+            }
+        }
+    }
+
+    /// Why no sequence of at most `context` tokens has any of these positions, if none has.
+    pub(crate) fn nowhere(&self, context: usize) -> Option<&'static str> {
+        let (first, empty) = match self {
+            Positions::All | Positions::Prompt | Positions::Generated => return None,
+            Positions::Span(range) => (range.start, range.is_empty()),
+            Positions::GeneratedWindow(window) => (window.start, window.is_empty()),
+            Positions::From(start) => (usize::try_from(*start).unwrap_or(0), false),
+            Positions::PromptWindow(start, end) => {
+                let empty = end.is_some_and(|end| end <= *start && (end < 0) == (*start < 0));
+                (usize::try_from(*start).unwrap_or(0), empty)
+            }
+        };
+        if empty {
+            Some("its span of positions is empty")
+        } else {
+            (first >= context).then_some("its span of positions begins behind the model's context")
         }
     }
 
@@ -75,6 +109,12 @@ impl Positions {
     fn label(&self) -> String {
         format!("{self:?}")
     }
+}
+
+/// A bound in the prompt as an absolute position: below 0 it counts from the end, and none lies behind the end.
+fn in_prompt(bound: i64, prompt_len: usize) -> usize {
+    let distance = usize::try_from(bound.unsigned_abs()).unwrap_or(usize::MAX);
+    if bound < 0 { prompt_len.saturating_sub(distance) } else { distance.min(prompt_len) }
 }
 
 /// What a hook did to its row.
@@ -316,8 +356,38 @@ mod tests {
         assert_eq!(Positions::Generated.select(&pass), 2..4);
         assert_eq!(Positions::Span(0..5).select(&pass), 0..1);
         assert!(Positions::Span(9..12).select(&pass).is_empty());
+        assert_eq!(Positions::From(-1).select(&pass), 1..4);
+        assert_eq!(Positions::From(9).select(&pass), 2..4);
+        assert_eq!(Positions::PromptWindow(-1, None).select(&pass), 1..2);
+        assert_eq!(Positions::PromptWindow(-9, Some(-1)).select(&pass), 0..1);
+        assert_eq!(Positions::PromptWindow(1, Some(99)).select(&pass), 0..2);
+        assert!(Positions::PromptWindow(6, None).select(&pass).is_empty());
+        assert_eq!(Positions::GeneratedWindow(1..usize::MAX).select(&pass), 3..4);
+        assert!(Positions::GeneratedWindow(7..9).select(&pass).is_empty());
         assert!(Positions::Generated.overlap(&(0..6), 6).is_empty());
         assert_eq!(Positions::Generated.overlap(&(0..7), 6), 6..7);
+    }
+
+    #[test]
+    fn positions_that_no_sequence_has_are_found() {
+        for some in [
+            Positions::All,
+            Positions::From(-3),
+            Positions::PromptWindow(5, Some(-1)),
+            Positions::GeneratedWindow(3..4),
+        ] {
+            assert_eq!(some.nowhere(16), None, "{some:?}");
+        }
+        for none in [
+            Positions::Span(4..4),
+            Positions::From(16),
+            Positions::PromptWindow(-1, Some(-1)),
+            Positions::PromptWindow(3, Some(2)),
+            Positions::GeneratedWindow(0..0),
+            Positions::GeneratedWindow(16..20),
+        ] {
+            assert!(none.nowhere(16).is_some(), "{none:?}");
+        }
     }
 
     #[test]

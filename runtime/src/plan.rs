@@ -114,13 +114,8 @@ fn admit(index: usize, item: &dyn Intervention, spec: &ModelSpec) -> Result<()> 
     if let Some(site) = sites.iter().copied().find(|s| !s.exists_in(n_layers)) {
         return Err(Error::NoSuchSite { site, n_layers });
     }
-    let reason = if sites.is_empty() {
-        "it names no site"
-    } else if matches!(item.positions(), Positions::Span(r) if r.is_empty()) {
-        "its span of positions is empty"
-    } else if matches!(item.positions(), Positions::Span(r) if r.start >= spec.context_length) {
-        "its span of positions begins behind the model's context"
-    } else {
+    let nowhere = item.positions().nowhere(spec.context_length);
+    let Some(reason) = sites.is_empty().then_some("it names no site").or(nowhere) else {
         return Ok(());
     };
     Err(Error::CannotAct { index, reason: reason.to_owned() })

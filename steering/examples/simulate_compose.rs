@@ -19,7 +19,8 @@ const WIDTH: usize = 576;
 const STATES: usize = 200;
 const DIFFERENCES: usize = 40;
 const SEEDS: u64 = 20;
-const CONTROLS: usize = 20;
+/// Random subspaces per seed and angle: as many per cell as there are seeds.
+const CONTROLS: usize = 1;
 const DOSE: f64 = 0.15;
 const HERE: Site = Site::ResidPost(13);
 const ANGLES: [f64; 7] = [0.0, 15.0, 30.0, 45.0, 60.0, 75.0, 90.0];
@@ -174,6 +175,22 @@ fn pushed(
     Ok(row.map(|(_, row)| row.iter().map(|v| DOSE * f64::from(*v)).collect()))
 }
 
+/// Two behaviours in one set of states.
+struct Pair {
+    first: Behaviour,
+    second: Behaviour,
+    states: Vec<Vec<f64>>,
+    length: f64,
+}
+
+impl Pair {
+    /// What a vector pushes without the other.
+    // -> [width]
+    fn alone(&self, one: &Behaviour) -> Vec<f64> {
+        one.direction.iter().map(|v| DOSE * self.length * v).collect()
+    }
+}
+
 /// Leak and kept share of one arm, summed over seeds.
 #[derive(Clone, Copy, Default)]
 struct Cell {
@@ -184,21 +201,14 @@ struct Cell {
 }
 
 impl Cell {
-    fn add(
-        &mut self,
-        (first, second): (&Behaviour, &Behaviour),
-        readout: usize,
-        push: Option<&Vec<f64>>,
-        states: &[Vec<f64>],
-        length: f64,
-    ) {
+    /// The second vector's push beside the first vector's own.
+    fn add(&mut self, pair: &Pair, readout: usize, push: Option<&[f64]>) {
         let Some(push) = push else {
             self.refused += 1.0;
             return;
         };
-        let alone =
-            |one: &Behaviour| one.direction.iter().map(|v| DOSE * length * v).collect::<Vec<f64>>();
-        let (own, other) = (alone(first), alone(second));
+        let (first, second, states) = (&pair.first, &pair.second, pair.states.as_slice());
+        let (own, other) = (pair.alone(first), pair.alone(second));
         let before = first.effect(readout, &own, states);
         let both = first.effect(readout, &sum(&own, 1.0, push), states);
         self.leak += ((both - before) / before).abs();
@@ -229,19 +239,20 @@ fn trial(table: &mut Table, seed: u64, angle: usize, stream: &Stream) -> Result<
         one.iter().zip(&beside).map(|(a, b)| turn.cos() * a + turn.sin() * b).collect();
     let first = Behaviour::new(&mut draws, one, length)?;
     let second = Behaviour::new(&mut draws, other, length)?;
+    let pair = Pair { first, second, states, length };
     let mut record = |arm: usize, push: Option<Vec<f64>>| {
         for readout in 0..READOUTS.len() {
             let cell = table.entry((readout, angle, arm)).or_default();
-            cell.add((&first, &second), readout, push.as_ref(), &states, length);
+            cell.add(&pair, readout, push.as_deref());
         }
     };
     for (arm, (_, mode, m)) in ARMS.into_iter().enumerate() {
-        record(arm, pushed(&first, &second, (mode, m), stream)?);
+        record(arm, pushed(&pair.first, &pair.second, (mode, m), stream)?);
     }
     for _ in 0..CONTROLS {
         let direction = unit(&draws.state());
         let control = Behaviour::new(&mut draws, direction, length)?;
-        record(ARMS.len(), pushed(&control, &second, (Mode::Subspace, 4), stream)?);
+        record(ARMS.len(), pushed(&control, &pair.second, (Mode::Subspace, 4), stream)?);
     }
     Ok(())
 }

@@ -53,7 +53,7 @@ impl Normal {
         z ^ (z >> 31)
     }
 
-    /// The sum of four uniform numbers in each 16 bits of three words: normal to the fourth decimal of a mean.
+    /// Twelve uniform numbers less 6: mean 0, variance 1, nothing beyond 6.
     fn next(&mut self) -> f64 {
         let quarter = |word: u64, i: u32| f64::from((word >> (16 * i)) as u16) / 65536.0;
         let words = [self.bits(), self.bits(), self.bits()];
@@ -166,28 +166,33 @@ fn simulate(cell: Cell, seed: u64, tallies: &mut Tallies) -> trimtab_steering::R
     Ok(())
 }
 
+/// One row for each cell; in each column the cosine, and in how many seeds each rule chose the planted site.
 fn print(tallies: &Tallies) {
-    println!(
-        "| outlier | pairs | turned round | estimator | cosine | without an answer | planted site by cosine | by AUROC |"
-    );
-    println!("|---|--:|--:|---|--:|--:|--:|--:|");
-    for ((cell, number), tally) in tallies {
-        let name = ESTIMATORS.get(*number).map_or("mean difference, robust", |(name, _)| name);
-        let share = |count: u64| format!("{count}/{}", tally.seeds);
-        let (by_cosine, by_auroc) = match ESTIMATORS.get(*number) {
-            Some(_) => (share(tally.by_cosine), share(tally.by_auroc)),
-            None => ("–".to_owned(), "–".to_owned()),
+    let names = ESTIMATORS.iter().map(|(name, _)| *name);
+    let names: Vec<&str> = names.chain(["mean difference, robust"]).collect();
+    println!("| outlier | pairs | turned round | {} |", names.join(" | "));
+    println!("|---|--:|--:|{}", "--:|".repeat(names.len()));
+    let mut cells: Vec<Cell> = tallies.keys().map(|(cell, _)| *cell).collect();
+    cells.dedup();
+    for cell in cells {
+        let column =
+            |number| tallies.get(&(cell, number)).map_or("–".to_owned(), |t| t.text(number));
+        let columns: Vec<String> = (0..names.len()).map(column).collect();
+        let Cell { outlier, pairs, percent } = cell;
+        println!("| {outlier:?} | {pairs} | {percent} % | {} |", columns.join(" | "));
+    }
+}
+
+impl Tally {
+    fn text(&self, number: usize) -> String {
+        let cosine = match self.made {
+            0 => "none".to_owned(),
+            made if made < self.seeds => format!("{:.2} in {made}", self.cosine / made as f64),
+            made => format!("{:.2}", self.cosine / made as f64),
         };
-        let cosine = match tally.made {
-            0 => "–".to_owned(),
-            made => format!("{:.2}", tally.cosine / made as f64),
-        };
-        println!(
-            "| {:?} | {} | {} % | {name} | {cosine} | {} | {by_cosine} | {by_auroc} |",
-            cell.outlier,
-            cell.pairs,
-            cell.percent,
-            tally.seeds - tally.made
-        );
+        if number == ESTIMATORS.len() {
+            return cosine;
+        }
+        format!("{cosine} ({}, {} of {})", self.by_cosine, self.by_auroc, self.seeds)
     }
 }

@@ -299,6 +299,43 @@ pub enum Error {
     /// An extraction that cannot be done.
     #[error(transparent)]
     Extract(Box<crate::extract::Refusal>),
+    /// A scope in which no token can ever be.
+    #[error("scope selects nothing: {reason}")]
+    EmptySelection {
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// A setting that has a value it cannot have.
+    #[error("{field} {problem}")]
+    Setting {
+        /// The setting as users write it.
+        field: &'static str,
+        /// The value, and what is expected.
+        problem: String,
+    },
+    /// A direction without the numbers that make a projection on it a class coordinate.
+    #[error(
+        "vector {name} has no {field} at {site}; extract it again to know how far apart the classes are"
+    )]
+    AnchorMissing {
+        /// The vector's name.
+        name: String,
+        /// Where it is read.
+        site: Site,
+        /// `magnitude` or `anchor`.
+        field: &'static str,
+    },
+    /// A gate that would be known only after what it gates.
+    #[error(
+        "gate reads {gate}, which a pass reaches after {acts}, where the vector acts already; read the condition at {acts} \
+         or before, or keep only later blocks of the vector"
+    )]
+    GateTooLate {
+        /// Where the condition is read.
+        gate: Site,
+        /// The first site that the vector changes.
+        acts: Site,
+    },
 }
 
 impl Error {
@@ -341,6 +378,10 @@ impl Error {
             Error::Estimate { .. } => "estimate_invalid",
             Error::Data(_) => "data_refused",
             Error::Extract(refusal) => refusal.code(),
+            Error::EmptySelection { .. } => "empty_selection",
+            Error::Setting { .. } => "invalid_value",
+            Error::AnchorMissing { .. } => "anchor_missing",
+            Error::GateTooLate { .. } => "gate_too_late",
         }
     }
 
@@ -355,7 +396,8 @@ impl Error {
             | Error::ModelShape { .. }
             | Error::ModelMismatch { .. }
             | Error::Refused { .. }
-            | Error::Compose(_) => Kind::Refused,
+            | Error::Compose(_)
+            | Error::GateTooLate { .. } => Kind::Refused,
             _ => Kind::Input,
         }
     }
@@ -381,6 +423,14 @@ impl Error {
     /// The field `name` of a site's card.
     pub(crate) fn at_site(site: Site, name: &str, problem: impl Into<String>) -> Error {
         Error::header(format!("sites/{site}/{name}"), problem)
+    }
+
+    pub(crate) fn empty_selection(reason: impl Into<String>) -> Error {
+        Error::EmptySelection { reason: reason.into() }
+    }
+
+    pub(crate) fn setting(field: &'static str, problem: impl Into<String>) -> Error {
+        Error::Setting { field, problem: problem.into() }
     }
 
     pub(crate) fn not_a_vector(reason: impl Into<String>) -> Error {

@@ -11,6 +11,8 @@
 
 pub mod direction;
 pub mod error;
+pub mod scope;
+
 pub mod file;
 
 pub mod export;
@@ -23,6 +25,10 @@ pub mod plot;
 pub mod estimate;
 pub mod extract;
 
+pub mod gate;
+pub mod schedule;
+
+pub mod ops;
 pub mod steer;
 
 pub mod compose;

@@ -1,12 +1,21 @@
 //! A vector file as one intervention of a plan.
 //!
-//! A steering vector that adds is a constant per site, so it binds to plain additions, which cost one operation per site
-//! for a whole batch. The file is one item of the plan, so that what it did is counted as one.
+//! A steering vector that adds the same at every token of a plain scope is a constant per site, so it binds to plain
+//! additions, which cost one operation per site for a whole batch. Every other operation, and everything with a gate or a
+//! schedule, binds to one hook. Either way the file is one item of the plan, so that what it did is counted as one.
 
+use crate::direction::Direction;
 use crate::error::{Error, Result};
 use crate::file::VectorFile;
-use crate::file::card::{Role, Scope, Status};
+use crate::file::card::{Card, Operation, Role, Status};
+use crate::gate::Gate;
+use crate::ops::running::{Program, Running};
+use crate::ops::{Order, Rescale, Unit};
+use crate::schedule::{Course, Schedule};
+use crate::scope::Scope;
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use trimtab_runtime::fingerprint::Fingerprint;
 use trimtab_runtime::hook::{Addition, Bound, Intervention, Positions};
 use trimtab_runtime::model::spec::ModelSpec;
@@ -25,23 +34,64 @@ pub enum NullVectors {
 /// How a vector is applied. The default is what its card says.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct SteerOptions {
-    /// Instead of the card's default; 1 moves by the whole class gap.
+    /// Instead of the card's operation: a vector that adds may also project, clamp or rotate.
+    pub operation: Option<Operation>,
+    /// Instead of the card's default, which counts for the card's operation only: another one has 1.
     pub scale: Option<f32>,
+    /// What a scale of `add` counts in.
+    pub unit: Unit,
+    /// What happens to a token's length.
+    pub rescale: Rescale,
     /// Instead of the card's scope.
-    pub positions: Option<Positions>,
+    pub scope: Option<Scope>,
+    /// Where it acts at all; `None` for everywhere.
+    pub gate: Option<Gate>,
+    /// How much of it a position gets.
+    pub schedule: Schedule,
     /// Only these blocks, both ends included. `embed` and `final` belong to none.
     pub blocks: Option<RangeInclusive<usize>>,
     /// Whether a vector without effect is used.
     pub null: NullVectors,
 }
 
-/// A vector file at a scale: adds `scale · magnitude · row` at each of its sites.
-#[derive(Debug, Clone, PartialEq)]
+/// The warning `operation_overridden`: a vector is applied in another way than it was evaluated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Overridden {
+    /// The card's operation.
+    pub from: &'static str,
+    /// What is done instead.
+    pub to: &'static str,
+}
+
+impl std::fmt::Display for Overridden {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Overridden { from, to } = self;
+        write!(f, "operation_overridden: the vector was made to {from}, and {to} is done with it")
+    }
+}
+
+/// A vector file at a scale.
+#[derive(Debug, Clone)]
 pub struct Steer {
     name: String,
     scale: f32,
-    positions: Positions,
-    additions: Vec<Addition>,
+    overridden: Option<Overridden>,
+    form: Form,
+    fingerprint: Fingerprint,
+}
+
+/// What it binds to.
+#[derive(Debug, Clone)]
+enum Form {
+    /// Constants, all at the same positions.
+    Additions(Vec<Addition>),
+    Program(Arc<Program>),
+}
+
+impl PartialEq for Steer {
+    fn eq(&self, other: &Steer) -> bool {
+        self.name == other.name && self.fingerprint == other.fingerprint
+    }
 }
 
 impl Steer {
@@ -49,24 +99,29 @@ impl Steer {
     /// [`VectorFile::admit`](crate::VectorFile::admit)'s question.
     pub fn new(file: &VectorFile, options: &SteerOptions) -> Result<Self> {
         let card = file.card();
-        if card.role == Role::Read {
-            return Err(Error::RoleRead { name: card.name.clone() });
+        usable(card, options.null)?;
+        let (operation, overridden) = operation(card, options.operation)?;
+        let default = if overridden.is_some() { 1.0 } else { card.scale.default };
+        let scale = options.scale.unwrap_or(default);
+        let order = Order { operation, scale, unit: options.unit };
+        order.check()?;
+        let chosen = chosen(file, options)?;
+        let scope = options.scope.clone().unwrap_or_else(|| card.scope.clone());
+        reachable(&scope, &options.schedule)?;
+        if let (Some(gate), Some(first)) = (&options.gate, chosen.first()) {
+            gate.before(first.site())?;
         }
-        if card.status == Status::Null && options.null == NullVectors::Refuse {
-            return Err(Error::StatusNull { name: card.name.clone() });
-        }
-        let scale = options.scale.unwrap_or(card.scale.default);
-        let positions = options.positions.clone().unwrap_or_else(|| reach(card.scope));
-        let mut additions = Vec::new();
-        for (site, offset) in file.offsets()? {
-            if wanted(site, options.blocks.as_ref()) {
-                additions.push(Addition::new(site, offset, scale)?.at(positions.clone()));
-            }
-        }
-        if additions.is_empty() {
-            return Err(none_left(file, options));
-        }
-        Ok(Steer { name: card.name.clone(), scale, positions, additions })
+        let form = if scale == 0.0 {
+            // No change by definition, whatever the operation; the sites are still looked for in the model.
+            let nothing = |d: &&Direction| Addition::new(d.site(), vec![0.0; d.width()], 0.0);
+            Form::Additions(chosen.iter().map(nothing).collect::<Result<_, _>>()?)
+        } else if let Some(positions) = lowered(&order, &scope, options) {
+            Form::Additions(additions(file, &chosen, scale, &positions)?)
+        } else {
+            Form::Program(Arc::new(program(file, &chosen, (order, scope), options)?))
+        };
+        let name = card.name.clone();
+        Ok(Steer { name, scale, overridden, fingerprint: form.fingerprint(), form })
     }
 
     /// The vector's name.
@@ -79,19 +134,76 @@ impl Steer {
         self.scale
     }
 
-    /// What is added where, scale included.
+    /// Whether another operation is done than the card's, which is worth a warning.
+    pub fn overridden(&self) -> Option<Overridden> {
+        self.overridden
+    }
+
+    /// What is added where, scale included. Empty for a vector that is more than a constant addition.
     pub fn additions(&self) -> &[Addition] {
-        &self.additions
+        match &self.form {
+            Form::Additions(additions) => additions,
+            Form::Program(_) => &[],
+        }
+    }
+
+    /// Whether it is lowered to the runtime's fused additions, which cost next to nothing.
+    pub fn is_lowered(&self) -> bool {
+        matches!(self.form, Form::Additions(_))
     }
 }
 
-/// The positions of a card's scope, which selects at least one phase.
-fn reach(scope: Scope) -> Positions {
-    match (scope.prompt, scope.generation) {
-        (Some(_), None) => Positions::Prompt,
-        (None, Some(_)) => Positions::Generated,
-        (Some(_), Some(_)) | (None, None) => Positions::All,
+impl Form {
+    fn fingerprint(&self) -> Fingerprint {
+        match self {
+            Form::Additions(additions) => {
+                let start = Fingerprint::builder("trimtab.steer");
+                additions.iter().fold(start, |all, one| all.nested(&one.fingerprint())).finish()
+            }
+            Form::Program(program) => program.fingerprint(),
+        }
     }
+}
+
+fn usable(card: &Card, null: NullVectors) -> Result<()> {
+    if card.role == Role::Read {
+        return Err(Error::RoleRead { name: card.name.clone() });
+    }
+    if card.status == Status::Null && null == NullVectors::Refuse {
+        return Err(Error::StatusNull { name: card.name.clone() });
+    }
+    Ok(())
+}
+
+/// The operation that is done, and whether that is another kind than the card's.
+fn operation(card: &Card, asked: Option<Operation>) -> Result<(Operation, Option<Overridden>)> {
+    let own = card.operation;
+    let Some(asked) = asked else {
+        return Ok((own, None));
+    };
+    let (from, to) = (own.kind(), asked.kind());
+    if from == to {
+        return Ok((asked, None));
+    }
+    let reason = match own {
+        Operation::Add => return Ok((asked, Some(Overridden { from, to }))),
+        Operation::Project if asked == Operation::Add => {
+            "a direction made for removal has no magnitude, and adding it pushes the other way"
+        }
+        Operation::Project | Operation::Clamp { .. } | Operation::Rotate { .. } => {
+            "only a vector that adds may be applied in another way"
+        }
+    };
+    let reason = format!("{} is a {from} vector; {reason}", card.name);
+    Err(Error::Refused { what: to, reason })
+}
+
+/// The directions that act, in forward order, at least one.
+fn chosen<'a>(file: &'a VectorFile, options: &SteerOptions) -> Result<Vec<&'a Direction>> {
+    let directions = file.directions().iter();
+    let chosen: Vec<&Direction> =
+        directions.filter(|d| wanted(d.site(), options.blocks.as_ref())).collect();
+    if chosen.is_empty() { Err(none_left(file, options)) } else { Ok(chosen) }
 }
 
 fn wanted(site: Site, blocks: Option<&RangeInclusive<usize>>) -> bool {
@@ -109,21 +221,99 @@ fn none_left(file: &VectorFile, options: &SteerOptions) -> Error {
     }
 }
 
+/// Refuses a scope of nothing but prompt under a schedule that leaves the prompt alone.
+fn reachable(scope: &Scope, schedule: &Schedule) -> Result<()> {
+    match (schedule.course(), scope.cover()) {
+        (Course::WarmUp { .. }, Positions::Prompt) => {
+            let reason = "a warm-up begins behind the prompt; include generated tokens";
+            Err(Error::empty_selection(reason))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The positions of a plain addition, if nothing asked for needs a hook.
+fn lowered(order: &Order, scope: &Scope, options: &SteerOptions) -> Option<Positions> {
+    let constant = order.operation == Operation::Add
+        && options.unit == Unit::ClassGaps
+        && options.rescale == Rescale::None
+        && options.gate.is_none()
+        && options.schedule.is_constant();
+    scope.positions().filter(|_| constant)
+}
+
+fn additions(
+    file: &VectorFile,
+    chosen: &[&Direction],
+    scale: f32,
+    positions: &Positions,
+) -> Result<Vec<Addition>> {
+    let mut additions = Vec::with_capacity(chosen.len());
+    for (site, offset) in file.offsets()? {
+        if chosen.iter().any(|direction| direction.site() == site) {
+            additions.push(Addition::new(site, offset, scale)?.at(positions.clone()));
+        }
+    }
+    Ok(additions)
+}
+
+fn program(
+    file: &VectorFile,
+    chosen: &[&Direction],
+    (order, scope): (Order, Scope),
+    options: &SteerOptions,
+) -> Result<Program> {
+    let card = file.card();
+    let mut acts = BTreeMap::new();
+    for direction in chosen {
+        let site = direction.site();
+        // A file's card has an entry for each of its directions.
+        if let Some(entry) = card.sites.get(&site) {
+            acts.insert(site, order.at(&card.name, direction, entry)?);
+        }
+    }
+    Ok(Program {
+        acts,
+        rescale: options.rescale,
+        scope,
+        gate: options.gate.clone(),
+        schedule: options.schedule.clone(),
+    })
+}
+
 impl Intervention for Steer {
     fn fingerprint(&self) -> Fingerprint {
-        let start = Fingerprint::builder("trimtab.steer");
-        self.additions.iter().fold(start, |all, one| all.nested(&one.fingerprint())).finish()
+        self.fingerprint
     }
 
     fn sites(&self) -> Vec<Site> {
-        self.additions.iter().map(Addition::site).collect()
+        match &self.form {
+            Form::Additions(additions) => additions.iter().map(Addition::site).collect(),
+            Form::Program(program) => program.sites(),
+        }
     }
 
     fn positions(&self) -> Positions {
-        self.positions.clone()
+        match &self.form {
+            Form::Additions(additions) => {
+                additions.first().map_or(Positions::All, Intervention::positions)
+            }
+            // A gate reads every token, and changes none outside the scope.
+            Form::Program(program) => program.scope.cover(),
+        }
     }
 
-    fn bind(&self, _spec: &ModelSpec) -> trimtab_runtime::Result<Bound> {
-        Ok(Bound::Additions(self.additions.clone()))
+    fn bind(&self, spec: &ModelSpec) -> trimtab_runtime::Result<Bound> {
+        let program = match &self.form {
+            Form::Additions(additions) => return Ok(Bound::Additions(additions.clone())),
+            Form::Program(program) => program,
+        };
+        match program.misfit(spec.d_model) {
+            None => Ok(Bound::Hook(Box::new(Running::new(program.clone())))),
+            Some((site, found)) => {
+                let expected = spec.d_model;
+                Err(trimtab_runtime::Error::Width { site, found, expected })
+            }
+        }
     }
 }

@@ -27,12 +27,12 @@ pub struct EvalArgs {
         long,
         value_name = "F,…",
         value_delimiter = ',',
-        allow_negative_numbers = true,
+        allow_hyphen_values = true,
         conflicts_with = "doses"
     )]
     pub scales: Vec<f32>,
     /// The same as shares of the stream's length.
-    #[arg(long, value_name = "F,…", value_delimiter = ',', allow_negative_numbers = true)]
+    #[arg(long, value_name = "F,…", value_delimiter = ',', allow_hyphen_values = true)]
     pub doses: Vec<f64>,
     /// Choose the scale on these items, without controls; --write puts it into the file.
     #[arg(long, action = ArgAction::SetTrue, value_parser = switch::parse)]

@@ -7,6 +7,7 @@
 mod bench;
 mod capture;
 mod chat;
+mod compose;
 mod convert;
 pub mod environment;
 mod eval;
@@ -26,6 +27,7 @@ mod verify;
 pub use bench::{BenchArgs, Beside, Table};
 pub use capture::CaptureArgs;
 pub use chat::ChatArgs;
+pub use compose::{ComposeArgs, ComposeMode, ComposePolicy};
 pub use convert::{ExportArgs, ImportArgs, Kind, To};
 pub use eval::EvalArgs;
 pub use extract::{Bad, Estimator, ExtractArgs, MergeArgs, Rule, Select, Weights};
@@ -135,6 +137,8 @@ pub enum Command {
     Export(ExportArgs),
     /// List, fetch and describe models.
     Models(ModelsArgs),
+    /// Make one vector file of several that disturb each other less.
+    Compose(ComposeArgs),
     /// Print a completion script for a shell.
     Completions {
         /// The shell.

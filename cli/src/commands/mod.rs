@@ -4,6 +4,7 @@ mod answer;
 mod bench;
 mod capture;
 mod chat;
+mod compose;
 mod convert;
 mod eval;
 mod extract;
@@ -42,6 +43,7 @@ pub fn run(task: Task, console: &Console) -> Result<()> {
         Task::Import(plan) => convert::import(&plan, console),
         Task::Export(plan) => convert::export(&plan, console),
         Task::Models(plan) => models::run(&plan, console),
+        Task::Compose(plan) => compose::run(&plan, console),
         Task::Completions(shell) => completions(shell, console),
     }
 }

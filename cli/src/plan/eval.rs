@@ -163,3 +163,62 @@ fn beside(text: &str) -> Beside {
         None => Beside { file: text.into(), scale: None },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args;
+    use crate::plan::{self, Task};
+    use std::ffi::OsString;
+
+    fn planned(words: &str) -> Result<Eval> {
+        let argv: Vec<OsString> = format!("trimtab eval calm.safetensors {words}")
+            .split_whitespace()
+            .map(OsString::from)
+            .collect();
+        match plan::of(args::parse(&argv).unwrap())? {
+            Task::Eval(eval) => Ok(eval),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_is_not_said_is_greedy_short_and_beside_twenty() {
+        let plan = planned("--data a.jsonl").unwrap();
+        assert_eq!(plan.purpose, Purpose::Compare { random: 20 });
+        assert_eq!(plan.strengths, Strengths::OfFile);
+        assert_eq!((plan.card, plan.verdict), (CardChange::Leave, Verdict::Tell));
+        assert_eq!((plan.sampling.temperature, plan.sampling.most), (Some(0.0), Some(48)));
+        assert_eq!(plan.sampling.seed, crate::plan::Seed::Given(0));
+        let typed = planned("--data a.jsonl --temp 0.7 -n 8 -s 3").unwrap().sampling;
+        assert_eq!((typed.temperature, typed.most), (Some(0.7), Some(8)));
+    }
+
+    #[test]
+    fn strengths_are_scales_or_doses() {
+        let of = |words: &str| planned(&format!("--data a {words}")).map(|plan| plan.strengths);
+        assert_eq!(of("--scales -2,0.5").unwrap(), Strengths::Scales(vec![-2.0, 0.5]));
+        assert_eq!(of("--doses .02,-.1").unwrap(), Strengths::Doses(vec![0.02, -0.1]));
+        for bad in ["--scales 0,1", "--scales -1", "--doses -0.1", "--doses NaN,1", "--doses inf"] {
+            assert!(of(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_done_is_refused_before_a_model_is_opened() {
+        let bad =
+            ["", "--data a --rule wrong", "--data a --write --random 19", "--data a --items 0"];
+        for words in bad {
+            assert!(planned(words.trim()).is_err(), "{words}");
+        }
+        assert!(planned("--data a --write --random 5 --calibrate").is_ok());
+    }
+
+    #[test]
+    fn the_last_colon_separates_a_scale() {
+        let of = |text| planned(&format!("--data a --beside {text}")).unwrap().beside.remove(0);
+        assert_eq!(of("b:0.5"), Beside { file: "b".into(), scale: Some(0.5) });
+        assert_eq!(of("c:/b:-2"), Beside { file: "c:/b".into(), scale: Some(-2.0) });
+        assert_eq!(of("c:/b"), Beside { file: "c:/b".into(), scale: None });
+    }
+}

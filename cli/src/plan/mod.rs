@@ -5,6 +5,7 @@
 
 mod bench;
 mod capture;
+mod compose;
 mod eval;
 mod extract;
 mod files;
@@ -18,6 +19,7 @@ mod vectors;
 
 pub use bench::{Bench, Case};
 pub use capture::{Capture, Rows};
+pub use compose::{Compose, Ranked};
 pub use eval::{Beside, CardChange, Eval, Purpose, Strengths, Verdict};
 pub use extract::{Extract, Merge, Start};
 pub use files::{Depth, Export, ExportForm, Import, Inspect, Verify};
@@ -64,6 +66,8 @@ pub enum Task {
     Export(Export),
     /// Look after models.
     Models(Models),
+    /// Make one vector of several.
+    Compose(Compose),
     /// Print completions.
     Completions(Shell),
 }
@@ -110,6 +114,7 @@ pub fn of(args: Args) -> Result<Task> {
         Command::Import(args) => files::import(args).map(Task::Import),
         Command::Export(args) => files::export(args).map(Task::Export),
         Command::Models(args) => models::models(args).map(Task::Models),
+        Command::Compose(args) => compose::compose(args).map(Task::Compose),
         Command::Completions { shell } => Ok(Task::Completions(shell)),
     }
 }

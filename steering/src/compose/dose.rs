@@ -11,12 +11,12 @@ use super::error::Error;
 use super::load::Load;
 use crate::error::Result;
 use crate::file::VectorFile;
-use crate::file::card::{Operation, Phase, Scope, SiteCard};
+use crate::file::card::{Operation, SiteCard};
+use crate::scope::Scope;
 use crate::steer::SteerOptions;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::RangeInclusive;
-use trimtab_runtime::hook::Positions;
 use trimtab_runtime::site::Site;
 
 /// What rounding a scale to f32 may add to a dose without its being called an excess.
@@ -53,8 +53,8 @@ pub struct Dosed<'a> {
     pub file: &'a VectorFile,
     /// The scale it is meant to have.
     pub scale: f32,
-    /// The positions it acts on.
-    pub positions: Positions,
+    /// Which tokens it acts on.
+    pub scope: Scope,
     /// Only these blocks.
     pub blocks: Option<RangeInclusive<usize>>,
     /// Whether its scale may be lowered.
@@ -67,7 +67,7 @@ impl<'a> Dosed<'a> {
         Dosed {
             file,
             scale: options.scale.unwrap_or(file.card().scale.default),
-            positions: options.positions.clone().unwrap_or_else(|| reach(file.card().scope)),
+            scope: options.scope.clone().unwrap_or_else(|| file.card().scope.clone()),
             blocks: options.blocks.clone(),
             standing: Standing::Free,
         }
@@ -98,15 +98,6 @@ impl<'a> Dosed<'a> {
             }
             Operation::Project | Operation::Clamp { .. } => None,
         }
-    }
-}
-
-/// The positions of a card's scope, which selects at least one phase.
-fn reach(scope: Scope) -> Positions {
-    match (scope.prompt, scope.generation) {
-        (Some(Phase::All), None) => Positions::Prompt,
-        (None, Some(Phase::All)) => Positions::Generated,
-        (Some(Phase::All), Some(Phase::All)) | (None, None) => Positions::All,
     }
 }
 
@@ -430,7 +421,7 @@ impl Tally {
         match (card.operation, entry.magnitude) {
             (Operation::Add, Some(magnitude)) => {
                 let coefficient = f64::from(vector.scale) * f64::from(magnitude);
-                load.push(&vector.positions, standing, coefficient, row);
+                load.push(&vector.scope, standing, coefficient, row);
             }
             _ => load.turn(standing, length),
         }

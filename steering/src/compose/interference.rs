@@ -230,10 +230,11 @@ fn units(vectors: &[Dosed<'_>], measured: &BTreeMap<Site, f32>) -> Result<Vec<f6
 fn steer(vector: &Dosed<'_>, scale: f32) -> Result<Steer> {
     let options = SteerOptions {
         scale: Some(scale),
-        positions: Some(vector.positions.clone()),
+        scope: Some(vector.scope.clone()),
         blocks: vector.blocks.clone(),
         // Whether a vector without effect interferes is worth knowing.
         null: NullVectors::Allow,
+        ..SteerOptions::default()
     };
     Steer::new(vector.file, &options)
 }

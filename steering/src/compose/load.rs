@@ -5,7 +5,7 @@
 //! it may act alone or with all the others. The result is an upper bound, and convex in the factor.
 
 use super::dose::Standing;
-use trimtab_runtime::hook::Positions;
+use crate::scope::Scope;
 
 /// Steps of the bisection: the interval is halved down to the spacing of doubles.
 const HALVINGS: usize = 60;
@@ -53,17 +53,20 @@ impl Load {
     /// A constant addition of `coefficient · row`.
     pub(super) fn push(
         &mut self,
-        positions: &Positions,
+        scope: &Scope,
         standing: Standing,
         coefficient: f64,
         row: &[f32],
     ) {
         let phases = [&mut self.prompt, &mut self.generated];
-        let chosen = match positions {
-            Positions::All => [true, true],
-            Positions::Prompt => [true, false],
-            Positions::Generated => [false, true],
-            Positions::Span(_) => return self.turn(standing, coefficient.abs()),
+        let chosen = if *scope == Scope::all() {
+            [true, true]
+        } else if *scope == Scope::prompt() {
+            [true, false]
+        } else if *scope == Scope::generated() {
+            [false, true]
+        } else {
+            return self.turn(standing, coefficient.abs());
         };
         for (phase, _) in phases.into_iter().zip(chosen).filter(|(_, chosen)| *chosen) {
             phase.add(standing, coefficient, row);

@@ -9,14 +9,16 @@ use super::separate::{Separated, State};
 use super::{Lost, Mode, Settings, Stream, commute};
 use crate::direction::Direction;
 use crate::error::Result;
-use crate::file::card::{Card, Method, MethodName, Operation, Param, Phase, Scope, SiteCard};
+use crate::file::card::{Card, Method, MethodName, Operation, Param, SiteCard};
 use crate::file::{VectorFile, sha256};
+use crate::scope::Scope;
 use crate::steer::{NullVectors, Steer, SteerOptions};
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
-use trimtab_runtime::hook::{Addition, Intervention, Positions};
+use trimtab_runtime::hook::{Addition, Intervention};
 use trimtab_runtime::plan::Plan;
 use trimtab_runtime::site::Site;
 
@@ -40,7 +42,7 @@ struct Acting<'a> {
     /// As it was asked for.
     asked: f32,
     scale: f32,
-    positions: Positions,
+    scope: Scope,
     blocks: Option<RangeInclusive<usize>>,
     standing: Standing,
 }
@@ -49,10 +51,11 @@ impl Acting<'_> {
     fn steer(&self) -> Result<Steer> {
         let options = SteerOptions {
             scale: Some(self.scale),
-            positions: Some(self.positions.clone()),
+            scope: Some(self.scope.clone()),
             blocks: self.blocks.clone(),
             // Whether such vectors may be used was decided before.
             null: NullVectors::Allow,
+            ..SteerOptions::default()
         };
         Steer::new(&self.file, &options)
     }
@@ -66,7 +69,7 @@ impl Acting<'_> {
 #[derive(Debug, Clone)]
 struct Push {
     site: Site,
-    positions: Positions,
+    scope: Scope,
     vector: Vec<f32>,
 }
 
@@ -139,7 +142,7 @@ impl<'a> Merging<'_, 'a> {
                     sum.iter_mut().zip(&row.row).for_each(|(s, v)| *s += coefficient * v);
                 }
                 let vector = sum.into_iter().map(|v| v as f32).collect();
-                Push { site: group.site, positions: group.positions.clone(), vector }
+                Push { site: group.site, scope: group.scope.clone(), vector }
             })
             .collect()
     }
@@ -155,7 +158,7 @@ impl<'a> Merging<'_, 'a> {
         let all = self.groups.iter().zip(&self.separated).zip(pushes);
         all.map(|((group, separated), push)| GroupReport {
             site: group.site,
-            positions: group.positions.clone(),
+            scope: group.scope.clone(),
             members: separated.rows.iter().map(|row| row.part).collect(),
             rank: separated.rank,
             kept: separated.rows.iter().map(|row| row.kept).collect(),
@@ -186,7 +189,7 @@ impl<'a> Merging<'_, 'a> {
                     file: file.clone(),
                     asked: part.dosed.scale,
                     scale: *scale,
-                    positions: part.dosed.positions.clone(),
+                    scope: part.dosed.scope.clone(),
                     blocks: part.dosed.blocks.clone(),
                     standing: part.dosed.standing,
                 });
@@ -229,7 +232,7 @@ impl Composed<'_> {
         let dosed = acting.map(|one| Dosed {
             file: &one.file,
             scale: one.scale,
-            positions: one.positions.clone(),
+            scope: one.scope.clone(),
             blocks: one.blocks.clone(),
             standing: one.standing,
         });
@@ -238,29 +241,27 @@ impl Composed<'_> {
 
     /// What is added at each site and positions, scales included; zero where the pushes cancel.
     // -> [d_model] per site and positions
-    pub fn pushes(&self) -> impl Iterator<Item = (Site, &Positions, &[f32])> {
-        self.pushes.iter().map(|push| (push.site, &push.positions, push.vector.as_slice()))
+    pub fn pushes(&self) -> impl Iterator<Item = (Site, &Scope, &[f32])> {
+        self.pushes.iter().map(|push| (push.site, &push.scope, push.vector.as_slice()))
     }
 
     /// One addition per site and positions, between the operations that act before and after it.
     pub fn merged(&self) -> Result<Plan> {
-        let adds = commute::stage(Operation::Add);
         let mut items: Vec<Arc<dyn Intervention>> = Vec::new();
-        let others = |before: bool| {
+        let others = |side: Ordering| {
+            let adds = commute::stage(Operation::Add);
             let acting = self.acting.iter();
-            acting.filter(move |one| {
-                let stage = commute::stage(one.operation());
-                if before { stage < adds } else { stage > adds }
-            })
+            acting.filter(move |one| commute::stage(one.operation()).cmp(&adds) == side)
         };
-        for one in others(true) {
+        for one in others(Ordering::Less) {
             items.push(Arc::new(one.steer()?));
         }
         for push in &self.pushes {
             let addition = Addition::new(push.site, push.vector.clone(), 1.0)?;
-            items.push(Arc::new(addition.at(push.positions.clone())));
+            let positions = push.scope.positions().ok_or_else(|| scattered(push.site))?;
+            items.push(Arc::new(addition.at(positions)));
         }
-        for one in others(false) {
+        for one in others(Ordering::Greater) {
             items.push(Arc::new(one.steer()?));
         }
         Ok(Plan::from_shared(items))
@@ -303,7 +304,7 @@ impl Composed<'_> {
         SiteCard { stream_norm: norm, stream_norm_p95: p95, ..SiteCard::of(site, Some(magnitude)) }
     }
 
-    /// The positions of the file, which has one scope and one operation.
+    /// The scope of the file, which has one scope and one operation.
     fn scope(&self) -> Result<Scope> {
         const WHAT: &str = "composition into one file";
         let refused = |reason: String| crate::Error::Refused { what: WHAT, reason };
@@ -314,19 +315,11 @@ impl Composed<'_> {
         let Some(first) = self.acting.first() else {
             return Err(Error::Empty.into());
         };
-        if let Some(one) = self.acting.iter().find(|one| one.positions != first.positions) {
+        if let Some(one) = self.acting.iter().find(|one| one.scope != first.scope) {
             let (name, other) = (&one.parent.card().name, &first.parent.card().name);
-            return Err(refused(format!("{name} and {other} act on different positions")));
+            return Err(refused(format!("{name} and {other} act on different tokens")));
         }
-        let (prompt, generation) = match &first.positions {
-            Positions::All => (Some(Phase::All), Some(Phase::All)),
-            Positions::Prompt => (Some(Phase::All), None),
-            Positions::Generated => (None, Some(Phase::All)),
-            Positions::Span(_) => {
-                return Err(refused("a span of positions cannot be written".to_owned()));
-            }
-        };
-        Ok(Scope { prompt, generation })
+        Ok(first.scope.clone())
     }
 
     /// How the file was made: everything that another run needs.
@@ -381,4 +374,10 @@ impl Composed<'_> {
         let all = format!("composed by {}: {}", self.settings.mode.name(), vectors.join(", "));
         all.chars().take(LIMIT).collect()
     }
+}
+
+/// A merged addition is a constant on one run of positions.
+fn scattered(site: Site) -> crate::Error {
+    let reason = format!("the scope at {site} names tokens that are no single run of positions");
+    crate::Error::Refused { what: "merging", reason }
 }

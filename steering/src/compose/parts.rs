@@ -9,7 +9,7 @@ use crate::file::VectorFile;
 use crate::file::card::{ModelPin, Operation, Role, Status};
 use crate::steer::NullVectors;
 use std::collections::BTreeMap;
-use trimtab_runtime::hook::Positions;
+use crate::scope::Scope;
 use trimtab_runtime::site::Site;
 
 /// Below this cosine two protected vectors are in each other's way.
@@ -47,17 +47,17 @@ impl Part<'_> {
     }
 }
 
-/// A vector's row in a mergeable group: the same site and positions.
+/// A vector's row in a mergeable group: the same site and scope.
 pub(super) struct Member<'a> {
     /// Place of the vector in the list.
     pub(super) part: usize,
     pub(super) row: &'a [f32],
 }
 
-/// The vectors that add at one site and the same positions, by priority.
+/// The vectors that add at one site and in one scope, by priority.
 pub(super) struct Group<'a> {
     pub(super) site: Site,
-    pub(super) positions: Positions,
+    pub(super) scope: Scope,
     pub(super) members: Vec<Member<'a>>,
 }
 
@@ -79,17 +79,17 @@ pub(super) fn by_priority(parts: &[Part<'_>]) -> Vec<usize> {
 /// The mergeable groups of the additions, in forward order; members by priority.
 pub(super) fn groups<'a>(parts: &[Part<'a>], order: &[usize]) -> Vec<Group<'a>> {
     let mut groups: BTreeMap<(Site, usize), Group<'a>> = BTreeMap::new();
-    let mut reaches: Vec<&Positions> = Vec::new();
+    let mut reaches: Vec<&Scope> = Vec::new();
     for (place, part) in order.iter().filter_map(|&at| Some((at, parts.get(at)?))) {
-        let positions = &part.dosed.positions;
-        let reach = reaches.iter().position(|p| *p == positions).unwrap_or_else(|| {
-            reaches.push(positions);
+        let scope = &part.dosed.scope;
+        let reach = reaches.iter().position(|s| *s == scope).unwrap_or_else(|| {
+            reaches.push(scope);
             reaches.len() - 1
         });
         for (site, row, _) in part.dosed.entries().filter(|_| part.adds()) {
             let group = groups.entry((site, reach)).or_insert_with(|| Group {
                 site,
-                positions: positions.clone(),
+                scope: scope.clone(),
                 members: Vec::new(),
             });
             group.members.push(Member { part: place, row });

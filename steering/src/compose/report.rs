@@ -3,7 +3,7 @@
 use super::dose::Doses;
 use super::error::table;
 use std::fmt;
-use trimtab_runtime::hook::Positions;
+use crate::scope::Scope;
 use trimtab_runtime::site::Site;
 
 /// What composition did.
@@ -24,8 +24,8 @@ pub struct Report {
 pub struct GroupReport {
     /// Where.
     pub site: Site,
-    /// At which positions.
-    pub positions: Positions,
+    /// On which tokens.
+    pub scope: Scope,
     /// The vectors by priority, as places in the list.
     pub members: Vec<usize>,
     /// Directions that were protected.

@@ -78,7 +78,7 @@ pub(crate) fn top(symmetric: Array2<f64>) -> Result<(f64, Array1<f64>)> {
 }
 
 /// The eigenvector of the largest eigenvalue of a positive semidefinite matrix, by Lanczos' method with full
-/// reorthogonalisation from a keyed random start. All n eigenvectors cost 10 times as much at n = 500.
+/// reorthogonalisation from a keyed random start: all eigenvectors of a few hundred rows cost over ten times as much.
 // [n, n] -> [n]
 pub(crate) fn lanczos(symmetric: &Array2<f64>) -> Result<Array1<f64>> {
     let (n, trace) = (symmetric.nrows(), symmetric.diag().sum());

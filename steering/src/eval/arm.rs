@@ -66,9 +66,9 @@ impl Arm {
         match self {
             Arm::Instruction(_) => "instruction in the prompt".to_owned(),
             Arm::Base => "no steering".to_owned(),
-            Arm::Steered { scale } => format!("scale {scale}"),
+            Arm::Steered { scale } => format!("scale {}", short(*scale)),
             Arm::Random { seed, .. } => format!("random {seed}"),
-            Arm::Other { file, scale } => format!("{} scale {scale}", file.card().name),
+            Arm::Other { file, scale } => format!("{} scale {}", file.card().name, short(*scale)),
         }
     }
 
@@ -90,6 +90,12 @@ impl Arm {
         }
         messages
     }
+}
+
+/// A scale for people, at most three decimals.
+fn short(scale: f32) -> String {
+    let text = format!("{scale:.3}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// The vector at a scale; measuring is how one finds out that a vector is null, so null ones are let in.

@@ -6,6 +6,7 @@
 //! draws.
 
 use trimtab_runtime::fingerprint::Fingerprint;
+use trimtab_runtime::perplexity::quantile;
 
 /// Draws where nothing else is asked for.
 pub const DRAWS: usize = 10_000;
@@ -52,18 +53,6 @@ pub(super) fn standard_error(values: &[f64]) -> f64 {
     let (n, mean) = (values.len() as f64, mean(values));
     let squares: f64 = values.iter().map(|v| (v - mean).powi(2)).sum();
     (squares / (n - 1.0) / n).sqrt()
-}
-
-/// A quantile of sorted values, linear between neighbours as numpy's default; NaN of no values.
-pub(super) fn quantile(sorted: &[f64], share: f64) -> f64 {
-    let at = share.clamp(0.0, 1.0) * sorted.len().saturating_sub(1) as f64;
-    let (below, part) = (at.floor() as usize, at.fract());
-    let value = |i: usize| sorted.get(i).copied();
-    match (value(below), value(below + 1)) {
-        (Some(low), Some(high)) => low + part * (high - low),
-        (Some(last), None) => last,
-        (None, _) => f64::NAN,
-    }
 }
 
 /// A counted generator (SplitMix64, doi 10.1145/2660193.2660195): the n-th number is a hash of key and n.

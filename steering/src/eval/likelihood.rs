@@ -97,12 +97,8 @@ fn together(subject: &Subject, stem: &Stem, cases: &[&Case]) -> Result<Vec<Vec<f
         for (answer, sum) in case.answers.iter().zip(sums) {
             if answer.len() > 1 {
                 let lines = tails.next().unwrap_or_default();
-                *sum += answer
-                    .iter()
-                    .skip(1)
-                    .zip(&lines)
-                    .map(|(t, l)| logprob(Some(t), l))
-                    .sum::<f64>();
+                // Token by token, so that the sum has the bits of one that decodes.
+                answer.iter().skip(1).zip(&lines).for_each(|(t, l)| *sum += logprob(Some(t), l));
             }
             *sum /= answer.len() as f64;
         }

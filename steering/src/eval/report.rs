@@ -1,16 +1,17 @@
 //! A whole evaluation: arms in their order, what each did beside no steering, and whether it counts.
 
+use super::Progress;
 use super::arm::Arm;
 use super::choice::{Choice, Cost, Limits, Point, choose, differences};
 use super::dose::Norms;
-use super::interval::{DRAWS, Interval, bootstrap, quantile};
+use super::interval::{DRAWS, Interval, bootstrap};
 use super::measure::{Measured, Metric, Question};
 use super::rule::Rule;
 use super::subject::Subject;
 use super::variety::Variety;
-use super::{Event, Progress};
 use crate::error::{Error, Result};
 use crate::file::VectorFile;
+use trimtab_runtime::perplexity::quantile;
 use trimtab_runtime::plan::Plan;
 
 /// The fewest random directions whose 95th percentile is one.
@@ -134,8 +135,8 @@ pub fn evaluate(
     let arms = first_arms(setup)?;
     let measured = question.measure(subject, file, &arms, progress)?;
     let costs = costs(file, &arms, neutral, progress)?;
-    let plain = measured.iter().find(|m| m.arm == Arm::Base).cloned();
-    let plain = plain.ok_or(Error::Cancelled)?;
+    let unsteered = measured.iter().find(|m| m.arm == Arm::Base).cloned();
+    let Some(plain) = unsteered else { return Err(Error::NoScale) };
     let draft = Draft { plain, setup, norms };
     let mut lines: Vec<Line> =
         measured.into_iter().zip(costs).map(|(m, cost)| draft.line(m, cost)).collect();
@@ -193,7 +194,6 @@ fn costs(
     let is_steered = |arm: &&Arm| matches!(arm, Arm::Steered { .. });
     let plans = arms.iter().filter(is_steered).map(|arm| arm.plan(file));
     let plans = plans.collect::<Result<Vec<Plan>>>()?;
-    progress(Event::Begun { what: "neutral text", items: plans.len() });
     let mut found = neutral(&plans, progress)?.into_iter();
     Ok(arms.iter().map(|arm| if is_steered(&arm) { found.next() } else { None }).collect())
 }

@@ -6,6 +6,7 @@
 //!
 //! Numbers are f32: their shortest decimal form reads back to the same bits.
 
+use crate::scope::Scope;
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 use std::collections::BTreeMap;
@@ -186,31 +187,6 @@ pub struct Scale {
     pub default: f32,
     /// Lowest and highest tested scale that did no harm; `None` if that was not measured.
     pub safe: Option<[f32; 2]>,
-}
-
-/// Whether a phase of a sequence is touched.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Phase {
-    /// Every position of it.
-    All,
-}
-
-/// The positions a vector was evaluated on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Scope {
-    /// Of what was generated.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub generation: Option<Phase>,
-    /// Of the prompt.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub prompt: Option<Phase>,
-}
-
-impl Default for Scope {
-    fn default() -> Self {
-        Scope { generation: Some(Phase::All), prompt: Some(Phase::All) }
-    }
 }
 
 /// How directions were made.

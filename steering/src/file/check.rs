@@ -60,9 +60,6 @@ fn strength(card: &Card) -> Result<()> {
             return Err(Error::header("scale/safe", problem));
         }
     }
-    if card.scope.generation.is_none() && card.scope.prompt.is_none() {
-        return Err(Error::header("scope", "selects nothing, expected prompt or generation"));
-    }
     match card.operation {
         Operation::Add | Operation::Project => Ok(()),
         Operation::Rotate { degrees } => finite("operation/degrees", [degrees]),

@@ -1,8 +1,8 @@
 //! From the header's JSON to a card.
 
+use super::apply::scope;
 use super::card::{
-    Card, DataCard, Evaluation, Method, ModelPin, Operation, Param, Response, Scale, Scope,
-    SiteCard,
+    Card, DataCard, Evaluation, Method, ModelPin, Operation, Param, Response, Scale, SiteCard,
 };
 use super::json::{Node, parse};
 use crate::error::{Error, Result};
@@ -127,14 +127,6 @@ fn scale(node: Node<'_>) -> Result<Scale> {
     let scale = Scale { default: fields.take("default")?.number()?, safe };
     fields.finish()?;
     Ok(scale)
-}
-
-fn scope(node: Node<'_>) -> Result<Scope> {
-    let mut fields = node.object()?;
-    let mut phase = |name| fields.take_if_there(name).map(|node| node.choice()).transpose();
-    let scope = Scope { generation: phase("generation")?, prompt: phase("prompt")? };
-    fields.finish()?;
-    Ok(scope)
 }
 
 fn method(node: Node<'_>) -> Result<Method> {

@@ -112,6 +112,10 @@ impl<'a> Node<'a> {
         (!self.value.is_null()).then_some(self)
     }
 
+    pub(crate) fn is_null(&self) -> bool {
+        self.value.is_null()
+    }
+
     pub(crate) fn is_text(&self) -> bool {
         self.value.is_string()
     }

@@ -3,6 +3,7 @@
 //! Three rules above all others. A file says what it does, and a reader that does not understand a part of it stops.
 //! Strength is never part of a direction. Nothing is guessed: what a file does not say, the caller must.
 
+mod apply;
 pub mod card;
 mod check;
 mod container;
@@ -24,9 +25,8 @@ pub(crate) use disk::{measured, read, read_head};
 
 use crate::direction::Direction;
 use crate::error::{Error, Result};
-use card::{
-    DataCard, Evaluation, Method, ModelPin, Operation, Role, Scale, Scope, SiteCard, Status,
-};
+use crate::scope::Scope;
+use card::{DataCard, Evaluation, Method, ModelPin, Operation, Role, Scale, SiteCard, Status};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -196,7 +196,7 @@ impl VectorFile {
             rank: self.directions.first().map_or(1, Direction::rank),
             role: card.role,
             scale: card.scale,
-            scope: card.scope,
+            scope: &card.scope,
             sign: decode::SIGN,
             sites: sites.collect(),
             spec: decode::SPEC,
@@ -225,7 +225,7 @@ struct Wire<'a> {
     rank: usize,
     role: Role,
     scale: Scale,
-    scope: Scope,
+    scope: &'a Scope,
     sign: &'static str,
     /// By text, as all keys: `resid_post.10` before `resid_post.2`.
     sites: BTreeMap<String, &'a SiteCard>,

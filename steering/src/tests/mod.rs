@@ -4,10 +4,14 @@
 //! would prove nothing about layer numbers or bytes.
 
 mod bare;
+mod cutting;
+mod gates;
 mod golden;
 mod import;
+mod operations;
 mod pin;
 mod refusals;
+mod schedules;
 mod steer;
 mod verify;
 

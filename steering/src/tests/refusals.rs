@@ -4,7 +4,7 @@ use super::{Folder, adding, bytes, card, one_hot};
 use crate::direction::Direction;
 use crate::error::Error;
 use crate::file::VectorFile;
-use crate::file::card::{Card, Operation, Role, Scope, Status};
+use crate::file::card::{Card, Operation, Role, Status};
 use serde_json::{Value, json};
 use std::io::Write;
 use trimtab_runtime::site::Site;
@@ -121,7 +121,9 @@ fn a_field_of_the_wrong_kind_is_named() {
         ("scale/default", json!("much")),
         ("scale/safe", json!([1.0])),
         ("scale/safe", json!([0.5, 2.0])),
+        ("scope", json!({})),
         ("scope/prompt", json!("half")),
+        ("scope", json!({"prompt_window": [1]})),
         ("sign", json!("negative_minus_positive")),
         ("model/d_model", json!(-8)),
         ("model/weights_sha256", json!("90BE")),
@@ -267,7 +269,6 @@ fn a_card_that_contradicts_itself_makes_no_file() {
         VectorFile::new(card, directions).unwrap_err().to_string().replacen('/', "", 1)
     };
     assert!(refused(|c| c.status = Status::Measured).starts_with("status is measured without"));
-    assert!(refused(|c| c.scope = Scope { generation: None, prompt: None }).starts_with("scope"));
     assert!(refused(|c| c.scale.default = f32::NAN).starts_with("scale/default"));
     assert!(refused(|c| c.operation = Operation::Rotate { degrees: f32::NAN }).contains("degrees"));
     assert!(

@@ -63,8 +63,8 @@ pub fn outputs(plan: &Eval, task: &Task, report: &Report) -> Result<()> {
     if let Some(path) = &plan.answers {
         file::write(path, answers(task, report)?.as_bytes())?;
     }
-    if plan.plot.is_some() {
-        return Err(Error::usage("--plot", "is not there yet"));
+    if let Some(path) = &plan.plot {
+        super::picture::write(path, plan, report)?;
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 mod document;
 mod files;
 mod neutral;
+mod picture;
 mod stages;
 mod table;
 
@@ -11,11 +12,10 @@ use crate::console::Console;
 use crate::error::{Error, Result, read_text};
 use crate::plan::{CardChange, Eval, Purpose, Strengths, Verdict};
 use stages::Stages;
-use std::collections::BTreeMap;
 use trimtab_steering::VectorFile;
 use trimtab_steering::eval::{
     Answering, Limits, Norms, Question, RANDOM_DIRECTIONS, Report, Setup, Subject, Task,
-    calibrated, evaluate, evaluated,
+    calibrated, costs, evaluate, evaluated,
 };
 
 /// Doses of a calibration, for a vector at one site and for each site of a vector at several.
@@ -30,7 +30,8 @@ pub fn run(plan: &Eval, console: &Console) -> Result<()> {
     let task = Task::parse(&text)
         .map_err(|source| Error::Data { path: plan.data.clone(), source: Box::new(source) })?;
     let task = task.first(plan.items.unwrap_or(usize::MAX));
-    let neutral = plan.neutral.as_deref().map(read_text).transpose()?;
+    let given = plan.neutral.as_deref().map(read_text).transpose()?;
+    let neutral = given.as_deref().unwrap_or_else(|| neutral::prose(plan.purpose));
     let vector = files::vector(&plan.file)?;
     let beside = plan.beside.iter().map(files::beside).collect::<Result<Vec<_>>>()?;
 
@@ -74,7 +75,7 @@ pub fn run(plan: &Eval, console: &Console) -> Result<()> {
 fn measure(
     (plan, console): (&Eval, &Console),
     opened: &Opened,
-    (task, neutral): (&Task, Option<String>),
+    (task, neutral): (&Task, &str),
     (file, setup, norms): (&VectorFile, &Setup, &Norms),
 ) -> Result<Report> {
     let request = plan.sampling.request(opened.model.sampling(), 0)?;
@@ -85,7 +86,7 @@ fn measure(
         (&subject, file),
         (&question, setup),
         norms,
-        &mut |plans, progress| neutral::costs(opened, neutral.as_deref(), plans, progress),
+        &mut |plans, progress| costs(&opened.model, neutral, plans, progress),
         &mut |event| stages.tell(event),
     );
     stages.end();

@@ -2,22 +2,29 @@
 
 use crate::commands::opened::Opened;
 use crate::error::Result;
+use crate::plan::Purpose;
 use std::collections::BTreeMap;
-use trimtab_runtime::plan::Plan;
+use trimtab_runtime::site::Site;
 use trimtab_steering::VectorFile;
-use trimtab_steering::eval::{Cost, Norms, Progress};
+use trimtab_steering::eval::Norms;
+use trimtab_steering::neutral::{Text, stream_norms};
 
-/// How long the stream is at the vector's sites: the card's numbers, or measured where it has none.
-pub fn norms(_opened: &Opened, file: &VectorFile) -> Result<Norms> {
-    Ok(Norms::of(file, &BTreeMap::new()))
+/// Tokens that the stream's length is measured on, as the server does it.
+const TOKENS: usize = 512;
+
+/// How long the stream is at the vector's sites on this model.
+pub fn norms(opened: &Opened, file: &VectorFile) -> Result<Norms> {
+    let sites: Vec<Site> = file.directions().iter().map(|direction| direction.site()).collect();
+    let measured = stream_norms(&opened.model, &sites, TOKENS)?;
+    let medians: BTreeMap<Site, f32> =
+        measured.into_iter().map(|(site, norm)| (site, norm.median)).collect();
+    Ok(Norms::of(file, &medians))
 }
 
-/// What plans cost.
-pub fn costs(
-    _opened: &Opened,
-    _text: Option<&str>,
-    _plans: &[Plan],
-    _progress: Progress,
-) -> trimtab_steering::Result<Vec<Cost>> {
-    Ok(Vec::new())
+/// The prose that a purpose is measured on: what a scale was chosen on must not judge it.
+pub fn prose(purpose: Purpose) -> &'static str {
+    match purpose {
+        Purpose::Compare { .. } => Text::test(),
+        Purpose::Calibrate => Text::tune(),
+    }
 }

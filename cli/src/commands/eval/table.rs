@@ -93,12 +93,12 @@ pub fn summary(plan: &Eval, report: &Report) -> String {
     let choice = &report.choice;
     lines.push(match choice.default {
         scale if scale > 0.0 => {
-            format!("scale {scale} is the smallest that is as good as the best")
+            format!("scale {scale:.3} is the smallest that is as good as the best")
         }
         _ => "no scale without harm is better than no steering: null".to_owned(),
     });
     if let Some([low, high]) = choice.safe {
-        lines.push(format!("safe from {low} to {high}"));
+        lines.push(format!("safe from {low:.3} to {high:.3}"));
     }
     if let (Purpose::Compare { .. }, Some(p95)) = (plan.purpose, report.random_p95) {
         let names: Vec<&str> = report.failed.iter().map(|check| check.name()).collect();

@@ -2,7 +2,7 @@
 
 mod report;
 
-use super::opened::{Opened, open};
+use super::opened::open;
 use crate::console::Console;
 use crate::document::Head;
 use crate::error::{Error, Result};

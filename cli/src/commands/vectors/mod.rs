@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::plan::{Asked, FileForm, Vectors};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use trimtab_runtime::hook::{Intervention, Positions};
+use trimtab_runtime::hook::Intervention;
 use trimtab_runtime::plan::Plan;
 use trimtab_runtime::site::Site;
 use trimtab_steering::compose::dose::{DoseLimit, Dosed, Doses, Note};
@@ -19,6 +19,7 @@ use trimtab_steering::file::card::{ModelPin, Operation, Pinned};
 use trimtab_steering::file::{Warning, file_sha256};
 use trimtab_steering::import::{self, ImportOptions};
 use trimtab_steering::neutral::stream_norms;
+use trimtab_steering::scope::Scope;
 use trimtab_steering::{Error as Refusal, Steer, SteerOptions, VectorFile};
 
 /// Tokens over which a stream's length is measured.
@@ -130,7 +131,7 @@ impl Steering {
         for (source, asked) in sources.into_iter().zip(&plan.files) {
             source.warnings.iter().for_each(|text| console.warn(text));
             let warnings = admit(&source.file, &pin, &plan.accept)?;
-            let options = options(asked, plan)?;
+            let options = options(asked, plan);
             let steer = Steer::new(&source.file, &options)?;
             let name = source.file.card().name.clone();
             warnings.iter().for_each(|warning| console.warn(told(&name, warning)));
@@ -226,21 +227,22 @@ impl Steering {
 }
 
 /// How a vector is to be applied.
-fn options(asked: &Asked, plan: &Vectors) -> Result<SteerOptions> {
-    Ok(SteerOptions {
+fn options(asked: &Asked, plan: &Vectors) -> SteerOptions {
+    SteerOptions {
         scale: asked.scale,
-        positions: plan.reach.map(positions).transpose()?,
+        scope: plan.reach.map(scope),
         blocks: plan.blocks.clone(),
         null: plan.null,
-    })
+        ..SteerOptions::default()
+    }
 }
 
-fn positions(reach: Reach) -> Result<Positions> {
+fn scope(reach: Reach) -> Scope {
     match reach {
-        Reach::All => Ok(Positions::All),
-        Reach::Prompt => Ok(Positions::Prompt),
-        Reach::Generated => Ok(Positions::Generated),
-        Reach::Last => Err(Error::usage("--scope", "last cannot be held to yet")),
+        Reach::All => Scope::all(),
+        Reach::Prompt => Scope::prompt(),
+        Reach::Generated => Scope::generated(),
+        Reach::Last => Scope::last(),
     }
 }
 

@@ -57,6 +57,15 @@ fn quick() -> Probe {
     Probe { random: 4, draws: 50, ..Probe::default() }
 }
 
+/// How a read-out looks at the stream.
+#[derive(Clone, Copy)]
+enum Seen {
+    /// Along the vector.
+    Plain,
+    /// Along Σ⁻¹ times the vector.
+    Whitened,
+}
+
 /// Three vectors that overlap, in a stream of length 10, and a covariance with its inverse.
 struct Toy {
     files: Vec<VectorFile>,
@@ -94,12 +103,11 @@ impl Toy {
     }
 
     /// Read-outs along the vectors, or along Σ⁻¹ times them, scaled so that each sees its own vector as 1.
-    fn readouts(&self, whitened: bool) -> Vec<Vec<f64>> {
+    fn readouts(&self, kind: Seen) -> Vec<Vec<f64>> {
         let of = |row: &Vec<f64>| {
-            let w = if whitened {
-                self.inverse.dot(&Array1::from_vec(row.clone())).to_vec()
-            } else {
-                row.clone()
+            let w = match kind {
+                Seen::Plain => row.clone(),
+                Seen::Whitened => self.inverse.dot(&Array1::from_vec(row.clone())).to_vec(),
             };
             let own = dot(&w, row);
             w.iter().map(|x| x / own).collect()
@@ -108,11 +116,11 @@ impl Toy {
     }
 
     /// The largest response of a behaviour to a vector below it, after separation by a mode.
-    fn leak(&self, mode: Mode, whitened: bool) -> f64 {
+    fn leak(&self, mode: Mode, kind: Seen) -> f64 {
         let settings = Settings { keep_least: 0.0, m: 1, ..by(mode) };
         let parts = self.parts();
         let composed = compose(&parts, &settings, &self.stream).unwrap();
-        let found = matrix(&composed.vectors(), &self.readouts(whitened), &quick()).unwrap();
+        let found = matrix(&composed.vectors(), &self.readouts(kind), &quick()).unwrap();
         let below = found.response.iter().enumerate();
         let below = below.flat_map(|(i, row)| row.iter().skip(i + 1).map(|m| m.mean.abs()));
         below.fold(0.0, f64::max)
@@ -123,7 +131,7 @@ impl Toy {
 fn the_matrix_is_the_analytic_one() {
     let toy = Toy::new();
     let vectors: Vec<Dosed<'_>> = toy.parts().into_iter().map(|part| part.dosed).collect();
-    let readouts = toy.readouts(false);
+    let readouts = toy.readouts(Seen::Plain);
     let found = matrix(&vectors, &readouts, &quick()).unwrap();
     for (i, w) in readouts.iter().enumerate() {
         for (j, v) in toy.rows.iter().enumerate() {
@@ -145,18 +153,18 @@ fn the_matrix_is_the_analytic_one() {
 #[test]
 fn each_metric_hides_from_its_own_readouts_and_from_no_others() {
     let toy = Toy::new();
-    assert!(toy.leak(Mode::Sum, false) > 1.0 && toy.leak(Mode::Sum, true) > 1.0);
-    assert!(toy.leak(Mode::Subspace, false) < 1e-5);
-    assert!(toy.leak(Mode::Sigma, true) < 1e-5);
-    assert!(toy.leak(Mode::Subspace, true) > 0.1);
-    assert!(toy.leak(Mode::Sigma, false) > 0.1);
+    assert!(toy.leak(Mode::Sum, Seen::Plain) > 1.0 && toy.leak(Mode::Sum, Seen::Whitened) > 1.0);
+    assert!(toy.leak(Mode::Subspace, Seen::Plain) < 1e-5);
+    assert!(toy.leak(Mode::Sigma, Seen::Whitened) < 1e-5);
+    assert!(toy.leak(Mode::Subspace, Seen::Whitened) > 0.1);
+    assert!(toy.leak(Mode::Sigma, Seen::Plain) > 0.1);
 }
 
 #[test]
 fn a_behaviour_that_its_vector_does_not_move_is_named() {
     let toy = Toy::new();
     let vectors: Vec<Dosed<'_>> = toy.parts().into_iter().map(|part| part.dosed).collect();
-    let mut readouts = toy.readouts(false);
+    let mut readouts = toy.readouts(Seen::Plain);
     readouts[1].iter_mut().for_each(|w| *w = -*w);
     readouts[2].iter_mut().for_each(|w| *w = 0.0);
     let found = matrix(&vectors, &readouts, &quick()).unwrap();
@@ -169,7 +177,8 @@ fn a_behaviour_that_its_vector_does_not_move_is_named() {
 fn what_cannot_be_measured_is_refused() {
     let toy = Toy::new();
     let vectors: Vec<Dosed<'_>> = toy.parts().into_iter().map(|part| part.dosed).collect();
-    let refused = |probe: &Probe| matrix(&vectors, &toy.readouts(false), probe).unwrap_err().code();
+    let refused =
+        |probe: &Probe| matrix(&vectors, &toy.readouts(Seen::Plain), probe).unwrap_err().code();
     assert_eq!(refused(&Probe { epsilon: 0.0, ..quick() }), "invalid_value");
     let bare = built("bare", &[(HERE, narrow(&toy.rows[0]))], |card| {
         card.sites.values_mut().for_each(|entry| entry.stream_norm = None);

@@ -116,7 +116,6 @@ fn linfa_alone_comes_near_the_same_optimum() {
             let strength = golden.0.pointer(&at("strength")).unwrap().as_f64().unwrap();
             let weights = quasi_newton(&rows, (strength, GRADIENT), &Array1::zeros(6)).unwrap();
             let left = length(&gradient(&rows, strength, weights.view()));
-            println!("C {strength}: gradient {left:e}");
             assert!(left < 1e-5, "C {strength}: gradient {left}");
             close(&weights.to_vec(), &golden.numbers(&at("weights")), 1e-5);
         }

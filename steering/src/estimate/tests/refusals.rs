@@ -85,7 +85,7 @@ fn settings_out_of_range_are_refused() {
         let probe = Estimator::LinearProbe { shrinkage };
         assert_eq!(code(probe.estimate(&states.classes())), "estimate_invalid");
     }
-    let groups = vec![1, 2, 3, 4].repeat(10);
+    let groups = [1, 2, 3, 4].repeat(10);
     let few = Classes::paired(8, &states.positive, &states.negative, &groups).unwrap();
     assert_eq!(code(Estimator::LogisticProbe.estimate(&few)), "too_few_pairs");
 }

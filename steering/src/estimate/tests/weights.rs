@@ -67,7 +67,6 @@ fn turned_pairs_are_dropped_and_the_direction_gains() {
         assert!(of(true) < of(false) - 0.1, "{} {}", of(true), of(false));
         assert!(weights.weights.iter().all(|w| (0.0..=1.0).contains(w)));
     }
-    println!("{plain} {weighted}");
     assert!(weighted > plain + 0.02, "{plain} {weighted}");
 }
 
@@ -92,7 +91,7 @@ fn weights_the_data_cannot_carry_are_refused() {
     // With η barely above a coin's, undecided pairs weigh 2η − 1 = .1: less than a fifth in all.
     let absent = turned(4, 200, 24, 0.0, 0);
     assert_eq!(code(&absent, 0.55), "weights_unidentified");
-    let groups = vec![1, 2, 3, 4].repeat(50);
+    let groups = [1, 2, 3, 4].repeat(50);
     let few = Classes::paired(8, &enough.positive, &enough.negative, &groups).unwrap();
     assert_eq!(robust(&few, ETA).unwrap_err().code(), "too_few_pairs");
 }

@@ -186,7 +186,7 @@ fn languages() {
             assert_eq!(passes(&format!("language:{code}"), text), code == other, "{code}: {text}");
         }
     }
-    check("language:en", &[], &["", "Aristotle, Plato, Socrates", "12 34", "the"[..0].into()]);
+    check("language:en", &[], &["", "Aristotle, Plato, Socrates", "12 34"]);
     assert!(Rule::parse("language:xx").is_err());
 }
 

@@ -180,7 +180,7 @@ fn an_instruction_stands_in_the_prompt_and_steers_nothing() {
     let told = "{\"prompt\":\"the same start a\\nbe calm\"}";
     let asked = "{\"prompt\":\"the same start a\"}";
     let found = rig.measure(asked, &[Arm::Instruction("be calm".to_owned()), Arm::Base]);
-    let plain = rig.measure(&told.replace("start a\\n", "start a\\n"), &[Arm::Base]);
+    let plain = rig.measure(told, &[Arm::Base]);
     assert_eq!(texts(&found[0]), texts(&plain[0]));
     assert_ne!(texts(&found[0]), texts(&found[1]));
 }

@@ -1,6 +1,6 @@
 //! The bootstrap against what is known about it.
 
-use crate::eval::interval::{mean, quantile, standard_error};
+use crate::eval::interval::{mean, standard_error};
 use crate::eval::{Interval, bootstrap};
 
 #[test]
@@ -60,16 +60,6 @@ fn intervals_cover_the_truth() {
     });
     let covered = covered.count();
     assert!((352..=396).contains(&covered), "{covered} of 400");
-}
-
-#[test]
-fn quantiles_are_numpys() {
-    // numpy.quantile([1, 2, 4, 8], [0, .025, .5, .95, 1])
-    let sorted = [1.0, 2.0, 4.0, 8.0];
-    for (share, expected) in [(0.0, 1.0), (0.025, 1.075), (0.5, 3.0), (0.95, 7.4), (1.0, 8.0)] {
-        assert!((quantile(&sorted, share) - expected).abs() < 1e-12, "{share}");
-    }
-    assert!(quantile(&[], 0.5).is_nan());
 }
 
 #[test]

@@ -10,11 +10,10 @@ use crate::pairs::{BadPairs, Pairs};
 use serde_json::json;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
+use trimtab_runtime::Model;
 use trimtab_runtime::generate::Flow;
-use trimtab_runtime::hub::{Local, Provenance};
 use trimtab_runtime::site::Site;
 use trimtab_runtime::testing::tiny;
-use trimtab_runtime::{Model, OpenOptions};
 
 const TEMPLATE: &str = "{% if messages[0].role != 'system' %}<|im_start|>system\nBe kind.<|im_end|>\n{% endif %}\
     {% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}\
@@ -38,9 +37,10 @@ fn tokenizer() -> serde_json::Value {
     };
     let vocab: serde_json::Map<_, _> =
         texts.iter().enumerate().map(|(id, text)| (text.clone(), json!(id))).collect();
+    let added = ["<unk>", "<s>", "<|im_start|>", "<|im_end|>"].map(special);
     json!({
         "version": "1.0",
-        "added_tokens": ["<unk>", "<s>", "<|im_start|>", "<|im_end|>"].map(special),
+        "added_tokens": added,
         "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true},
         "decoder": {"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true},
         "model": {"type": "BPE", "vocab": vocab, "merges": ["e n"], "unk_token": "<unk>"},
@@ -58,9 +58,7 @@ fn model_with(template: &str) -> Model {
     let config = json!({"bos_token": "<s>", "eos_token": "<|im_end|>", "add_bos_token": false});
     std::fs::write(path.join("tokenizer_config.json"), config.to_string()).unwrap();
     std::fs::write(path.join("chat_template.jinja"), template).unwrap();
-    let source = Provenance::Path;
-    let local = Local { name: "tiny".to_owned(), revision: None, path: path.clone(), source };
-    let model = Model::from_local(&local, &OpenOptions::default()).unwrap();
+    let model = Model::open(path.to_str().unwrap()).unwrap();
     std::fs::remove_dir_all(&path).ok();
     model
 }

@@ -52,7 +52,8 @@ fn the_first_token_is_never_read() {
             json!({"text": text, "label": i % 2}).to_string()
         })
         .collect();
-    let error = refused(&model, &short, &recipe(MethodName::MeanDifference));
+    let recipe = Recipe { min_pairs: 2, ..recipe(MethodName::MeanDifference) };
+    let error = refused(&model, &short, &recipe);
     assert_eq!(error.code(), "nothing_to_read");
     assert!(error.to_string().starts_with("line 8 "), "{error}");
 }

@@ -1,0 +1,72 @@
+//! The dose–response curve of an evaluation.
+
+use crate::plan::Eval;
+use trimtab_steering::Result;
+use trimtab_steering::eval::{Arm, Limits, Line, Report};
+use trimtab_steering::plot::{DoseResponse, Point};
+
+/// Writes the curve as SVG.
+pub fn write(path: &std::path::Path, plan: &Eval, report: &Report) -> Result<()> {
+    let rule = plan.rule.as_ref().map(ToString::to_string).unwrap_or_default();
+    let title = format!("{} over {} items", plan.file.display(), report.n);
+    let in_doses = report.lines.iter().any(|line| line.dose.is_some());
+    let effect = format!("{} {rule}", report.metric.name());
+    DoseResponse {
+        title: &title,
+        dose: if in_doses { "dose (share of the stream's length)" } else { "scale" },
+        effect: effect.trim_end(),
+        points: &points(report),
+        controls: &controls(report),
+        ppl_ratio: &costs(report),
+        limit: Some(Limits::default().ppl_ratio),
+    }
+    .write(path)
+}
+
+/// Where a line stands: its dose with its scale's sign, or its scale.
+fn place(line: &Line) -> Option<f64> {
+    let scale = match line.measured.arm {
+        Arm::Base => return Some(0.0),
+        Arm::Steered { scale } | Arm::Random { scale, .. } => f64::from(scale),
+        Arm::Instruction(_) | Arm::Other { .. } => return None,
+    };
+    Some(line.dose.map_or(scale, |dose| dose.copysign(scale)))
+}
+
+/// The vector from its lowest scale to its highest, no steering among them.
+fn points(report: &Report) -> Vec<Point> {
+    let of_vector = |line: &&Line| matches!(line.measured.arm, Arm::Base | Arm::Steered { .. });
+    let point = |line: &Line| {
+        let score = line.score;
+        Some(Point { dose: place(line)?, mean: score.mean, low: score.low, high: score.high })
+    };
+    sorted(report.lines.iter().filter(of_vector).filter_map(point).collect())
+}
+
+/// Random directions together: their mean and their range.
+fn controls(report: &Report) -> Vec<Point> {
+    let is_random = |line: &&Line| matches!(line.measured.arm, Arm::Random { .. });
+    let random: Vec<&Line> = report.lines.iter().filter(is_random).collect();
+    let Some(dose) = random.first().and_then(|line| place(line)) else { return Vec::new() };
+    let means: Vec<f64> = random.iter().map(|line| line.score.mean).collect();
+    vec![Point {
+        dose,
+        mean: means.iter().sum::<f64>() / means.len() as f64,
+        low: means.iter().copied().fold(f64::INFINITY, f64::min),
+        high: means.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+    }]
+}
+
+fn costs(report: &Report) -> Vec<Point> {
+    let point = |line: &Line| {
+        let cost = line.cost?;
+        let (low, high) = (cost.ppl_low, cost.ppl_high);
+        Some(Point { dose: place(line)?, mean: cost.ppl_ratio, low, high })
+    };
+    sorted(report.lines.iter().filter_map(point).collect())
+}
+
+fn sorted(mut points: Vec<Point>) -> Vec<Point> {
+    points.sort_by(|a, b| a.dose.total_cmp(&b.dose));
+    points
+}

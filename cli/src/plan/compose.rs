@@ -1,0 +1,185 @@
+//! What `compose` is to do.
+
+use super::Opening;
+use crate::args::{ComposeArgs, ComposeMode, ComposePolicy};
+use crate::error::{Error, Result};
+use std::path::PathBuf;
+use trimtab_steering::compose::dose::{DoseLimit, DosePolicy, Standing};
+use trimtab_steering::compose::{Lost, M_LIMIT, Mode, Settings};
+use trimtab_steering::steer::NullVectors;
+
+/// A composition.
+#[derive(Debug, PartialEq)]
+pub struct Compose {
+    /// The vectors by priority.
+    pub vectors: Vec<Ranked>,
+    /// Where the result goes.
+    pub out: PathBuf,
+    /// The name on its card.
+    pub name: String,
+    /// How they are composed.
+    pub settings: Settings,
+    /// Random directions beside the measured matrix.
+    pub random: usize,
+    /// The model, where one is needed.
+    pub opening: Option<Opening>,
+}
+
+/// A vector of a composition.
+#[derive(Debug, PartialEq)]
+pub struct Ranked {
+    /// Its file.
+    pub path: PathBuf,
+    /// Its scale; `None` for the card's.
+    pub scale: Option<f32>,
+    /// Whether it may be changed.
+    pub standing: Standing,
+    /// Pairs that it is to move.
+    pub pairs: Option<PathBuf>,
+}
+
+pub(super) fn compose(args: ComposeArgs) -> Result<Compose> {
+    if args.mode == ComposeMode::Sigma {
+        let problem = "sigma is not to be had here: it needs the stream's covariance, which no file carries; \
+                       use subspace";
+        return Err(Error::usage("--mode", problem));
+    }
+    if !args.pairs.is_empty() && args.pairs.len() != args.files.len() {
+        let (pairs, files) = (args.pairs.len(), args.files.len());
+        let problem = format!("is given {pairs} times, expected {files}: one per vector");
+        return Err(Error::usage("--pairs", problem));
+    }
+    let settings = settings(&args)?;
+    let vectors = vectors(&args)?;
+    let stem = args.out.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    let asked = args.model.model.is_some() || args.model.source.hf_repo.is_some();
+    let needed = asked || !args.pairs.is_empty();
+    Ok(Compose {
+        vectors,
+        name: args.name.or(stem).unwrap_or_else(|| "composed".to_owned()),
+        out: args.out,
+        settings,
+        random: args.random,
+        opening: needed.then(|| Opening::of(args.model)).transpose()?,
+    })
+}
+
+fn vectors(args: &ComposeArgs) -> Result<Vec<Ranked>> {
+    let count = args.files.len();
+    if let Some(number) = args.protect.iter().find(|n| !(1..=count).contains(*n)) {
+        let problem = format!("is {number}, expected 1 to {count}: the place of a vector");
+        return Err(Error::usage("--protect", problem));
+    }
+    let ranked = |(at, text): (usize, &String)| {
+        let (path, scale) = named(text)?;
+        let held = args.protect.contains(&(at + 1));
+        let standing = if held { Standing::Protected } else { Standing::Free };
+        Ok(Ranked { path, scale, standing, pairs: args.pairs.get(at).cloned() })
+    };
+    args.files.iter().enumerate().map(ranked).collect()
+}
+
+/// A file, and the scale behind the last colon; a colon with a separator behind it belongs to the path.
+fn named(text: &str) -> Result<(PathBuf, Option<f32>)> {
+    let (name, scale) = match text.rsplit_once(':') {
+        Some((name, scale)) if !scale.contains(['/', '\\']) => (name, Some(scale)),
+        Some(_) | None => (text, None),
+    };
+    let scale = match scale.map(str::parse::<f32>) {
+        None => None,
+        Some(Ok(scale)) if scale.is_finite() => Some(scale),
+        Some(_) => {
+            let problem = format!("{text:?} has no finite number behind its last colon");
+            return Err(Error::usage("FILE", problem));
+        }
+    };
+    Ok((PathBuf::from(name), scale))
+}
+
+fn settings(args: &ComposeArgs) -> Result<Settings> {
+    let plain = DoseLimit::default();
+    if !(args.dose_limit > 0.0 && args.dose_limit <= 8.0) {
+        let problem = format!("is {}, expected above 0, at most 8", args.dose_limit);
+        return Err(Error::usage("--dose-limit", problem));
+    }
+    if args.m > M_LIMIT {
+        return Err(Error::usage("--m", format!("is {}, at most {M_LIMIT}", args.m)));
+    }
+    let policy = match args.dose_policy {
+        ComposePolicy::Refuse => DosePolicy::Refuse,
+        ComposePolicy::Clamp => DosePolicy::Clamp,
+        ComposePolicy::Warn => DosePolicy::Warn,
+    };
+    let mode = match args.mode {
+        ComposeMode::Sum => Mode::Sum,
+        ComposeMode::GramSchmidt => Mode::GramSchmidt,
+        ComposeMode::Subspace => Mode::Subspace,
+        ComposeMode::Sigma => Mode::Sigma,
+    };
+    Ok(Settings {
+        mode,
+        m: args.m,
+        lost: if args.renormalise.is_on() { Lost::Renormalised } else { Lost::Shown },
+        null: if args.allow_null.is_on() { NullVectors::Allow } else { NullVectors::Refuse },
+        // One vector alone may push half as hard as all together.
+        dose: DoseLimit {
+            vector: plain.vector * args.dose_limit / plain.site,
+            site: args.dose_limit,
+            policy,
+            ..plain
+        },
+        ..Settings::default()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::{self, Command};
+
+    fn planned(words: &str) -> Result<Compose> {
+        let argv: Vec<_> = words.split_whitespace().map(Into::into).collect();
+        match args::parse(&argv).unwrap().command {
+            Some(Command::Compose(args)) => compose(args),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn files_have_scales_places_and_pairs() {
+        let plan = planned(
+            "trimtab compose a.st:0.5 dir:1/b.st c.st:-2 -o out/both.st --protect 2 --pairs p --pairs q --pairs r",
+        )
+        .unwrap();
+        let scales: Vec<Option<f32>> = plan.vectors.iter().map(|v| v.scale).collect();
+        assert_eq!(scales, [Some(0.5), None, Some(-2.0)]);
+        assert_eq!(plan.vectors[1].path, PathBuf::from("dir:1/b.st"));
+        assert_eq!(plan.vectors[1].standing, Standing::Protected);
+        assert_eq!(plan.vectors[2].pairs, Some(PathBuf::from("r")));
+        assert_eq!((plan.name.as_str(), plan.settings.mode), ("both", Mode::Subspace));
+        // Pairs are measured on a model; without them none is opened unless it is named.
+        assert!(plan.opening.is_some());
+        assert_eq!(planned("trimtab compose a -o b").unwrap().opening, None);
+        assert!(planned("trimtab compose a -o b -m tiny.gguf").unwrap().opening.is_some());
+    }
+
+    #[test]
+    fn what_cannot_be_composed_is_refused() {
+        for (flags, named) in [
+            ("--mode sigma", "--mode"),
+            ("--protect 3", "--protect"),
+            ("--protect 0", "--protect"),
+            ("--pairs p", "--pairs"),
+            ("--dose-limit 0", "--dose-limit"),
+            ("--m 33", "--m"),
+            ("c:strong", "FILE"),
+            ("c:inf", "FILE"),
+        ] {
+            let error = planned(&format!("trimtab compose a b -o out {flags}")).unwrap_err();
+            assert!(
+                matches!(error, Error::Usage { flag, .. } if flag == named),
+                "{flags}: {error}"
+            );
+        }
+    }
+}

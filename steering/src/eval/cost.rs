@@ -1,0 +1,36 @@
+//! What plans cost on neutral text.
+
+use super::choice::Cost;
+use super::{Event, Progress};
+use crate::error::{Error, Result};
+use crate::neutral::{Drift, DriftOptions, drift};
+use trimtab_runtime::Model;
+use trimtab_runtime::generate::Flow;
+use trimtab_runtime::plan::Plan;
+
+impl From<Drift> for Cost {
+    fn from(drift: Drift) -> Cost {
+        let Drift { ppl_ratio, ratio_low, ratio_high, kl, .. } = drift;
+        Cost { ppl_ratio, ppl_low: ratio_low, ppl_high: ratio_high, kl }
+    }
+}
+
+/// The cost of each plan on a text, the plain model's part computed once.
+pub fn costs(model: &Model, text: &str, plans: &[Plan], progress: Progress) -> Result<Vec<Cost>> {
+    let (mut before, mut flow) = (0, Flow::Continue);
+    let drifts = drift(model, text, plans, &DriftOptions::default(), &mut |done, count| {
+        if before == 0 {
+            flow = progress(Event::Begun { what: "neutral text", items: count });
+        }
+        if flow == Flow::Continue {
+            flow = progress(Event::Done { items: done - before });
+        }
+        before = done;
+        flow
+    })?;
+    match flow {
+        // What was measured of it stands for less text than was asked for.
+        Flow::Cancel => Err(Error::Cancelled),
+        Flow::Continue => Ok(drifts.into_iter().map(Cost::from).collect()),
+    }
+}
