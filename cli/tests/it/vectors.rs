@@ -115,7 +115,10 @@ fn blocks_and_scopes_are_held_to() {
     assert_eq!(one["sites"].as_array().unwrap().len(), 1);
     assert_eq!(one["sites"][0]["site"], "resid_post.1");
     let tokens = |scope| vector(&["--scope", scope])["sites"][0]["tokens"].clone();
-    assert_eq!([tokens("all"), tokens("prompt"), tokens("generated")], [9, 4, 5]);
+    assert_eq!(
+        [tokens("all"), tokens("prompt"), tokens("generated"), tokens("last")],
+        [9, 4, 5, 1]
+    );
     let outside = case.refused(&["--steer", &twice, "--control-vector-layer-range", "5", "9"]);
     assert_eq!((outside.0, outside.1.as_str()), (Some(3), "site_not_in_vector"));
     // One token is never read again, so nothing that was generated is steered, and that is said.
