@@ -45,6 +45,15 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// An output file that cannot be written.
+    #[error("{} cannot be written", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        source: std::io::Error,
+    },
     /// A line of an input file that is not what it should be.
     #[error("{} line {line} {problem}", path.display())]
     Line {
@@ -85,6 +94,15 @@ impl Error {
     /// A flag and what is wrong with it.
     pub fn usage(flag: &'static str, problem: impl Into<String>) -> Error {
         Error::Usage { flag, problem: problem.into() }
+    }
+
+    /// What is wrong with an output, in whose folder the system may not find what it writes first.
+    pub fn writing(path: &Path) -> impl FnOnce(trimtab_steering::Error) -> Error {
+        let path = path.to_owned();
+        move |error| match error {
+            trimtab_steering::Error::Io { source, .. } => Error::Write { path, source },
+            error => error.into(),
+        }
     }
 
     /// What the user can do about it.

@@ -17,7 +17,7 @@ use trimtab_steering::Error as Steering;
 fn verdict(error: &Error) -> (u8, &'static str) {
     match error {
         Error::Stdout(e) if e.kind() == std::io::ErrorKind::BrokenPipe => (0, "closed"),
-        Error::Stdout(_) | Error::NotDone { .. } => (1, "internal"),
+        Error::Stdout(_) | Error::NotDone { .. } | Error::Write { .. } => (1, "internal"),
         Error::Interrupted | Error::Stopped => (130, "interrupted"),
         Error::Usage { .. } | Error::NoPrompt => (2, "invalid_value"),
         Error::Check { .. } => (4, "check_failed"),
@@ -118,6 +118,7 @@ mod tests {
             (Error::NoPrompt, 2),
             (Runtime::ContextFull { needed: 2, limit: 1 }.into(), 2),
             (Error::Read { path: "x".into(), source: io(io::ErrorKind::NotFound) }, 3),
+            (Error::Write { path: "x".into(), source: io(io::ErrorKind::NotFound) }, 1),
             (Runtime::NoTokenizer.into(), 3),
             (hub("nothing.gguf"), 3),
             (Runtime::from(trimtab_runtime::hub::Error::Offline).into(), 5),

@@ -6,7 +6,7 @@ use super::table::{Column, markdown};
 use super::vectors::{norms, read_any, unreadable};
 use crate::console::Console;
 use crate::document::Head;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::plan::{self, ExportForm};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -54,7 +54,7 @@ pub fn import(plan: &plan::Import, console: &Console) -> Result<()> {
         console.say(&understood(&imported, &mapping))?;
     }
     if let Some(out) = &plan.out {
-        imported.file.save(out)?;
+        imported.file.save(out).map_err(Error::writing(out))?;
     }
     if console.is_json() {
         return console.print(&ImportDocument {
@@ -186,7 +186,7 @@ pub fn export(plan: &plan::Export, console: &Console) -> Result<()> {
         console.say_line(format!("sites      {}", sites.join(", ")))?;
         warnings.iter().try_for_each(|text| console.say_line(format!("warning    {text}")))?;
     }
-    exported.save(&plan.out)?;
+    exported.save(&plan.out).map_err(Error::writing(&plan.out))?;
     if console.is_json() {
         return console.print(&ExportDocument {
             head: Head::bare("export"),

@@ -77,7 +77,7 @@ pub fn run(plan: &plan::Verify, console: &Console) -> Result<()> {
     let scale = asked.unwrap_or(file.card().scale.default);
     let text = report(&checks, &opened, &file, scale);
     if let Some(path) = &plan.report {
-        trimtab_steering::file::write(path, text.as_bytes())?;
+        trimtab_steering::file::write(path, text.as_bytes()).map_err(Error::writing(path))?;
     }
     if console.is_json() {
         console.print(&Document {

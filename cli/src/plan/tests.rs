@@ -144,7 +144,6 @@ fn what_makes_no_sense_is_refused_before_any_work() {
         ("capture --token-ids 1 --data x --logits -o x", "cannot be used with"),
         ("perplexity", "--file is needed"),
         ("perplexity -f x --chunks 0", "--chunks is 0"),
-        ("perplexity -f x --kl-divergence", "--kl-divergence needs vectors"),
         ("bench -p 0 -n 0", "leave nothing to measure"),
         ("bench --batch 0", "--repetitions and --batch are at least 1"),
         ("bench --json -o csv", "--output excludes --json"),

@@ -115,12 +115,15 @@ fn blocks_and_scopes_are_held_to() {
     assert_eq!(one["sites"].as_array().unwrap().len(), 1);
     assert_eq!(one["sites"][0]["site"], "resid_post.1");
     let tokens = |scope| vector(&["--scope", scope])["sites"][0]["tokens"].clone();
-    assert_eq!([tokens("all"), tokens("prompt"), tokens("generated")], [9, 4, 5]);
+    assert_eq!(
+        [tokens("all"), tokens("prompt"), tokens("generated"), tokens("last")],
+        [9, 4, 5, 1]
+    );
     let outside = case.refused(&["--steer", &twice, "--control-vector-layer-range", "5", "9"]);
     assert_eq!((outside.0, outside.1.as_str()), (Some(3), "site_not_in_vector"));
     // One token is never read again, so nothing that was generated is steered, and that is said.
-    let words = ["--steer", &twice, "--scope", "generated", "-n", "1"];
-    let idle = case.generate(&words).stderr;
+    let words = ["generate", "-m", &case.model, "-p", "abc", "-n", "1", "--dose-policy", "warn"];
+    let idle = trimtab(&[&words[..], &["--steer", &twice, "--scope", "generated"]].concat()).stderr;
     assert!(idle.contains("warning: vector calm touched no token"), "{idle}");
 }
 
@@ -136,7 +139,7 @@ fn both_answers_are_labelled() {
     assert_eq!(both["plain"]["usage"]["completion_tokens"], 6);
     let (plain, steered) =
         (both["plain"]["text"].as_str().unwrap(), both["text"].as_str().unwrap());
-    let expected = format!("[plain]\n{plain}\n[steered: calm ×2]\n{steered}\n");
+    let expected = format!("[plain]\n{plain}\n\n[steered: calm ×2]\n{steered}\n");
     for more in [&["--no-stream"], &["--stream"]] {
         let run = case.generate(&[&["--steer", &twice, "--compare"], &more[..]].concat());
         assert_eq!(run.stdout, expected, "{}", run.stderr);
@@ -206,8 +209,8 @@ fn files_nobody_would_want_are_refused_before_the_model_is_opened() {
         (model, "not_a_vector_file", "hint: `trimtab import"),
         (folder.path("nowhere"), "input_refused", "cannot be read"),
     ] {
-        // No such model: it is never looked for.
-        let words = ["generate", "-p", "x", "-m", "nothing.gguf", "--json", "--steer", &file];
+        // A model that is not here: it is never looked for.
+        let words = ["generate", "-p", "x", "-hf", "a/b", "--offline", "--json", "--steer", &file];
         let run = trimtab(&words);
         let json: Value = serde_json::from_str(&run.stdout).unwrap();
         assert_eq!(

@@ -7,9 +7,9 @@ use crate::direction::finite;
 use crate::error::Result;
 use crate::file::VectorFile;
 use crate::file::card::{ModelPin, Operation, Role, Status};
+use crate::scope::Scope;
 use crate::steer::NullVectors;
 use std::collections::BTreeMap;
-use crate::scope::Scope;
 use trimtab_runtime::site::Site;
 
 /// Below this cosine two protected vectors are in each other's way.

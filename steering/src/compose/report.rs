@@ -2,8 +2,8 @@
 
 use super::dose::Doses;
 use super::error::table;
-use std::fmt;
 use crate::scope::Scope;
+use std::fmt;
 use trimtab_runtime::site::Site;
 
 /// What composition did.

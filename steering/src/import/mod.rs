@@ -82,6 +82,19 @@ pub struct Mapped {
     pub norm: f32,
 }
 
+/// Whether a file is another program's and says enough to be read without options: GGUF, or the JSON of `.svec`.
+pub fn is_foreign(path: &Path) -> Result<bool> {
+    let size = crate::file::measured(path, crate::file::FILE_LIMIT)?;
+    let head = crate::file::read_head(path, size.min(512))?;
+    Ok(head.starts_with(b"GGUF") || is_json(&head))
+}
+
+/// Whether these are the first bytes of an object as text. A safetensors file may begin with the same byte, which is
+/// then its header's length, with zeros behind it.
+fn is_json(head: &[u8]) -> bool {
+    !head.contains(&0) && head.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'{')
+}
+
 /// Reads a vector file of another program, told by its content: GGUF, the JSON of `.svec`, or safetensors without our
 /// header. Bare f32 values have no mark: they are read where a shape is given.
 pub fn read(path: &Path, options: &ImportOptions) -> Result<Imported> {
@@ -96,7 +109,7 @@ pub fn read(path: &Path, options: &ImportOptions) -> Result<Imported> {
 fn told_by_content(path: &Path, size: u64, options: &ImportOptions) -> Result<Imported> {
     let head = crate::file::read_head(path, size.min(512))?;
     refuse_code(&head)?;
-    if head.get(8) == Some(&b'{') && !head.starts_with(b"{") {
+    if head.get(8) == Some(&b'{') && !is_json(&head) {
         return bare::tensors(&crate::file::read(path, size)?, label(path, options), options);
     }
     if options.site.is_some() {
@@ -105,7 +118,7 @@ fn told_by_content(path: &Path, size: u64, options: &ImportOptions) -> Result<Im
     }
     let imported = if head.starts_with(b"GGUF") {
         gguf::read(path, options)?
-    } else if head.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'{') {
+    } else if is_json(&head) {
         svec::read(&crate::file::read(path, svec::LIMIT)?, label(path, options), options)?
     } else {
         let reason = "it is neither GGUF nor safetensors nor the JSON of a .svec file; bare f32 values need --shape LxD";

@@ -112,6 +112,13 @@ fn bare_tensors_of_other_shapes_and_types_are_refused() {
     let nan = f32::NAN.to_le_bytes();
     assert_eq!(refused(&entry("resid_post.1", "F32", "[1]", 4), &nan), "not_finite");
     assert_eq!(refused(&entry("resid_post.1", "F32", "[1]", 4), &[0; 4]), "tensor_mismatch");
+    // 123 bytes of header: the first byte of the file is a brace.
+    let padded = format!("{:123}", entry("resid_post.1", "F32", "[1]", 4));
+    let file = [&123_u64.to_le_bytes()[..], padded.as_bytes(), &row].concat();
+    let path = folder.file("c.safetensors", &file);
+    assert_eq!(file[0], b'{');
+    assert_eq!(import::read(&path, &adds()).unwrap().origin, Origin::Tensors);
+    assert!(!import::is_foreign(&path).unwrap() && import::is_foreign(&data("ibm.svec")).unwrap());
     // A header of two gigabytes is refused by its length, before it is looked for.
     let huge = [&(2_u64 << 30).to_le_bytes()[..], b"{}"].concat();
     let refused = import::read(&folder.file("b.safetensors", &huge), &adds()).unwrap_err();

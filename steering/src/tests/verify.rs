@@ -2,7 +2,8 @@
 
 use super::{adding, card, one_hot};
 use crate::file::VectorFile;
-use crate::file::card::{Card, Evaluation, Operation, Phase, Response, Scope, Status};
+use crate::file::card::{Card, Evaluation, Operation, Response, Status};
+use crate::scope::Scope;
 use crate::steer::SteerOptions;
 use crate::verify::{Check, Depth, ROOM, Subject, Verdict, concept_over_random, throwaway, verify};
 use trimtab_runtime::generate::Flow;
@@ -60,8 +61,7 @@ fn every_site_is_proved_by_itself() {
 #[test]
 fn a_vector_that_only_acts_on_the_answer_is_proved_too() {
     let directions = vec![one_hot(Site::ResidPost(1), tiny::WIDTH, 3)];
-    let scope = Scope { generation: Some(Phase::All), prompt: None };
-    let card = Card { scope, ..card(Operation::Add, &directions) };
+    let card = Card { scope: Scope::generated(), ..card(Operation::Add, &directions) };
     let checks = checks(Some(&VectorFile::new(card, directions).unwrap()), None, Depth::Quick);
     assert!(checks[..6].iter().all(|check| check.verdict == Verdict::Passed), "{checks:?}");
     assert_eq!(checks[1].value, Some(8.0));

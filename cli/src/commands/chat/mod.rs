@@ -62,7 +62,7 @@ impl<'a> Talk<'a> {
         if let Some(plain) = &mut self.plain {
             console.say_line(console.titled(PLAIN))?;
             let stopped = plain.ask(text, show)?.complete();
-            console.say("\n")?;
+            console.say("\n\n")?;
             if let Err(error) = stopped {
                 // The other conversation never heard it, so this one forgets it.
                 plain.undo();

@@ -46,6 +46,7 @@ pub fn run(plan: &Generate, console: &Console) -> Result<()> {
             let plain = task.heard(&Plan::empty(), Some(PLAIN))?;
             // Who stopped the first answer does not want the second.
             plain.complete()?;
+            task.printer.gap()?;
             (Some(plain), task.heard(steering.plan(), Some(&titled(&steering)))?)
         }
     };

@@ -47,6 +47,14 @@ impl<'a> Printer<'a> {
         }
     }
 
+    /// Leaves a line between two answers.
+    pub fn gap(&self) -> Result<()> {
+        match self {
+            Printer::Pieces(console) | Printer::Whole(console) => console.say("\n"),
+            Printer::Chunks(_) | Printer::Document => Ok(()),
+        }
+    }
+
     /// Takes a piece of the answer.
     pub fn piece(&self, text: &str) -> Result<()> {
         match self {

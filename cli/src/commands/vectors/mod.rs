@@ -64,11 +64,10 @@ fn read_native(path: &Path, options: &ImportOptions) -> Result<Source> {
 
 /// Reads a file of ours, or one that says enough to be imported.
 pub fn read_any(path: &Path, options: &ImportOptions) -> Result<Source> {
-    let sha256 = file_sha256(path).map_err(unreadable)?;
-    match VectorFile::open(path) {
-        Err(Refusal::In { source, .. }) if matches!(*source, Refusal::NotAVectorFile { .. }) => {}
-        _ => return read_native(path, options),
+    if !import::is_foreign(path).map_err(unreadable)? {
+        return read_native(path, options);
     }
+    let sha256 = file_sha256(path).map_err(unreadable)?;
     let imported = import::read(path, options).map_err(unreadable)?;
     let warnings = imported.warnings;
     Ok(Source { path: path.to_owned(), sha256, file: imported.file, warnings })
