@@ -5,11 +5,11 @@ use crate::compose::Error;
 use crate::compose::dose::{DoseLimit, DosePolicy, Dosed, Doses, Note, Standing, unmeasured};
 use crate::error::Result;
 use crate::file::VectorFile;
-use crate::file::card::{Operation, Phase, Scope};
+use crate::file::card::Operation;
+use crate::scope::Scope;
 use crate::steer::SteerOptions;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
-use trimtab_runtime::hook::Positions;
 use trimtab_runtime::site::Site;
 
 const HERE: Site = Site::ResidPost(1);
@@ -54,19 +54,18 @@ fn a_dose_is_the_pushs_share_of_the_streams_length() {
 }
 
 #[test]
-fn pushes_on_the_same_positions_are_one_vector() {
+fn pushes_in_the_same_scope_are_one_vector() {
     let file = vector("calm", &[(HERE, along(0, 5.0))]);
     let against = [at(&file, 1.0), at(&file, -1.0)];
     assert_eq!(under(DosePolicy::Refuse, &against).unwrap().sites[0].dose, 0.0);
-    // On different positions they cannot cancel, and on a span they may meet or not.
+    // In different scopes they cannot cancel, and at single tokens they may meet or not.
     let mut apart = against.clone();
-    apart[0].positions = Positions::Prompt;
+    apart[0].scope = Scope::prompt();
     assert_eq!(under(DosePolicy::Refuse, &apart).unwrap().sites[0].dose, 0.5);
-    apart[0].positions = Positions::Span(3..5);
+    apart[0].scope = Scope::last();
     assert_eq!(under(DosePolicy::Refuse, &apart).unwrap().sites[0].dose, 1.0);
-    let scope = Scope { prompt: None, generation: Some(Phase::All) };
-    let tail = built("tail", &[(HERE, along(0, 5.0))], |card| card.scope = scope);
-    assert_eq!(at(&tail, 1.0).positions, Positions::Generated);
+    let tail = built("tail", &[(HERE, along(0, 5.0))], |card| card.scope = Scope::generated());
+    assert_eq!(at(&tail, 1.0).scope, Scope::generated());
 }
 
 #[test]
@@ -174,14 +173,10 @@ proptest! {
         let vectors: Vec<Dosed<'_>> = files
             .iter()
             .zip(&plan)
-            .map(|(file, (_, scale, protected, positions))| Dosed {
+            .map(|(file, (_, scale, protected, scope))| Dosed {
                 standing: if *protected { Standing::Protected } else { Standing::Free },
-                positions: [
-                    Positions::All,
-                    Positions::Prompt,
-                    Positions::Generated,
-                    Positions::Span(0..4),
-                ][usize::from(*positions)]
+                scope: [Scope::all(), Scope::prompt(), Scope::generated(), Scope::last()]
+                    [usize::from(*scope)]
                 .clone(),
                 ..at(file, *scale)
             })

@@ -3,7 +3,8 @@
 use super::{Draws, HERE, LATER, built, by, code, composed, narrow, part, vector};
 use crate::compose::{Finding, Mode, Part, Settings};
 use crate::file::VectorFile;
-use crate::file::card::{MethodName, Operation, Param, Phase, Scope, Status};
+use crate::file::card::{MethodName, Operation, Param, Status};
+use crate::scope::Scope;
 use crate::steer::{Steer, SteerOptions};
 use trimtab_runtime::hook::{Edit, hook_fn};
 use trimtab_runtime::plan::Plan;
@@ -99,10 +100,9 @@ fn the_card_says_how_it_was_made() {
 #[test]
 fn scopes_apart_act_apart_and_are_not_one_file() {
     let files = three();
-    let scope = Scope { prompt: Some(Phase::All), generation: None };
     let mut draws = Draws(2);
     let row = narrow(&draws.row(tiny::WIDTH));
-    let prompt = built("prompt", &[(HERE, row)], |card| card.scope = scope);
+    let prompt = built("prompt", &[(HERE, row)], |card| card.scope = Scope::prompt());
     let parts = [part(&files[0], 0.3), part(&prompt, 0.3)];
     let composed = composed(&parts, &by(Mode::Subspace)).unwrap();
     assert_eq!(composed.report().groups.len(), 3);
