@@ -36,7 +36,7 @@ from rounds import output
 from safetensors.numpy import save_file
 
 LOADER = "_Z26common_control_vector_loadRKSt6vectorI31common_control_vector_load_infoSaIS0_EE"
-SCALE = 0.5
+SCALE = 1.0
 EVERY = 48
 SITES = "resid_post.13-17"
 PAIRS = 25

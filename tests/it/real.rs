@@ -2,4 +2,3 @@
 
 mod exact;
 mod parity;
-mod vectors;

@@ -28,7 +28,7 @@ const PROMPTS: usize = 8;
 /// The golden file has the logits of every 48th token.
 const EVERY: usize = 48;
 /// What the golden's llama.cpp ran with.
-const SCALE: f32 = 0.5;
+const SCALE: f32 = 1.0;
 /// Pairs of the golden's mean difference; four blocks of an extraction.
 const PAIRS: usize = 25;
 
@@ -151,7 +151,7 @@ fn a_file_of_repeng_acts_at_the_block_repeng_means() {
     }
 }
 
-/// A question with its answer, as a conversation that is over.
+/// A question and an answer that has begun.
 fn answered(model: &Model, question: &str, answer: &str) -> Vec<u32> {
     let mut tokens = model.chat_prompt(&[Message::new("user", question)]).unwrap();
     tokens.extend(model.tokenizer().unwrap().encode(answer, Special::Plain).unwrap());
@@ -234,9 +234,8 @@ fn norms_do_not_hang_on_where_a_text_begins() {
                  in the morning with all of the mail on board.";
     let tokens = tokenizer.encode(words, Special::Plain).unwrap();
     let front = tokenizer.decode(&tokens[..20], trimtab_runtime::text::Control::Show);
-    let measured = |text: &str, tokens| {
-        neutral::norms_on(&model, text, &[site], tokens).unwrap()[&site]
-    };
+    let measured =
+        |text: &str, tokens| neutral::norms_on(&model, text, &[site], tokens).unwrap()[&site];
     let plain = measured(Text::tune(), 1024);
     let moved = measured(&format!("{front} {}", Text::tune()), 1044);
     let apart = (moved.median / plain.median - 1.0, moved.p95 / plain.p95 - 1.0);
@@ -253,9 +252,8 @@ fn scale_zero_drifts_by_nothing_and_scale_one_by_something() {
         return;
     }
     let (model, file) = (real::model(), concise());
-    let plans = [0.0, 1.0].map(|scale| {
-        plan(&file, &SteerOptions { scale: Some(scale), ..SteerOptions::default() })
-    });
+    let plans = [0.0, 1.0]
+        .map(|scale| plan(&file, &SteerOptions { scale: Some(scale), ..SteerOptions::default() }));
     let options = DriftOptions { most: Some(2), ..DriftOptions::default() };
     let drifts =
         neutral::drift(&model, Text::test(), &plans, &options, &mut |_, _| Flow::Continue).unwrap();
@@ -264,7 +262,7 @@ fn scale_zero_drifts_by_nothing_and_scale_one_by_something() {
     assert!(something.kl > 0.0 && something.ppl_ratio != 1.0, "{something:?}");
 }
 
-fn extracted(extraction: &Extraction, shards: usize) -> (States, Extracted) {
+fn extracted(extraction: &Extraction<'_>, shards: usize) -> (States, Extracted) {
     let read = |index| {
         let mut states = extraction.begin(Shard { index, of: shards }, STATE_BYTES).unwrap();
         extraction.read(&mut states, &mut |_, _| Flow::Continue).unwrap();
