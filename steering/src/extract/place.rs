@@ -54,9 +54,10 @@ impl Position {
             return Err(Refusal::HeaderAfterQuestion);
         }
         let (fitting, what): (&[Position], _) = match sides {
-            Sides::Answers { .. } => {
-                (&[ResponseAsUser, DialogueTail, Last, MeanResponse, SharedTail], "pairs of answers")
-            }
+            Sides::Answers { .. } => (
+                &[ResponseAsUser, DialogueTail, Last, MeanResponse, SharedTail],
+                "pairs of answers",
+            ),
             Sides::Prompts { .. } => (&[LastPrompt], "pairs of prompts"),
             Sides::Labelled { .. } => (&[Text, Last, All], "labelled texts"),
         };
