@@ -160,7 +160,9 @@ mod tests {
         // Pairs are measured on a model; without them none is opened unless it is named.
         assert!(plan.opening.is_some());
         assert_eq!(planned("trimtab compose a -o b").unwrap().opening, None);
-        assert!(planned("trimtab compose a -o b -m tiny.gguf").unwrap().opening.is_some());
+        assert!(
+            planned("trimtab compose a -o b -m smollm2-135m-instruct").unwrap().opening.is_some()
+        );
     }
 
     #[test]

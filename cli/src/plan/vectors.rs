@@ -224,7 +224,7 @@ mod tests {
             ("a:b:1e-1", "a:b", Some(0.1)),
             (r"C:\vectors\calm.safetensors", r"C:\vectors\calm.safetensors", None),
             (r"C:\vectors\calm.safetensors:0.5", r"C:\vectors\calm.safetensors", Some(0.5)),
-            ("C:/vectors/calm", "C:/vectors/calm", None),
+            ("C:/calm", "C:/calm", None),
             ("host:80/calm", "host:80/calm", None),
         ] {
             assert_eq!(parts(text), (path.to_owned(), scale), "{text}");

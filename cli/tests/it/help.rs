@@ -22,6 +22,8 @@ fn every_command_says_what_it_takes() {
         "import",
         "export",
         "extract",
+        "eval",
+        "compose",
         "merge",
         "models",
         "completions",

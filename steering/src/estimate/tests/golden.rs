@@ -13,8 +13,13 @@ impl Golden {
         Golden(serde_json::from_str(text).unwrap())
     }
 
-    fn numbers(&self, pointer: &str) -> Vec<f64> {
-        let values = self.0.pointer(pointer).unwrap().as_array().unwrap();
+    /// A value by the names that lead to it.
+    fn value(&self, path: &str) -> &Value {
+        self.0.pointer(&format!("/{path}")).unwrap()
+    }
+
+    fn numbers(&self, path: &str) -> Vec<f64> {
+        let values = self.value(path).as_array().unwrap();
         values.iter().map(|v| v.as_f64().unwrap()).collect()
     }
 
@@ -23,14 +28,14 @@ impl Golden {
     }
 
     fn groups(&self) -> Vec<u64> {
-        self.numbers("/groups").iter().map(|v| *v as u64).collect()
+        self.numbers("groups").iter().map(|v| *v as u64).collect()
     }
 }
 
 /// Runs a check on the data set.
 fn with(check: impl FnOnce(&Golden, &Classes<'_>)) {
     let golden = Golden::open();
-    let (positive, negative) = (golden.states("/positive"), golden.states("/negative"));
+    let (positive, negative) = (golden.states("positive"), golden.states("negative"));
     let groups = golden.groups();
     check(&golden, &Classes::paired(6, &positive, &negative, &groups).unwrap());
 }
@@ -47,10 +52,10 @@ fn sums_give_the_means_and_variances_of_numpy() {
     with(|golden, classes| {
         let (positive, negative) = classes.moments().unwrap();
         for (i, class) in [&positive, &negative].into_iter().enumerate() {
-            close(&class.mean().unwrap(), &golden.numbers(&format!("/means/{i}")), 1e-13);
-            close(&class.variance().unwrap(), &golden.numbers(&format!("/variances/{i}")), 1e-12);
+            close(&class.mean().unwrap(), &golden.numbers(&format!("means/{i}")), 1e-13);
+            close(&class.variance().unwrap(), &golden.numbers(&format!("variances/{i}")), 1e-12);
         }
-        let both = golden.numbers("/means/0").into_iter().zip(golden.numbers("/means/1"));
+        let both = golden.numbers("means/0").into_iter().zip(golden.numbers("means/1"));
         let r: Vec<f64> = both.map(|(p, n)| p - n).collect();
         let made = mean_difference(&positive, &negative).unwrap();
         assert!(cosine(&made.steer, &r) >= 1.0 - 1e-14);
@@ -63,7 +68,7 @@ fn components_are_those_of_numpy_and_scikit_learn_up_to_their_sign() {
         // The wide coordinate carries no label, so the centred component has no sign here: it is taken as found.
         let differences = Estimator::PcaDifference.fit(classes, super::Sign::AsFound).unwrap();
         let centred = Estimator::PcaCentred.fit(classes, super::Sign::AsFound).unwrap();
-        for (made, name) in [(differences, "/pca_difference"), (centred, "/pca_centred")] {
+        for (made, name) in [(differences, "pca_difference"), (centred, "pca_centred")] {
             let theirs = golden.numbers(name);
             let turn = cosine(&made.steer, &theirs).signum();
             close(&made.steer.iter().map(|x| x * turn).collect::<Vec<_>>(), &theirs, 1e-12);
@@ -76,8 +81,8 @@ fn components_are_those_of_numpy_and_scikit_learn_up_to_their_sign() {
 fn the_linear_probe_is_that_of_scikit_learn() {
     with(|golden, classes| {
         for i in 0..3 {
-            let at = |name| format!("/linear_probe/{i}/{name}");
-            let shrinkage = golden.0.pointer(&at("shrinkage")).unwrap().as_f64().unwrap();
+            let at = |name| format!("linear_probe/{i}/{name}");
+            let shrinkage = golden.value(&at("shrinkage")).as_f64().unwrap();
             let made = Estimator::LinearProbe { shrinkage }.estimate(classes).unwrap();
             let near = cosine(&made.read.unwrap(), &golden.numbers(&at("read")));
             assert!(near >= 1.0 - 1e-12, "{shrinkage}: {near}");
@@ -98,8 +103,8 @@ fn the_logistic_probe_is_that_of_scikit_learn() {
     with(|golden, classes| {
         let rows = scaled(classes);
         for i in 0..5 {
-            let at = |name| format!("/logistic_probe/{i}/{name}");
-            let strength = golden.0.pointer(&at("strength")).unwrap().as_f64().unwrap();
+            let at = |name| format!("logistic_probe/{i}/{name}");
+            let strength = golden.value(&at("strength")).as_f64().unwrap();
             let weights = fit(&rows, strength).unwrap();
             assert!(length(&gradient(&rows, strength, weights.view())) <= GRADIENT);
             close(&weights.to_vec(), &golden.numbers(&at("weights")), 1e-9);
@@ -112,8 +117,8 @@ fn linfa_alone_comes_near_the_same_optimum() {
     with(|golden, classes| {
         let rows = scaled(classes);
         for i in 0..5 {
-            let at = |name| format!("/logistic_probe/{i}/{name}");
-            let strength = golden.0.pointer(&at("strength")).unwrap().as_f64().unwrap();
+            let at = |name| format!("logistic_probe/{i}/{name}");
+            let strength = golden.value(&at("strength")).as_f64().unwrap();
             let weights = quasi_newton(&rows, (strength, GRADIENT), &Array1::zeros(6)).unwrap();
             let left = length(&gradient(&rows, strength, weights.view()));
             assert!(left < 1e-5, "C {strength}: gradient {left}");
@@ -125,7 +130,7 @@ fn linfa_alone_comes_near_the_same_optimum() {
 #[test]
 fn auroc_is_that_of_scikit_learn() {
     let golden = Golden::open();
-    let value = golden.0.pointer("/auroc/value").unwrap().as_f64().unwrap();
-    let made = auroc(&golden.numbers("/auroc/positive"), &golden.numbers("/auroc/negative"));
+    let value = golden.value("auroc/value").as_f64().unwrap();
+    let made = auroc(&golden.numbers("auroc/positive"), &golden.numbers("auroc/negative"));
     assert!((made - value).abs() <= 1e-15, "{made} {value}");
 }
