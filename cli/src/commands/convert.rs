@@ -4,6 +4,7 @@
 use super::opened::{Opened, open};
 use super::table::{Column, markdown};
 use super::vectors::{norms, read_any, unreadable};
+use crate::args::Switch;
 use crate::console::Console;
 use crate::document::Head;
 use crate::error::{Error, Result};
@@ -25,7 +26,7 @@ struct ImportDocument<'a> {
     operation: &'static str,
     layer_shift: Option<i64>,
     mapping: Vec<Mapped>,
-    pinned: bool,
+    pinned: Switch,
     output: Option<&'a Path>,
     content_sha256: &'a str,
     warnings: &'a [String],
@@ -64,7 +65,7 @@ pub fn import(plan: &plan::Import, console: &Console) -> Result<()> {
             operation: imported.file.card().operation.kind(),
             layer_shift: plan.options.layer_shift,
             mapping,
-            pinned: imported.file.card().model.is_some(),
+            pinned: imported.file.card().model.is_some().into(),
             output: plan.out.as_deref(),
             content_sha256: imported.file.content_sha256(),
             warnings: &imported.warnings,

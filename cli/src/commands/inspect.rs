@@ -3,6 +3,7 @@
 use super::opened::{Opened, open};
 use super::table::{Column, markdown};
 use super::vectors::{self, Source, admit, norms, read_any};
+use crate::args::Switch;
 use crate::console::Console;
 use crate::error::Result;
 use crate::plan::Inspect;
@@ -47,7 +48,7 @@ struct Place {
 #[derive(Serialize)]
 struct Match {
     model: String,
-    admitted: bool,
+    admitted: Switch,
     refusal: Option<Refusal>,
 }
 
@@ -93,7 +94,7 @@ fn document(source: Source, model: Option<&Opened>, console: &Console) -> Result
         }
         fit = Some(Match {
             model: opened.model.name().to_owned(),
-            admitted: admitted.is_ok(),
+            admitted: admitted.is_ok().into(),
             refusal: admitted.err().map(|error| refusal(&error)),
         });
     }

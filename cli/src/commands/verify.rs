@@ -3,6 +3,7 @@
 
 use super::opened::{Opened, open};
 use super::vectors::{Source, admit, read, told};
+use crate::args::Switch;
 use crate::console::Console;
 use crate::document::Head;
 use crate::error::{Error, Result};
@@ -22,7 +23,7 @@ struct Document {
     sha256: Option<String>,
     vector: String,
     scale: f32,
-    passed: bool,
+    passed: Switch,
     checks: Vec<Row>,
 }
 
@@ -86,7 +87,7 @@ pub fn run(plan: &plan::Verify, console: &Console) -> Result<()> {
             sha256: source.map(|source| source.sha256),
             vector: file.card().name.clone(),
             scale,
-            passed: failed == 0,
+            passed: (failed == 0).into(),
             checks: checks.iter().map(Row::of).collect(),
         })?;
     } else {

@@ -112,7 +112,7 @@ impl Folder {
     /// Writes a safetensors file without a header: rows of the tiny model's width, by name.
     pub fn bare(&self, name: &str, rows: &[(&str, f32)]) -> String {
         let row = |length: &f32| -> Vec<u8> {
-            let mut row = vec![0.0_f32; tiny::WIDTH];
+            let mut row = [0.0_f32; tiny::WIDTH];
             row[1] = 0.6 * length;
             row[2] = -0.8 * length;
             row.iter().flat_map(|v| v.to_le_bytes()).collect()

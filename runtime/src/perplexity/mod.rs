@@ -329,7 +329,8 @@ mod tests {
         let steered = Trial { plan: &plan, ..plain };
         let go = &mut |_: &_| Flow::Continue;
         let alone = windows(10, None).measure(&steered, go).unwrap();
-        let beside = windows(10, None).compare(&plain, &[plan.clone()], &mut |_| Flow::Continue);
+        let beside =
+            windows(10, None).compare(&plain, std::slice::from_ref(&plan), &mut |_| Flow::Continue);
         let beside = beside.unwrap();
         assert_eq!(alone, beside.steered[0].perplexity);
         assert_ne!(alone, beside.plain);

@@ -214,10 +214,8 @@ impl<'a> Sums<'a> {
             with_values(tensor, |values| {
                 for (span, sum) in sample.spans.iter().zip(sums.chunks_exact_mut(width)) {
                     let (start, end) = (span.start.max(from), span.end.max(from));
-                    let lines = values.chunks_exact(width);
-                    for line in lines.skip(start - from).take(end - start) {
-                        sum.iter_mut().zip(line).for_each(|(sum, x)| *sum += f64::from(*x));
-                    }
+                    let lines = values.chunks_exact(width).skip(start - from);
+                    lines.take(end - start).for_each(|line| add(sum, line));
                 }
             })?;
         }
@@ -237,6 +235,11 @@ impl<'a> Sums<'a> {
         }
         means
     }
+}
+
+// [width] onto [width]
+fn add(sum: &mut [f64], line: &[f32]) {
+    sum.iter_mut().zip(line).for_each(|(sum, x)| *sum += f64::from(*x));
 }
 
 /// Shows a tensor's values, without a copy where they lie in host memory one behind the other.

@@ -214,7 +214,7 @@ impl<'a> Renderer<'a> {
         let last = tokens.len().checked_sub(1);
         let place = || Refusal::NothingToRead { line, place: "last_prompt".to_owned() };
         let last = last.ok_or_else(place)?;
-        Ok((tokens, vec![last..last + 1]))
+        Ok((tokens, std::iter::once(last..last + 1).collect()))
     }
 
     /// A text without a template.

@@ -217,12 +217,11 @@ impl States {
                     Some(one) => std::slice::from_ref(one),
                     None => &[Class::Positive, Class::Negative],
                 };
-                for of in classes {
-                    let row = rows.next().unwrap_or_default();
+                let states = classes.iter().map(|of| (*of, rows.next().unwrap_or_default()));
+                let wanted = states.filter(|(of, _)| *of == class && known.part == part);
+                for (_, row) in wanted {
                     let state = row.get(candidate * width..(candidate + 1) * width);
-                    if *of == class && known.part == part {
-                        sums.add(state.unwrap_or_default())?;
-                    }
+                    sums.add(state.unwrap_or_default())?;
                 }
             }
             total.merge(&sums)?;

@@ -198,7 +198,7 @@ mod tests {
         let tokens = likely(80);
         let plan = push(Site::ResidPost(0), 1.0);
         let one = DriftOptions { most: Some(1), ..OPTIONS };
-        let [single] = measured(&tokens, &[plan.clone()], &one).try_into().unwrap();
+        let [single] = measured(&tokens, std::slice::from_ref(&plan), &one).try_into().unwrap();
         assert_eq!((single.windows, single.ratio_low), (1, 0.0));
         assert!(single.ratio_high.is_infinite());
 

@@ -1,6 +1,7 @@
 //! The JSON document of an evaluation.
 
 use super::files::Vector;
+use crate::args::Switch;
 use crate::commands::opened::Opened;
 use crate::document::Head;
 use crate::plan::Eval;
@@ -18,7 +19,7 @@ pub struct About<'a> {
     /// The vector.
     pub vector: &'a Vector,
     /// Whether it was changed.
-    pub written: bool,
+    pub written: Switch,
     /// What was warned of.
     pub warnings: Vec<String>,
 }
@@ -41,9 +42,9 @@ pub struct Document<'a> {
     safe: Option<[f32; 2]>,
     default: f32,
     judged: f32,
-    passed: bool,
+    passed: Switch,
     failed: Vec<&'static str>,
-    written: bool,
+    written: Switch,
     warnings: Vec<String>,
     arms: Vec<ArmEntry<'a>>,
 }
@@ -117,7 +118,7 @@ pub fn of<'a>(about: &About<'a>, report: &'a Report) -> Document<'a> {
         safe: report.choice.safe,
         default: report.choice.default,
         judged: report.judged,
-        passed: report.passed(),
+        passed: report.passed().into(),
         failed: report.failed.iter().map(|check| check.name()).collect(),
         written: about.written,
         warnings: about.warnings.clone(),

@@ -57,7 +57,13 @@ pub fn run(plan: &Eval, console: &Console) -> Result<()> {
     files::outputs(plan, &task, &report)?;
     let written = write(plan, &vector.file, &report)?;
     if console.is_json() {
-        let about = document::About { opened: &opened, plan, vector: &vector, written, warnings };
+        let about = document::About {
+            opened: &opened,
+            plan,
+            vector: &vector,
+            written: written.into(),
+            warnings,
+        };
         console.print(&document::of(&about, &report))?;
     } else {
         console.say_line(table::of(&report))?;

@@ -41,7 +41,7 @@ pub fn run(plan: &plan::Extract, console: &Console) -> Result<()> {
             if let Some(path) = &plan.plot {
                 picture::write(path, &recipe.name, &extracted.report)?;
             }
-            Outcome::Vector(write(&extracted, &plan.out)?)
+            Outcome::Vector(Box::new(write(&extracted, &plan.out)?))
         }
     };
     // There may be none: it is only written by long runs, and by interrupted ones.
@@ -58,7 +58,7 @@ pub fn merge(plan: &plan::Merge, console: &Console) -> Result<()> {
     let states = States::merge(shards?)?;
     let written = write(&states.finish()?, &plan.out)?;
     let head = Head::bare("merge");
-    report::show(console, head, &Outcome::Vector(written), (&plan.out, started.elapsed()))
+    report::show(console, head, &Outcome::Vector(Box::new(written)), (&plan.out, started.elapsed()))
 }
 
 /// The recipe with what its card says of the data, where the caller did not say it.

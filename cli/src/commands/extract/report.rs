@@ -27,7 +27,7 @@ pub struct Written {
 /// What a run came to.
 pub enum Outcome<'a> {
     /// A vector.
-    Vector(Written),
+    Vector(Box<Written>),
     /// States of a shard.
     Shard(&'a States),
 }

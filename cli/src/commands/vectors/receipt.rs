@@ -3,6 +3,7 @@
 //! The object is the summary receipt of the HTTP API. Doses in it are the predicted ones; tokens were counted.
 
 use super::Steering;
+use crate::args::Switch;
 use crate::commands::answer::Reply;
 use crate::commands::opened::Opened;
 use serde::Serialize;
@@ -26,7 +27,7 @@ pub struct Receipt {
     kv: String,
     weights_sha256: String,
     template_sha256: Option<String>,
-    batch_invariant: bool,
+    batch_invariant: Switch,
     vectors: Vec<Vector>,
     monitor: Option<()>,
     adapter: Option<()>,
@@ -77,7 +78,7 @@ impl Steering {
             kv: short(&kv(session)),
             weights_sha256: opened.model.identity().weights_sha256.clone(),
             template_sha256: opened.model.template().ok().map(|t| t.sha256().to_owned()),
-            batch_invariant: opened.model.decoder().device().kind() == "cpu",
+            batch_invariant: (opened.model.decoder().device().kind() == "cpu").into(),
             vectors: self.of_vectors(session.fired()),
             monitor: None,
             adapter: None,

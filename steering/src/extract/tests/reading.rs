@@ -63,7 +63,8 @@ fn prompts_are_read_at_their_last_token() {
     // An answer that has begun is not ended.
     assert!(text(&rows[1]).ends_with("<|im_start|>assistant\nOh no"), "{}", text(&rows[1]));
     for row in &rows {
-        assert_eq!(row.spans, [row.tokens.len() - 1..row.tokens.len()]);
+        assert_eq!(row.spans.len(), 1);
+        assert_eq!(row.spans[0], row.tokens.len() - 1..row.tokens.len());
     }
 }
 
