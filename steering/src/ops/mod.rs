@@ -9,7 +9,7 @@
 //! | rotate | turned toward `v` by `s·degrees`, length kept | multiplier |
 //!
 //! Activations are f32, products and lengths are f64. An operation knows one token: which tokens, when and how much is
-//! the business of scope, gate and schedule, which hand it a [`Force`]. A constant addition on all tokens of a scope
+//! the business of scope, gate and schedule, which hand it a `Force`. A constant addition on all tokens of a scope
 //! never comes here: it is lowered to the runtime's fused addition.
 
 mod add;
