@@ -5,12 +5,10 @@
 
   concise.safetensors      `trimtab extract`: mean difference of examples/data/concise.jsonl at blocks 13 to 17
   concise.gguf.sha256      of what `trimtab export` makes of it
-  repeng.gguf              by repeng's own training and its own writer: centred PCA at blocks 10 and 15
-  reference.safetensors    numbers of llama.cpp, transformers and repeng:
+  reference.safetensors    numbers of llama.cpp and transformers:
     I.tokens               u32 [time]   prompts 0 to 7
-    I.llama_cpp            f16 [1024]   how the exported GGUF changes llama.cpp's logits behind prompt I, every 48th
-    J.repeng               f16 [1024]   how repeng's own hooks change transformers' logits, prompts 0 and 1
-    mean_difference        f32 [576]    of the first 25 pairs at block 15, mean over the answer, by transformers
+    I.llama_cpp            f16 [128]    how the exported GGUF changes llama.cpp's logits behind prompt I, every 384th
+    mean_difference        f16 [576]    of the first 25 pairs at block 15, mean over the answer, by transformers
 
 The GGUF is read by llama.cpp's own loader, common_control_vector_load, which lies in a library beside llama-cpp-python
 and is C++: its arguments are laid out here as libstdc++ does on x86-64.
@@ -37,7 +35,7 @@ from safetensors.numpy import save_file
 
 LOADER = "_Z26common_control_vector_loadRKSt6vectorI31common_control_vector_load_infoSaIS0_EE"
 SCALE = 1.0
-EVERY = 48
+EVERY = 384
 SITES = "resid_post.13-17"
 PAIRS = 25
 REPENG_BLOCKS = [10, 15]
@@ -202,43 +200,7 @@ def mean_difference(llama, model, rows):
                 states = model(torch.tensor([tokens]), use_cache=False,
                                output_hidden_states=True).hidden_states[16]
             total += sign * states[0, place].double().mean(0).numpy()
-    return (total / len(rows)).astype(np.float32)
-
-
-class Words:
-    """llama.cpp's tokenizer as repeng calls one."""
-
-    def __init__(self, llama):
-        self.llama = llama
-
-    def __call__(self, texts, **_):
-        from transformers import BatchEncoding
-
-        rows = [self.llama.tokens(text) for text in texts]
-        longest = max(map(len, rows))
-        ids = torch.tensor([row + [0] * (longest - len(row)) for row in rows])
-        mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows])
-        return BatchEncoding({"input_ids": ids, "attention_mask": mask})
-
-
-def repeng_part(options, llama, model, rows, prompts):
-    """repeng's file, and what its own hooks do with it."""
-    np.float_ = np.float64  # repeng 0.4.0 names a type that NumPy 2 took away
-    from repeng import ControlModel, ControlVector, DatasetEntry
-
-    sides = [[asked(row["prompt"]) + row[side] for side in ("chosen", "rejected")] for row in rows]
-    vector = ControlVector.train(model, Words(llama), [DatasetEntry(*pair) for pair in sides],
-                                 batch_size=5, method="pca_center", hidden_layers=REPENG_BLOCKS)
-    vector = REPENG_STRENGTH * vector
-    vector.directions = {n: row.astype(np.float32) for n, row in vector.directions.items()}
-    vector.export_gguf(options.out / "repeng.gguf")
-    plain = [logits(model, tokens) for tokens in prompts]
-    wrapped = ControlModel(model, REPENG_BLOCKS)
-    wrapped.set_control(vector)
-    changes = [logits(wrapped, tokens) - before for tokens, before in zip(prompts, plain)]
-    wrapped.unwrap()
-    print("repeng's changes:", *(f"{np.linalg.norm(change):.1f}" for change in changes))
-    return {f"{i}.repeng": change[::EVERY].astype(np.float16) for i, change in enumerate(changes)}
+    return (total / len(rows)).astype(np.float16)
 
 
 def arguments():
@@ -263,7 +225,6 @@ def main():
     found = {f"{i}.tokens": np.array(tokens, dtype=np.uint32) for i, tokens in enumerate(prompts)}
     found |= llama_part(options, llama, model, prompts)
     found["mean_difference"] = mean_difference(llama, model, rows)
-    found |= repeng_part(options, llama, model, rows, prompts[:2])
     save_file(found, options.out / "reference.safetensors")
     size = sum(file.stat().st_size for file in options.out.iterdir())
     print(f"{size} bytes in {options.out}")

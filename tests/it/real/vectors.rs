@@ -1,4 +1,4 @@
-//! Steering vectors on the real model, beside llama.cpp, transformers and repeng.
+//! Steering vectors on the real model, beside llama.cpp and transformers.
 //!
 //! `tests/golden/vectors` holds what those programs make of the same files (`scripts/golden_control_vector.py`).
 
@@ -16,7 +16,6 @@ use trimtab_steering::extract::{
 use trimtab_steering::file::card::{MethodName, Operation};
 use trimtab_steering::file::sha256;
 use trimtab_steering::gate::{self, Condition, Deciding, Gate, Side};
-use trimtab_steering::import::{self, ImportOptions, Origin};
 use trimtab_steering::neutral::{self, DriftOptions, Text};
 use trimtab_steering::pairs::{BadPairs, Pairs};
 use trimtab_steering::{Steer, SteerOptions, VectorFile};
@@ -25,8 +24,8 @@ use trimtab_tests::{real, workspace_root};
 
 /// Prompts in the golden file.
 const PROMPTS: usize = 8;
-/// The golden file has the logits of every 48th token.
-const EVERY: usize = 48;
+/// The golden file has the logits of every 384th token.
+const EVERY: usize = 384;
 /// What the golden's llama.cpp ran with.
 const SCALE: f32 = 1.0;
 /// Pairs of the golden's mean difference; four blocks of an extraction.
@@ -110,30 +109,6 @@ fn an_exported_vector_does_in_llama_cpp_what_it_does_here() {
         lowest = lowest.min(found);
     }
     assert!(lowest > 0.99, "{lowest}");
-}
-
-#[test]
-fn a_file_of_repeng_acts_at_the_block_repeng_means() {
-    if !real::wanted() {
-        return;
-    }
-    let (model, golden) = (real::model(), reference());
-    let path = golden::path("vectors/repeng.gguf");
-    let right = import::read(&path, &ImportOptions::default()).unwrap();
-    assert_eq!(right.origin, Origin::Repeng);
-    let sites: Vec<Site> = right.mapping.iter().map(|mapped| mapped.site).collect();
-    assert_eq!(sites, [Site::ResidPost(10), Site::ResidPost(15)]);
-    let tokens = golden.tokens("0.tokens");
-    let under = |site, plan| stream(&model, &tokens, site, plan);
-    let steered = || plan(&right.file, &SteerOptions::default());
-    let before = Site::ResidPost(9);
-    assert!(under(before, steered()) == under(before, Plan::empty()));
-    let (_, offset) = right.file.offsets().unwrap().remove(0);
-    let site = Site::ResidPost(10);
-    for (after, plain) in under(site, steered()).iter().zip(under(site, Plan::empty())).skip(1) {
-        let moved = after.iter().zip(plain).zip(&offset).map(|((a, b), o)| (a - b - o).abs());
-        assert!(moved.fold(0.0, f32::max) < 1e-3);
-    }
 }
 
 /// A question and an answer that has begun.
