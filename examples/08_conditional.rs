@@ -50,9 +50,8 @@ fn vector(model: &Model, site: Site, [from, to]: [&[&str]; 2]) -> Result<VectorF
 
 fn main() -> Result<(), Error> {
     let model = Model::open("smollm2-135m-instruct")?;
-    let other = ["Who wrote this novel?", "How do planes fly?", "Plan a trip to Rome."];
-    let cooking =
-        ["How long do I boil an egg?", "A recipe for bread, please.", "What goes in a curry?"];
+    let other = ["How does a clock work?", "How do planes fly?", "How does a lock open?"];
+    let cooking = ["How do I boil an egg?", "How do I bake bread?", "How do I cook a curry?"];
     let about_cooking = vector(&model, READ, [&other, &cooking])?;
     let sad = ["I am so sad. What a terrible, gloomy, miserable day."];
     let glad = ["I am so happy! What a wonderful, joyful, delightful day!"];

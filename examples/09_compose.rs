@@ -5,11 +5,11 @@
 //!
 //! `cargo run --release -p trimtab-examples --example 09_compose`
 
-use trimtab_runtime::Model;
 use trimtab_runtime::generate::{Generation, Request, complete};
 use trimtab_runtime::plan::Plan;
 use trimtab_runtime::site::Site;
 use trimtab_runtime::text::Message;
+use trimtab_runtime::{Model, Tensor};
 use trimtab_steering::compose::dose::{DoseLimit, DosePolicy, Dosed};
 use trimtab_steering::compose::{Part, Settings, Stream, compose};
 use trimtab_steering::file::card::{Card, Method, MethodName, Operation, SiteCard};
@@ -18,12 +18,13 @@ use trimtab_steering::{Direction, Result, SteerOptions, VectorFile};
 
 const SITE: Site = Site::ResidPost(14);
 
-/// The mean activation of a text's tokens, `d_model` values.
+/// The mean activation of a text's tokens but the first, whose length is another, `d_model` values.
 fn mean(model: &Model, text: &str) -> Result<Vec<f32>> {
     let mut session = model.session(Plan::empty())?;
     session.push_prompt(&model.text_prompt(text)?)?;
     let captured = session.capture(&[SITE])?;
-    let stream = captured.get(&SITE).and_then(|stream| stream.mean(0).ok()?.to_vec1().ok());
+    let behind = |stream: &Tensor| stream.narrow(0, 1, stream.dim(0)? - 1)?.mean(0)?.to_vec1();
+    let stream = captured.get(&SITE).and_then(|stream| behind(stream).ok());
     stream.ok_or_else(|| trimtab_runtime::Error::Misuse("the site was not captured").into())
 }
 
@@ -42,7 +43,8 @@ fn main() -> Result<()> {
     let model = Model::open("smollm2-135m-instruct")?;
     let sad = "I am so sad. What a terrible, gloomy, miserable day.";
     let glad = vector(&model, "glad", sad, "I am so happy! What a wonderful, joyful day!")?;
-    let loud = vector(&model, "loud", sad, "LISTEN TO ME! THIS IS HUGE! WOW! COME HERE NOW!")?;
+    let soft = "listen to me. this is rather big. please come here now.";
+    let loud = vector(&model, "loud", soft, "LISTEN TO ME! THIS IS HUGE! PLEASE COME HERE NOW!")?;
 
     let norms = stream_norms(&model, &[SITE], 512)?;
     let norms = norms.into_iter().map(|(site, norm)| (site, norm.median)).collect();
