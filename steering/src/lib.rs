@@ -2,11 +2,12 @@
 //!
 //! A *steering vector* is one unit direction per site with a card that says what it does, how strong one step is, and
 //! on which model it was measured. This room reads and writes such files ([`mod@file`]), takes those of other programs in
-//! ([`import`]) and out ([`export`]), and turns them into an intervention of the runtime's plan ([`steer`]).
+//! ([`import`]) and out ([`export`]), makes them of labelled examples ([`extract`]), turns them into an intervention of the
+//! runtime's plan ([`steer`]), puts several together ([`compose`]) and measures what they do ([`mod@eval`]).
 //!
 //! It is a crate of its own because the runtime must not know what a direction means: the runtime offers sites and
-//! hooks, and everything here is an intervention bound to them. Extraction from labelled pairs, the operations beyond
-//! addition, gates and evaluation will live here too. Nothing here learns while serving: that is `trimtab-adapters`.
+//! hooks, and everything here is an intervention bound to them, or makes one. Nothing here learns while serving: that is
+//! `trimtab-adapters`.
 #![forbid(unsafe_code)]
 
 pub mod direction;

@@ -1,6 +1,6 @@
 //! Flags of `compose`.
 
-use super::{ModelArgs, Switch, switch};
+use super::{ModelArgs, Policy, Switch, switch};
 use clap::{ArgAction, Args, ValueEnum};
 use std::path::PathBuf;
 
@@ -46,7 +46,7 @@ pub struct ComposeArgs {
         value_name = "refuse|clamp|warn",
         hide_possible_values = true
     )]
-    pub dose_policy: ComposePolicy,
+    pub dose_policy: Policy,
     /// Pairs {"prompt", "chosen", "rejected"} that a vector is to move, one file per vector in their order:
     /// measures what each does to the others.
     #[arg(long, value_name = "FILE.jsonl")]
@@ -74,15 +74,4 @@ pub enum ComposeMode {
     Subspace,
     /// Under the stream's covariance.
     Sigma,
-}
-
-/// What is done about a push above the limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ComposePolicy {
-    /// Nothing is written.
-    Refuse,
-    /// Scales are lowered.
-    Clamp,
-    /// It is told.
-    Warn,
 }

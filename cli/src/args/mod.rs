@@ -27,7 +27,7 @@ mod verify;
 pub use bench::{BenchArgs, Beside, Table};
 pub use capture::CaptureArgs;
 pub use chat::ChatArgs;
-pub use compose::{ComposeArgs, ComposeMode, ComposePolicy};
+pub use compose::{ComposeArgs, ComposeMode};
 pub use convert::{ExportArgs, ImportArgs, Kind, To};
 pub use eval::EvalArgs;
 pub use extract::{Bad, Estimator, ExtractArgs, MergeArgs, Rule, Select, Weights};

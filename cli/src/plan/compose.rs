@@ -1,10 +1,10 @@
 //! What `compose` is to do.
 
-use super::Opening;
-use crate::args::{ComposeArgs, ComposeMode, ComposePolicy};
+use super::{Opening, vectors};
+use crate::args::{ComposeArgs, ComposeMode};
 use crate::error::{Error, Result};
 use std::path::PathBuf;
-use trimtab_steering::compose::dose::{DoseLimit, DosePolicy, Standing};
+use trimtab_steering::compose::dose::Standing;
 use trimtab_steering::compose::{Lost, M_LIMIT, Mode, Settings};
 use trimtab_steering::steer::NullVectors;
 
@@ -50,7 +50,7 @@ pub(super) fn compose(args: ComposeArgs) -> Result<Compose> {
         return Err(Error::usage("--pairs", problem));
     }
     let settings = settings(&args)?;
-    let vectors = vectors(&args)?;
+    let vectors = ranked(&args)?;
     let stem = args.out.file_stem().map(|stem| stem.to_string_lossy().into_owned());
     let asked = args.model.model.is_some() || args.model.source.hf_repo.is_some();
     let needed = asked || !args.pairs.is_empty();
@@ -64,52 +64,25 @@ pub(super) fn compose(args: ComposeArgs) -> Result<Compose> {
     })
 }
 
-fn vectors(args: &ComposeArgs) -> Result<Vec<Ranked>> {
+fn ranked(args: &ComposeArgs) -> Result<Vec<Ranked>> {
     let count = args.files.len();
     if let Some(number) = args.protect.iter().find(|n| !(1..=count).contains(*n)) {
         let problem = format!("is {number}, expected 1 to {count}: the place of a vector");
         return Err(Error::usage("--protect", problem));
     }
-    let ranked = |(at, text): (usize, &String)| {
-        let (path, scale) = named(text)?;
+    let rank = |(at, text): (usize, &String)| {
+        let vectors::Asked { path, scale, .. } = vectors::one_file(text)?;
         let held = args.protect.contains(&(at + 1));
         let standing = if held { Standing::Protected } else { Standing::Free };
         Ok(Ranked { path, scale, standing, pairs: args.pairs.get(at).cloned() })
     };
-    args.files.iter().enumerate().map(ranked).collect()
-}
-
-/// A file, and the scale behind the last colon; a colon with a separator behind it belongs to the path.
-fn named(text: &str) -> Result<(PathBuf, Option<f32>)> {
-    let (name, scale) = match text.rsplit_once(':') {
-        Some((name, scale)) if !scale.contains(['/', '\\']) => (name, Some(scale)),
-        Some(_) | None => (text, None),
-    };
-    let scale = match scale.map(str::parse::<f32>) {
-        None => None,
-        Some(Ok(scale)) if scale.is_finite() => Some(scale),
-        Some(_) => {
-            let problem = format!("{text:?} has no finite number behind its last colon");
-            return Err(Error::usage("FILE", problem));
-        }
-    };
-    Ok((PathBuf::from(name), scale))
+    args.files.iter().enumerate().map(rank).collect()
 }
 
 fn settings(args: &ComposeArgs) -> Result<Settings> {
-    let plain = DoseLimit::default();
-    if !(args.dose_limit > 0.0 && args.dose_limit <= 8.0) {
-        let problem = format!("is {}, expected above 0, at most 8", args.dose_limit);
-        return Err(Error::usage("--dose-limit", problem));
-    }
     if args.m > M_LIMIT {
         return Err(Error::usage("--m", format!("is {}, at most {M_LIMIT}", args.m)));
     }
-    let policy = match args.dose_policy {
-        ComposePolicy::Refuse => DosePolicy::Refuse,
-        ComposePolicy::Clamp => DosePolicy::Clamp,
-        ComposePolicy::Warn => DosePolicy::Warn,
-    };
     let mode = match args.mode {
         ComposeMode::Sum => Mode::Sum,
         ComposeMode::GramSchmidt => Mode::GramSchmidt,
@@ -121,13 +94,7 @@ fn settings(args: &ComposeArgs) -> Result<Settings> {
         m: args.m,
         lost: if args.renormalise.is_on() { Lost::Renormalised } else { Lost::Shown },
         null: if args.allow_null.is_on() { NullVectors::Allow } else { NullVectors::Refuse },
-        // One vector alone may push half as hard as all together.
-        dose: DoseLimit {
-            vector: plain.vector * args.dose_limit / plain.site,
-            site: args.dose_limit,
-            policy,
-            ..plain
-        },
+        dose: vectors::dose(Some(args.dose_limit), Some(args.dose_policy))?,
         ..Settings::default()
     })
 }

@@ -185,7 +185,7 @@ fn blocks(range: &[usize]) -> Result<Option<RangeInclusive<usize>>> {
 }
 
 /// One vector alone may push half as hard as all together.
-fn dose(limit: Option<f64>, policy: Option<Policy>) -> Result<DoseLimit> {
+pub(super) fn dose(limit: Option<f64>, policy: Option<Policy>) -> Result<DoseLimit> {
     let plain = DoseLimit::default();
     let site = limit.unwrap_or(plain.site);
     if !(site > 0.0 && site <= 8.0) {

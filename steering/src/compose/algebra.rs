@@ -4,6 +4,7 @@
 //! vectors, factors) is linfa-linalg's.
 
 use super::error::Error;
+pub(super) use crate::estimate::algebra::{dot, norm};
 use linfa_linalg::svd::{SVD, SvdSort};
 use ndarray::Array2;
 
@@ -11,16 +12,6 @@ use ndarray::Array2;
 const DEPENDENT: f64 = 1e-9;
 /// A singular value below this share of the largest one is rounding, and its vector arbitrary.
 const NOISE: f64 = 1e-9;
-
-// [width], [width] -> []
-pub(super) fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(x, y)| x * y).sum()
-}
-
-// [width] -> []
-pub(super) fn norm(v: &[f64]) -> f64 {
-    dot(v, v).sqrt()
-}
 
 /// Cosine of two vectors; 0 if one of them has no length.
 // [width], [width] -> []

@@ -4,6 +4,7 @@
 //! pushes cancel. What acts on positions of its own, or turns the stream, is counted by its length, because somewhere
 //! it may act alone or with all the others. The result is an upper bound, and convex in the factor.
 
+use super::algebra::dot;
 use super::dose::Standing;
 use crate::scope::Scope;
 
@@ -28,15 +29,10 @@ impl Phase {
         sum.iter_mut().zip(row).for_each(|(s, v)| *s += coefficient * f64::from(*v));
     }
 
-    /// Squared length at factor t as `a + 2 b t + c t²`.
+    /// Squared length at factor t, 0 of what nobody pushes, as `a + 2 b t + c t²`.
     fn square(&self) -> [f64; 3] {
         [dot(&self.kept, &self.kept), dot(&self.kept, &self.free), dot(&self.free, &self.free)]
     }
-}
-
-// [width], [width] -> []; an empty sum is 0
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(x, y)| x * y).sum()
 }
 
 /// Everything that acts at one site.

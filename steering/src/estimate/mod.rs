@@ -4,7 +4,7 @@
 //! direction whose sign is positive minus negative by construction. What it is worth is measured on other items:
 //! [`Score`] and [`select`].
 
-mod algebra;
+pub(crate) mod algebra;
 mod classes;
 mod folds;
 mod moments;

@@ -1,6 +1,7 @@
 //! Margins of pairs under any plan, for whoever composes plans of several vectors.
 
-use super::likelihood::{self, Case};
+use super::likelihood;
+use super::measure::{case, margin};
 use super::subject::Subject;
 use super::task::{Goal, Task};
 use crate::error::{Error, Result};
@@ -17,20 +18,12 @@ pub fn margins(
 ) -> Result<Vec<f64>> {
     let mut cases = Vec::with_capacity(task.items().len());
     for item in task.items() {
-        let wrong = |problem: &str| Error::Task { line: item.line, problem: problem.to_owned() };
-        let Goal::Pair { chosen, rejected } = &item.goal else {
-            return Err(wrong("is no pair, expected prompt, chosen and rejected"));
-        };
-        let answers = vec![subject.text(chosen)?, subject.text(rejected)?];
-        if answers.iter().any(Vec::is_empty) {
-            return Err(wrong("has an answer without any token"));
+        if !matches!(item.goal, Goal::Pair { .. }) {
+            let problem = "is no pair, expected prompt, chosen and rejected".to_owned();
+            return Err(Error::Task { line: item.line, problem });
         }
-        cases.push(Case { prompt: subject.prompt(&item.prompt)?, answers });
+        cases.push(case(subject, item, subject.prompt(&item.prompt)?)?);
     }
     let scores = likelihood::score(subject, plan, &cases, progress)?;
-    let margin = |scores: &Vec<f64>| match scores.as_slice() {
-        [chosen, rejected] => chosen - rejected,
-        _ => f64::NAN,
-    };
-    Ok(scores.iter().map(margin).collect())
+    Ok(scores.iter().map(|scores| margin(scores)).collect())
 }

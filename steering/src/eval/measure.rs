@@ -169,19 +169,22 @@ impl Run<'_> {
         prompts: Vec<Vec<u32>>,
         progress: &mut dyn FnMut(usize) -> Flow,
     ) -> Result<Vec<Vec<f64>>> {
-        let mut cases = Vec::with_capacity(items.len());
-        for (item, prompt) in items.iter().zip(prompts) {
-            let texts = candidates(&item.goal).into_iter();
-            let answers =
-                texts.map(|text| self.subject.text(text)).collect::<Result<Vec<Vec<u32>>>>()?;
-            if answers.iter().any(Vec::is_empty) {
-                let problem = "has an answer without any token".to_owned();
-                return Err(Error::Task { line: item.line, problem });
-            }
-            cases.push(Case { prompt, answers });
-        }
+        let pairs = items.iter().zip(prompts);
+        let cases = pairs.map(|(item, prompt)| case(self.subject, item, prompt));
+        let cases = cases.collect::<Result<Vec<Case>>>()?;
         likelihood::score(self.subject, self.plan, &cases, progress)
     }
+}
+
+/// An item's given answers behind its prompt.
+pub(super) fn case(subject: &Subject, item: &Item, prompt: Vec<u32>) -> Result<Case> {
+    let texts = candidates(&item.goal).into_iter();
+    let answers = texts.map(|text| subject.text(text)).collect::<Result<Vec<Vec<u32>>>>()?;
+    if answers.iter().any(Vec::is_empty) {
+        let problem = "has an answer without any token".to_owned();
+        return Err(Error::Task { line: item.line, problem });
+    }
+    Ok(Case { prompt, answers })
 }
 
 /// The given answers of an item.
@@ -193,7 +196,8 @@ fn candidates(goal: &Goal) -> Vec<&str> {
     }
 }
 
-fn margin(scores: &[f64]) -> f64 {
+/// Of the answers of a pair.
+pub(super) fn margin(scores: &[f64]) -> f64 {
     match scores {
         [chosen, rejected] => chosen - rejected,
         _ => f64::NAN,

@@ -6,7 +6,7 @@ use super::states::{About, States};
 use super::{Place, Position, Refusal, Result};
 use crate::direction::Direction;
 use crate::error::Error;
-use crate::estimate::{self, Estimate, TOP_SHARE_LIMIT};
+use crate::estimate::{self, Estimate, Score, TOP_SHARE_LIMIT};
 use crate::file::VectorFile;
 use crate::file::card::{
     Card, DataCard, Method, MethodName, Operation, Param, Role, SiteCard, Status,
@@ -66,23 +66,15 @@ pub struct SiteReport {
     pub split_half: Option<f64>,
 }
 
-/// The numbers of one candidate.
+/// One candidate.
 #[derive(Debug, Clone)]
 pub struct Candidate {
     /// The site.
     pub site: Site,
     /// The place.
     pub place: Place,
-    /// ‖r‖/‖μ⁺‖.
-    pub relative_length: f64,
-    /// cos(r, μ⁺).
-    pub cosine: f64,
-    /// ‖μ⁺‖/‖μ⁻‖.
-    pub length_ratio: f64,
-    /// Share of ‖r‖² in the top 1 % of coordinates.
-    pub top_share: f64,
-    /// Separation of the items that choose.
-    pub auroc: Option<f64>,
+    /// What was found there.
+    pub score: Score,
     /// Why it has no direction, if it has none.
     pub problem: Option<String>,
 }
@@ -287,11 +279,7 @@ impl Maker<'_> {
             Ok(Candidate {
                 site: self.site(tried),
                 place: self.place(tried)?,
-                relative_length: tried.score.relative_length,
-                cosine: tried.score.cosine,
-                length_ratio: tried.score.length_ratio,
-                top_share: tried.score.top_share,
-                auroc: tried.score.auroc,
+                score: tried.score,
                 problem: tried.estimate.as_ref().err().map(ToString::to_string),
             })
         };

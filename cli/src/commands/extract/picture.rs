@@ -39,7 +39,7 @@ pub fn write(path: &Path, name: &str, report: &Report) -> Result<()> {
 /// What the rule looks at.
 fn value(rule: Rule, candidate: &Candidate) -> f64 {
     match rule {
-        Rule::PaperCosine => candidate.cosine,
-        Rule::HeldoutAuroc => candidate.auroc.unwrap_or(f64::NAN),
+        Rule::PaperCosine => candidate.score.cosine,
+        Rule::HeldoutAuroc => candidate.score.auroc.unwrap_or(f64::NAN),
     }
 }

@@ -172,11 +172,11 @@ fn grid_row(candidate: &Candidate) -> GridRow {
     GridRow {
         site: candidate.site.to_string(),
         position: candidate.place.to_string(),
-        relative_length: candidate.relative_length,
-        cosine: candidate.cosine,
-        length_ratio: candidate.length_ratio,
-        top_share: candidate.top_share,
-        auroc: candidate.auroc,
+        relative_length: candidate.score.relative_length,
+        cosine: candidate.score.cosine,
+        length_ratio: candidate.score.length_ratio,
+        top_share: candidate.score.top_share,
+        auroc: candidate.score.auroc,
         problem: candidate.problem.clone(),
     }
 }
@@ -189,11 +189,11 @@ fn tables(written: &Written) -> String {
         let mark = if c.site == report.recommended { "*" } else { "" };
         vec![
             format!("{}{mark}", c.site),
-            shown(Some(c.cosine)),
-            shown(c.auroc),
-            shown(Some(c.relative_length)),
-            shown(Some(c.length_ratio)),
-            shown(Some(c.top_share)),
+            shown(Some(c.score.cosine)),
+            shown(c.score.auroc),
+            shown(Some(c.score.relative_length)),
+            shown(Some(c.score.length_ratio)),
+            shown(Some(c.score.top_share)),
         ]
     });
     let columns = [

@@ -129,8 +129,8 @@ fn palrs_is_read_chosen_and_scaled_as_its_authors_did() {
     assert_eq!(report.rule, Rule::PaperCosine);
     assert_eq!(card.method.position, Some(Reading::TemplateSuffix));
     // At the embedding a template's token is the same in every row, and there is no cosine.
-    let grid = report.grid.iter().filter(|candidate| candidate.cosine.is_finite());
-    let best = grid.max_by(|a, b| a.cosine.total_cmp(&b.cosine)).unwrap();
+    let grid = report.grid.iter().filter(|candidate| candidate.score.cosine.is_finite());
+    let best = grid.max_by(|a, b| a.score.cosine.total_cmp(&b.score.cosine)).unwrap();
     assert_eq!((best.site, best.place), (report.recommended, report.place));
     // Scale times magnitude is α‖μ⁺‖.
     let Some(Param::Number(norm)) = card.method.params.get("mu_norm") else { panic!() };
