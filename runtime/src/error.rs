@@ -111,6 +111,18 @@ pub enum Error {
         /// Tokens a block holds.
         block_len: usize,
     },
+    /// No place is left among those who run and those who wait.
+    #[error("queue is full ({places} places)")]
+    QueueFull {
+        /// Answers that may run or wait at once.
+        places: usize,
+    },
+    /// The engine takes nothing new because it is being shut down.
+    #[error("engine is shutting down")]
+    Draining,
+    /// The time that a request had is over.
+    #[error("deadline of the request has passed")]
+    Deadline,
     /// A checkpoint of a history that was rewound or replanned since.
     #[error("checkpoint at {len} tokens is stale: its history was rewound or replanned")]
     StaleCheckpoint {
@@ -206,7 +218,10 @@ impl Error {
             Error::NoSuchSite { .. } | Error::CannotAct { .. } | Error::Width { .. } => {
                 Kind::Refused
             }
-            Error::PoolFull { .. } => Kind::Busy,
+            Error::PoolFull { .. }
+            | Error::QueueFull { .. }
+            | Error::Draining
+            | Error::Deadline => Kind::Busy,
             Error::Tensor { .. }
             | Error::Device { .. }
             | Error::HookShape { .. }

@@ -31,6 +31,8 @@ pub mod joint;
 
 pub mod generate;
 
+pub mod engine;
+
 pub mod capture;
 pub mod perplexity;
 

@@ -162,6 +162,17 @@ impl Session {
         self.bound.is_stateless()
     }
 
+    /// Whether its keys and values can be made again from its tokens alone, so that they may be given up: not after
+    /// a change of plans that kept what the old one had made.
+    pub fn can_recompute(&self) -> bool {
+        self.purity == Purity::OnePlan
+    }
+
+    /// Blocks that its next pass takes from the pool.
+    pub(crate) fn wants(&self) -> usize {
+        self.cache.wants(self.pending().min(self.chunk))
+    }
+
     /// Runs at most this many tokens in one pass, at least 1. Changes no result on the CPU.
     pub fn set_chunk(&mut self, tokens: usize) {
         self.chunk = tokens.max(1);

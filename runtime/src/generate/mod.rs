@@ -36,16 +36,31 @@ pub fn complete(generation: Generation) -> Result<Answer> {
 /// [`into_answer`](Generation::into_answer). The others go on as if it had never been there.
 pub fn run(generations: &mut [Generation], sink: Sink) -> Result<()> {
     of_one_model(generations)?;
-    while generations.iter().any(|g| !g.is_finished()) {
-        for (index, readout) in forward(generations, sink) {
-            let Some(generation) = generations.get_mut(index) else { continue };
-            let emit = &mut |event| sink(index, event);
-            if let Err(error) = step(generation, readout, emit) {
-                generation.fail(error, emit);
-            }
+    loop {
+        let unfinished = unfinished(generations);
+        if unfinished.is_empty() {
+            return Ok(());
+        }
+        round(generations, &unfinished, sink);
+    }
+}
+
+/// One pass over the next chunks of these generations, and a token for each whose prompt is through.
+///
+/// What [`run`] does again and again. They must be unfinished and of one model.
+pub(crate) fn round(generations: &mut [Generation], who: &[usize], sink: Sink) {
+    for (index, readout) in forward(generations, who, sink) {
+        let Some(generation) = generations.get_mut(index) else { continue };
+        let emit = &mut |event| sink(index, event);
+        if let Err(error) = step(generation, readout, emit) {
+            generation.fail(error, emit);
         }
     }
-    Ok(())
+}
+
+fn unfinished(generations: &[Generation]) -> Vec<usize> {
+    let all = generations.iter().enumerate();
+    all.filter(|(_, g)| !g.is_finished()).map(|(index, _)| index).collect()
 }
 
 fn step(
@@ -67,7 +82,8 @@ pub fn run_joint(generations: &mut [Generation], joint: &mut dyn Joint, sink: Si
             generation.session_mut().prefill()?;
         }
         let mut ready = Vec::new();
-        for (index, readout) in forward(generations, sink) {
+        let unfinished = unfinished(generations);
+        for (index, readout) in forward(generations, &unfinished, sink) {
             if let Some(generation) = generations.get(index) {
                 ready.push((index, generation.score(readout)?));
             }
@@ -113,18 +129,20 @@ fn of_one_model(generations: &[Generation]) -> Result<()> {
     Err(Error::Misuse("generations that run together must be of one model"))
 }
 
-/// One pass over everybody's next chunk; gives the results of those whose next token is due.
-fn forward(generations: &mut [Generation], sink: Sink) -> Vec<(usize, RowReadout)> {
-    let unfinished = generations.iter().enumerate().filter(|(_, g)| !g.is_finished());
-    let indices: Vec<usize> = unfinished.map(|(index, _)| index).collect();
+/// One pass over the next chunks of these; gives the results of those whose next token is due.
+fn forward(
+    generations: &mut [Generation],
+    indices: &[usize],
+    sink: Sink,
+) -> Vec<(usize, RowReadout)> {
     let mut readouts = Vec::with_capacity(indices.len());
-    let saved = save(generations, &indices);
-    match pass(generations, &indices) {
-        Ok(all) => readouts.extend(indices.into_iter().zip(all)),
+    let saved = save(generations, indices);
+    match pass(generations, indices) {
+        Ok(all) => readouts.extend(indices.iter().copied().zip(all)),
         // Alone, everybody gets the bits they would have had together, and the culprit is found.
         Err(_) if indices.len() > 1 => {
             restore(generations, &saved, sink);
-            for index in indices {
+            for &index in indices {
                 one_alone(generations, index, &mut readouts, sink);
             }
         }

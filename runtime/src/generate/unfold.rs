@@ -3,6 +3,7 @@
 use super::answer::{Answer, Event, Finish, Flow, Usage};
 use super::request::Request;
 use crate::error::{Error, Result};
+use crate::fingerprint::Fingerprint;
 use crate::logits::Context;
 use crate::model::{LogitsAt, Reading, Row, RowReadout, Want};
 use crate::monitor::{Monitor, Stage, StopReason, StopStrings, Unfolding, Verdict};
@@ -127,8 +128,27 @@ impl Generation {
         &self.session
     }
 
-    pub(super) fn session_mut(&mut self) -> &mut Session {
+    pub(crate) fn session_mut(&mut self) -> &mut Session {
         &mut self.session
+    }
+
+    /// Whether no token has been chosen yet.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.tokens.is_empty() && self.finish.is_none() && self.attempt == 0
+    }
+
+    /// Takes over what other sequences with the same beginning have published; says how many tokens that is.
+    pub(crate) fn adopt_prefix(&mut self, space: &Fingerprint) -> Result<usize> {
+        let saved = self.session.adopt_prefix(space)?;
+        if self.is_fresh() {
+            self.usage.cached_tokens = saved;
+        }
+        Ok(saved)
+    }
+
+    /// Ends the answer from outside: what was shown stays.
+    pub(crate) fn cancel(&mut self, emit: &mut dyn FnMut(Event) -> Flow) {
+        self.obey(&mut Emitter { emit, flow: Flow::Cancel });
     }
 
     /// The answer so far; `Cancelled` if it has not ended. The error, if it failed.
@@ -188,7 +208,7 @@ impl Generation {
     }
 
     /// Ends the answer with an error.
-    pub(super) fn fail(&mut self, error: Error, emit: &mut dyn FnMut(Event) -> Flow) {
+    pub(crate) fn fail(&mut self, error: Error, emit: &mut dyn FnMut(Event) -> Flow) {
         let mut out = Emitter { emit, flow: Flow::Continue };
         self.cut_text(self.shown, &mut out);
         self.finish(Finish::Failed(error.to_string()), &mut out);

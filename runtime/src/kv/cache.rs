@@ -89,6 +89,14 @@ impl KvCache {
         Ok(self.len)
     }
 
+    /// Blocks that a pass of `extra` more tokens takes from the pool.
+    pub(crate) fn wants(&self, extra: usize) -> usize {
+        let grown = (self.len + extra).div_ceil(BLOCK_LEN).saturating_sub(self.blocks.len());
+        let partial = self.blocks.get(self.len / BLOCK_LEN).filter(|_| extra > 0);
+        let copied = partial.is_some_and(|block| self.pool.lock().is_shared(*block));
+        grown + usize::from(copied)
+    }
+
     /// Makes room for `extra` tokens in blocks nobody else holds. On error nothing has changed.
     pub(crate) fn reserve(&mut self, extra: usize) -> Result<()> {
         if extra == 0 {

@@ -40,6 +40,15 @@ pub struct PoolUse {
     pub free: usize,
     /// Blocks the prefix index holds, alone or with caches.
     pub indexed: usize,
+    /// Of those, the ones no cache holds: they give way when a block is needed.
+    pub evictable: usize,
+}
+
+impl PoolUse {
+    /// Blocks that can be taken.
+    pub fn available(&self) -> usize {
+        self.free + self.evictable
+    }
 }
 
 /// Zeros that the system commits as they are first written, in host memory.
@@ -113,7 +122,12 @@ impl KvPool {
     /// How full the pool is.
     pub fn usage(&self) -> PoolUse {
         let state = self.lock();
-        PoolUse { blocks: self.inner.blocks, free: state.free.len(), indexed: state.prefixes.len() }
+        PoolUse {
+            blocks: self.inner.blocks,
+            free: state.free.len(),
+            indexed: state.prefixes.len(),
+            evictable: state.prefixes.blocks().filter(|b| state.has_one_holder(*b)).count(),
+        }
     }
 
     /// Forgets every shared prefix; blocks that caches hold stay with them.
@@ -183,6 +197,10 @@ impl State {
                 self.free.push(block);
             }
         }
+    }
+
+    fn has_one_holder(&self, block: u32) -> bool {
+        self.holders.get(block as usize) == Some(&1)
     }
 
     pub(super) fn is_shared(&self, block: u32) -> bool {

@@ -55,6 +55,10 @@ impl PrefixIndex {
         self.blocks.len()
     }
 
+    pub(super) fn blocks(&self) -> impl Iterator<Item = u32> {
+        self.blocks.values().map(|entry| entry.block)
+    }
+
     /// Begins a use: everything found or inserted until the next one is used at the same time.
     pub(super) fn tick(&mut self) {
         self.clock += 1;

@@ -1,0 +1,69 @@
+//! Who waits: owners take turns, and within an owner the first comes first.
+
+use super::seat::Seat;
+use std::collections::VecDeque;
+
+/// The line. Those who had a place and gave it up come before all others.
+#[derive(Default)]
+pub(super) struct Line {
+    front: VecDeque<Seat>,
+    /// One line per owner, the one whose turn it is in front.
+    owners: VecDeque<(u64, VecDeque<Seat>)>,
+}
+
+impl Line {
+    pub(super) fn is_empty(&self) -> bool {
+        self.front.is_empty() && self.owners.is_empty()
+    }
+
+    /// Seats in it, followers left out.
+    pub(super) fn len(&self) -> usize {
+        self.front.len() + self.owners.iter().map(|(_, line)| line.len()).sum::<usize>()
+    }
+
+    pub(super) fn push(&mut self, seat: Seat) {
+        let owner = seat.note.terms.owner;
+        match self.owners.iter_mut().find(|(other, _)| *other == owner) {
+            Some((_, line)) => line.push_back(seat),
+            None => self.owners.push_back((owner, VecDeque::from([seat]))),
+        }
+    }
+
+    /// Comes next.
+    pub(super) fn push_front(&mut self, seat: Seat) {
+        self.front.push_front(seat);
+    }
+
+    /// Who comes next.
+    pub(super) fn first(&self) -> Option<&Seat> {
+        let owned = || self.owners.front().and_then(|(_, line)| line.front());
+        self.front.front().or_else(owned)
+    }
+
+    /// Takes who comes next; the next owner's turn follows.
+    pub(super) fn take(&mut self) -> Option<Seat> {
+        if let Some(seat) = self.front.pop_front() {
+            return Some(seat);
+        }
+        let (owner, mut line) = self.owners.pop_front()?;
+        let seat = line.pop_front();
+        if !line.is_empty() {
+            self.owners.push_back((owner, line));
+        }
+        seat
+    }
+
+    /// Takes out everybody of whom this holds.
+    pub(super) fn drain(&mut self, leaves: impl Fn(&Seat) -> bool) -> Vec<Seat> {
+        let mut gone = Vec::new();
+        let mut sort = |line: &mut VecDeque<Seat>| {
+            for seat in std::mem::take(line) {
+                if leaves(&seat) { gone.push(seat) } else { line.push_back(seat) }
+            }
+        };
+        sort(&mut self.front);
+        self.owners.iter_mut().for_each(|(_, line)| sort(line));
+        self.owners.retain(|(_, line)| !line.is_empty());
+        gone
+    }
+}

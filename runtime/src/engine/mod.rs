@@ -1,0 +1,262 @@
+//! The engine: one thread that owns the device and runs everybody's answers together.
+//!
+//! Whoever wants an answer makes a [`Generation`] as anybody else does and gives it away with a sink for what comes of
+//! it. The thread runs the same rounds as [`run`](crate::generate::run): between two rounds it takes new answers in,
+//! drops those nobody wants any more, and gives places and blocks to those who wait. An answer's tokens do not depend on
+//! the others.
+//!
+//! Places are bounded: when as many answers run and wait as there are places, the next one is told so at once. Prompts run
+//! in chunks beside the others' decode steps. When the pool has no block left, the answer that came last gives its keys and
+//! values up and has them made again later, which changes no bit of it.
+//!
+//! ```
+//! use std::sync::{Arc, mpsc};
+//! use trimtab_runtime::engine::{Engine, EngineOptions, Notice, Terms};
+//! use trimtab_runtime::generate::{Flow, Generation, Request};
+//! use trimtab_runtime::{plan::Plan, session::Session, testing::tiny};
+//!
+//! let decoder = tiny::decoder()?;
+//! let pool = decoder.pool(1024)?;
+//! let engine = Engine::start(decoder.clone(), pool.clone(), EngineOptions::default())?;
+//! let mut session = Session::new(decoder, &pool, Plan::empty())?;
+//! session.push_prompt(&[1, 2, 3])?;
+//! let request = Request { max_tokens: Some(4), ..Request::default() };
+//! let answer = Generation::new(session, Arc::new(tiny::tokenizer()?), request)?;
+//! let (tell, told) = mpsc::channel();
+//! let ticket = engine.submit(vec![answer], Terms::default(), move |notice| {
+//!     if let Notice::Ended { result, .. } = notice {
+//!         tell.send(result).ok(); // who does not listen needs no answer
+//!     }
+//!     Flow::Continue
+//! })?;
+//! assert!(!told.recv().unwrap()?.tokens.is_empty());
+//! drop(ticket);
+//! # Ok::<(), trimtab_runtime::Error>(())
+//! ```
+
+mod line;
+mod load;
+mod pooling;
+mod seat;
+mod worker;
+
+#[cfg(test)]
+mod tests;
+
+pub use load::Load;
+pub use pooling::Pooling;
+pub use seat::{Notice, Terms};
+
+use crate::error::{Error, Result};
+use crate::generate::{Flow, Generation};
+use crate::kv::KvPool;
+use crate::model::Decoder;
+use crate::session::DEFAULT_CHUNK;
+use load::Counts;
+use seat::{Seat, Work};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use worker::Worker;
+
+/// How an engine shares the device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EngineOptions {
+    /// Answers that run together.
+    pub parallel: usize,
+    /// Answers that may wait beside them.
+    pub queue: usize,
+    /// Prompt tokens of one pass. While others decode, a quarter of it, so that they are not held up for long.
+    pub chunk: usize,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        EngineOptions { parallel: 4, queue: 64, chunk: DEFAULT_CHUNK }
+    }
+}
+
+impl EngineOptions {
+    fn check(&self) -> Result<()> {
+        let none =
+            |field| Error::Invalid { field, problem: "is 0, at least 1 is needed".to_owned() };
+        match (self.parallel, self.chunk) {
+            (0, _) => Err(none("parallel")),
+            (_, 0) => Err(none("batch-size")),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Everything the thread can be asked for.
+enum Command {
+    /// Run these, which belong together.
+    Enter(Vec<Seat>),
+    /// Nobody wants this job any more.
+    Cancel(u64),
+    /// Take nothing new, and end what still runs at this time.
+    Close(Instant),
+}
+
+/// What the thread and its callers both see.
+struct Shared {
+    /// Answers that run or wait.
+    present: AtomicUsize,
+    closing: AtomicBool,
+    counts: Counts,
+}
+
+/// A thread that runs answers together. Dropping it ends them all.
+pub struct Engine {
+    decoder: Arc<Decoder>,
+    pool: KvPool,
+    options: EngineOptions,
+    shared: Arc<Shared>,
+    commands: Sender<Command>,
+    jobs: AtomicU64,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Engine {
+    /// Starts the thread.
+    pub fn start(decoder: Arc<Decoder>, pool: KvPool, options: EngineOptions) -> Result<Engine> {
+        options.check()?;
+        let shared = Arc::new(Shared {
+            present: AtomicUsize::new(0),
+            closing: AtomicBool::new(false),
+            counts: Counts::default(),
+        });
+        let (commands, received) = channel();
+        let worker = Worker::new(received, pool.clone(), options, shared.clone());
+        let thread = std::thread::Builder::new().name("trimtab-engine".to_owned());
+        let thread = thread
+            .spawn(move || worker.run())
+            .map_err(|source| Error::Io { path: "thread trimtab-engine".to_owned(), source })?;
+        let jobs = AtomicU64::new(0);
+        let thread = Some(thread);
+        Ok(Engine { decoder, pool, options, shared, commands, jobs, thread })
+    }
+
+    /// Runs answers to one prompt. Events come to the sink on the engine's thread, which waits while it runs.
+    ///
+    /// Answers after the first wait until its prompt is through and then share it. A full line is
+    /// [`Error::QueueFull`]; several answers take several places.
+    pub fn submit(
+        &self,
+        generations: Vec<Generation>,
+        terms: Terms,
+        sink: impl FnMut(Notice) -> Flow + Send + 'static,
+    ) -> Result<Ticket> {
+        let ours = |g: &Generation| Arc::ptr_eq(g.session().decoder(), &self.decoder);
+        if !generations.iter().all(ours) {
+            return Err(Error::Misuse("an engine runs answers of its own model"));
+        }
+        let work = generations.into_iter().map(|g| Work::Answer(Box::new(g)));
+        self.enter(work.collect(), terms, sink)
+    }
+
+    /// Runs texts for their mean activations.
+    pub fn pool(
+        &self,
+        poolings: Vec<Pooling>,
+        terms: Terms,
+        sink: impl FnMut(Notice) -> Flow + Send + 'static,
+    ) -> Result<Ticket> {
+        let work = poolings.into_iter().map(|pooling| Work::Pooling(Box::new(pooling)));
+        self.enter(work.collect(), terms, sink)
+    }
+
+    fn enter(
+        &self,
+        work: Vec<Work>,
+        terms: Terms,
+        sink: impl FnMut(Notice) -> Flow + Send + 'static,
+    ) -> Result<Ticket> {
+        if work.is_empty() {
+            return Err(Error::Misuse("a job needs at least one answer"));
+        }
+        if self.shared.closing.load(Ordering::Acquire) {
+            return Err(Error::Draining);
+        }
+        let count = work.len();
+        self.take_places(count)?;
+        let job = self.jobs.fetch_add(1, Ordering::Relaxed);
+        let seats = Seat::row(job, work, terms, Box::new(sink));
+        if self.commands.send(Command::Enter(seats)).is_err() {
+            self.shared.present.fetch_sub(count, Ordering::AcqRel);
+            return Err(Error::Misuse("the engine's thread has ended"));
+        }
+        Ok(Ticket { job, commands: self.commands.clone() })
+    }
+
+    /// A job larger than all places is let in when nobody else is there.
+    fn take_places(&self, count: usize) -> Result<()> {
+        let places = self.options.parallel + self.options.queue;
+        let fits = |present: usize| present == 0 || present + count <= places;
+        let taken =
+            self.shared.present.fetch_update(Ordering::AcqRel, Ordering::Acquire, |present| {
+                fits(present).then_some(present + count)
+            });
+        taken.map(drop).map_err(|_| Error::QueueFull { places })
+    }
+
+    /// What is going on.
+    pub fn load(&self) -> Load {
+        self.shared.counts.load(self.pool.usage(), self.shared.present.load(Ordering::Acquire))
+    }
+
+    /// How it shares the device.
+    pub fn options(&self) -> EngineOptions {
+        self.options
+    }
+
+    /// Takes nothing new from here on; what runs and waits has this long to end. Returns at once.
+    pub fn drain(&self, patience: Duration) {
+        self.shared.closing.store(true, Ordering::Release);
+        // A thread that has ended has nothing left to drain.
+        self.commands.send(Command::Close(Instant::now() + patience)).ok();
+    }
+
+    /// Whether it takes nothing new any more.
+    pub fn is_draining(&self) -> bool {
+        self.shared.closing.load(Ordering::Acquire)
+    }
+
+    /// Drains, and waits for the thread to end.
+    pub fn close(mut self, patience: Duration) {
+        self.drain(patience);
+        self.join();
+    }
+
+    fn join(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            // Its panic has been printed; the callers' sinks are gone with it.
+            thread.join().ok();
+        }
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        if self.thread.is_some() {
+            self.drain(Duration::ZERO);
+            self.join();
+        }
+    }
+}
+
+/// Somebody's interest in a job: dropped before its end, the job is cancelled.
+#[must_use = "dropping it cancels the job"]
+pub struct Ticket {
+    job: u64,
+    commands: Sender<Command>,
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        // A job that has ended, or an engine that has, needs no word.
+        self.commands.send(Command::Cancel(self.job)).ok();
+    }
+}

@@ -1,0 +1,159 @@
+//! What waits or runs: one answer or one pooling, with whom to tell.
+
+use super::pooling::Pooling;
+use crate::error::{Error, Result};
+use crate::fingerprint::Fingerprint;
+use crate::generate::{Answer, Event, Flow, Generation};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// On what terms a job runs.
+#[derive(Debug, Clone, Default)]
+pub struct Terms {
+    /// What a prompt's keys and values may be shared within; `None` shares nothing. See
+    /// [`Model::prefix_space`](crate::Model::prefix_space).
+    pub space: Option<Fingerprint>,
+    /// Who asks. Owners take turns, however much each of them asks for.
+    pub owner: u64,
+    /// When it is too late.
+    pub deadline: Option<Instant>,
+}
+
+/// Something that happened to a job.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Notice {
+    /// It has a place; its first pass comes next.
+    Admitted {
+        /// Which of the job's answers.
+        choice: usize,
+        /// How long it waited.
+        waited: Duration,
+        /// Prompt tokens whose keys and values were there already.
+        cached: usize,
+    },
+    /// Its answer unfolds.
+    Event {
+        /// Which of the job's answers.
+        choice: usize,
+        /// What happened.
+        event: Event,
+    },
+    /// Its answer has ended; the last notice of this choice.
+    Ended {
+        /// Which of the job's answers.
+        choice: usize,
+        /// The answer.
+        result: Result<Answer>,
+    },
+    /// A mean activation is there, `[d_model]`; the last notice of this choice.
+    Pooled {
+        /// Which of the job's texts.
+        choice: usize,
+        /// The mean.
+        result: Result<Vec<f32>>,
+    },
+}
+
+/// Whom a job tells.
+type Sink = Box<dyn FnMut(Notice) -> Flow + Send>;
+
+/// What a seat is for.
+pub(super) enum Work {
+    Answer(Box<Generation>),
+    Pooling(Box<Pooling>),
+}
+
+impl Work {
+    /// Tokens it is going to run before anything comes of it.
+    pub(super) fn pending(&self) -> usize {
+        match self {
+            Work::Answer(generation) => generation.session().len(),
+            Work::Pooling(pooling) => pooling.len(),
+        }
+    }
+}
+
+/// One answer's place, waiting or running.
+pub(super) struct Seat {
+    pub(super) work: Work,
+    pub(super) note: Note,
+    /// Answers to the same prompt that come after this one's prompt is through.
+    pub(super) followers: Vec<Seat>,
+}
+
+/// Whose a seat is, and whom to tell.
+pub(super) struct Note {
+    pub(super) job: u64,
+    pub(super) choice: usize,
+    pub(super) terms: Arc<Terms>,
+    since: Instant,
+    /// Whether the sink knows that it has a place.
+    pub(super) admitted: bool,
+    sink: Arc<Mutex<Sink>>,
+}
+
+impl Seat {
+    /// The seats of one job: the first, and the others behind it where they can share its prompt.
+    pub(super) fn row(job: u64, work: Vec<Work>, terms: Terms, sink: Sink) -> Vec<Seat> {
+        let (terms, sink, since) = (Arc::new(terms), Arc::new(Mutex::new(sink)), Instant::now());
+        let note = |choice| Note {
+            job,
+            choice,
+            terms: terms.clone(),
+            since,
+            admitted: false,
+            sink: sink.clone(),
+        };
+        let seats = work.into_iter().enumerate();
+        let seats = seats.map(|(i, work)| Seat { work, note: note(i), followers: Vec::new() });
+        let mut seats: Vec<Seat> = seats.collect();
+        let shares = |seat: &Seat| match &seat.work {
+            Work::Answer(generation) => generation.session().is_stateless(),
+            Work::Pooling(_) => false,
+        };
+        if terms.space.is_some() && seats.len() > 1 && seats.iter().all(shares) {
+            let rest = seats.split_off(1);
+            if let Some(first) = seats.first_mut() {
+                first.followers = rest;
+            }
+        }
+        seats
+    }
+
+    /// Ends it before it has run.
+    pub(super) fn refuse(mut self, error: impl Fn() -> Error) -> usize {
+        let choice = self.note.choice;
+        match self.work {
+            Work::Answer(_) => self.note.tell(Notice::Ended { choice, result: Err(error()) }),
+            Work::Pooling(_) => self.note.tell(Notice::Pooled { choice, result: Err(error()) }),
+        };
+        1 + self.followers.into_iter().map(|seat| seat.refuse(&error)).sum::<usize>()
+    }
+
+    /// Places it takes, followers included.
+    pub(super) fn places(&self) -> usize {
+        1 + self.followers.iter().map(Seat::places).sum::<usize>()
+    }
+}
+
+impl Note {
+    pub(super) fn tell(&mut self, notice: Notice) -> Flow {
+        // A sink that panicked took the thread with it.
+        let mut sink = self.sink.lock().unwrap_or_else(PoisonError::into_inner);
+        sink(notice)
+    }
+
+    pub(super) fn admit(&mut self, cached: usize) -> Flow {
+        if self.admitted {
+            return Flow::Continue;
+        }
+        self.admitted = true;
+        let (choice, waited) = (self.choice, self.since.elapsed());
+        self.tell(Notice::Admitted { choice, waited, cached })
+    }
+
+    pub(super) fn is_late(&self, now: Instant) -> bool {
+        self.terms.deadline.is_some_and(|deadline| now >= deadline)
+    }
+}

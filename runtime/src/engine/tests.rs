@@ -1,0 +1,325 @@
+use super::*;
+use crate::fingerprint::Fingerprint;
+use crate::generate::{Answer, Event, Finish, Request, complete};
+use crate::hook::Addition;
+use crate::plan::Plan;
+use crate::sample::SamplingParams;
+use crate::session::Session;
+use crate::site::Site;
+use crate::testing::tiny;
+use std::sync::mpsc::{Receiver, channel};
+
+/// A model, a pool of so many tokens, and what it is asked.
+struct House {
+    decoder: Arc<Decoder>,
+    pool: KvPool,
+}
+
+const LONG: Duration = Duration::from_secs(30);
+
+fn house(tokens: usize) -> House {
+    let decoder = tiny::decoder().unwrap();
+    let pool = decoder.pool(tokens).unwrap();
+    House { decoder, pool }
+}
+
+impl House {
+    fn engine(&self, parallel: usize, queue: usize) -> Engine {
+        let options = EngineOptions { parallel, queue, chunk: 16 };
+        Engine::start(self.decoder.clone(), self.pool.clone(), options).unwrap()
+    }
+
+    fn generation(&self, pool: &KvPool, (who, prompt): (usize, usize), most: usize) -> Generation {
+        let direction = (0..tiny::WIDTH).map(|i| ((i * 7 + who) % 5) as f32 - 2.0).collect();
+        let push = Addition::new(Site::ResidPost(who % 3), direction, 0.1 * who as f32);
+        let plan = if who % 4 == 0 { Plan::empty() } else { Plan::of(push.unwrap()) };
+        let mut session = Session::new(self.decoder.clone(), pool, plan).unwrap();
+        let tokens: Vec<u32> = (0..prompt).map(|i| ((i * 13 + who * 5) % 60) as u32).collect();
+        session.push_prompt(&tokens).unwrap();
+        let params = SamplingParams { temperature: 0.8, ..SamplingParams::default() };
+        let request = Request {
+            sampling: params.check().unwrap(),
+            seed: who as u64,
+            max_tokens: Some(most),
+            ..Request::default()
+        };
+        Generation::new(session, Arc::new(tiny::tokenizer().unwrap()), request).unwrap()
+    }
+
+    /// The answer in a pool of its own.
+    fn alone(&self, who: usize, prompt: usize, most: usize) -> Answer {
+        let pool = self.decoder.pool(tiny::CONTEXT).unwrap();
+        complete(self.generation(&pool, (who, prompt), most)).unwrap()
+    }
+
+    fn ask(&self, engine: &Engine, who: usize, prompt: usize, most: usize) -> Told {
+        self.try_ask(engine, Terms::default(), (who, prompt), most).unwrap()
+    }
+
+    fn try_ask(
+        &self,
+        engine: &Engine,
+        terms: Terms,
+        (who, prompt): (usize, usize),
+        most: usize,
+    ) -> Result<Told> {
+        let generation = self.generation(&self.pool, (who, prompt), most);
+        let (tell, notices) = channel();
+        let ticket = engine.submit(vec![generation], terms, move |notice| {
+            tell.send(notice).map_or(Flow::Cancel, |()| Flow::Continue)
+        })?;
+        Ok(Told { notices, _ticket: ticket })
+    }
+
+    fn is_empty(&self) -> bool {
+        let usage = self.pool.usage();
+        usage.available() == usage.blocks
+    }
+}
+
+struct Told {
+    notices: Receiver<Notice>,
+    _ticket: Ticket,
+}
+
+impl Told {
+    fn end(self) -> Result<Answer> {
+        loop {
+            if let Notice::Ended { result, .. } = self.notices.recv_timeout(LONG).unwrap() {
+                return result;
+            }
+        }
+    }
+
+    fn begin(&self) {
+        let token = |n: &Notice| matches!(n, Notice::Event { event: Event::Token(_), .. });
+        while !token(&self.notices.recv_timeout(LONG).unwrap()) {}
+    }
+}
+
+#[test]
+fn answers_are_those_they_would_be_alone() {
+    let house = house(4096);
+    let engine = house.engine(3, 64);
+    let asked: Vec<Told> = (0..12).map(|who| house.ask(&engine, who, 5 + 9 * who, 12)).collect();
+    for (who, told) in asked.into_iter().enumerate() {
+        let (got, alone) = (told.end().unwrap(), house.alone(who, 5 + 9 * who, 12));
+        assert_eq!((got.text, got.tokens), (alone.text, alone.tokens), "{who}");
+        assert_eq!(got.fired, alone.fired);
+    }
+    assert!(engine.load().rows > engine.load().rounds, "nothing ran together");
+    engine.close(LONG);
+    assert!(house.is_empty());
+}
+
+#[test]
+fn a_pool_too_small_for_all_gives_the_same_answers() {
+    // Four answers of 100 tokens want 28 blocks; there are 16.
+    let house = house(16 * crate::kv::BLOCK_LEN);
+    let engine = house.engine(4, 8);
+    let long = 6 * crate::kv::BLOCK_LEN;
+    let asked: Vec<Told> = (0..6).map(|who| house.ask(&engine, who, 20, long)).collect();
+    for (who, told) in asked.into_iter().enumerate() {
+        let got = told.end().unwrap();
+        assert_eq!(got.tokens, house.alone(who, 20, long).tokens, "{who}");
+    }
+    assert!(engine.load().preempted > 0, "the pool was never too small");
+    engine.close(LONG);
+    assert!(house.is_empty());
+}
+
+#[test]
+fn a_full_line_is_told_at_once_and_takes_again_when_somebody_has_gone() {
+    let house = house(4096);
+    let engine = house.engine(1, 1);
+    let first = house.ask(&engine, 0, 4, 400);
+    first.begin();
+    let second = house.ask(&engine, 1, 4, 3);
+    let third = house.try_ask(&engine, Terms::default(), (2, 4), 3).err().unwrap();
+    assert!(matches!(third, Error::QueueFull { places: 2 }), "{third}");
+    drop(first);
+    second.end().unwrap();
+    house.ask(&engine, 2, 4, 3).end().unwrap();
+}
+
+#[test]
+fn who_goes_away_frees_the_row_before_the_next_round() {
+    let house = house(4096);
+    let engine = house.engine(2, 2);
+    let gone = house.ask(&engine, 0, 40, 900);
+    gone.begin();
+    let Told { notices, _ticket: ticket } = gone;
+    let rounds = engine.load().rounds;
+    drop(ticket);
+    let finish = loop {
+        match notices.recv_timeout(LONG).unwrap() {
+            Notice::Ended { result, .. } => break result.unwrap().finish,
+            _ => continue,
+        }
+    };
+    assert_eq!(finish, Finish::Cancelled);
+    // A round may have been under way when the word came.
+    assert!(engine.load().rounds <= rounds + 3, "{} after {rounds}", engine.load().rounds);
+    assert!(house.is_empty());
+    assert_eq!(engine.load().present, 0);
+}
+
+#[test]
+fn a_sink_that_wants_no_more_ends_its_answer() {
+    let house = house(4096);
+    let engine = house.engine(2, 2);
+    let told = house.ask(&engine, 0, 4, 900);
+    told.begin();
+    let Told { notices, _ticket } = told;
+    drop(notices);
+    while engine.load().present > 0 {
+        std::thread::yield_now();
+    }
+    assert!(house.is_empty());
+}
+
+#[test]
+fn deadlines_end_what_waits_and_what_runs() {
+    let house = house(4096);
+    let engine = house.engine(1, 4);
+    let soon =
+        Terms { deadline: Some(Instant::now() + Duration::from_millis(40)), ..Terms::default() };
+    let first = house.try_ask(&engine, soon.clone(), (0, 4), 1000).unwrap();
+    let second = house.try_ask(&engine, soon, (1, 4), 1000).unwrap();
+    // The tiny model may be done in time; who waits behind a thousand tokens is not.
+    for told in [first, second] {
+        match told.end() {
+            Ok(answer) => assert_ne!(answer.finish, Finish::Cancelled),
+            Err(error) => assert!(matches!(error, Error::Deadline), "{error}"),
+        }
+    }
+    let past = Terms { deadline: Some(Instant::now()), ..Terms::default() };
+    let late = house.try_ask(&engine, past, (2, 4), 5).unwrap();
+    assert!(matches!(late.end(), Err(Error::Deadline)));
+    assert_eq!(engine.load().present, 0);
+}
+
+#[test]
+fn draining_ends_what_runs_and_takes_nothing_new() {
+    let house = house(4096);
+    let engine = house.engine(1, 4);
+    let runs = house.ask(&engine, 0, 4, 8);
+    engine.drain(LONG);
+    let refused = house.try_ask(&engine, Terms::default(), (1, 4), 3).err().unwrap();
+    assert!(matches!(refused, Error::Draining));
+    assert!(runs.end().is_ok());
+    let cut = self::house(4096);
+    let engine = cut.engine(1, 4);
+    let told = [cut.ask(&engine, 0, 4, 1000), cut.ask(&engine, 1, 4, 1000)];
+    engine.close(Duration::ZERO);
+    for told in told {
+        assert!(matches!(told.end(), Err(Error::Draining)));
+    }
+    assert!(cut.is_empty());
+}
+
+#[test]
+fn owners_take_turns() {
+    let house = house(4096);
+    let engine = house.engine(1, 64);
+    let (tell, order) = channel();
+    let first = house.ask(&engine, 0, 4, 60);
+    let ask = |owner: u64| {
+        let tell = tell.clone();
+        let terms = Terms { owner, ..Terms::default() };
+        let generation = house.generation(&house.pool, (1, 4), 2);
+        let sink = move |notice| {
+            if let Notice::Admitted { .. } = notice {
+                tell.send(owner).unwrap();
+            }
+            Flow::Continue
+        };
+        engine.submit(vec![generation], terms, sink).unwrap()
+    };
+    let tickets: Vec<Ticket> = [1, 1, 1, 1, 2, 3].into_iter().map(ask).collect();
+    first.end().unwrap();
+    let order: Vec<u64> = (0..6).map(|_| order.recv_timeout(LONG).unwrap()).collect();
+    assert_eq!(order, [1, 2, 3, 1, 1, 1]);
+    drop(tickets);
+}
+
+#[test]
+fn several_answers_share_their_prompt() {
+    let house = house(4096);
+    let engine = house.engine(4, 4);
+    let prompt = 3 * crate::kv::BLOCK_LEN + 5;
+    let generations = (0..3).map(|_| house.generation(&house.pool, (4, prompt), 6)).collect();
+    let space = Some(Fingerprint::builder("test").finish());
+    let (tell, told) = channel();
+    let terms = Terms { space, ..Terms::default() };
+    let ticket = engine.submit(generations, terms, move |notice| {
+        if let Notice::Ended { choice, result } = notice {
+            tell.send((choice, result)).unwrap();
+        }
+        Flow::Continue
+    });
+    let ticket = ticket.unwrap();
+    let alone = house.alone(4, prompt, 6);
+    for _ in 0..3 {
+        let (choice, answer) = told.recv_timeout(LONG).unwrap();
+        let answer = answer.unwrap();
+        assert_eq!(answer.tokens, alone.tokens);
+        let cached = if choice == 0 { 0 } else { 3 * crate::kv::BLOCK_LEN };
+        assert_eq!(answer.usage.cached_tokens, cached, "choice {choice}");
+    }
+    drop(ticket);
+}
+
+#[test]
+fn a_mean_is_that_of_all_positions_however_it_was_cut() {
+    let house = house(4096);
+    let engine = house.engine(2, 2);
+    let tokens: Vec<u32> = (0..50).collect();
+    let session = || {
+        let mut session = Session::new(house.decoder.clone(), &house.pool, Plan::empty()).unwrap();
+        session.push_prompt(&tokens).unwrap();
+        session
+    };
+    let pooling = Pooling::new(session(), Site::Final).unwrap();
+    let (tell, told) = channel();
+    let ticket = engine.pool(vec![pooling], Terms::default(), move |notice| {
+        if let Notice::Pooled { result, .. } = notice {
+            tell.send(result).unwrap();
+        }
+        Flow::Continue
+    });
+    let mean = told.recv_timeout(LONG).unwrap().unwrap();
+    drop(ticket);
+    let all = session().capture(&[Site::Final]).unwrap()[&Site::Final].to_vec2::<f32>().unwrap();
+    for (i, value) in mean.iter().enumerate() {
+        let expected = all.iter().map(|row| f64::from(row[i])).sum::<f64>() / 50.0;
+        assert!((f64::from(*value) - expected).abs() < 1e-6);
+    }
+    assert!(Pooling::new(session(), Site::ResidPost(99)).is_err());
+}
+
+#[test]
+fn a_prompt_that_fails_does_not_take_the_others_with_it() {
+    let house = house(4096);
+    let engine = house.engine(3, 3);
+    let nan = crate::hook::hook_fn(Site::ResidPost(0), |x, _| {
+        let bad = (x * f64::NAN).map_err(Error::tensor("nan"))?;
+        Ok(Some(bad))
+    });
+    let mut session = Session::new(house.decoder.clone(), &house.pool, Plan::of(nan)).unwrap();
+    session.push_prompt(&[1, 2, 3]).unwrap();
+    let request = Request { max_tokens: Some(5), ..Request::default() };
+    let tokenizer = Arc::new(tiny::tokenizer().unwrap());
+    let bad = Generation::new(session, tokenizer, request).unwrap();
+    let (tell, told) = channel();
+    let ticket = engine.submit(vec![bad], Terms::default(), move |notice| {
+        if let Notice::Ended { result, .. } = notice {
+            tell.send(result).unwrap();
+        }
+        Flow::Continue
+    });
+    let good = house.ask(&engine, 1, 9, 5);
+    assert_eq!(good.end().unwrap().tokens, house.alone(1, 9, 5).tokens);
+    assert!(told.recv_timeout(LONG).unwrap().is_err());
+    drop(ticket);
+}

@@ -1,0 +1,333 @@
+//! The engine loop: between two rounds, who comes, who goes, and who runs next.
+
+use super::line::Line;
+use super::load::add;
+use super::pooling::Pooling;
+use super::seat::{Note, Notice, Seat, Work};
+use super::{Command, EngineOptions, Shared};
+use crate::error::Error;
+use crate::generate::{Flow, Generation, round};
+use crate::kv::{BLOCK_LEN, KvPool};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, TryRecvError};
+use std::time::Instant;
+
+/// While others decode, a prompt gets this share of a chunk in a round.
+const SHARED_CHUNK: usize = 4;
+
+/// An answer that runs, beside its generation.
+struct Running {
+    note: Note,
+    followers: Vec<Seat>,
+    /// Whether its prompt is through.
+    begun: bool,
+}
+
+/// The thread's own state.
+pub(super) struct Worker {
+    commands: Receiver<Command>,
+    pool: KvPool,
+    options: EngineOptions,
+    shared: Arc<Shared>,
+    line: Line,
+    /// Who runs, the one that came first in front; `generations` beside it.
+    running: Vec<Running>,
+    generations: Vec<Generation>,
+    poolings: Vec<(Note, Box<Pooling>)>,
+    /// When everything ends.
+    closing: Option<Instant>,
+}
+
+impl Worker {
+    pub(super) fn new(
+        commands: Receiver<Command>,
+        pool: KvPool,
+        options: EngineOptions,
+        shared: Arc<Shared>,
+    ) -> Worker {
+        Worker {
+            commands,
+            pool,
+            options,
+            shared,
+            line: Line::default(),
+            running: Vec::new(),
+            generations: Vec::new(),
+            poolings: Vec::new(),
+            closing: None,
+        }
+    }
+
+    /// Runs until it is closed and nobody is left, or everybody who could give it work is gone.
+    pub(super) fn run(mut self) {
+        while self.listen() {
+            self.expire();
+            self.admit();
+            self.decode();
+            self.pool();
+            self.retire();
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.running.is_empty() && self.poolings.is_empty() && self.line.is_empty()
+    }
+
+    /// Takes commands in, waiting for one if there is nothing else to do; says whether to go on.
+    fn listen(&mut self) -> bool {
+        if self.is_idle() {
+            if self.closing.is_some() {
+                return false;
+            }
+            match self.commands.recv() {
+                Ok(command) => self.obey(command),
+                Err(_) => return false,
+            }
+        }
+        loop {
+            match self.commands.try_recv() {
+                Ok(command) => self.obey(command),
+                Err(TryRecvError::Empty) => return true,
+                // Nobody can ask for anything any more, but sinks may still listen to what runs.
+                Err(TryRecvError::Disconnected) => return !self.is_idle(),
+            }
+        }
+    }
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Enter(seats) => seats.into_iter().for_each(|seat| self.line.push(seat)),
+            Command::Cancel(job) => self.cancel(job),
+            Command::Close(at) => self.closing = Some(self.closing.map_or(at, |old| old.min(at))),
+        }
+    }
+
+    fn leave(&self, places: usize) {
+        self.shared.present.fetch_sub(places, Ordering::AcqRel);
+    }
+
+    fn cancel(&mut self, job: u64) {
+        for seat in self.line.drain(|seat| seat.note.job == job) {
+            self.leave(seat.places());
+        }
+        for (running, generation) in self.running.iter_mut().zip(&mut self.generations) {
+            if running.note.job == job {
+                let gone: usize = running.followers.drain(..).map(|seat| seat.places()).sum();
+                self.shared.present.fetch_sub(gone, Ordering::AcqRel);
+                let Running { note, .. } = running;
+                let choice = note.choice;
+                generation.cancel(&mut |event| note.tell(Notice::Event { choice, event }));
+            }
+        }
+        let before = self.poolings.len();
+        self.poolings.retain(|(note, _)| note.job != job);
+        self.leave(before - self.poolings.len());
+        self.retire();
+    }
+
+    /// Ends what is too late.
+    fn expire(&mut self) {
+        let now = Instant::now();
+        let closed = self.closing.is_some_and(|at| now >= at);
+        let error = || if closed { Error::Draining } else { Error::Deadline };
+        let late = |note: &Note| closed || note.is_late(now);
+        for seat in self.line.drain(|seat| late(&seat.note)) {
+            let places = seat.refuse(error);
+            self.leave(places);
+        }
+        for (running, generation) in self.running.iter_mut().zip(&mut self.generations) {
+            if late(&running.note) && !generation.is_finished() {
+                let Running { note, .. } = running;
+                let choice = note.choice;
+                generation.fail(error(), &mut |event| note.tell(Notice::Event { choice, event }));
+            }
+        }
+        let poolings = std::mem::take(&mut self.poolings);
+        let (gone, stay) = poolings.into_iter().partition(|(note, _)| late(note));
+        self.poolings = stay;
+        let gone: Vec<(Note, Box<Pooling>)> = gone;
+        gone.into_iter().for_each(|(note, _)| self.pooled(note, Err(error())));
+        self.retire();
+    }
+
+    fn occupied(&self) -> usize {
+        self.running.len() + self.poolings.len()
+    }
+
+    /// Gives free places to those who wait, while there are blocks for their prompts.
+    fn admit(&mut self) {
+        while self.occupied() < self.options.parallel {
+            let Some(first) = self.line.first() else { break };
+            // One block each for those who run, so that the newcomer is not sent away at once.
+            let wants = first.work.pending().div_ceil(BLOCK_LEN) + 1 + self.occupied();
+            if self.occupied() > 0 && wants > self.pool.usage().available() {
+                break;
+            }
+            if let Some(seat) = self.line.take() {
+                self.begin(seat);
+            }
+        }
+        self.shared.counts.active.store(self.occupied(), Ordering::Relaxed);
+    }
+
+    fn begin(&mut self, seat: Seat) {
+        let Seat { work, mut note, followers } = seat;
+        match work {
+            Work::Pooling(pooling) => {
+                note.admit(0);
+                self.poolings.push((note, pooling));
+            }
+            Work::Answer(mut generation) => {
+                // What cannot be shared is made again: no reason to fail.
+                let space = note.terms.space.as_ref();
+                let cached = space.and_then(|space| generation.adopt_prefix(space).ok());
+                let cached = cached.unwrap_or(0);
+                if !note.admitted {
+                    add(&self.shared.counts.prompt_tokens, generation.session().len());
+                    add(&self.shared.counts.cached_tokens, cached);
+                }
+                if note.admit(cached) == Flow::Cancel {
+                    let choice = note.choice;
+                    generation.cancel(&mut |event| note.tell(Notice::Event { choice, event }));
+                }
+                self.running.push(Running { note, followers, begun: false });
+                self.generations.push(*generation);
+            }
+        }
+    }
+
+    /// One round of those whose turn it is.
+    fn decode(&mut self) {
+        let mut turn = self.turn();
+        while self.wants(&turn) > self.pool.usage().available() && self.preempt() {
+            turn = self.turn();
+        }
+        if turn.is_empty() {
+            return;
+        }
+        add(&self.shared.counts.rounds, 1);
+        add(&self.shared.counts.rows, turn.len());
+        let running = &mut self.running;
+        round(&mut self.generations, &turn, &mut |index, event| {
+            let Some(Running { note, .. }) = running.get_mut(index) else { return Flow::Continue };
+            let choice = note.choice;
+            note.tell(Notice::Event { choice, event })
+        });
+        turn.into_iter().for_each(|index| self.share(index));
+    }
+
+    /// Who takes part in the next round: everybody who decodes, and prompts as far as a chunk goes, oldest first.
+    fn turn(&mut self) -> Vec<usize> {
+        let unfinished = |g: &&mut Generation| !g.is_finished();
+        let decodes = |g: &Generation| g.session().pending() == 1;
+        let busy = self.generations.iter().any(|g| !g.is_finished() && decodes(g));
+        let chunk = self.options.chunk;
+        let mut left = if busy { (chunk / SHARED_CHUNK).max(1) } else { chunk };
+        let mut turn = Vec::new();
+        let all = self.generations.iter_mut().enumerate();
+        for (index, generation) in all.filter(|(_, g)| unfinished(g)) {
+            if decodes(generation) {
+                turn.push(index);
+            } else if left > 0 {
+                let tokens = generation.session().pending().min(left);
+                generation.session_mut().set_chunk(tokens);
+                left -= tokens;
+                turn.push(index);
+            }
+        }
+        turn
+    }
+
+    /// Blocks that a turn takes.
+    fn wants(&self, turn: &[usize]) -> usize {
+        let rows = turn.iter().filter_map(|index| self.generations.get(*index));
+        rows.map(|generation| generation.session().wants()).sum()
+    }
+
+    /// Sends the answer that came last back to the line, without its keys and values; says whether somebody went.
+    fn preempt(&mut self) -> bool {
+        if self.occupied() < 2 {
+            return false;
+        }
+        let gives = |g: &Generation| {
+            let session = g.session();
+            !g.is_finished() && session.can_recompute() && session.pending() < session.len()
+        };
+        let Some(index) = self.generations.iter().rposition(gives) else { return false };
+        let mut generation = self.generations.remove(index);
+        let Running { mut note, followers, .. } = self.running.remove(index);
+        let len = generation.session().len();
+        if let Err(error) = generation.session_mut().restart(len) {
+            let choice = note.choice;
+            generation.fail(error, &mut |event| note.tell(Notice::Event { choice, event }));
+        }
+        add(&self.shared.counts.preempted, 1);
+        let work = Work::Answer(Box::new(generation));
+        self.line.push_front(Seat { work, note, followers });
+        true
+    }
+
+    /// When an answer's prompt is through, others may have it.
+    fn share(&mut self, index: usize) {
+        let (Some(running), Some(generation)) =
+            (self.running.get_mut(index), self.generations.get(index))
+        else {
+            return;
+        };
+        if running.begun || generation.is_fresh() {
+            return;
+        }
+        running.begun = true;
+        if let Some(space) = &running.note.terms.space {
+            generation.session().publish_prefix(space);
+        }
+        let followers = std::mem::take(&mut running.followers);
+        followers.into_iter().rev().for_each(|seat| self.line.push_front(seat));
+    }
+
+    /// A chunk of everybody's text.
+    fn pool(&mut self) {
+        let chunk = match self.running.is_empty() {
+            true => self.options.chunk,
+            false => (self.options.chunk / SHARED_CHUNK).max(1),
+        };
+        for (note, mut pooling) in std::mem::take(&mut self.poolings) {
+            while pooling.session().wants() > self.pool.usage().available() && self.preempt() {}
+            match pooling.advance(chunk) {
+                Ok(None) => self.poolings.push((note, pooling)),
+                Ok(Some(mean)) => self.pooled(note, Ok(mean)),
+                Err(error) => self.pooled(note, Err(error)),
+            }
+        }
+    }
+
+    fn pooled(&self, mut note: Note, result: crate::Result<Vec<f32>>) {
+        let choice = note.choice;
+        self.leave(1);
+        note.tell(Notice::Pooled { choice, result });
+    }
+
+    /// Hands the answers that have ended over, and gives their places free.
+    fn retire(&mut self) {
+        let mut index = 0;
+        while let Some(generation) = self.generations.get(index) {
+            if !generation.is_finished() {
+                index += 1;
+                continue;
+            }
+            let generation = self.generations.remove(index);
+            let Running { mut note, followers, .. } = self.running.remove(index);
+            if let Some(space) = &note.terms.space {
+                generation.session().publish_prefix(space);
+            }
+            // Its blocks and its place are free before anybody hears of its end.
+            let result = generation.into_answer();
+            let choice = note.choice;
+            self.leave(1);
+            note.tell(Notice::Ended { choice, result });
+            followers.into_iter().rev().for_each(|seat| self.line.push_front(seat));
+        }
+        self.shared.counts.active.store(self.occupied(), Ordering::Relaxed);
+    }
+}
