@@ -17,7 +17,7 @@ impl Case {
         let folder = Folder::new();
         let model = folder.talking();
         let line = |i: u8| {
-            let (word, label) = if i % 2 == 0 { ("glad", 1) } else { ("dull", 0) };
+            let (word, label) = if i.is_multiple_of(2) { ("glad", 1) } else { ("dull", 0) };
             let (a, b) = (char::from(b'a' + i % 26), char::from(b'A' + i / 26));
             format!("{{\"text\":\"{b}{a} {word}\",\"label\":{label}}}\n")
         };
