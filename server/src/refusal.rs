@@ -77,6 +77,12 @@ impl Refusal {
         Refusal::new(Code::UnsupportedField, message).at(param)
     }
 
+    /// What is the server's own fault: told to the log, and not to the client.
+    pub fn failed(error: &dyn std::fmt::Display) -> Refusal {
+        tracing::error!(%error, "request failed");
+        Refusal::new(Code::Internal, "server failed; its log says why under this request's id")
+    }
+
     /// The same, at a field.
     pub fn at(self, param: impl Into<String>) -> Refusal {
         Refusal { param: Some(cut(param.into())), ..self }
@@ -183,12 +189,6 @@ fn status(code: Code) -> StatusCode {
     }
 }
 
-/// What is the server's own fault, told to the log and not to the client.
-fn internal(error: &dyn std::fmt::Display) -> Refusal {
-    tracing::error!(%error, "request failed");
-    Refusal::new(Code::Internal, "server failed; its log says why under this request's id")
-}
-
 impl From<Runtime> for Refusal {
     fn from(error: Runtime) -> Refusal {
         let code = match error {
@@ -203,7 +203,7 @@ impl From<Runtime> for Refusal {
             Runtime::QueueFull { .. } => Code::QueueFull,
             Runtime::Draining => Code::Draining,
             Runtime::Deadline => Code::DeadlineExceeded,
-            other => return internal(&other),
+            other => return Refusal::failed(&other),
         };
         Refusal::new(code, error.to_string())
     }
@@ -228,7 +228,7 @@ impl From<Text> for Refusal {
             Text::UnknownToken { .. } | Text::ControlFromText { .. } => {
                 Refusal::new(Code::InvalidValue, error.to_string())
             }
-            other => internal(&other),
+            other => Refusal::failed(&other),
         }
     }
 }
@@ -246,7 +246,7 @@ impl From<trimtab_steering::Error> for Refusal {
                 Refusal::new(Code::InvalidValue, error.to_string())
             }
             (None, Kind::Busy) => Refusal::new(Code::Busy, error.to_string()),
-            (None, Kind::Model | Kind::Outside | Kind::Internal) => internal(&error),
+            (None, Kind::Model | Kind::Outside | Kind::Internal) => Refusal::failed(&error),
         }
     }
 }
