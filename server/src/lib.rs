@@ -1,11 +1,34 @@
 //! The HTTP interface: the only room that knows requests, JSON shapes and status codes.
 //!
-//! This room has no content yet. It will hold an axum router with the chat and completion routes
-//! people's clients already speak, the steering and feedback routes, the event stream, and one table
-//! from errors to statuses. The wire's types live in `wire` and are converted at the edge, so that a
-//! change of the protocol never reaches the runtime.
+//! An axum router with the chat and completion routes people's clients already speak, everything of ours in one
+//! key, and one table from errors to statuses. It is a library, so that tests call the router without a socket and
+//! others mount it in theirs; the binary is in `cli`.
 //!
-//! It is a library, so that tests call the router without a socket; the binary is in `cli`.
+//! A request's way: `visit` names, times and logs it, `auth` looks at its key, `routes` reads its body into a type of
+//! `wire`, `chat` makes generations of it and gives them to the engine, whose notices become pieces, and `chat`
+//! writes these as a stream's chunks or folds them to one answer.
 //!
-//! It will not name candle, run a tensor inside async code, or depend on `trimtab-trainer`. The
-//! engine has a thread of its own and is reached through a bounded queue.
+//! It does not name candle, run a tensor inside async code, or read the environment.
+
+pub mod settings;
+pub mod wire;
+
+mod app;
+mod auth;
+mod chat;
+mod cors;
+mod listen;
+mod metrics;
+mod refusal;
+mod routes;
+mod sse;
+mod steer;
+mod visit;
+
+#[cfg(test)]
+mod tests;
+
+pub use app::App;
+pub use listen::serve;
+pub use refusal::{Refusal, Retry};
+pub use settings::Settings;

@@ -1,0 +1,70 @@
+//! Everything a request may need, shared by all of them.
+
+use crate::auth::Keys;
+use crate::metrics::Metrics;
+use crate::settings::Settings;
+use crate::steer::Steering;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+use trimtab_runtime::Model;
+use trimtab_runtime::engine::Engine;
+use trimtab_runtime::fingerprint::Fingerprint;
+
+/// A model that is served.
+pub struct App {
+    pub(crate) model: Arc<Model>,
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) settings: Settings,
+    pub(crate) keys: Keys,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) steering: Steering,
+    /// When it began to be served, in Unix seconds.
+    pub(crate) since: u64,
+    /// `tt-` and 12 digits over build, weights, device and type.
+    pub(crate) fingerprint: String,
+}
+
+/// Unix seconds. A clock before 1970 is wrong anyway.
+pub(crate) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+impl App {
+    /// Serves a model through an engine that runs it.
+    pub fn new(model: Arc<Model>, engine: Arc<Engine>, settings: Settings) -> Arc<App> {
+        let device = model.decoder().device().kind();
+        Arc::new(App {
+            keys: Keys::new(&settings.keys),
+            metrics: Arc::new(Metrics::new(&settings.build, device)),
+            steering: Steering::default(),
+            since: now(),
+            fingerprint: fingerprint(&model, &settings),
+            model,
+            engine,
+            settings,
+        })
+    }
+
+    /// The name that is shown for the model.
+    pub(crate) fn name(&self) -> &str {
+        self.settings.names.first().map_or(self.model.name(), String::as_str)
+    }
+
+    /// Whether a name is the model's.
+    pub(crate) fn is_called(&self, name: &str) -> bool {
+        self.model.name() == name || self.settings.names.iter().any(|other| other == name)
+    }
+}
+
+fn fingerprint(model: &Model, settings: &Settings) -> String {
+    let build = &settings.build;
+    let digits = Fingerprint::builder("trimtab.system")
+        .text(&build.version)
+        .text(&build.git)
+        .text(&model.identity().weights_sha256)
+        .text(model.decoder().device().kind())
+        .text(&build.dtype)
+        .finish()
+        .to_string();
+    format!("tt-{}", digits.get(..12).unwrap_or_default())
+}

@@ -1,0 +1,120 @@
+//! Generation: from a request's body to generations, through the engine, to chunks or one whole answer.
+//!
+//! `ask` understands a body and makes generations of it; what cannot be done is refused there, before anything waits or
+//! runs. `pieces` turns what the engine tells into pieces of answers. `write` makes chunks of pieces, and `fold` one
+//! answer of the same pieces.
+
+mod ask;
+mod fold;
+mod likely;
+mod messages;
+mod pieces;
+mod write;
+
+pub(crate) use ask::{Asked, Ignored, Streaming, chat, completion, prompt_of, served};
+pub(crate) use messages::conversation;
+pub(crate) use pieces::{Piece, Unfold, failure};
+pub(crate) use write::Writer;
+
+use crate::app::App;
+use crate::auth::Caller;
+use crate::refusal::Refusal;
+use crate::sse::Sse;
+use crate::visit::Visit;
+use crate::wire::error::Code;
+use axum::response::{IntoResponse, Response};
+use fold::Fold;
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use trimtab_runtime::engine::{Notice, Terms, Ticket};
+use trimtab_runtime::generate::{Flow, Generation};
+
+/// A job in the engine. Dropped, it is cancelled.
+pub(crate) struct Job {
+    /// What the engine tells, and when it did.
+    pub(crate) notices: UnboundedReceiver<(Instant, Notice)>,
+    _ticket: Ticket,
+}
+
+/// Who asks, and in which request.
+#[derive(Clone)]
+pub(crate) struct Asker {
+    pub(crate) caller: Caller,
+    pub(crate) visit: Arc<Visit>,
+}
+
+impl Asker {
+    /// On what terms the engine works for it.
+    fn terms(&self, app: &App) -> Terms {
+        Terms {
+            space: Some(app.model.prefix_space(&self.caller.label)),
+            owner: self.caller.owner(),
+            deadline: Some(self.visit.since + app.settings.timeout),
+        }
+    }
+}
+
+/// Gives work to the engine, by the function that knows how.
+pub(crate) fn submit(
+    app: &App,
+    asker: &Asker,
+    give: impl FnOnce(Terms, Sink) -> trimtab_runtime::Result<Ticket>,
+) -> Result<Job, Refusal> {
+    let (tell, notices) = unbounded_channel();
+    let sink = move |notice| match tell.send((Instant::now(), notice)) {
+        Ok(()) => Flow::Continue,
+        // Nobody listens any more.
+        Err(_) => Flow::Cancel,
+    };
+    let ticket = give(asker.terms(app), Box::new(sink)).map_err(|error| {
+        let refusal = Refusal::from(error);
+        match refusal.code {
+            Code::QueueFull => {
+                let rounds = app.engine.load().waiting() / app.engine.options().parallel;
+                refusal.after(1 + rounds as u64)
+            }
+            _ => refusal,
+        }
+    })?;
+    Ok(Job { notices, _ticket: ticket })
+}
+
+/// Whom the engine tells.
+pub(crate) type Sink = Box<dyn FnMut(Notice) -> Flow + Send>;
+
+/// Answers a request whose generations have been made.
+pub(crate) async fn answer(
+    app: Arc<App>,
+    asker: Asker,
+    asked: Asked,
+    generations: Vec<Generation>,
+) -> Result<Response, Refusal> {
+    let give = |terms, sink| app.engine.submit(generations, terms, sink);
+    let job = submit(&app, &asker, give)?;
+    asker.visit.prompt(asked.prompt.len());
+    let headers = asked.headers();
+    let writer = Writer::new(&app, &asked);
+    let unfold = Unfold::new(&app, asker.visit, asked);
+    let body = match writer.streaming() {
+        Streaming::No => whole(job, unfold, Fold::new(writer)).await?,
+        Streaming::Chunks | Streaming::ChunksAndUsage => {
+            Sse::begin(job, unfold, writer, app.settings.keep_alive).await?.into_response()
+        }
+    };
+    Ok((headers, body).into_response())
+}
+
+/// An answer in one piece.
+async fn whole(mut job: Job, mut unfold: Unfold, mut fold: Fold) -> Result<Response, Refusal> {
+    while !unfold.is_done() {
+        let pieces = match job.notices.recv().await {
+            Some((at, notice)) => unfold.take(at, notice),
+            None => unfold.lost(),
+        };
+        for piece in pieces {
+            fold.take(piece)?;
+        }
+    }
+    Ok(fold.finish())
+}

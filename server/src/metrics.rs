@@ -1,0 +1,213 @@
+//! What Prometheus is told.
+//!
+//! Names are those of the interface's table. Labels come from fixed sets and registered vectors only: a label that a
+//! request could choose would let it fill the memory.
+
+use crate::settings::Build;
+use crate::wire::receipt::Receipt;
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+use std::time::Duration;
+use trimtab_runtime::engine::Load;
+use trimtab_runtime::kv::BLOCK_LEN;
+
+/// Which route answered how.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct Answered {
+    pub(crate) route: &'static str,
+    pub(crate) status: u16,
+}
+
+/// What was done where.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Acted {
+    site: String,
+    op: String,
+}
+
+/// How rewinds ended.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Rewound {
+    watch: &'static str,
+    outcome: &'static str,
+}
+
+/// Whether a prompt's tokens were there already.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Found {
+    result: &'static str,
+}
+
+/// What this build is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Built {
+    version: String,
+    git: String,
+    candle: String,
+    device: &'static str,
+}
+
+/// How many seconds: from a millisecond to ten minutes.
+const SECONDS: [f64; 18] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
+    120.0, 300.0, 600.0,
+];
+
+fn seconds() -> Histogram {
+    Histogram::new(SECONDS)
+}
+
+/// Counters, and the registry that writes them.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    registry: Registry,
+    requests: Family<Answered, Counter>,
+    request_seconds: Family<Answered, Histogram, fn() -> Histogram>,
+    first_token: Histogram,
+    inter_token: Histogram,
+    queue_wait: Histogram,
+    queue_depth: Gauge,
+    active: Gauge,
+    kv_tokens: Gauge,
+    ready: Gauge,
+    vectors: Gauge,
+    prompt_tokens: Counter,
+    generated_tokens: Counter,
+    discarded_tokens: Counter,
+    steered_tokens: Family<Acted, Counter>,
+    rewinds: Family<Rewound, Counter>,
+    prefix_tokens: Family<Found, Counter>,
+}
+
+/// What a scrape finds out by looking.
+pub(crate) struct Now {
+    pub(crate) load: Load,
+    pub(crate) vectors: usize,
+    /// 1, or 0 while the server takes nothing new.
+    pub(crate) ready: i64,
+}
+
+impl Metrics {
+    /// Everything at 0.
+    pub(crate) fn new(build: &Build, device: &'static str) -> Metrics {
+        let mut metrics = Metrics {
+            registry: Registry::with_prefix("trimtab"),
+            requests: Family::default(),
+            request_seconds: Family::new_with_constructor(seconds),
+            first_token: seconds(),
+            inter_token: seconds(),
+            queue_wait: seconds(),
+            queue_depth: Gauge::default(),
+            active: Gauge::default(),
+            kv_tokens: Gauge::default(),
+            ready: Gauge::default(),
+            vectors: Gauge::default(),
+            prompt_tokens: Counter::default(),
+            generated_tokens: Counter::default(),
+            discarded_tokens: Counter::default(),
+            steered_tokens: Family::default(),
+            rewinds: Family::default(),
+            prefix_tokens: Family::default(),
+        };
+        metrics.register();
+        let built = Family::<Built, Gauge>::default();
+        metrics.registry.register("build_info", "What this build is", built.clone());
+        let (version, git) = (build.version.clone(), build.git.clone());
+        let candle = build.tensors.clone();
+        built.get_or_create(&Built { version, git, candle, device }).set(1);
+        metrics
+    }
+
+    // A counter's name gets its `_total` when it is written.
+    fn register(&mut self) {
+        let to = &mut self.registry;
+        to.register("requests", "Requests answered", self.requests.clone());
+        let help = "Seconds from a request's arrival to the last byte of its answer";
+        to.register("request_seconds", help, self.request_seconds.clone());
+        let help = "Seconds from a request's arrival to its first token";
+        to.register("time_to_first_token_seconds", help, self.first_token.clone());
+        let help = "Seconds between two tokens of an answer";
+        to.register("inter_token_seconds", help, self.inter_token.clone());
+        let help = "Seconds that answers waited for a place";
+        to.register("queue_wait_seconds", help, self.queue_wait.clone());
+        to.register("queue_depth", "Answers that wait", self.queue_depth.clone());
+        to.register("active_sequences", "Answers that run", self.active.clone());
+        let help = "Tokens whose keys and values are in use";
+        to.register("kv_tokens", help, self.kv_tokens.clone());
+        to.register("ready", "Whether requests are taken", self.ready.clone());
+        to.register("vectors_loaded", "Registered vectors", self.vectors.clone());
+        to.register("prompt_tokens", "Tokens of prompts", self.prompt_tokens.clone());
+        to.register("generated_tokens", "Tokens delivered", self.generated_tokens.clone());
+        let help = "Tokens generated and taken back";
+        to.register("discarded_tokens", help, self.discarded_tokens.clone());
+        let help = "Tokens that vectors have changed";
+        to.register("steered_tokens", help, self.steered_tokens.clone());
+        to.register("rewinds", "Rewinds of answers", self.rewinds.clone());
+        let help = "Prompt tokens whose keys and values were there already, or were not";
+        to.register("prefix_cache_tokens", help, self.prefix_tokens.clone());
+    }
+
+    pub(crate) fn answered(&self, answered: &Answered, took: Duration) {
+        self.requests.get_or_create(answered).inc();
+        self.request_seconds.get_or_create(answered).observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn admitted(&self, waited: Duration) {
+        self.queue_wait.observe(waited.as_secs_f64());
+    }
+
+    pub(crate) fn prompt(&self, tokens: usize, cached: usize) {
+        self.prompt_tokens.inc_by(tokens as u64);
+        let count = |result| self.prefix_tokens.get_or_create(&Found { result });
+        count("hit").inc_by(cached as u64);
+        count("miss").inc_by(tokens.saturating_sub(cached) as u64);
+    }
+
+    pub(crate) fn first(&self, after: Duration) {
+        self.first_token.observe(after.as_secs_f64());
+    }
+
+    pub(crate) fn next(&self, after: Duration) {
+        self.inter_token.observe(after.as_secs_f64());
+    }
+
+    /// What an answer that has ended was.
+    pub(crate) fn ended(&self, tokens: usize, discarded: usize, rewinds: u32) {
+        self.generated_tokens.inc_by(tokens as u64);
+        self.discarded_tokens.inc_by(discarded as u64);
+        if rewinds > 0 {
+            // No monitor has a name yet.
+            let rewound = Rewound { watch: "unnamed", outcome: "retried" };
+            self.rewinds.get_or_create(&rewound).inc_by(u64::from(rewinds));
+        }
+    }
+
+    /// What vectors did to an answer. Sites and operations are few, whatever a request says.
+    pub(crate) fn steered(&self, receipt: &Receipt) {
+        for vector in &receipt.vectors {
+            let op = serde_json::to_value(&vector.op).unwrap_or_default();
+            let op = op.as_str().unwrap_or_default();
+            for place in &vector.sites {
+                let acted = Acted { site: place.site.clone(), op: op.to_owned() };
+                self.steered_tokens.get_or_create(&acted).inc_by(place.tokens);
+            }
+        }
+    }
+
+    /// Everything, as text.
+    pub(crate) fn text(&self, now: &Now) -> Result<String, std::fmt::Error> {
+        let pool = now.load.pool;
+        self.queue_depth.set(now.load.waiting() as i64);
+        self.active.set(now.load.active as i64);
+        self.kv_tokens.set((pool.blocks.saturating_sub(pool.available()) * BLOCK_LEN) as i64);
+        self.ready.set(now.ready);
+        self.vectors.set(now.vectors as i64);
+        let mut out = String::new();
+        text::encode(&mut out, &self.registry)?;
+        Ok(out)
+    }
+}

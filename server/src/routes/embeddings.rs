@@ -1,0 +1,154 @@
+//! The mean of one site over a text, of length 1.
+
+use super::body::{asker, with_body};
+use crate::app::App;
+use crate::chat::{self, Asker, Ignored, Job, prompt_of, served};
+use crate::refusal::Refusal;
+use crate::wire::embedding::{
+    Embedding, EmbeddingRequest, EmbeddingResponse, EmbeddingUsage, Values,
+};
+use crate::wire::openapi::GenerationErrors;
+use crate::wire::union::names;
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use std::sync::Arc;
+use trimtab_runtime::engine::{Notice, Pooling};
+use trimtab_runtime::plan::Plan;
+
+/// Inputs of one request, as many as OpenAI takes.
+const MOST_INPUTS: usize = 2048;
+
+/// How numbers are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Encoding {
+    Float,
+    Base64,
+}
+
+/// What is to be embedded.
+struct Asked {
+    model: String,
+    inputs: Vec<Vec<u32>>,
+    encoding: Encoding,
+    ignored: Ignored,
+}
+
+/// Turns texts into vectors
+#[utoipa::path(
+    post, path = "/v1/embeddings", tag = "generation", request_body = EmbeddingRequest,
+    responses((status = 200, description = "The vectors", body = EmbeddingResponse), GenerationErrors),
+)]
+pub(crate) async fn embeddings(
+    State(app): State<Arc<App>>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let asker = asker(&request)?;
+    let visit = asker.visit.clone();
+    let work = move |app: &App, body: EmbeddingRequest| {
+        body.user.iter().for_each(|user| visit.user(user));
+        understood(app, &body)
+    };
+    let asked = with_body(&app, request, work).await?;
+    let tokens = asked.inputs.iter().map(Vec::len).sum();
+    asker.visit.prompt(tokens);
+    let mut data = Vec::with_capacity(asked.inputs.len());
+    // A few at a time: many texts of one request would take all places in the queue.
+    for inputs in asked.inputs.chunks(app.engine.options().parallel) {
+        for mean in means(&app, &asker, inputs).await? {
+            let embedding = written(&unit(&mean), asked.encoding);
+            data.push(Embedding { object: "embedding", index: data.len(), embedding });
+        }
+    }
+    let mut headers = HeaderMap::new();
+    asked.ignored.tell(&mut headers);
+    let usage = EmbeddingUsage { prompt_tokens: tokens, total_tokens: tokens };
+    let body = EmbeddingResponse { object: "list", model: asked.model, data, usage };
+    Ok((headers, Json(body)).into_response())
+}
+
+fn understood(app: &App, body: &EmbeddingRequest) -> Result<Asked, Refusal> {
+    for (name, why) in [
+        ("dimensions", "vectors have the width of the model's stream"),
+        ("steering", "embeddings are those of the model as it is"),
+    ] {
+        if names(&body.rest).any(|other| other == name) {
+            return Err(Refusal::unsupported(name, why));
+        }
+    }
+    if served(app, &body.model)?.is_some() {
+        return Err(Refusal::unsupported("model", "embeddings take no preset"));
+    }
+    let encoding = match body.encoding_format.as_deref() {
+        None | Some("float") => Encoding::Float,
+        Some("base64") => Encoding::Base64,
+        Some(other) => {
+            let problem = format!("is {other:?}, not float or base64");
+            return Err(Refusal::invalid("encoding_format", problem));
+        }
+    };
+    let prompts = &body.input.0;
+    if prompts.is_empty() || prompts.len() > MOST_INPUTS {
+        let problem = format!("has {} texts, not 1 to {MOST_INPUTS}", prompts.len());
+        return Err(Refusal::invalid("input", problem));
+    }
+    let mut ignored = Ignored::default();
+    ignored.note("", &body.rest);
+    let at = |index| if prompts.len() == 1 { "input".to_owned() } else { format!("input[{index}]") };
+    let tokens = prompts.iter().enumerate().map(|(i, prompt)| prompt_of(app, prompt, &at(i)));
+    let inputs = tokens.collect::<Result<_, _>>()?;
+    Ok(Asked { model: body.model.clone(), inputs, encoding, ignored })
+}
+
+/// The means of some texts, in order.
+// -> [inputs][d_model]
+async fn means(
+    app: &App,
+    asker: &Asker,
+    inputs: &[Vec<u32>],
+) -> Result<Vec<Vec<f32>>, Refusal> {
+    let pooling = |tokens: &Vec<u32>| {
+        let mut session = app.model.session(Plan::empty())?;
+        session.push_prompt(tokens)?;
+        Pooling::new(session, app.settings.embedding_site)
+    };
+    let poolings = inputs.iter().map(pooling).collect::<trimtab_runtime::Result<Vec<_>>>()?;
+    let give = |terms, sink| app.engine.pool(poolings, terms, sink);
+    let mut job: Job = chat::submit(app, asker, give)?;
+    let mut means = vec![Vec::new(); inputs.len()];
+    let mut left = inputs.len();
+    while left > 0 {
+        match job.notices.recv().await {
+            Some((_, Notice::Pooled { choice, result })) => {
+                if let Some(mean) = means.get_mut(choice) {
+                    *mean = result?;
+                }
+                left -= 1;
+            }
+            // It has a place.
+            Some(_) => {}
+            None => return Err(Refusal::failed(&"the engine has gone")),
+        }
+    }
+    Ok(means)
+}
+
+/// The same direction with length 1.
+fn unit(mean: &[f32]) -> Vec<f32> {
+    let squares: f64 = mean.iter().map(|x| f64::from(*x).powi(2)).sum();
+    let length = squares.sqrt().max(f64::MIN_POSITIVE);
+    mean.iter().map(|x| (f64::from(*x) / length) as f32).collect()
+}
+
+fn written(values: &[f32], encoding: Encoding) -> Values {
+    match encoding {
+        Encoding::Float => Values::Float(values.to_vec()),
+        Encoding::Base64 => {
+            let bytes: Vec<u8> = values.iter().flat_map(|x| x.to_le_bytes()).collect();
+            Values::Base64(STANDARD.encode(bytes))
+        }
+    }
+}

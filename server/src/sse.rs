@@ -1,0 +1,100 @@
+//! Event streams: `data:` lines and comments, nothing else.
+//!
+//! No `id:` and no `event:` lines: with an id, one official client turns the next comment into an empty event that it
+//! cannot parse; named events reach the users of another as objects they do not know.
+
+use crate::chat::{Job, Unfold, Writer, failure};
+use crate::refusal::Refusal;
+use axum::body::{Body, Bytes};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName};
+use axum::response::{IntoResponse, Response};
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::time::{Instant, Sleep, sleep};
+use tokio_stream::Stream;
+
+/// Proxies that collect a response before they hand it on are asked not to.
+const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+
+/// One event. JSON has no line breaks, so a document is one line.
+pub(crate) fn frame(data: &str) -> String {
+    format!("data: {data}\n\n")
+}
+
+/// A request's pieces as events. Dropped, it takes its interest in the job with it, which ends.
+pub(crate) struct Sse {
+    job: Job,
+    unfold: Unfold,
+    writer: Writer,
+    /// What is written and not sent.
+    ready: String,
+    keep_alive: Duration,
+    silence: Pin<Box<Sleep>>,
+}
+
+impl Sse {
+    /// Waits for the first word of the engine: what fails before it is an ordinary error with its status.
+    pub(crate) async fn begin(
+        mut job: Job,
+        mut unfold: Unfold,
+        mut writer: Writer,
+        keep_alive: Duration,
+    ) -> Result<Sse, Refusal> {
+        let pieces = match job.notices.recv().await {
+            Some((at, notice)) => unfold.take(at, notice),
+            None => unfold.lost(),
+        };
+        if let Some(refusal) = failure(&pieces) {
+            return Err(refusal.clone());
+        }
+        let mut ready = String::new();
+        pieces.into_iter().for_each(|piece| writer.write(piece, &mut ready));
+        Ok(Sse { job, unfold, writer, ready, keep_alive, silence: Box::pin(sleep(keep_alive)) })
+    }
+
+    /// Writes what the engine has told since.
+    fn listen(&mut self, context: &mut Context) {
+        while !self.unfold.is_done() {
+            let pieces = match self.job.notices.poll_recv(context) {
+                Poll::Ready(Some((at, notice))) => self.unfold.take(at, notice),
+                Poll::Ready(None) => self.unfold.lost(),
+                Poll::Pending => return,
+            };
+            pieces.into_iter().for_each(|piece| self.writer.write(piece, &mut self.ready));
+        }
+    }
+}
+
+impl Stream for Sse {
+    type Item = Result<Bytes, Infallible>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        this.listen(context);
+        let next = Instant::now() + this.keep_alive;
+        if !this.ready.is_empty() {
+            this.silence.as_mut().reset(next);
+            return Poll::Ready(Some(Ok(std::mem::take(&mut this.ready).into())));
+        }
+        if this.unfold.is_done() {
+            return Poll::Ready(None);
+        }
+        match this.silence.as_mut().poll(context) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(()) => {
+                this.silence.as_mut().reset(next);
+                Poll::Ready(Some(Ok(Bytes::from_static(b": keep-alive\n\n"))))
+            }
+        }
+    }
+}
+
+impl IntoResponse for Sse {
+    fn into_response(self) -> Response {
+        let headers =
+            [(CONTENT_TYPE, "text/event-stream"), (CACHE_CONTROL, "no-cache"), (BUFFERING, "no")];
+        (headers, Body::from_stream(self)).into_response()
+    }
+}

@@ -1,0 +1,295 @@
+//! `POST /v1/chat/completions`: OpenAI's shapes, and ours beside them.
+
+use super::knobs::Knobs;
+use super::receipt::Receipt;
+use super::steering::Steering;
+use super::union::{Content, Rest, Texts};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use utoipa::ToSchema;
+
+/// A conversation that wants an answer. Fields that are not listed are ignored and named in `x-trimtab-ignored`,
+/// except those that would change the answer's shape, such as `tools`: these are refused.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+pub struct ChatRequest {
+    /// A served model, its alias, or `model@preset`.
+    pub model: String,
+    /// The conversation.
+    #[schema(min_items = 1)]
+    pub messages: Vec<ChatMessage>,
+    /// The most tokens of an answer; as many as the context holds, if left out.
+    #[schema(minimum = 1)]
+    pub max_tokens: Option<u64>,
+    /// Another name of `max_tokens`.
+    #[schema(minimum = 1)]
+    pub max_completion_tokens: Option<u64>,
+    /// 0 takes the most likely token.
+    #[schema(minimum = 0, maximum = 100)]
+    pub temperature: Option<f32>,
+    /// Keeps the fewest tokens whose probabilities sum to this.
+    #[schema(minimum = 0, maximum = 1)]
+    pub top_p: Option<f32>,
+    /// Keeps the k most likely tokens; 0 keeps all.
+    pub top_k: Option<u64>,
+    /// Keeps tokens at least this likely relative to the most likely one.
+    #[schema(minimum = 0, maximum = 1)]
+    pub min_p: Option<f32>,
+    /// Divides what was used before; 1 is none.
+    pub repeat_penalty: Option<f32>,
+    /// Subtracted once from what the answer has used.
+    #[schema(minimum = -2, maximum = 2)]
+    pub presence_penalty: Option<f32>,
+    /// Subtracted from what the answer has used, as often as it was.
+    #[schema(minimum = -2, maximum = 2)]
+    pub frequency_penalty: Option<f32>,
+    /// Added to tokens' logits, by token id; -100 to 100.
+    pub logit_bias: Option<BTreeMap<String, f32>>,
+    /// Texts that end the answer, at most 16.
+    pub stop: Option<Texts>,
+    /// Keys the draws; one is drawn if it is left out or -1.
+    #[schema(minimum = -1)]
+    pub seed: Option<i64>,
+    /// How many answers.
+    #[schema(minimum = 1, maximum = 8)]
+    pub n: Option<u64>,
+    /// Whether the answer comes in pieces.
+    pub stream: Option<bool>,
+    /// What the stream holds.
+    pub stream_options: Option<StreamOptions>,
+    /// Whether every token comes with its log-probability.
+    pub logprobs: Option<bool>,
+    /// How many of the most likely tokens are listed beside each.
+    #[schema(maximum = 20)]
+    pub top_logprobs: Option<u64>,
+    /// Only `text` is supported.
+    pub response_format: Option<ResponseFormat>,
+    /// Logged as a hash, nothing else.
+    pub user: Option<String>,
+    /// What is done to the model while it answers.
+    pub steering: Option<Steering>,
+    /// Everything else: names only.
+    #[serde(flatten)]
+    #[schema(ignore)]
+    pub rest: Rest,
+}
+
+impl ChatRequest {
+    /// How tokens are to be chosen.
+    pub fn knobs(&self) -> Knobs {
+        Knobs {
+            max_tokens: self.max_completion_tokens.or(self.max_tokens),
+            temperature: self.temperature,
+            top_p: self.top_p,
+            top_k: self.top_k,
+            min_p: self.min_p,
+            repeat_penalty: self.repeat_penalty,
+            presence_penalty: self.presence_penalty,
+            frequency_penalty: self.frequency_penalty,
+            logit_bias: self.logit_bias.clone(),
+            stop: self.stop.clone(),
+            seed: self.seed,
+            n: self.n,
+        }
+    }
+}
+
+/// One turn of a conversation.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+pub struct ChatMessage {
+    /// Who speaks: `system`, `user`, `assistant`, or another role of the model's template.
+    pub role: String,
+    /// What is said.
+    pub content: Option<Content>,
+    /// Everything else: names only.
+    #[serde(flatten)]
+    #[schema(ignore)]
+    pub rest: Rest,
+}
+
+/// What a stream holds.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+pub struct StreamOptions {
+    /// Whether a last chunk brings the token counts.
+    pub include_usage: Option<bool>,
+    /// Everything else: names only.
+    #[serde(flatten)]
+    #[schema(ignore)]
+    pub rest: Rest,
+}
+
+/// The answer's format.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+pub struct ResponseFormat {
+    /// Only `text` is supported.
+    #[serde(rename = "type")]
+    pub kind: String,
+}
+
+/// A whole answer.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct ChatResponse {
+    /// Names it.
+    pub id: String,
+    /// `chat.completion`.
+    pub object: &'static str,
+    /// Unix seconds.
+    pub created: u64,
+    /// The model as it was asked for.
+    pub model: String,
+    /// Build, weights and device in 12 digits.
+    pub system_fingerprint: String,
+    /// The answers in order.
+    pub choices: Vec<ChatChoice>,
+    /// Token counts.
+    pub usage: Usage,
+    /// What was done to the model; left out where nothing was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub steering: Option<Steered>,
+}
+
+/// One of the answers.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct ChatChoice {
+    /// From 0.
+    pub index: usize,
+    /// What the model says.
+    pub message: Said,
+    /// How likely its tokens were, if that was asked for.
+    pub logprobs: Option<Logprobs>,
+    /// Why it ended: `stop`, `length` or `content_filter`.
+    pub finish_reason: &'static str,
+}
+
+/// What the model says.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Said {
+    /// `assistant`.
+    pub role: &'static str,
+    /// The text.
+    pub content: String,
+}
+
+/// Token counts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Usage {
+    /// Of the prompt, once however many answers there are.
+    pub prompt_tokens: usize,
+    /// Delivered, over all answers.
+    pub completion_tokens: usize,
+    /// Both.
+    pub total_tokens: usize,
+}
+
+/// How likely the tokens of a piece were.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, ToSchema)]
+pub struct Logprobs {
+    /// One entry per token.
+    pub content: Vec<TokenLogprob>,
+}
+
+/// How likely a token was: log-softmax of the logits it was sampled from, before temperature.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct TokenLogprob {
+    /// Its text.
+    pub token: String,
+    /// Its log-probability.
+    pub logprob: f64,
+    /// Its bytes: a token may be a part of a character.
+    pub bytes: Vec<u8>,
+    /// The most likely tokens at this place.
+    pub top_logprobs: Vec<TopLogprob>,
+}
+
+/// One of the most likely tokens.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct TopLogprob {
+    /// Its text.
+    pub token: String,
+    /// Its log-probability.
+    pub logprob: f64,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// What was done to the model.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum Steered {
+    /// Of one answer.
+    One(Box<Receipt>),
+    /// Of several.
+    Several {
+        /// In order.
+        choices: Vec<Receipt>,
+    },
+}
+
+/// A piece of a stream.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct ChatChunk {
+    /// The same in all chunks.
+    pub id: String,
+    /// `chat.completion.chunk`.
+    pub object: &'static str,
+    /// Unix seconds.
+    pub created: u64,
+    /// The model as it was asked for.
+    pub model: String,
+    /// One entry, or none beside the token counts.
+    pub choices: Vec<ChunkChoice>,
+    /// Token counts, in the last chunk if they were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
+    /// What was done to the model, when the last answer ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub steering: Option<Steered>,
+}
+
+/// What is new of one answer.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct ChunkChoice {
+    /// Which answer.
+    pub index: usize,
+    /// What is new.
+    pub delta: Delta,
+    /// How likely its tokens were, if that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub logprobs: Option<Logprobs>,
+    /// Why the answer ended, in its last chunk.
+    pub finish_reason: Option<&'static str>,
+    /// Where in the answer this is; only for requests with `steering`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub steering: Option<Place>,
+}
+
+/// New text.
+#[derive(Debug, Clone, Default, Serialize, ToSchema)]
+pub struct Delta {
+    /// `assistant`, in the first chunk.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub role: Option<&'static str>,
+    /// The text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub content: Option<String>,
+}
+
+/// Where in an answer a chunk is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Place {
+    /// Delivered tokens of this answer before it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_index: Option<usize>,
+    /// Tokens that it delivers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<usize>,
+    /// What is taken back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retract: Option<Retract>,
+}
+
+/// What is taken back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Retract {
+    /// Every chunk of this answer with this `token_index` or a larger one.
+    pub from: usize,
+}

@@ -1,0 +1,146 @@
+//! `POST /v1/completions`: the older shape, for prompts without a conversation.
+
+use super::chat::{ResponseFormat, Steered, StreamOptions, Usage};
+use super::knobs::Knobs;
+use super::steering::Steering;
+use super::union::{Prompt, Rest, Texts};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use utoipa::ToSchema;
+
+/// A text that is to be continued. Fields that are not listed are ignored and named in `x-trimtab-ignored`, except
+/// those that would change the answer's shape, such as `suffix`: these are refused.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+pub struct CompletionRequest {
+    /// A served model, its alias, or `model@preset`.
+    pub model: String,
+    /// The text, or its token ids.
+    pub prompt: Prompt,
+    /// Whether the prompt is repeated in front of the answer.
+    pub echo: Option<bool>,
+    /// The most tokens of an answer; as many as the context holds, if left out.
+    #[schema(minimum = 1)]
+    pub max_tokens: Option<u64>,
+    /// 0 takes the most likely token.
+    #[schema(minimum = 0, maximum = 100)]
+    pub temperature: Option<f32>,
+    /// Keeps the fewest tokens whose probabilities sum to this.
+    #[schema(minimum = 0, maximum = 1)]
+    pub top_p: Option<f32>,
+    /// Keeps the k most likely tokens; 0 keeps all.
+    pub top_k: Option<u64>,
+    /// Keeps tokens at least this likely relative to the most likely one.
+    #[schema(minimum = 0, maximum = 1)]
+    pub min_p: Option<f32>,
+    /// Divides what was used before; 1 is none.
+    pub repeat_penalty: Option<f32>,
+    /// Subtracted once from what the answer has used.
+    #[schema(minimum = -2, maximum = 2)]
+    pub presence_penalty: Option<f32>,
+    /// Subtracted from what the answer has used, as often as it was.
+    #[schema(minimum = -2, maximum = 2)]
+    pub frequency_penalty: Option<f32>,
+    /// Added to tokens' logits, by token id; -100 to 100.
+    pub logit_bias: Option<BTreeMap<String, f32>>,
+    /// Texts that end the answer, at most 16.
+    pub stop: Option<Texts>,
+    /// Keys the draws; one is drawn if it is left out or -1.
+    #[schema(minimum = -1)]
+    pub seed: Option<i64>,
+    /// How many answers.
+    #[schema(minimum = 1, maximum = 8)]
+    pub n: Option<u64>,
+    /// Only 1 is supported.
+    #[schema(minimum = 1, maximum = 1)]
+    pub best_of: Option<u64>,
+    /// Whether the answer comes in pieces.
+    pub stream: Option<bool>,
+    /// What the stream holds.
+    pub stream_options: Option<StreamOptions>,
+    /// Log-probabilities of the tokens, and of so many of the most likely ones beside each.
+    #[schema(maximum = 20)]
+    pub logprobs: Option<u64>,
+    /// Only `text` is supported.
+    pub response_format: Option<ResponseFormat>,
+    /// Logged as a hash, nothing else.
+    pub user: Option<String>,
+    /// What is done to the model while it answers.
+    pub steering: Option<Steering>,
+    /// Everything else: names only.
+    #[serde(flatten)]
+    #[schema(ignore)]
+    pub rest: Rest,
+}
+
+impl CompletionRequest {
+    /// How tokens are to be chosen.
+    pub fn knobs(&self) -> Knobs {
+        Knobs {
+            max_tokens: self.max_tokens,
+            temperature: self.temperature,
+            top_p: self.top_p,
+            top_k: self.top_k,
+            min_p: self.min_p,
+            repeat_penalty: self.repeat_penalty,
+            presence_penalty: self.presence_penalty,
+            frequency_penalty: self.frequency_penalty,
+            logit_bias: self.logit_bias.clone(),
+            stop: self.stop.clone(),
+            seed: self.seed,
+            n: self.n,
+        }
+    }
+}
+
+/// A whole answer, or a piece of one.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct CompletionResponse {
+    /// Names it.
+    pub id: String,
+    /// `text_completion`.
+    pub object: &'static str,
+    /// Unix seconds.
+    pub created: u64,
+    /// The model as it was asked for.
+    pub model: String,
+    /// Build, weights and device in 12 digits; left out in pieces.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub system_fingerprint: Option<String>,
+    /// The answers in order, or what is new of one.
+    pub choices: Vec<CompletionChoice>,
+    /// Token counts; in pieces only in the last, if they were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
+    /// What was done to the model; left out where nothing was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub steering: Option<Steered>,
+}
+
+/// One of the answers, or what is new of it.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct CompletionChoice {
+    /// From 0.
+    pub index: usize,
+    /// The text.
+    pub text: String,
+    /// How likely its tokens were, if that was asked for.
+    pub logprobs: Option<TextLogprobs>,
+    /// Why it ended: `stop`, `length` or `content_filter`.
+    pub finish_reason: Option<&'static str>,
+    /// Where in the answer this is; only in pieces of requests with `steering`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub steering: Option<super::chat::Place>,
+}
+
+/// How likely tokens were, in lists beside each other.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, ToSchema)]
+pub struct TextLogprobs {
+    /// Their texts.
+    pub tokens: Vec<String>,
+    /// Their log-probabilities.
+    pub token_logprobs: Vec<f64>,
+    /// The most likely tokens at their places.
+    pub top_logprobs: Vec<BTreeMap<String, f64>>,
+    /// Where in the text they begin, in characters.
+    pub text_offset: Vec<usize>,
+}

@@ -1,0 +1,20 @@
+//! The types of the wire: the only place where HTTP's JSON is known.
+//!
+//! Core types are not wire types. What comes in is converted by `TryFrom` or a function that may refuse, what goes out
+//! by `From`, both at the edge, so that a change of the protocol never reaches the runtime.
+
+pub mod chat;
+pub mod completion;
+pub mod embedding;
+pub mod error;
+pub mod health;
+pub mod knobs;
+pub mod model;
+pub mod openapi;
+mod read;
+pub mod receipt;
+pub mod steering;
+pub mod text;
+pub mod union;
+
+pub use read::read;
