@@ -82,10 +82,12 @@ pub enum Error {
         source: serde_json::Error,
     },
     /// A row whose name is taken, where rows are never replaced.
-    #[error("{what} is stored already")]
+    #[error("{what} {id} is stored already")]
     Exists {
         /// What was to be stored.
         what: &'static str,
+        /// Its name.
+        id: String,
     },
     /// A version of an adapter that does not exist.
     #[error("adapter {id} does not exist for this owner")]

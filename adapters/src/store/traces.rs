@@ -61,7 +61,7 @@ impl Store {
         match query.execute(&self.pool).await {
             Ok(_) => Ok(()),
             Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
-                Err(Error::Exists { what: "trace" })
+                Err(Error::Exists { what: "trace", id: trace.id.clone() })
             }
             Err(error) => Err(Error::database("storing a trace")(error)),
         }

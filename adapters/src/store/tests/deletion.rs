@@ -25,7 +25,7 @@ fn holders(scratch: &Scratch) -> Vec<String> {
 /// Small rows, rows over several pages, and others between them that stay.
 async fn filled(scratch: &Scratch) -> Store {
     let store = Store::open(&scratch.0).await.unwrap();
-    for number in 0..60 {
+    for number in 0..30 {
         let filler = [10, 3000, 40_000][number as usize % 3];
         store.put_trace(&confession("ada", number, filler)).await.unwrap();
         store.put_trace(&trace("bob", number)).await.unwrap();
@@ -38,9 +38,9 @@ async fn filled(scratch: &Scratch) -> Store {
 async fn deleting_an_owners_traces_leaves_no_text() {
     let scratch = Scratch::new();
     let store = filled(&scratch).await;
-    assert_eq!(store.delete_traces("ada").await.unwrap(), 60);
+    assert_eq!(store.delete_traces("ada").await.unwrap(), 30);
     assert_eq!(holders(&scratch), [""; 0]);
-    assert_eq!(store.traces(999).await.unwrap().len(), 60);
+    assert_eq!(store.traces(999).await.unwrap().len(), 30);
     store.close().await;
     assert_eq!(holders(&scratch), [""; 0]);
 }
@@ -50,9 +50,9 @@ async fn retention_leaves_no_text() {
     let scratch = Scratch::new();
     let store = filled(&scratch).await;
     let newest = Retention { traces: 1, trace_age: Duration::MAX, audit_age: Duration::MAX };
-    assert_eq!(store.retain(&newest, 0).await.unwrap().traces, 119);
+    assert_eq!(store.retain(&newest, 0).await.unwrap().traces, 59);
     assert_eq!(holders(&scratch), [""; 0]);
-    assert_eq!(store.traces(999).await.unwrap(), [trace("bob", 59)]);
+    assert_eq!(store.traces(999).await.unwrap(), [trace("bob", 29)]);
 }
 
 #[tokio::test]

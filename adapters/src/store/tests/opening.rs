@@ -175,7 +175,7 @@ async fn the_connection_keeps_what_the_page_says() {
 async fn a_broken_page_is_found() {
     let scratch = Scratch::new();
     let store = Store::open(&scratch.0).await.unwrap();
-    for number in 0..200 {
+    for number in 0..60 {
         store.put_trace(&trace("ada", number)).await.unwrap();
     }
     store.close().await;
