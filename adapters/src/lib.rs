@@ -1,12 +1,34 @@
-//! What learns while the model serves: states, versions, update rules and guards.
+//! What a server remembers, and what learns while it serves.
 //!
-//! This room has no content yet. It will hold the adapters: one-step updates from feedback, dueling
-//! bandits, the evidence they take, and the host that publishes their states. A state goes in,
-//! evidence goes in, a new state comes out; the host checks it (norm cap, divergence on canary
-//! prompts), writes it to a journal and gives it a version that never changes.
+//! [`store`] is the part that stands: one SQLite file in the state folder, with traces, registered vectors, steering
+//! settings, the versions of adapters and an audit log. Whoever is told that something is stored can rely on it after
+//! a crash; whoever is told that something is deleted finds no copy of its text in the folder.
 //!
-//! It is a crate of its own because learning has promises the rest does not need: a version can
-//! always be restored, and the states of two users never mix.
+//! The room will also hold the adapters: one-step updates from feedback, dueling bandits, the evidence they take, and
+//! the host that publishes their states. A state goes in, evidence goes in, a new state comes out; the host checks it
+//! (norm cap, divergence on canary prompts) and gives it a version that never changes. The tables for those versions
+//! are here before the learners, because they carry the promise that is hardest to add later: the schema itself
+//! refuses to change a version, and keys every one by its owner, so that the states of two users never mix.
 //!
-//! It will not hold gradient training over data sets (that is `trimtab-trainer`), nor know what HTTP
-//! is. It never changes the model's weights.
+//! It is a crate of its own because remembering has promises the rest does not need. It will not hold gradient
+//! training over data sets (that is `trimtab-trainer`), nor know what HTTP is: the structs here are rows, not wire
+//! shapes. It never changes the model's weights.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> trimtab_adapters::Result<()> {
+//! use trimtab_adapters::store::Store;
+//!
+//! let store = Store::memory().await?;
+//! let first = store.put_settings(0, r#"{"default":null}"#).await?;
+//! assert_eq!(first, Some(1));
+//! // Whoever read version 0 is told that it is stale, and nothing is overwritten.
+//! assert_eq!(store.put_settings(0, "{}").await?, None);
+//! # Ok(())
+//! # }
+//! ```
+
+mod error;
+pub mod store;
+
+pub use error::{Error, Result};

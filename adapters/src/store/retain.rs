@@ -1,0 +1,66 @@
+//! Retention: what is too old or too much goes, and leaves no text behind.
+
+use super::Store;
+use crate::{Error, Result};
+use std::time::Duration;
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retention {
+    /// How many traces, the newest.
+    pub traces: u32,
+    /// How old a trace may be.
+    pub trace_age: Duration,
+    /// How old an event of the audit log may be.
+    pub audit_age: Duration,
+}
+
+impl Default for Retention {
+    /// 10,000 traces of 24 hours; an audit log of 90 days.
+    fn default() -> Self {
+        Retention { traces: 10_000, trace_age: DAY, audit_age: 90 * DAY }
+    }
+}
+
+/// What a run of retention has deleted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Removed {
+    /// How many traces.
+    pub traces: u64,
+    /// How many events of the audit log.
+    pub audits: u64,
+}
+
+impl Store {
+    /// Deletes what `keep` does not keep at this time, and empties the log. To be called now and then, such as every
+    /// minute: it is also what keeps the log short.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Busy`] where another program keeps the log from being emptied: the rows are deleted, and the next run
+    /// empties it.
+    pub async fn retain(&self, keep: &Retention, now_ms: i64) -> Result<Removed> {
+        let doing = "deleting what is old";
+        let mut transaction = self.begin(doing).await?;
+        // Beyond the newest n there is no row, or the newest of those that go.
+        let traces = sqlx::query(
+            "DELETE FROM traces WHERE created_ms < ?1
+             OR seq <= (SELECT seq FROM traces ORDER BY seq DESC LIMIT 1 OFFSET ?2)",
+        );
+        let traces = traces.bind(before(now_ms, keep.trace_age)).bind(keep.traces);
+        let traces = traces.execute(&mut *transaction).await.map_err(Error::database(doing))?;
+        let audits = sqlx::query("DELETE FROM audit WHERE when_ms < ?1");
+        let audits = audits.bind(before(now_ms, keep.audit_age));
+        let audits = audits.execute(&mut *transaction).await.map_err(Error::database(doing))?;
+        transaction.commit().await.map_err(Error::database(doing))?;
+        self.empty_log().await?;
+        Ok(Removed { traces: traces.rows_affected(), audits: audits.rows_affected() })
+    }
+}
+
+/// The moment that was `age` ago; the beginning of time for an age without end.
+fn before(now_ms: i64, age: Duration) -> i64 {
+    now_ms.saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,191 @@
+//! What may be opened, who may open it, and what is left alone.
+
+use super::{Scratch, trace};
+use crate::Error;
+use crate::store::{Store, schema};
+use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
+use trimtab_runtime::Kind;
+
+/// Runs SQL on a file with SQLite alone, as another program would.
+async fn other_program(scratch: &Scratch, sql: &'static str) {
+    std::fs::create_dir_all(&scratch.0).unwrap();
+    let url = format!("sqlite:{}?mode=rwc", scratch.file().display());
+    let mut connection = SqliteConnection::connect(&url).await.unwrap();
+    sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_was_stored_is_there_after_reopening() {
+    let scratch = Scratch::new();
+    let store = Store::open(&scratch.0.join("deep/er")).await.unwrap();
+    store.put_trace(&trace("ada", 3)).await.unwrap();
+    store.close().await;
+    drop(store);
+    let store = Store::open(&scratch.0.join("deep/er")).await.unwrap();
+    assert_eq!(store.trace("trace-ada-3").await.unwrap(), Some(trace("ada", 3)));
+    store.check().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_folder_has_one_server_until_the_last_clone_is_gone() {
+    let scratch = Scratch::new();
+    let store = Store::open(&scratch.0).await.unwrap();
+    let clone = store.clone();
+    for held in [store, clone] {
+        let error = Store::open(&scratch.0).await.unwrap_err();
+        assert!(matches!(&error, Error::InUse { folder } if *folder == scratch.0), "{error}");
+        assert_eq!((error.kind(), error.code()), (Kind::Busy, "state_in_use"));
+        held.put_trace(&trace("ada", held.traces(9).await.unwrap().len() as u32)).await.unwrap();
+    }
+    Store::open(&scratch.0).await.unwrap();
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn nothing_is_readable_by_other_users() {
+    use std::os::unix::fs::PermissionsExt;
+    let mode =
+        |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let scratch = Scratch::new();
+    let store = Store::open(&scratch.0).await.unwrap();
+    store.put_trace(&trace("ada", 1)).await.unwrap();
+    assert_eq!(mode(&scratch.0), 0o700);
+    let files = ["trimtab.sqlite3", "trimtab.sqlite3-wal", "trimtab.sqlite3-shm", "trimtab.lock"];
+    for file in files {
+        assert_eq!(mode(&scratch.0.join(file)), 0o600, "{file}");
+    }
+    drop(store);
+
+    // A file that was copied here is closed too.
+    let copied = Scratch::with(b"");
+    std::fs::set_permissions(copied.file(), std::fs::Permissions::from_mode(0o644)).unwrap();
+    let _store = Store::open(&copied.0).await.unwrap();
+    assert_eq!(mode(&copied.file()), 0o600);
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_database_is_left_as_it_is() {
+    let nearly = b"SQLite format 4\0 and something".as_slice();
+    for bytes in [b"x".as_slice(), b"SQLite format 3", nearly, &[0; 4096]] {
+        let scratch = Scratch::with(bytes);
+        let error = Store::open(&scratch.0).await.unwrap_err();
+        assert!(matches!(&error, Error::NotADatabase { path } if *path == scratch.file()));
+        assert_eq!((error.kind(), error.code()), (Kind::Input, "state_not_a_database"));
+        assert_eq!(std::fs::read(scratch.file()).unwrap(), bytes);
+        // Nor is it locked afterwards: the same refusal comes again.
+        assert!(matches!(Store::open(&scratch.0).await, Err(Error::NotADatabase { .. })));
+    }
+}
+
+#[tokio::test]
+async fn a_magic_word_alone_is_damage() {
+    let mut bytes = b"SQLite format 3\0".to_vec();
+    bytes.resize(8192, 0xff);
+    let scratch = Scratch::with(&bytes);
+    let error = Store::open(&scratch.0).await.unwrap_err();
+    assert!(matches!(error, Error::Damaged { .. }), "{error}");
+    assert_eq!(std::fs::read(scratch.file()).unwrap(), bytes);
+}
+
+#[tokio::test]
+async fn a_database_of_another_program_is_left_as_it_is() {
+    for sql in [
+        "CREATE TABLE diary (page TEXT); INSERT INTO diary VALUES ('dear');",
+        "PRAGMA application_id = 77; CREATE TABLE traces (id TEXT); PRAGMA user_version = 1;",
+    ] {
+        let scratch = Scratch::new();
+        other_program(&scratch, sql).await;
+        let before = std::fs::read(scratch.file()).unwrap();
+        let error = Store::open(&scratch.0).await.unwrap_err();
+        assert!(matches!(error, Error::Foreign { .. }), "{error}");
+        assert_eq!(std::fs::read(scratch.file()).unwrap(), before);
+    }
+}
+
+#[tokio::test]
+async fn a_file_of_a_newer_program_is_refused_with_both_versions() {
+    let scratch = Scratch::new();
+    Store::open(&scratch.0).await.unwrap().close().await;
+    other_program(&scratch, "CREATE TABLE later (x); PRAGMA user_version = 7").await;
+    let error = Store::open(&scratch.0).await.unwrap_err();
+    let known = schema::MIGRATIONS.len();
+    let said = format!("has state version 7, this program knows versions up to {known}");
+    assert!(error.to_string().ends_with(&said), "{error}");
+    assert_eq!((error.kind(), error.code()), (Kind::Input, "state_newer"));
+    other_program(&scratch, "DROP TABLE later; PRAGMA user_version = 1").await;
+    Store::open(&scratch.0).await.unwrap().check().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_folder_that_is_a_file_is_named() {
+    let scratch = Scratch::with(b"");
+    let error = Store::open(&scratch.file()).await.unwrap_err();
+    assert!(error.to_string().starts_with(scratch.file().to_str().unwrap()), "{error}");
+}
+
+#[tokio::test]
+async fn every_step_ends_by_setting_its_version() {
+    for (number, step) in (1..).zip(schema::MIGRATIONS) {
+        let last = format!("PRAGMA user_version = {number};\n");
+        assert!(step.ends_with(&last), "step {number}");
+        assert_eq!(step.matches("user_version").count(), 1, "step {number}");
+    }
+}
+
+#[tokio::test]
+async fn a_step_that_fails_is_taken_back_whole() {
+    let store = Store::memory().await.unwrap();
+    let steps = [
+        schema::MIGRATIONS[0],
+        "CREATE TABLE second (x); PRAGMA user_version = 2;",
+        "CREATE TABLE third (x); PRAGMA user_version = 3; INSERT INTO nowhere VALUES (1);",
+    ];
+    let error = schema::migrate(&store.pool, &steps).await.unwrap_err();
+    assert!(matches!(error, Error::Migration { version: 3, .. }), "{error}");
+    let count = async |sql: String| -> i64 {
+        sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&store.pool).await.unwrap()
+    };
+    assert_eq!(count("PRAGMA user_version".to_owned()).await, 2);
+    let tables = |name| format!("SELECT count(*) FROM sqlite_schema WHERE name = '{name}'");
+    assert_eq!((count(tables("second")).await, count(tables("third")).await), (1, 0));
+}
+
+#[tokio::test]
+async fn the_connection_keeps_what_the_page_says() {
+    let scratch = Scratch::new();
+    let store = Store::open(&scratch.0).await.unwrap();
+    let word: String =
+        sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&store.pool).await.unwrap();
+    assert_eq!(word, "wal");
+    // FULL is 2, ON is 1, MEMORY is 2.
+    for (pragma, expected) in [
+        ("PRAGMA synchronous", 2_i64),
+        ("PRAGMA foreign_keys", 1),
+        ("PRAGMA secure_delete", 1),
+        ("PRAGMA temp_store", 2),
+        ("PRAGMA busy_timeout", 5000),
+    ] {
+        let found: i64 = sqlx::query_scalar(pragma).fetch_one(&store.pool).await.unwrap();
+        assert_eq!(found, expected, "{pragma}");
+    }
+}
+
+#[tokio::test]
+async fn a_broken_page_is_found() {
+    let scratch = Scratch::new();
+    let store = Store::open(&scratch.0).await.unwrap();
+    for number in 0..60 {
+        store.put_trace(&trace("ada", number)).await.unwrap();
+    }
+    store.close().await;
+    drop(store);
+    let mut bytes = std::fs::read(scratch.file()).unwrap();
+    let middle = bytes.len() / 2 / 4096 * 4096;
+    bytes[middle..middle + 4096].fill(0x5a);
+    std::fs::write(scratch.file(), bytes).unwrap();
+    let store = Store::open(&scratch.0).await.unwrap();
+    let error = store.check().await.unwrap_err();
+    assert!(matches!(error, Error::Damaged { .. }), "{error}");
+    assert_eq!(error.code(), "state_damaged");
+}
