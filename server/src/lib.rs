@@ -9,3 +9,9 @@
 //!
 //! It will not name candle, run a tensor inside async code, or depend on `trimtab-trainer`. The
 //! engine has a thread of its own and is reached through a bounded queue.
+
+mod refusal;
+pub mod steer;
+pub mod wire;
+
+pub use refusal::Refusal;

@@ -29,7 +29,9 @@ impl<'a> TryFrom<&'a Vector> for Origin<'a> {
             (Some(id), None, None) => Ok(Origin::Id(id)),
             (None, Some(source), None) => Ok(Origin::Source(source)),
             (None, None, Some(inline)) => Ok(Origin::Inline(inline)),
-            (None, None, None) => Err(Fault::value("", "names no vector; give id, source or inline")),
+            (None, None, None) => {
+                Err(Fault::value("", "names no vector; give id, source or inline"))
+            }
             _ => Err(Fault::value("", "names its vector twice; give one of id, source and inline")),
         }
     }
@@ -38,7 +40,8 @@ impl<'a> TryFrom<&'a Vector> for Origin<'a> {
 /// Refuses fields that say nothing here.
 pub(crate) fn plain_fields(asked: &Vector) -> Result<(), Fault> {
     if asked.normalize == Some(false) {
-        let problem = "is false, expected true: rows are of unit length, and strength is in the scale";
+        let problem =
+            "is false, expected true: rows are of unit length, and strength is in the scale";
         return Err(Fault::value("normalize", problem));
     }
     match &asked.name {

@@ -8,7 +8,7 @@ use crate::wire::error::Code;
 
 /// Something that is refused, and where.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Fault {
+pub struct Fault {
     code: Code,
     /// From the part that is being read inward, such as `gate.site`; empty for the part itself.
     field: String,

@@ -18,7 +18,7 @@ enum Source<'a> {
 
 /// Who asks for a source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Door {
+pub enum Door {
     /// Sources may be read.
     Open,
     /// They may not.
@@ -34,7 +34,8 @@ pub(crate) fn read(
 ) -> Result<Vec<u8>, Fault> {
     match source(text)? {
         Source::Hub if hub == Door::Closed => {
-            let problem = "names a hub, which this server does not read; start it with --allow-source";
+            let problem =
+                "names a hub, which this server does not read; start it with --allow-source";
             Err(Fault::new(Code::SourceDisabled, "source", problem))
         }
         Source::Hub => {
@@ -62,7 +63,9 @@ fn source(text: &str) -> Result<Source<'_>, Fault> {
 
 /// The file that a path under a folder really is.
 pub(crate) fn jailed(root: &Path, text: &str) -> Result<PathBuf, Fault> {
-    let refused = |problem: &str| Fault::value("source", format!("{problem}, expected a path under the folder of vectors"));
+    let refused = |problem: &str| {
+        Fault::value("source", format!("{problem}, expected a path under the folder of vectors"))
+    };
     if text.is_empty() || text.contains('\0') {
         return Err(refused("is empty or holds a NUL"));
     }

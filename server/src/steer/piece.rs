@@ -153,7 +153,8 @@ impl Bench<'_> {
             return Ok(schedule);
         }
         let Some(tokenizer) = &self.frame.tokenizer else {
-            let problem = "needs the answer's text, and this model has no tokenizer; leave it empty";
+            let problem =
+                "needs the answer's text, and this model has no tokenizer; leave it empty";
             return Err(Fault::value("pause_in", problem));
         };
         let spans = pauses.iter().map(|pause| Span::from(*pause));
@@ -167,7 +168,9 @@ fn written(asked: &Vector) -> Vector {
         id: asked.id.clone(),
         source: asked.source.clone(),
         inline: asked.inline.clone(),
-        gate: Some(asked.gate.clone().unwrap_or(Gate { kind: GateKind::Always, ..Gate::default() })),
+        gate: Some(
+            asked.gate.clone().unwrap_or(Gate { kind: GateKind::Always, ..Gate::default() }),
+        ),
         rescale: Some(asked.rescale.unwrap_or(Rescale::None)),
         name: asked.name.clone(),
         ..Vector::default()

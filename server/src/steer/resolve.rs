@@ -9,7 +9,7 @@ use super::resolved::{InForce, Resolved, SiteInForce};
 use super::scope::overlap;
 use crate::refusal::Refusal;
 use crate::wire::error::Code;
-use crate::wire::steering::{Conflict, Level, Steering};
+use crate::wire::steering::{Conflict, Steering};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use trimtab_runtime::hook::Intervention;
@@ -142,9 +142,9 @@ fn pieces(bench: Bench<'_>, layers: &[Layer<'_>]) -> Result<Vec<Placed>, Refusal
             return Err(layer.refusal(Fault::value("vectors", problem)));
         }
         for (index, vector) in asked.iter().enumerate() {
-            let piece = bench.piece(vector).map_err(|e| {
-                layer.refusal(e.under(&format!("vectors[{index}]")))
-            })?;
+            let piece = bench
+                .piece(vector)
+                .map_err(|e| layer.refusal(e.under(&format!("vectors[{index}]"))))?;
             placed.push(Placed { piece, layer: number, index });
         }
     }
@@ -152,11 +152,7 @@ fn pieces(bench: Bench<'_>, layers: &[Layer<'_>]) -> Result<Vec<Placed>, Refusal
 }
 
 /// Refuses two vectors that act on one token at one site.
-fn apart(
-    placed: &[Placed],
-    layers: &[Layer<'_>],
-    prompt: Option<&[u32]>,
-) -> Result<(), Refusal> {
+fn apart(placed: &[Placed], layers: &[Layer<'_>], prompt: Option<&[u32]>) -> Result<(), Refusal> {
     let acting = placed.iter().filter(|one| one.piece.scale != 0.0);
     for (number, second) in acting.clone().enumerate() {
         for first in acting.clone().take(number) {
@@ -175,11 +171,7 @@ fn apart(
 }
 
 /// Holds the vectors to the limits, which may change their scales.
-fn dosed(
-    bench: Bench<'_>,
-    placed: &mut [Placed],
-    layers: &[Layer<'_>],
-) -> Result<Doses, Refusal> {
+fn dosed(bench: Bench<'_>, placed: &mut [Placed], layers: &[Layer<'_>]) -> Result<Doses, Refusal> {
     let mut files: Vec<VectorFile> = Vec::with_capacity(placed.len());
     for one in placed.iter() {
         files.push(one.piece.dosed_file().map_err(|e| one.refusal(layers, e))?);

@@ -114,8 +114,11 @@ impl Resolved {
     pub fn fired(&self, fired: &[u64]) -> impl Iterator<Item = Fired> {
         self.vectors.iter().flat_map(move |vector| {
             let op = Op::from(vector.operation);
-            vector.sites.iter().map(move |at| {
-                Fired { site: at.site, op, tokens: at.tokens(fired), dose: at.dose }
+            vector.sites.iter().map(move |at| Fired {
+                site: at.site,
+                op,
+                tokens: at.tokens(fired),
+                dose: at.dose,
             })
         })
     }

@@ -35,7 +35,10 @@ impl TryFrom<&Apply> for Scope {
         };
         let not_generation = Fields {
             tokens: ("exclude_generation_tokens", apply.exclude_generation_tokens.as_ref()),
-            positions: ("exclude_generation_positions", apply.exclude_generation_positions.as_ref()),
+            positions: (
+                "exclude_generation_positions",
+                apply.exclude_generation_positions.as_ref(),
+            ),
             window: apply.exclude_generation_window,
         };
         let params = ScopeParams {
@@ -78,7 +81,10 @@ impl From<&Scope> for Apply {
         let ScopeParams { prompt, generation } = scope.params();
         let written = |phase: &Phase| {
             let whole = phase.include.window == Some(Window::WHOLE);
-            (whole.then_some(Whole::All), if whole { Picks::default() } else { phase.include.clone() })
+            (
+                whole.then_some(Whole::All),
+                if whole { Picks::default() } else { phase.include.clone() },
+            )
         };
         let ((prompt_all, of_prompt), (generation_all, of_answer)) =
             (written(prompt), written(generation));
