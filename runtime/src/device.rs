@@ -3,7 +3,7 @@
 //! This is the only file that asks which candle backends were compiled in.
 
 use crate::error::{Error, Result};
-use crate::kernels::pool;
+use crate::kernels::{pool, quant};
 use candle_core::Tensor;
 use std::str::FromStr;
 
@@ -114,6 +114,11 @@ pub fn set_threads(n: usize) -> Result<()> {
 /// How many threads CPU kernels use.
 pub fn threads() -> usize {
     pool::global().threads()
+}
+
+/// The instruction set that quantised products run on: `avx512-vnni`, `avx-vnni`, `avx2` or `portable`.
+pub fn instruction_set() -> &'static str {
+    quant::instruction_set()
 }
 
 /// Counts one copy of a step's results, where tests count them.

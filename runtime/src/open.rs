@@ -39,8 +39,10 @@ pub struct OpenOptions {
     pub decoder: DecoderOptions,
     /// Its chat template.
     pub template: TemplateChoice,
-    /// Tokens the key–value pool holds; `None` for four full sequences, at most 1 GiB.
+    /// Tokens the key–value pool holds; `None` for full sequences, at most 1 GiB.
     pub pool_tokens: Option<usize>,
+    /// How many full sequences that are; `None` for four.
+    pub pool_sequences: Option<usize>,
     /// What keys and values are kept as.
     pub kv_type: KvType,
 }
@@ -169,7 +171,8 @@ impl Model {
 fn pool_tokens(decoder: &Decoder, options: &OpenOptions) -> usize {
     let fits = POOL_BYTES / decoder.spec().kv_bytes_per_token(options.kv_type).max(1);
     // One full sequence must fit whatever it costs.
-    let default = (POOL_SEQUENCES * decoder.context()).min(fits).max(decoder.context());
+    let sequences = options.pool_sequences.unwrap_or(POOL_SEQUENCES);
+    let default = sequences.saturating_mul(decoder.context()).min(fits).max(decoder.context());
     options.pool_tokens.unwrap_or(default)
 }
 

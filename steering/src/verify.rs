@@ -174,7 +174,7 @@ pub fn concept_over_random(card: &Card) -> Check {
         return Check::skipped(name, "the card's evaluation has no scale but 0");
     };
     let value = f64::from(response.concept * response.scale.signum());
-    let limit = f64::from(evaluation.random_p95);
+    let limit = f64::from(evaluation.chance());
     let holds = if value > limit { Verdict::Passed } else { Verdict::Failed };
     let note = format!("change of the margin at scale {}, as the card says it", response.scale);
     Check::of(name, holds, value, limit, &note)

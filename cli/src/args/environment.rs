@@ -5,6 +5,7 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use std::collections::BTreeSet;
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 const PREFIX: &str = "TRIMTAB_";
 /// Known to the project's tests, not to the program.
@@ -55,6 +56,13 @@ fn is_off(arg: &Arg, name: &str) -> bool {
 #[allow(clippy::disallowed_methods)] // the command line reads the environment
 fn value(name: &str) -> Option<OsString> {
     std::env::var_os(name)
+}
+
+/// Where programs keep their state: `$XDG_STATE_HOME/trimtab`; `None` where there is no home either.
+pub fn state_folder() -> Option<PathBuf> {
+    let state = value("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let usual = || std::env::home_dir().map(|home| home.join(".local").join("state"));
+    Some(state.or_else(usual)?.join("trimtab"))
 }
 
 /// The lists that came from a variable, whose items are separated by commas there.

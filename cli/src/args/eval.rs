@@ -40,10 +40,14 @@ pub struct EvalArgs {
     /// Random directions of equal length beside the vector.
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub random: u64,
-    /// Random directions see only the first N items, which is quicker.
+    /// A fit to shuffled labels that `merge --shuffle` wrote, pushed as far as the vector; may be given again. Of fewer
+    /// than 20 the largest effect counts, else the 95th percentile.
+    #[arg(long, value_name = "FILE")]
+    pub shuffled: Vec<PathBuf>,
+    /// Random directions and shuffled labels see only the first N items, which is quicker.
     #[arg(long, value_name = "N")]
     pub random_items: Option<usize>,
-    /// Another vector to measure beside it, such as one from shuffled labels; may be given again.
+    /// Another vector to measure beside it; may be given again.
     #[arg(long, value_name = "FILE[:SCALE]")]
     pub beside: Vec<String>,
     /// Text on which perplexity is held against that of the plain model [default: bundled prose].
@@ -55,7 +59,7 @@ pub struct EvalArgs {
     /// Put what was measured into the file.
     #[arg(long, action = ArgAction::SetTrue, value_parser = switch::parse)]
     pub write: Switch,
-    /// End with 4 unless the vector does more than random directions and text stays fluent.
+    /// End with 4 unless the vector does more than its controls and text stays fluent.
     #[arg(long, action = ArgAction::SetTrue, value_parser = switch::parse)]
     pub check: Switch,
     /// Write every answer, one JSON object per line.

@@ -131,6 +131,10 @@ pub struct MergeArgs {
     /// Files that `extract --shard` wrote.
     #[arg(value_name = "SHARD", required = true)]
     pub shards: Vec<PathBuf>,
+    /// Make a control for `eval --shuffled` instead: the same fit, where the true labels choose, to labels shuffled by
+    /// SEED, with the true difference projected out. One file of `extract --shard 1/1` is enough.
+    #[arg(long, value_name = "SEED")]
+    pub shuffle: Option<u64>,
     /// The vector file to write.
     #[arg(short, long, value_name = "FILE")]
     pub out: Option<PathBuf>,

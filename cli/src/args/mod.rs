@@ -9,6 +9,7 @@ mod capture;
 mod chat;
 mod compose;
 mod convert;
+mod doctor;
 pub mod environment;
 mod eval;
 mod extract;
@@ -19,6 +20,7 @@ mod models;
 mod perplexity;
 mod precedence;
 mod sampling;
+mod serve;
 mod spelling;
 mod switch;
 mod vectors;
@@ -29,6 +31,7 @@ pub use capture::CaptureArgs;
 pub use chat::ChatArgs;
 pub use compose::{ComposeArgs, ComposeMode};
 pub use convert::{ExportArgs, ImportArgs, Kind, To};
+pub use doctor::DoctorArgs;
 pub use eval::EvalArgs;
 pub use extract::{Bad, Estimator, ExtractArgs, MergeArgs, Rule, Select, Weights};
 pub use generate::GenerateArgs;
@@ -37,6 +40,7 @@ pub use model::{Dtype, KvType, ModelArgs, OnOff, SourceArgs};
 pub use models::{ModelsArgs, ModelsCommand, Target};
 pub use perplexity::PerplexityArgs;
 pub use sampling::SamplingArgs;
+pub use serve::ServeArgs;
 pub use switch::Switch;
 pub use vectors::{Policy, Reach, VectorArgs};
 pub use verify::VerifyArgs;
@@ -139,6 +143,10 @@ pub enum Command {
     Models(ModelsArgs),
     /// Make one vector file of several that disturb each other less.
     Compose(ComposeArgs),
+    /// Serve a model over HTTP as OpenAI's API does, with answers that can be steered.
+    Serve(Box<ServeArgs>),
+    /// Say what this machine and this build can do, and what is in the way.
+    Doctor(DoctorArgs),
     /// Print a completion script for a shell.
     Completions {
         /// The shell.

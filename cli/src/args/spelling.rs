@@ -12,6 +12,7 @@ const WORDS: &[(&str, &str)] = &[
     ("-dev", "--device"),
     ("-ngl", "--gpu-layers"),
     ("-sys", "--system-prompt"),
+    ("-np", "--parallel"),
 ];
 
 /// The argument list with every known word spelt out.

@@ -209,7 +209,10 @@ fn evaluated(evaluation: &serde_json::Value) -> String {
     });
     let random = number(&evaluation["random_p95"]);
     let all = each.collect::<Vec<_>>().join(", ");
-    format!("measured   {} items, {all}, random directions {random:.3}", evaluation["n"])
+    let shuffled = evaluation["shuffled_p95"].as_f64();
+    let shuffled = shuffled.map(|p95| format!(", shuffled labels {p95:.3}")).unwrap_or_default();
+    let n = &evaluation["n"];
+    format!("measured   {n} items, {all}, random directions {random:.3}{shuffled}")
 }
 
 fn table(sites: &[Place]) -> String {

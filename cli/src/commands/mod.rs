@@ -6,6 +6,7 @@ mod capture;
 mod chat;
 mod compose;
 mod convert;
+mod doctor;
 mod eval;
 mod extract;
 mod generate;
@@ -13,6 +14,7 @@ mod inspect;
 mod models;
 mod opened;
 mod perplexity;
+mod serve;
 mod table;
 mod vectors;
 mod verify;
@@ -44,6 +46,8 @@ pub fn run(task: Task, console: &Console) -> Result<()> {
         Task::Export(plan) => convert::export(&plan, console),
         Task::Models(plan) => models::run(&plan, console),
         Task::Compose(plan) => compose::run(&plan, console),
+        Task::Serve(plan) => serve::run(*plan, console),
+        Task::Doctor(plan) => doctor::run(&plan, console),
         Task::Completions(shell) => completions(shell, console),
     }
 }

@@ -58,6 +58,10 @@ pub fn open(plan: &Opening, console: &Console) -> Result<Opened> {
             Template::File(path) => TemplateChoice::Text(read_text(path)?),
         },
         pool_tokens: pool_tokens(plan.pool, plan.kv_type, &local)?,
+        pool_sequences: match plan.pool {
+            PoolSize::Sequences(count) => Some(count),
+            PoolSize::Usual | PoolSize::Bytes(_) | PoolSize::Tokens(_) => None,
+        },
         kv_type: plan.kv_type,
     };
     let model = Model::from_local(&local, &options)?;
@@ -75,7 +79,7 @@ pub fn open(plan: &Opening, console: &Console) -> Result<Opened> {
 
 fn pool_tokens(size: PoolSize, kind: KvType, local: &Local) -> Result<Option<usize>> {
     let bytes = match size {
-        PoolSize::Usual => return Ok(None),
+        PoolSize::Usual | PoolSize::Sequences(_) => return Ok(None),
         PoolSize::Tokens(tokens) => return Ok(Some(tokens)),
         PoolSize::Bytes(bytes) => bytes,
     };

@@ -20,7 +20,7 @@ pub struct Eval {
     pub data: PathBuf,
     /// The most items.
     pub items: Option<usize>,
-    /// The most items that random directions see.
+    /// The most items that controls see.
     pub random_items: Option<usize>,
     /// What judges answers.
     pub rule: Option<Rule>,
@@ -30,6 +30,8 @@ pub struct Eval {
     pub strengths: Strengths,
     /// What it is measured for.
     pub purpose: Purpose,
+    /// Fits to shuffled labels.
+    pub shuffled: Vec<PathBuf>,
     /// Vectors beside it.
     pub beside: Vec<Beside>,
     /// Instead of the bundled prose.
@@ -111,6 +113,9 @@ pub(super) fn eval(args: EvalArgs) -> Result<Eval> {
         let problem = format!("is {random}, --write needs {RANDOM_DIRECTIONS} or more");
         return Err(Error::usage("--random", problem));
     }
+    if purpose == Purpose::Calibrate && !args.shuffled.is_empty() {
+        return Err(Error::usage("--shuffled", "is a control, and --calibrate measures none"));
+    }
     for (flag, items) in [("--items", args.items), ("--random-items", args.random_items)] {
         if items == Some(0) {
             return Err(Error::usage(flag, "is 0, at least 1 is needed"));
@@ -131,6 +136,7 @@ pub(super) fn eval(args: EvalArgs) -> Result<Eval> {
         instruction: args.instruction,
         strengths: strengths(args.scales, args.doses)?,
         purpose,
+        shuffled: args.shuffled,
         beside: args.beside.iter().map(|text| beside(text)).collect(),
         neutral: args.neutral,
         sampling: Sampling::of(sampling)?,
@@ -211,8 +217,13 @@ mod tests {
 
     #[test]
     fn what_cannot_be_done_is_refused_before_a_model_is_opened() {
-        let bad =
-            ["", "--data a --rule wrong", "--data a --write --random 19", "--data a --items 0"];
+        let bad = [
+            "",
+            "--data a --rule wrong",
+            "--data a --write --random 19",
+            "--data a --items 0",
+            "--data a --calibrate --shuffled b",
+        ];
         for words in bad {
             assert!(planned(words.trim()).is_err(), "{words}");
         }

@@ -46,6 +46,8 @@ pub enum Start {
 pub struct Merge {
     /// The shards.
     pub shards: Vec<PathBuf>,
+    /// Keys a control's labels; `None` for those of the data.
+    pub shuffle: Option<u64>,
     /// The file that is written.
     pub out: PathBuf,
 }
@@ -80,7 +82,7 @@ pub(super) fn extract(args: ExtractArgs) -> Result<Extract> {
 
 pub(super) fn merge(args: MergeArgs) -> Result<Merge> {
     match args.out {
-        Some(out) => Ok(Merge { shards: args.shards, out }),
+        Some(out) => Ok(Merge { shards: args.shards, shuffle: args.shuffle, out }),
         None => Err(Error::usage("--out", "is needed")),
     }
 }

@@ -6,6 +6,7 @@
 mod bench;
 mod capture;
 mod compose;
+mod doctor;
 mod eval;
 mod extract;
 mod files;
@@ -14,12 +15,14 @@ mod model;
 mod models;
 mod perplexity;
 mod sampling;
+mod serve;
 mod sites;
 mod vectors;
 
 pub use bench::{Bench, Case};
 pub use capture::{Capture, Rows};
 pub use compose::{Compose, Ranked};
+pub use doctor::Doctor;
 pub use eval::{Beside, CardChange, Eval, Purpose, Strengths, Verdict};
 pub use extract::{Extract, Merge, Start};
 pub use files::{Depth, Export, ExportForm, Import, Inspect, Verify};
@@ -28,6 +31,7 @@ pub use model::{Opening, PoolSize, Source, Template};
 pub use models::Models;
 pub use perplexity::{Contrast, Perplexity};
 pub use sampling::{Sampling, Seed};
+pub use serve::{Named, Serve, Sources, State};
 pub use vectors::{Asked, FileForm, Vectors};
 
 use crate::args::{Args, Command, OutputArgs, Shell, Switch};
@@ -68,6 +72,10 @@ pub enum Task {
     Models(Models),
     /// Make one vector of several.
     Compose(Compose),
+    /// Serve over HTTP.
+    Serve(Box<Serve>),
+    /// Look at the machine.
+    Doctor(Doctor),
     /// Print completions.
     Completions(Shell),
 }
@@ -115,6 +123,8 @@ pub fn of(args: Args) -> Result<Task> {
         Command::Export(args) => files::export(args).map(Task::Export),
         Command::Models(args) => models::models(args).map(Task::Models),
         Command::Compose(args) => compose::compose(args).map(Task::Compose),
+        Command::Serve(args) => serve::serve(*args).map(|plan| Task::Serve(Box::new(plan))),
+        Command::Doctor(args) => doctor::doctor(args).map(Task::Doctor),
         Command::Completions { shell } => Ok(Task::Completions(shell)),
     }
 }

@@ -43,6 +43,8 @@ pub enum PoolSize {
     Bytes(usize),
     /// Room for so many tokens.
     Tokens(usize),
+    /// Room for so many full sequences, within the runtime's usual memory.
+    Sequences(usize),
 }
 
 /// Which model, where it runs and how it is loaded.
@@ -180,15 +182,18 @@ fn template(text: Option<String>, file: Option<PathBuf>) -> Result<Template> {
 }
 
 fn pool(text: &str) -> Result<PoolSize> {
+    bytes(text).map(PoolSize::Bytes).ok_or_else(|| {
+        Error::usage("--kv-memory", format!("{text:?} is no size such as 512M"))
+    })
+}
+
+/// Bytes, at least 1, with K, M or G for multiples of 1024.
+pub(super) fn bytes(text: &str) -> Option<usize> {
     let (digits, unit) = match text.char_indices().last() {
         Some((at, 'k' | 'K')) => (&text[..at], 1 << 10),
         Some((at, 'm' | 'M')) => (&text[..at], 1 << 20),
         Some((at, 'g' | 'G')) => (&text[..at], 1 << 30),
         _ => (text, 1),
     };
-    let bytes = digits.parse::<usize>().ok().and_then(|n| n.checked_mul(unit));
-    match bytes.filter(|n| *n > 0) {
-        Some(bytes) => Ok(PoolSize::Bytes(bytes)),
-        None => Err(Error::usage("--kv-memory", format!("{text:?} is no size such as 512M"))),
-    }
+    digits.parse::<usize>().ok().and_then(|n| n.checked_mul(unit)).filter(|n| *n > 0)
 }

@@ -6,6 +6,8 @@
 mod kit;
 
 #[cfg(test)]
+mod controls;
+#[cfg(test)]
 mod documents;
 #[cfg(test)]
 mod endings;

@@ -468,6 +468,7 @@ fn verify_proves_or_fails_with_4() {
             scale: 1.0,
         }],
         set_sha256: "0".repeat(64),
+        shuffled_p95: None,
     });
     let weak = case.folder.path("weak.safetensors");
     trimtab_steering::VectorFile::new(card, file.directions().to_vec())

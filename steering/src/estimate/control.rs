@@ -76,7 +76,9 @@ fn without(fit: &Estimate, r: &[f64], means: &Means) -> Result<Estimate> {
     if norm(&rest) < 1e-6 {
         return Err(Error::NoDifference { candidates: 1 });
     }
-    Estimate::along(rest, None, means)
+    // What is left may lie the other way on its own labels; a gap below 0 would be no length.
+    let side = dot(&means.difference(), &rest).signum();
+    Estimate::along(rest.iter().map(|u| side * u).collect(), None, means)
 }
 
 fn key(seed: u64, of: u64) -> u64 {

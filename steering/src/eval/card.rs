@@ -24,7 +24,8 @@ pub fn calibrated(file: &VectorFile, choice: &Choice) -> Result<VectorFile> {
     VectorFile::new(card, file.directions().to_vec())
 }
 
-/// The same vector with what was measured. Fewer random directions than a percentile needs are refused.
+/// The same vector with what was measured. Fewer random directions than a percentile needs are refused; of fewer fits to
+/// shuffled labels nothing is written.
 pub fn evaluated(file: &VectorFile, report: &Report, rule: Option<String>) -> Result<VectorFile> {
     let random = report.lines.iter().filter(|l| matches!(l.measured.arm, Arm::Random { .. }));
     let (Some(p95), true) = (report.random_p95, random.count() as u64 >= RANDOM_DIRECTIONS) else {
@@ -32,6 +33,8 @@ pub fn evaluated(file: &VectorFile, report: &Report, rule: Option<String>) -> Re
             format!("a card needs {RANDOM_DIRECTIONS} random directions beside the vector");
         return Err(Error::Refused { what: "writing the evaluation", reason });
     };
+    let shuffled = report.lines.iter().filter(|l| matches!(l.measured.arm, Arm::Shuffled { .. }));
+    let enough = shuffled.count() as u64 >= RANDOM_DIRECTIONS;
     let mut card = file.card().clone();
     let judged = report.at(report.judged);
     let delta = |of: fn(&Line) -> Option<f64>| {
@@ -46,6 +49,7 @@ pub fn evaluated(file: &VectorFile, report: &Report, rule: Option<String>) -> Re
         refusal_delta: delta(|line| line.refusals),
         response: report.lines.iter().filter_map(response).collect(),
         set_sha256: report.set_sha256.clone(),
+        shuffled_p95: report.shuffled_p95.filter(|_| enough).map(|p95| p95 as f32),
     });
     card.scale = Scale { default: report.choice.default, safe: safe(card.scale.safe, report) };
     card.status = report.choice.status;

@@ -1,9 +1,9 @@
 //! What a vector does, measured beside its controls.
 //!
 //! A [`Task`] is items of one kind; a [`Rule`] judges answers by program. A [`Question`] puts every [`Arm`] to the same
-//! items: the instruction in the prompt, no steering, the vector at its scales, and random directions of equal
-//! length. An effect counts when its interval clears what random directions do and the model still predicts
-//! ordinary text as well as before.
+//! items: the instruction in the prompt, no steering, the vector at its scales, and controls of equal length, which are
+//! random directions and fits to shuffled labels. An effect counts when its interval clears what controls do and the
+//! model still predicts ordinary text as well as before.
 //!
 //! The instruction stands first in every table, because it is what anyone can have without a vector, and it may win.
 
@@ -11,6 +11,7 @@ mod answers;
 mod arm;
 mod card;
 mod choice;
+mod control;
 mod cost;
 mod dose;
 mod exact;
@@ -29,9 +30,10 @@ mod variety;
 mod tests;
 
 pub use answers::Answering;
-pub use arm::{Arm, random};
+pub use arm::Arm;
 pub use card::{calibrated, evaluated};
 pub use choice::{Choice, Cost, Limits, Point, choose};
+pub use control::{random, shuffled};
 pub use cost::costs;
 pub use dose::Norms;
 pub use interval::{DRAWS, Interval, bootstrap};

@@ -3,6 +3,7 @@
 use super::Progress;
 use super::arm::Arm;
 use super::choice::{Choice, Cost, Limits, Point, choose, differences};
+use super::control::shuffled;
 use super::dose::Norms;
 use super::interval::{DRAWS, Interval, bootstrap};
 use super::measure::{Measured, Metric, Question};
@@ -11,10 +12,11 @@ use super::subject::Subject;
 use super::variety::Variety;
 use crate::error::{Error, Result};
 use crate::file::VectorFile;
+use std::collections::BTreeSet;
 use trimtab_runtime::perplexity::quantile;
 use trimtab_runtime::plan::Plan;
 
-/// The fewest random directions whose 95th percentile is one.
+/// The fewest random directions, or fits to shuffled labels, whose 95th percentile is one.
 pub const RANDOM_DIRECTIONS: u64 = 20;
 
 /// What the cost of plans on neutral text is, in their order.
@@ -29,7 +31,9 @@ pub struct Setup {
     pub instruction: Option<String>,
     /// How many random directions.
     pub random: u64,
-    /// They see only so many of the items, the first ones; `None` for all.
+    /// Fits to shuffled labels, which [`shuffled`] takes.
+    pub shuffled: Vec<VectorFile>,
+    /// Controls see only so many of the items, the first ones; `None` for all.
     pub random_items: Option<usize>,
     /// Other vectors, at scales of their own.
     pub others: Vec<(VectorFile, f32)>,
@@ -67,7 +71,7 @@ pub struct Line {
 pub enum Check {
     /// Some allowed scale is better than no steering.
     Gain,
-    /// It is better than random directions are.
+    /// It is better than random directions are, and than fits to shuffled labels where there are any.
     ConceptOverRandom,
     /// Neutral text stays as likely as it was.
     Perplexity,
@@ -93,14 +97,16 @@ pub struct Report {
     pub set_sha256: String,
     /// Items.
     pub n: usize,
-    /// The arms in order: instruction, no steering, scales, negative scales, random, others.
+    /// The arms in order: instruction, no steering, scales, negative scales, random, shuffled, others.
     pub lines: Vec<Line>,
     /// What the measurements say about scales.
     pub choice: Choice,
-    /// The scale that random directions were held against.
+    /// The scale that controls were held against.
     pub judged: f32,
     /// 95th percentile of what random directions of equal length change, whatever its sign; `None` without any.
     pub random_p95: Option<f64>,
+    /// The same of fits to shuffled labels; of fewer than [`RANDOM_DIRECTIONS`] it is the largest change.
+    pub shuffled_p95: Option<f64>,
     /// What did not hold.
     pub failed: Vec<Check>,
 }
@@ -116,6 +122,13 @@ impl Report {
         self.lines.iter().find(|line| line.measured.arm == Arm::Base)
     }
 
+    /// What an effect must exceed: the larger of what random directions and fits to shuffled labels change. `None`
+    /// without random directions.
+    pub fn chance(&self) -> Option<f64> {
+        let random = self.random_p95?;
+        Some(self.shuffled_p95.map_or(random, |shuffled| shuffled.max(random)))
+    }
+
     /// Whether everything held.
     pub fn passed(&self) -> bool {
         self.failed.is_empty()
@@ -124,8 +137,7 @@ impl Report {
 
 /// Measures a vector beside its controls.
 ///
-/// Scales come first, then random directions as long as the vector at the scale that is chosen, or at the best one
-/// where none is.
+/// Scales come first, then controls as long as the vector at the scale that is chosen, or at the best one where none is.
 pub fn evaluate(
     (subject, file): (&Subject, &VectorFile),
     (question, setup): (&Question, &Setup),
@@ -135,6 +147,7 @@ pub fn evaluate(
 ) -> Result<Report> {
     let metric = question.metric()?;
     let arms = first_arms(setup)?;
+    controls(file, &setup.shuffled)?;
     let measured = question.measure(subject, file, &arms, progress)?;
     let costs = costs(file, &arms, neutral, progress)?;
     let unsteered = measured.iter().find(|m| m.arm == Arm::Base).cloned();
@@ -147,12 +160,19 @@ pub fn evaluate(
     let judged = judged(&choice, setup);
     let first = question.task.clone().first(setup.random_items.unwrap_or(usize::MAX));
     let sampled = Question { task: &first, ..question.clone() };
-    for (question, arms) in [(&sampled, random_arms(setup, judged)), (question, others(setup))] {
+    let groups = [
+        (&sampled, random_arms(setup, judged)),
+        (&sampled, shuffled_arms(setup, judged)),
+        (question, others(setup)),
+    ];
+    for (question, arms) in groups {
         for measured in question.measure(subject, file, &arms, progress)? {
             lines.push(draft.line(measured, None));
         }
     }
-    let random_p95 = random_p95(&lines);
+    let random = changes(&lines, |arm| matches!(arm, Arm::Random { .. }));
+    let shuffled = changes(&lines, |arm| matches!(arm, Arm::Shuffled { .. }));
+    let is_percentile = shuffled.len() as u64 >= RANDOM_DIRECTIONS;
     let mut report = Report {
         metric,
         set_sha256: question.task.sha256().to_owned(),
@@ -160,7 +180,8 @@ pub fn evaluate(
         lines,
         choice,
         judged,
-        random_p95,
+        random_p95: quantile_of(&random, 0.95),
+        shuffled_p95: quantile_of(&shuffled, if is_percentile { 0.95 } else { 1.0 }),
         failed: Vec::new(),
     };
     report.failed = failed(&report, &setup.limits);
@@ -182,6 +203,28 @@ fn first_arms(setup: &Setup) -> Result<Vec<Arm>> {
 
 fn random_arms(setup: &Setup, judged: f32) -> Vec<Arm> {
     (1..=setup.random).map(|seed| Arm::Random { seed, scale: judged }).collect()
+}
+
+fn shuffled_arms(setup: &Setup, judged: f32) -> Vec<Arm> {
+    let arm = |file: &VectorFile| Arm::Shuffled {
+        seed: file.card().method.seed.unwrap_or_default(),
+        control: Box::new(file.clone()),
+        scale: judged,
+    };
+    setup.shuffled.iter().map(arm).collect()
+}
+
+/// Whether fits to shuffled labels are controls of this vector, each another one.
+fn controls(file: &VectorFile, controls: &[VectorFile]) -> Result<()> {
+    let mut seen = BTreeSet::new();
+    for control in controls {
+        shuffled(file, control)?;
+        if !seen.insert(control.content_sha256()) {
+            let reason = "the same directions are given twice".to_owned();
+            return Err(Error::Refused { what: "a control by shuffled labels", reason });
+        }
+    }
+    Ok(())
 }
 
 fn others(setup: &Setup) -> Vec<Arm> {
@@ -226,7 +269,9 @@ impl Draft<'_> {
         let gain = (measured.arm != Arm::Base)
             .then(|| bootstrap(&differences(&measured.scores, &self.plain.scores), DRAWS, seed));
         let dose = match &measured.arm {
-            Arm::Steered { scale } | Arm::Random { scale, .. } => self.norms.dose(*scale),
+            Arm::Steered { scale } | Arm::Random { scale, .. } | Arm::Shuffled { scale, .. } => {
+                self.norms.dose(*scale)
+            }
             Arm::Instruction(_) | Arm::Base | Arm::Other { .. } => None,
         };
         Line {
@@ -256,12 +301,17 @@ impl Draft<'_> {
     }
 }
 
-fn random_p95(lines: &[Line]) -> Option<f64> {
-    let random = lines.iter().filter(|line| matches!(line.measured.arm, Arm::Random { .. }));
-    let mut effects: Vec<f64> =
-        random.filter_map(|line| line.gain).map(|gain| gain.mean.abs()).collect();
-    effects.sort_unstable_by(f64::total_cmp);
-    (!effects.is_empty()).then(|| quantile(&effects, 0.95))
+/// How much the arms of a kind change, whatever its sign, the least first.
+fn changes(lines: &[Line], is_kind: fn(&Arm) -> bool) -> Vec<f64> {
+    let of_kind = lines.iter().filter(|line| is_kind(&line.measured.arm));
+    let mut changes: Vec<f64> =
+        of_kind.filter_map(|line| line.gain).map(|gain| gain.mean.abs()).collect();
+    changes.sort_unstable_by(f64::total_cmp);
+    changes
+}
+
+fn quantile_of(sorted: &[f64], share: f64) -> Option<f64> {
+    (!sorted.is_empty()).then(|| quantile(sorted, share))
 }
 
 /// What does not hold at the scale that is judged.
@@ -270,7 +320,7 @@ fn failed(report: &Report, limits: &Limits) -> Vec<Check> {
     let gain = line.and_then(|line| line.gain);
     let cost = line.and_then(|line| line.cost);
     let better = gain.is_some_and(|gain| gain.low > 0.0);
-    let beyond = gain.zip(report.random_p95).is_some_and(|(gain, p95)| gain.low > p95);
+    let beyond = gain.zip(report.chance()).is_some_and(|(gain, chance)| gain.low > chance);
     let fluent = cost.is_some_and(|cost| cost.ppl_high <= limits.ppl_ratio);
     let checks =
         [(better, Check::Gain), (beyond, Check::ConceptOverRandom), (fluent, Check::Perplexity)];

@@ -115,15 +115,13 @@ fn described(file: &VectorFile, tensors: usize) -> Vec<(&'static str, Value)> {
     let card = file.card();
     let text = |text: &str| Value::Text(text.to_owned());
     let arch = card.model.as_ref().map_or("unknown", |model| model.arch.as_str());
-    let method = serde_json::to_value(card.method.name);
-    let method = method.ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default();
     vec![
         ("general.architecture", text("controlvector")),
         ("general.name", text(&card.name)),
         ("controlvector.model_hint", text(arch)),
         // At most 4,096 sites of 64 rows, so it fits.
         ("controlvector.layer_count", Value::U32(tensors as u32)),
-        ("controlvector.method", Value::Text(method)),
+        ("controlvector.method", text(card.method.name.name())),
     ]
 }
 

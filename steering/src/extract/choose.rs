@@ -4,7 +4,7 @@ use super::Result;
 use super::recipe::Rule;
 use super::states::States;
 use crate::error::Error;
-use crate::estimate::{self, Classes, Estimate, Estimator, SHRINKAGE, Score};
+use crate::estimate::{self, Classes, Estimate, Estimator, Residue, SHRINKAGE, Score};
 use crate::file::card::MethodName;
 use crate::pairs::{Class, Part};
 
@@ -49,12 +49,31 @@ fn one(states: &States, index: usize) -> Result<Tried> {
         (method, _) => estimator(method).and_then(|estimator| estimator.estimate(&classes)),
     };
     if let Ok(found) = &estimate {
-        let (positive, negative) = projections(states, index, Part::Select, found);
-        if !positive.is_empty() && !negative.is_empty() {
-            score = score.with_held_out(&positive, &negative);
-        }
+        score = held_out(states, index, score, found);
     }
     Ok(Tried { index, score, estimate })
+}
+
+/// The control of a candidate: the same estimator on shuffled labels, with r projected out.
+pub(super) fn shuffled(states: &States, tried: &Tried, seed: u64) -> Result<Tried> {
+    let index = tried.index;
+    let fit = [Class::Positive, Class::Negative].map(|class| states.of(index, class, Part::Fit));
+    let groups = states.groups(Part::Fit);
+    let classes = classes(states, &fit, &groups)?;
+    let estimator = estimator(states.about.recipe.method)?;
+    let found = estimator.shuffled(&classes, seed, Residue::ProjectedOut)?;
+    let top_share = estimate::top_share(&found.steer);
+    let score = Score { top_share, split_half: None, ..tried.score };
+    Ok(Tried { index, score: held_out(states, index, score, &found), estimate: Ok(found) })
+}
+
+/// A score with what items that were not fitted on say, if there are any.
+fn held_out(states: &States, index: usize, score: Score, found: &Estimate) -> Score {
+    let (positive, negative) = projections(states, index, Part::Select, found);
+    if positive.is_empty() || negative.is_empty() {
+        return score;
+    }
+    score.with_held_out(&positive, &negative)
 }
 
 // [n, width], [m, width], [n] -> classes

@@ -82,6 +82,21 @@ pub struct Candidate {
 impl States {
     /// Estimates, chooses, and makes the file.
     pub fn finish(&self) -> Result<Extracted> {
+        self.outcome(Labels::Given)
+    }
+
+    /// The control of that file: the same estimator, at the sites and the place that the true labels choose, on labels
+    /// shuffled by this seed, with the true difference projected out. Its magnitudes are the gaps on its own labels.
+    pub fn control(&self, seed: u64) -> Result<Extracted> {
+        if self.about.recipe.eta.is_some() {
+            let problem = "is no control of robust weights: they make little of pairs that look turned round, which \
+                           half of shuffled pairs are; extract with uniform weights";
+            return Err(Refusal::Setting { field: "shuffle", problem: problem.to_owned() }.into());
+        }
+        self.outcome(Labels::Shuffled { seed })
+    }
+
+    fn outcome(&self, labels: Labels) -> Result<Extracted> {
         if !self.is_whole() {
             let found = format!("{}..{}", self.blocks.start, self.done);
             return Err(Refusal::Incomplete { found, blocks: self.about.blocks() }.into());
@@ -95,13 +110,28 @@ impl States {
             Choice::Null(tried) => (*tried, Status::Null),
         };
         let kept = kept(&self.about, &grid, best)?;
-        let maker = Maker { states: self, sites: &sites, best, status };
-        let steer = maker.file(&kept, Role::Steer)?;
-        let reads = kept.iter().any(|(_, estimate)| estimate.read.is_some());
-        let read = reads.then(|| maker.file(&kept, Role::Read)).transpose()?;
-        let report = maker.report(&kept, &grid)?;
-        Ok(Extracted { file: steer, read, report })
+        let Labels::Shuffled { seed } = labels else {
+            let maker = Maker { states: self, sites: &sites, best, status, labels };
+            return maker.extracted(&kept, &grid);
+        };
+        let controls = kept.iter().map(|(tried, _)| choose::shuffled(self, tried, seed));
+        let controls = controls.collect::<Result<Vec<Tried>>>()?;
+        let best = controls.iter().find(|tried| tried.index == best.index).unwrap_or(best);
+        let maker = Maker { states: self, sites: &sites, best, status: Status::Unmeasured, labels };
+        maker.extracted(&self::kept(&self.about, &controls, best)?, &grid)
     }
+}
+
+/// Which labels a direction is fitted to.
+#[derive(Debug, Clone, Copy)]
+enum Labels {
+    /// Those of the data.
+    Given,
+    /// A control's.
+    Shuffled {
+        /// Keys the shuffle.
+        seed: u64,
+    },
 }
 
 fn sites(about: &About) -> Result<Vec<Site>> {
@@ -140,9 +170,17 @@ struct Maker<'a> {
     sites: &'a [Site],
     best: &'a Tried,
     status: Status,
+    labels: Labels,
 }
 
 impl Maker<'_> {
+    fn extracted(&self, kept: &[(&Tried, &Estimate)], grid: &[Tried]) -> Result<Extracted> {
+        let file = self.file(kept, Role::Steer)?;
+        let reads = kept.iter().any(|(_, estimate)| estimate.read.is_some());
+        let read = reads.then(|| self.file(kept, Role::Read)).transpose()?;
+        Ok(Extracted { file, read, report: self.report(kept, grid)? })
+    }
+
     fn about(&self) -> &About {
         &self.states.about
     }
@@ -187,11 +225,18 @@ impl Maker<'_> {
     /// The card without its sites.
     fn card(&self, role: Role) -> Result<Card> {
         let (about, recipe) = (self.about(), &self.about().recipe);
-        let name = match role {
-            Role::Steer => recipe.name.clone(),
-            Role::Read => format!("{}.read", recipe.name),
+        let name = match (role, self.labels) {
+            (Role::Steer, Labels::Given) => recipe.name.clone(),
+            (Role::Steer, Labels::Shuffled { .. }) => format!("{}.shuffled", recipe.name),
+            (Role::Read, _) => format!("{}.read", recipe.name),
         };
-        let mut card = Card::unmeasured(&name, &recipe.summary, Operation::Add, self.method()?);
+        let summary = match self.labels {
+            Labels::Given => recipe.summary.clone(),
+            Labels::Shuffled { .. } => {
+                format!("control of {}: its labels are shuffled", recipe.name)
+            }
+        };
+        let mut card = Card::unmeasured(&name, &summary, Operation::Add, self.method()?);
         card.role = role;
         card.model = Some(about.model.clone());
         card.data = Some(DataCard {
@@ -230,12 +275,10 @@ impl Maker<'_> {
     fn method(&self) -> Result<Method> {
         let (recipe, score) = (&self.about().recipe, &self.best.score);
         let place = self.place(self.best)?;
-        let number = |value: f64| Param::Number(value as f32);
-        let mut params = BTreeMap::from([
+        let (name, seed, mut params) = self.labelled();
+        params.extend([
             ("candidate".to_owned(), Param::Integer(place.index.into())),
             ("candidates".to_owned(), Param::Integer(self.about().candidates() as i64)),
-            ("cosine".to_owned(), number(score.cosine)),
-            ("length_ratio".to_owned(), number(score.length_ratio)),
             ("select".to_owned(), Param::Text(recipe.rule().name().to_owned())),
             ("site".to_owned(), Param::Text(self.site(self.best).to_string())),
             ("top_share".to_owned(), number(score.top_share)),
@@ -257,12 +300,32 @@ impl Maker<'_> {
             params.insert("mu_norm".to_owned(), number(estimate.positive_norm));
         }
         Ok(Method {
-            name: recipe.method,
+            name,
             pairs: Some(self.states.count(Part::Fit)),
             params,
             position: Some(place.reading),
-            seed: Some(recipe.seed),
+            seed: Some(seed),
         })
+    }
+
+    /// What depends on the labels: the method's name and seed, and parameters. A control says what it shuffled instead of
+    /// how the true difference lies.
+    fn labelled(&self) -> (MethodName, u64, BTreeMap<String, Param>) {
+        let (recipe, score) = (&self.about().recipe, &self.best.score);
+        let Labels::Shuffled { seed } = self.labels else {
+            let params = [
+                ("cosine".to_owned(), number(score.cosine)),
+                ("length_ratio".to_owned(), number(score.length_ratio)),
+            ];
+            return (recipe.method, recipe.seed, BTreeMap::from(params));
+        };
+        let split = i64::try_from(recipe.seed)
+            .map_or_else(|_| Param::Text(recipe.seed.to_string()), Param::Integer);
+        let params = [
+            ("estimator".to_owned(), Param::Text(recipe.method.name().to_owned())),
+            ("split_seed".to_owned(), split),
+        ];
+        (MethodName::Shuffled, seed, BTreeMap::from(params))
     }
 
     fn report(&self, kept: &[(&Tried, &Estimate)], grid: &[Tried]) -> Result<Report> {
@@ -316,4 +379,8 @@ impl Maker<'_> {
         }
         warnings
     }
+}
+
+fn number(value: f64) -> Param {
+    Param::Number(value as f32)
 }

@@ -241,6 +241,26 @@ pub enum MethodName {
     Shuffled,
 }
 
+impl MethodName {
+    /// Its name in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            MethodName::Palrs => "palrs",
+            MethodName::MeanDifference => "mean_difference",
+            MethodName::PcaDifference => "pca_difference",
+            MethodName::PcaCentred => "pca_centred",
+            MethodName::LinearProbe => "linear_probe",
+            MethodName::LogisticProbe => "logistic_probe",
+            MethodName::Composed => "composed",
+            MethodName::Trained => "trained",
+            MethodName::Imported => "imported",
+            MethodName::Merged => "merged",
+            MethodName::Random => "random",
+            MethodName::Shuffled => "shuffled",
+        }
+    }
+}
+
 /// Which tokens' states an estimator read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -299,6 +319,16 @@ pub struct Evaluation {
     pub response: Vec<Response>,
     /// Of the test items.
     pub set_sha256: String,
+    /// 95th percentile of the effect of shuffled labels, pushed as far; `None` if not measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shuffled_p95: Option<f32>,
+}
+
+impl Evaluation {
+    /// What an effect must exceed to count: the larger of what random directions and shuffled labels do.
+    pub fn chance(&self) -> f32 {
+        self.shuffled_p95.map_or(self.random_p95, |shuffled| shuffled.max(self.random_p95))
+    }
 }
 
 /// What one scale did.

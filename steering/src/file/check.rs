@@ -88,7 +88,7 @@ fn measured(card: &Card) -> Result<()> {
     };
     hash("evaluation/set_sha256", &evaluation.set_sha256)?;
     let deltas = evaluation.refusal_delta.into_iter().chain(evaluation.json_valid_delta);
-    finite("evaluation", deltas.chain([evaluation.random_p95]))?;
+    finite("evaluation", deltas.chain([evaluation.random_p95]).chain(evaluation.shuffled_p95))?;
     for (i, r) in evaluation.response.iter().enumerate() {
         let numbers = [r.concept, r.kl, r.ppl_ratio, r.scale];
         finite(&format!("evaluation/response/{i}"), numbers)?;

@@ -202,6 +202,7 @@ fn evaluation(node: Node<'_>) -> Result<Evaluation> {
         random_p95: fields.take("random_p95")?.number()?,
         refusal_delta: fields.take_or_null("refusal_delta", number)?,
         set_sha256: fields.take("set_sha256")?.hash()?,
+        shuffled_p95: fields.take_if_there("shuffled_p95").map(|node| node.number()).transpose()?,
     };
     fields.finish()?;
     Ok(evaluation)

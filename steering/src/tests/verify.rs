@@ -89,6 +89,7 @@ fn an_effect_no_larger_than_chance_fails() {
             refusal_delta: None,
             response: vec![far, response, zero],
             set_sha256: "0".repeat(64),
+            shuffled_p95: None,
         };
         let (status, evaluation) = (Status::Measured, Some(evaluation));
         Card { status, evaluation, ..card(Operation::Add, &directions) }

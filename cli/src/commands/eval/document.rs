@@ -37,6 +37,7 @@ pub struct Document<'a> {
     rule: Option<String>,
     response: Vec<Response>,
     random_p95: Option<f64>,
+    shuffled_p95: Option<f64>,
     prompt_baseline: Option<Baseline>,
     status: Status,
     safe: Option<[f32; 2]>,
@@ -112,6 +113,7 @@ pub fn of<'a>(about: &About<'a>, report: &'a Report) -> Document<'a> {
         rule: about.plan.rule.as_ref().map(ToString::to_string),
         response: report.lines.iter().filter_map(|line| response(line, plain)).collect(),
         random_p95: report.random_p95,
+        shuffled_p95: report.shuffled_p95,
         prompt_baseline: instructed
             .map(|line| Baseline { concept: line.gain.map(|gain| gain.mean), kl: None }),
         status: report.choice.status,
@@ -152,13 +154,14 @@ fn entry(line: &Line) -> ArmEntry<'_> {
         kind: arm.kind(),
         name: arm.label(),
         scale: arm.scale(),
-        seed: match arm {
-            Arm::Random { seed, .. } => Some(*seed),
-            Arm::Instruction(_) | Arm::Base | Arm::Steered { .. } | Arm::Other { .. } => None,
-        },
+        seed: arm.seed(),
         text: match arm {
             Arm::Instruction(text) => Some(text),
-            Arm::Base | Arm::Steered { .. } | Arm::Random { .. } | Arm::Other { .. } => None,
+            Arm::Base
+            | Arm::Steered { .. }
+            | Arm::Random { .. }
+            | Arm::Shuffled { .. }
+            | Arm::Other { .. } => None,
         },
         score: bounds(line.score),
         gain: line.gain.map(bounds),

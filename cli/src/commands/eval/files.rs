@@ -7,7 +7,7 @@ use crate::plan::{Beside, Eval};
 use serde::Serialize;
 use std::path::Path;
 use trimtab_steering::VectorFile;
-use trimtab_steering::eval::{End, Report, Task};
+use trimtab_steering::eval::{self, End, Report, Task};
 use trimtab_steering::file::card::{ModelPin, Pinned};
 use trimtab_steering::file::{self, Warning};
 
@@ -34,6 +34,16 @@ pub fn beside(beside: &Beside) -> Result<(VectorFile, f32)> {
     let file = vector(&beside.file)?.file;
     let scale = beside.scale.unwrap_or(file.card().scale.default);
     Ok((file, scale))
+}
+
+/// A control of this vector by shuffled labels.
+pub fn shuffled(path: &Path, of: &VectorFile) -> Result<VectorFile> {
+    let control = vector(path)?.file;
+    eval::shuffled(of, &control).map_err(|source| trimtab_steering::Error::In {
+        path: path.to_owned(),
+        source: Box::new(source),
+    })?;
+    Ok(control)
 }
 
 /// Refuses a vector of another model, unless it is accepted.

@@ -33,6 +33,8 @@ pub fn run(plan: &Eval, console: &Console) -> Result<()> {
     let given = plan.neutral.as_deref().map(read_text).transpose()?;
     let neutral = given.as_deref().unwrap_or_else(|| neutral::prose(plan.purpose));
     let vector = files::vector(&plan.file)?;
+    let shuffled = plan.shuffled.iter().map(|path| files::shuffled(path, &vector.file));
+    let shuffled = shuffled.collect::<Result<Vec<_>>>()?;
     let beside = plan.beside.iter().map(files::beside).collect::<Result<Vec<_>>>()?;
 
     let opened = open(&plan.opening, console)?;
@@ -45,6 +47,7 @@ pub fn run(plan: &Eval, console: &Console) -> Result<()> {
             Purpose::Compare { random } => random,
             Purpose::Calibrate => 0,
         },
+        shuffled,
         random_items: plan.random_items,
         others: beside,
         limits: Limits::default(),
@@ -124,6 +127,12 @@ fn warnings(plan: &Eval, report: &Report) -> Vec<String> {
     }
     if random < RANDOM_DIRECTIONS {
         warnings.push(format!("{random} random directions are too few for a 95th percentile"));
+    }
+    let shuffled = plan.shuffled.len();
+    if (1..RANDOM_DIRECTIONS as usize).contains(&shuffled) {
+        warnings.push(format!(
+            "{shuffled} shuffled labels are too few for a 95th percentile: the largest effect counts, and no card has it"
+        ));
     }
     if report.n < 50 {
         warnings.push(format!("{} items give wide intervals", report.n));

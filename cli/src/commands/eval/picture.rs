@@ -28,7 +28,7 @@ fn place(line: &Line) -> Option<f64> {
     let scale = match line.measured.arm {
         Arm::Base => return Some(0.0),
         Arm::Steered { scale } | Arm::Random { scale, .. } => f64::from(scale),
-        Arm::Instruction(_) | Arm::Other { .. } => return None,
+        Arm::Instruction(_) | Arm::Shuffled { .. } | Arm::Other { .. } => return None,
     };
     Some(line.dose.map_or(scale, |dose| dose.copysign(scale)))
 }

@@ -2,9 +2,9 @@
 
 use crate::commands::table::{Column, markdown};
 use crate::plan::{CardChange, Eval, Purpose};
-use trimtab_steering::eval::{Arm, Interval, Line, Metric, Report};
+use trimtab_steering::eval::{Arm, Interval, Line, Metric, RANDOM_DIRECTIONS, Report};
 
-/// Arms in their order; random directions are summed up in one row.
+/// Arms in their order; random directions are summed up in one row, and so are fits to shuffled labels.
 pub fn of(report: &Report) -> String {
     let columns = [
         Column::Left("arm"),
@@ -19,19 +19,24 @@ pub fn of(report: &Report) -> String {
         Column::Right("words"),
         Column::Right("ended"),
     ];
-    let is_random = |line: &&Line| matches!(line.measured.arm, Arm::Random { .. });
-    let random: Vec<&Line> = report.lines.iter().filter(is_random).collect();
-    let mut rows: Vec<Vec<String>> = Vec::new();
-    let mut summed = false;
-    for line in &report.lines {
-        if !is_random(&line) {
-            rows.push(row(line, report.metric));
-        } else if !summed {
-            rows.push(random_row(&random));
-            summed = true;
-        }
+    let together = |a: &Line, b: &Line| controls(a).is_some() && controls(a) == controls(b);
+    let rows = report.lines.chunk_by(together).filter_map(|lines| {
+        let first = lines.first()?;
+        Some(match controls(first) {
+            Some(name) => controls_row(name, lines),
+            None => row(first, report.metric),
+        })
+    });
+    markdown(&columns, rows.collect())
+}
+
+/// What controls of this kind are called together.
+fn controls(line: &Line) -> Option<&'static str> {
+    match line.measured.arm {
+        Arm::Random { .. } => Some("random directions"),
+        Arm::Shuffled { .. } => Some("shuffled labels"),
+        Arm::Instruction(_) | Arm::Base | Arm::Steered { .. } | Arm::Other { .. } => None,
     }
-    markdown(&columns, rows)
 }
 
 fn row(line: &Line, metric: Metric) -> Vec<String> {
@@ -57,10 +62,10 @@ fn row(line: &Line, metric: Metric) -> Vec<String> {
     ]
 }
 
-/// What random directions did together: the range of their means.
-fn random_row(random: &[&Line]) -> Vec<String> {
+/// What controls of a kind did together: the range of their means.
+fn controls_row(name: &str, lines: &[Line]) -> Vec<String> {
     let range = |of: &dyn Fn(&Line) -> Option<f64>, digits: usize| {
-        let mut values: Vec<f64> = random.iter().filter_map(|line| of(line)).collect();
+        let mut values: Vec<f64> = lines.iter().filter_map(of).collect();
         values.sort_unstable_by(f64::total_cmp);
         match (values.first(), values.last()) {
             (Some(low), Some(high)) => format!("{low:.digits$} to {high:.digits$}"),
@@ -68,8 +73,8 @@ fn random_row(random: &[&Line]) -> Vec<String> {
         }
     };
     vec![
-        format!("{} random directions", random.len()),
-        random.first().and_then(|l| l.dose).map(|d| format!("{d:.3}")).unwrap_or_default(),
+        format!("{} {name}", lines.len()),
+        lines.first().and_then(|l| l.dose).map(|d| format!("{d:.3}")).unwrap_or_default(),
         range(&|line| Some(line.score.mean), 3),
         range(&|line| line.gain.map(|gain| gain.mean), 3),
         String::new(),
@@ -104,7 +109,14 @@ pub fn summary(plan: &Eval, report: &Report) -> String {
         let names: Vec<&str> = report.failed.iter().map(|check| check.name()).collect();
         let verdict =
             if report.passed() { "passed".to_owned() } else { names.join(", ") + " failed" };
-        lines.push(format!("random directions change it by {p95:.3} (95th percentile): {verdict}"));
+        let shuffled = report.shuffled_p95.map(|change| match plan.shuffled.len() as u64 {
+            ..RANDOM_DIRECTIONS => format!(", shuffled labels by at most {change:.3}"),
+            _ => format!(", shuffled labels by {change:.3}"),
+        });
+        let shuffled = shuffled.unwrap_or_default();
+        lines.push(format!(
+            "random directions change it by {p95:.3} (95th percentile){shuffled}: {verdict}"
+        ));
     }
     if plan.card == CardChange::Write {
         lines.push(format!("wrote {}", plan.file.display()));

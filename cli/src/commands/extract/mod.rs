@@ -56,7 +56,11 @@ pub fn merge(plan: &plan::Merge, console: &Console) -> Result<()> {
     let shards: Result<Vec<States>, _> =
         plan.shards.iter().map(|path| States::open(path)).collect();
     let states = States::merge(shards?)?;
-    let written = write(&states.finish()?, &plan.out)?;
+    let extracted = match plan.shuffle {
+        None => states.finish()?,
+        Some(seed) => states.control(seed)?,
+    };
+    let written = write(&extracted, &plan.out)?;
     let head = Head::bare("merge");
     report::show(console, head, &Outcome::Vector(Box::new(written)), (&plan.out, started.elapsed()))
 }

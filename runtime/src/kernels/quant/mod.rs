@@ -138,6 +138,21 @@ enum Kernel {
     Vnni,
 }
 
+/// The instruction set that quantised products run on here.
+pub(crate) fn instruction_set() -> &'static str {
+    match Kernel::best() {
+        Kernel::Portable => "portable",
+        #[cfg(target_arch = "x86_64")]
+        Kernel::Avx2 => "avx2",
+        #[cfg(target_arch = "x86_64")]
+        Kernel::AvxVnni => "avx-vnni",
+        #[cfg(all(test, target_arch = "x86_64"))]
+        Kernel::Avx512Vl => "avx512-vl",
+        #[cfg(target_arch = "x86_64")]
+        Kernel::Vnni => "avx512-vnni",
+    }
+}
+
 impl Kernel {
     fn best() -> Self {
         #[cfg(target_arch = "x86_64")]

@@ -61,6 +61,7 @@ fn what_must_not_be_added_is_not_composed() {
             refusal_delta: None,
             response: Vec::new(),
             set_sha256: "0".repeat(64),
+            shuffled_p95: None,
         });
     });
     assert_eq!(code(composed(&[part(&null, 0.1)], &by(Mode::Sum))), "status_null");

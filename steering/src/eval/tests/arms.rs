@@ -27,14 +27,14 @@ const PAIRS: &str = r#"{"prompt":"the same start","chosen":"yes it is","rejected
 {"prompt":"the same","chosen":"q","rejected":"a longer one"}
 {"prompt":"what","chosen":"one","rejected":"two"}"#;
 
-struct Rig {
+pub(super) struct Rig {
     decoder: Arc<Decoder>,
     pool: KvPool,
     tokenizer: Arc<Tokenizer>,
 }
 
 impl Rig {
-    fn new() -> Rig {
+    pub(super) fn new() -> Rig {
         let decoder = tiny::decoder().unwrap();
         let pool = decoder.pool(4096).unwrap();
         Rig { decoder, pool, tokenizer: tiny::tokenizer().unwrap() }
@@ -77,7 +77,7 @@ fn short() -> Answering {
     Answering { request: Request { max_tokens: Some(9), ..Request::default() } }
 }
 
-fn vector() -> VectorFile {
+pub(super) fn vector() -> VectorFile {
     let method = Method::named(MethodName::MeanDifference);
     let mut card = Card::unmeasured("calm", "calmer tone", Operation::Add, method);
     let mut directions = Vec::new();
@@ -235,19 +235,20 @@ fn random_directions_are_as_long_and_elsewhere() {
 
 const FREE: Cost = Cost { ppl_ratio: 1.0, ppl_low: 0.99, ppl_high: 1.02, kl: 0.01 };
 
-fn setup(random: u64) -> Setup {
+pub(super) fn setup(random: u64) -> Setup {
     Setup {
         random_items: None,
         scales: vec![1.0, 2.0],
         instruction: Some("please".to_owned()),
         random,
+        shuffled: Vec::new(),
         others: vec![(vector(), 0.5)],
         limits: Limits { dose: 10.0, repetition: 1.0, ..Limits::default() },
         seed: 0,
     }
 }
 
-fn report(rig: &Rig, setup: &Setup) -> crate::Result<Report> {
+pub(super) fn report(rig: &Rig, setup: &Setup) -> crate::Result<Report> {
     let task = Task::parse(PAIRS).unwrap();
     let question = Question { task: &task, rule: None, answering: short() };
     let (file, norms) = (vector(), Norms::of(&vector(), &BTreeMap::new()));

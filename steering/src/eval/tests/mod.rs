@@ -2,5 +2,6 @@
 
 mod arms;
 mod choosing;
+mod controls;
 mod intervals;
 mod tasks;

@@ -3,6 +3,7 @@
 mod files;
 mod reading;
 mod refusals;
+mod shuffled;
 
 use super::{Extraction, Recipe, STATE_BYTES, Shard, States};
 use crate::file::card::MethodName;

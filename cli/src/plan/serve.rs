@@ -1,0 +1,198 @@
+//! What `serve` is to do.
+
+use super::{Opening, PoolSize, choose};
+use crate::args::{ServeArgs, Switch};
+use crate::error::{Error, Result};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+use trimtab_runtime::engine::EngineOptions;
+use trimtab_runtime::site::Site;
+use trimtab_server::settings::{self, Key, Params};
+
+/// A server.
+#[derive(Debug, PartialEq)]
+pub struct Serve {
+    /// The model.
+    pub opening: Opening,
+    /// What the server is told; keys of a file are not in it yet.
+    pub params: Params,
+    /// A file with keys.
+    pub key_file: Option<PathBuf>,
+    /// How answers share the device.
+    pub engine: EngineOptions,
+    /// Vectors that requests may name.
+    pub vectors: Vec<Named>,
+    /// Where vectors may come from.
+    pub sources: Sources,
+    /// A file with presets and the default.
+    pub presets: Option<PathBuf>,
+    /// Where state is kept.
+    pub state: State,
+    /// Whether the traces of all answers are kept.
+    pub traces: Switch,
+}
+
+/// A vector and the name it goes by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named {
+    /// The name.
+    pub id: String,
+    /// The file.
+    pub path: PathBuf,
+}
+
+/// Where vectors may come from while the server runs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sources {
+    /// The folder.
+    pub root: Option<PathBuf>,
+    /// Whether requests may name files in it.
+    pub by_request: Switch,
+    /// Whether requests may bring vectors of their own.
+    pub inline: Switch,
+    /// The largest file.
+    pub upload: usize,
+    /// The limit of all pushes at a site.
+    pub dose: f64,
+}
+
+/// Where state is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// Nowhere.
+    None,
+    /// Where states are usually kept.
+    Usual,
+    /// In this folder.
+    Folder(PathBuf),
+}
+
+pub(super) fn serve(args: ServeArgs) -> Result<Serve> {
+    let params = params(&args)?;
+    let mut opening = Opening::of(args.model)?;
+    if opening.pool == PoolSize::Usual {
+        opening.pool = PoolSize::Sequences(args.parallel.max(1));
+    }
+    if args.parallel == 0 {
+        return Err(Error::usage("--parallel", "is 0, at least 1 is needed"));
+    }
+    if !(args.dose_limit > 0.0 && args.dose_limit <= 8.0) {
+        let problem = format!("is {}, expected above 0, at most 8", args.dose_limit);
+        return Err(Error::usage("--dose-limit", problem));
+    }
+    if args.no_state.is_on() && (args.state_dir.is_some() || args.store_traces.is_on()) {
+        return Err(Error::usage("--no-state", "is given beside a flag that needs state"));
+    }
+    if args.allow_source.is_on() && args.vector_root.is_none() {
+        return Err(Error::usage("--allow-source", "needs --vector-root, below which files may be"));
+    }
+    Ok(Serve {
+        engine: EngineOptions {
+            parallel: args.parallel,
+            queue: args.max_queue,
+            chunk: opening.chunk,
+        },
+        opening,
+        params,
+        key_file: args.api_key_file,
+        vectors: args.vector.iter().map(|text| named(text)).collect::<Result<_>>()?,
+        sources: Sources {
+            root: args.vector_root,
+            by_request: args.allow_source,
+            inline: args.allow_inline,
+            upload: bytes("--max-upload", &args.max_upload)?,
+            dose: args.dose_limit,
+        },
+        presets: args.presets,
+        state: match args.state_dir {
+            Some(folder) => State::Folder(folder),
+            None => choose(args.no_state, State::None, State::Usual),
+        },
+        traces: args.store_traces,
+    })
+}
+
+fn params(args: &ServeArgs) -> Result<Params> {
+    let site = args.embedding_site.parse::<Site>().map_err(trimtab_runtime::Error::from)?;
+    let users = args.api_key.iter().enumerate().map(|(at, text)| user(at, text));
+    let admin = args.admin_key.iter().map(|key| Key::admin("admin", key));
+    Ok(Params {
+        address: SocketAddr::new(host(&args.host)?, args.port),
+        names: args.alias.iter().cloned().collect(),
+        keys: users.chain(admin).collect(),
+        admin: switch(args.admin),
+        insecure: switch(args.insecure_no_auth),
+        cors_origins: args.cors_origin.clone(),
+        no_ui: switch(args.no_ui),
+        log_content: switch(args.log_content),
+        embedding_site: site,
+        max_body: bytes("--max-body", &args.max_body)?,
+        timeout: Duration::from_secs(args.timeout),
+        drain_timeout: Duration::from_secs(args.drain_timeout),
+        ..Params::default()
+    })
+}
+
+fn switch(switch: Switch) -> settings::Switch {
+    choose(switch, settings::Switch::On, settings::Switch::Off)
+}
+
+/// A key of the command line: `label:key`, or a key that gets a number for a label.
+fn user(at: usize, text: &str) -> Key {
+    match text.split_once(':') {
+        Some((label, key)) => Key::user(label, key),
+        None => Key::user(format!("key-{}", at + 1), text),
+    }
+}
+
+fn host(text: &str) -> Result<IpAddr> {
+    if text == "localhost" {
+        return Ok(Ipv4Addr::LOCALHOST.into());
+    }
+    text.parse().map_err(|_| {
+        Error::usage("--host", format!("is {text:?}, expected an address such as 127.0.0.1 or ::"))
+    })
+}
+
+fn bytes(flag: &'static str, text: &str) -> Result<usize> {
+    let problem = || format!("is {text:?}, expected bytes such as 2M, at least 1");
+    super::model::bytes(text).ok_or_else(|| Error::usage(flag, problem()))
+}
+
+/// `ID=FILE`.
+pub(super) fn named(text: &str) -> Result<Named> {
+    match text.split_once('=') {
+        Some((id, path)) if !id.is_empty() && !path.is_empty() => {
+            Ok(Named { id: id.to_owned(), path: PathBuf::from(path) })
+        }
+        _ => Err(Error::usage("--vector", format!("is {text:?}, expected ID=FILE"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_have_labels() {
+        assert_eq!(user(0, "alice:k"), Key::user("alice", "k"));
+        assert_eq!(user(1, "k"), Key::user("key-2", "k"));
+    }
+
+    #[test]
+    fn vectors_have_names() {
+        let Named { id, path } = named("calm=a/b=c.safetensors").unwrap();
+        assert_eq!((id.as_str(), path), ("calm", PathBuf::from("a/b=c.safetensors")));
+        for bad in ["calm", "=x", "calm=", ""] {
+            assert!(named(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn addresses_are_addresses() {
+        assert!(host("localhost").unwrap().is_loopback());
+        assert!(host("::1").unwrap().is_loopback());
+        assert!(host("example.org").is_err());
+    }
+}
