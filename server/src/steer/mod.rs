@@ -1,77 +1,235 @@
-//! What requests may be steered by: nothing yet.
+//! Steering on the server: which vectors there are, what every answer gets, and what one request comes to.
+//!
+//! Everything that requests can name is one immutable state behind a pointer. A request takes the pointer once and keeps
+//! what it resolved; a change makes another state and never touches the old one, so a running answer cannot notice it and
+//! no cached prefix has to go: prefixes carry the fingerprint of what filled them.
+//!
+//! Reading never waits for a change: files are read, checked and stored before the pointer moves.
+
+mod admin;
+mod asked;
+mod fault;
+mod frame;
+mod jail;
+mod piece;
+mod registry;
+mod resolve;
+mod resolved;
+pub mod routes;
+mod scope;
+mod shelf;
+#[cfg(test)]
+mod tests;
+
+pub use frame::{Frame, Invariance};
+pub use jail::Door;
+pub use resolved::{Facts, Fired, Resolved};
+pub use shelf::{Forgetful, Lock, NullStatus, Shelf, StoredSettings, StoredVector};
 
 use crate::refusal::Refusal;
-use crate::wire::receipt::Receipt;
-use crate::wire::steering::Steering as Asked;
-use trimtab_runtime::plan::Plan;
+use crate::wire::error::Code;
+use crate::wire::steering as wire;
+use fault::Fault;
+use piece::Bench;
+use registry::{Loaded, State, Terms};
+use resolve::{Layer, Voice};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use trimtab_steering::compose::dose::DoseLimit;
 
-/// What requests may be steered by.
-#[derive(Debug, Default)]
-pub struct Steering;
+/// Bytes of a vector inside a request.
+pub(crate) const INLINE_LIMIT: u64 = 4 << 20;
+/// Bytes of an uploaded vector unless the server says otherwise.
+const UPLOAD_LIMIT: u64 = 64 << 20;
+/// Vectors in one request unless the server says otherwise.
+const VECTORS: usize = 8;
 
-/// What one request is steered by.
-#[derive(Debug, Clone, Default)]
-pub struct Resolved {
-    /// What is done to the model.
-    pub plan: Plan,
+/// What requests may do, and how much of it.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// The only folder from which files are read.
+    pub vector_root: Option<PathBuf>,
+    /// Whether requests may name sources.
+    pub sources: Door,
+    /// Whether requests may bring vectors.
+    pub inline: Door,
+    /// How hard vectors may push.
+    pub dose: DoseLimit,
+    /// Vectors in one request, those of default and preset included.
+    pub vector_limit: usize,
+    /// Bytes of a vector file.
+    pub upload_limit: u64,
 }
 
-/// What is known of an answer that has ended.
-#[derive(Debug, Clone, Copy)]
-pub struct Facts<'a> {
-    /// The request.
-    pub request_id: &'a str,
-    /// Keys its draws.
-    pub seed: u64,
-    /// How often it was begun, rewinds included.
-    pub attempts: u32,
-    /// Positions each intervention has changed, in plan order.
-    pub fired: &'a [u64],
-    /// Tokens of the prompt.
-    pub prompt_tokens: usize,
-    /// Tokens that were computed.
-    pub forward_tokens: usize,
-    /// Of them taken back.
-    pub discarded_tokens: usize,
-    /// Fields that nothing was done with.
-    pub ignored: &'a [String],
+impl Default for Setup {
+    fn default() -> Self {
+        Setup {
+            vector_root: None,
+            sources: Door::Closed,
+            inline: Door::Closed,
+            dose: DoseLimit::default(),
+            vector_limit: VECTORS,
+            upload_limit: UPLOAD_LIMIT,
+        }
+    }
+}
+
+/// What requests may be steered by.
+pub struct Steering {
+    frame: Frame,
+    setup: Setup,
+    shelf: Box<dyn Shelf>,
+    state: RwLock<Arc<State>>,
+    /// Held from before something is stored until it is in force.
+    change: Mutex<()>,
+    /// Held while a file is read and checked: one at a time.
+    load: Mutex<()>,
+}
+
+impl std::fmt::Debug for Steering {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Steering").field("state", &self.state()).finish_non_exhaustive()
+    }
 }
 
 impl Steering {
-    /// What a request is steered by.
+    /// Without vectors, presets or default.
+    pub fn new(frame: Frame, setup: Setup, shelf: impl Shelf + 'static) -> Steering {
+        Steering {
+            frame,
+            setup,
+            shelf: Box::new(shelf),
+            state: RwLock::default(),
+            change: Mutex::default(),
+            load: Mutex::default(),
+        }
+    }
+
+    /// Takes back what a shelf kept. What cannot be used any more, as after a change of the model, is left out and
+    /// returned with the reason; requests that name it, through the server default too, are refused.
+    pub fn restore(
+        &self,
+        vectors: Vec<StoredVector>,
+        settings: Option<StoredSettings>,
+    ) -> Vec<(String, Refusal)> {
+        let _changing = held(&self.change);
+        let mut state = State::clone(&self.state());
+        let mut left_out = Vec::new();
+        for stored in vectors {
+            let terms = Terms { accept: stored.accept_model.as_deref(), null: stored.null };
+            match Loaded::read(&stored.id, &stored.bytes, &self.frame, terms) {
+                Ok(loaded) => {
+                    state.vectors.insert(stored.id, Arc::new(loaded));
+                }
+                Err(fault) => {
+                    let refusal = fault.under(&stored.id).refusal();
+                    left_out.push((stored.id, refusal));
+                }
+            }
+        }
+        state.settings = settings.unwrap_or_default();
+        self.publish(state);
+        left_out
+    }
+
+    /// What a request is steered by: the server default, then the preset, then the request. The preset is the one the
+    /// request names, or the one that stands in the model's name.
     pub fn resolve(
         &self,
-        asked: Option<&Asked>,
+        asked: Option<&wire::Steering>,
         preset: Option<&str>,
-        _prompt: &[u32],
+        prompt: &[u32],
     ) -> Result<Resolved, Refusal> {
-        let empty = asked.is_none_or(|asked| *asked == Asked::default());
-        if empty && preset.is_none() {
-            return Ok(Resolved::default());
-        }
-        Err(Refusal::unsupported("steering", "vectors are not served yet"))
+        self.resolved(asked, preset, Some(prompt))
     }
 
     /// The names of the presets.
     pub fn presets(&self) -> Vec<String> {
-        Vec::new()
+        self.state().settings.presets.keys().cloned().collect()
+    }
+
+    /// How many vectors are registered.
+    pub fn vector_count(&self) -> usize {
+        self.state().vectors.len()
+    }
+
+    fn resolved(
+        &self,
+        asked: Option<&wire::Steering>,
+        preset: Option<&str>,
+        prompt: Option<&[u32]>,
+    ) -> Result<Resolved, Refusal> {
+        let state = self.state();
+        let layers = layers(&state, asked, preset)?;
+        resolve::resolve(self.bench(&state, prompt), &layers)
+    }
+
+    fn bench<'a>(&'a self, state: &'a State, prompt: Option<&'a [u32]>) -> Bench<'a> {
+        Bench { frame: &self.frame, setup: &self.setup, state, prompt }
+    }
+
+    fn state(&self) -> Arc<State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Puts a state into force. Whoever calls it holds `change`.
+    fn publish(&self, state: State) {
+        *self.state.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(state);
     }
 }
 
-impl Resolved {
-    /// Whether nothing is done.
-    pub fn is_plain(&self) -> bool {
-        self.plan.items().is_empty()
-    }
+/// A lock that guards no value cannot be left in a bad state by whoever panicked.
+fn held(lock: &Mutex<()>) -> MutexGuard<'_, ()> {
+    lock.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
-    /// What was done to an answer.
-    pub fn receipt(&self, facts: &Facts) -> Receipt {
-        Receipt {
-            spec: 1,
-            request_id: facts.request_id.to_owned(),
-            seed: facts.seed,
-            vectors: Vec::new(),
-            ignored: facts.ignored.to_vec(),
+/// The objects that are put together for one request, in their order.
+fn layers<'a>(
+    state: &'a State,
+    asked: Option<&'a wire::Steering>,
+    of_model: Option<&str>,
+) -> Result<Vec<Layer<'a>>, Refusal> {
+    let preset = preset(state, asked.and_then(|asked| asked.preset.as_deref()), of_model)?;
+    let asked = asked.map(|object| Layer { voice: Voice::Body("steering".to_owned()), object });
+    let says = |layer: &Option<Layer<'_>>| layer.as_ref().and_then(|l| l.object.use_default);
+    let wants_default = says(&asked).or_else(|| says(&preset)).unwrap_or(true);
+    if !wants_default && state.settings.lock == Lock::Locked {
+        let problem = "is false, and the operator has locked the server default";
+        let fault = Fault::new(Code::DefaultLocked, "use_default", problem);
+        return Err(fault.under("steering").refusal());
+    }
+    let default = state.settings.default.as_ref().filter(|_| wants_default).map(|object| Layer {
+        voice: Voice::Server("the server default".to_owned(), "steering"),
+        object,
+    });
+    Ok([default, preset, asked].into_iter().flatten().collect())
+}
+
+fn preset<'a>(
+    state: &'a State,
+    named: Option<&str>,
+    of_model: Option<&str>,
+) -> Result<Option<Layer<'a>>, Refusal> {
+    const PARAM: &str = "steering.preset";
+    let (name, param) = match (named, of_model) {
+        (None, None) => return Ok(None),
+        (Some(named), Some(other)) if named != other => {
+            let problem = format!("is {named}, and the model's name asks for {other}; name one");
+            return Err(Fault::value(PARAM, problem).refusal());
+        }
+        (Some(name), _) => (name, PARAM),
+        (None, Some(name)) => (name, "model"),
+    };
+    match state.settings.presets.get(name) {
+        Some(object) => {
+            let voice = Voice::Server(format!("preset {name}"), param);
+            Ok(Some(Layer { voice, object }))
+        }
+        None => {
+            let known: Vec<&str> = state.settings.presets.keys().map(String::as_str).collect();
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            let problem = format!("is {name:?}, which is no preset; there is {known}");
+            Err(Fault::value(param, problem).refusal())
         }
     }
 }

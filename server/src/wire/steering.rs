@@ -1,34 +1,286 @@
 //! The `steering` object of a request.
+//!
+//! Flat structs of optional fields: what belongs together is decided where they are resolved, so that every refusal can
+//! name its field. Presets, the server default and the `request` of a full receipt have the same shape.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use utoipa::ToSchema;
 
-/// What is done to the model while it answers.
+/// What is done to the model while it answers. An unknown key, at any depth, is an error.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Steering {
-    /// A named object of the server's.
+    /// A named object of the server's. A preset cannot name another one.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub preset: Option<String>,
-    /// `false` drops the server default.
+    /// `false` drops the server default, unless the operator locked it.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub use_default: Option<bool>,
-    /// Vectors in order of application.
-    #[schema(value_type = Option<Vec<Object>>)]
-    pub vectors: Option<Vec<Value>>,
+    /// Vectors in order of application, behind those of the server default and of the preset.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vectors: Option<Vec<Vector>>,
     /// Not supported yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
-    pub monitor: Option<Value>,
+    pub monitor: Option<serde_json::Value>,
     /// Not supported yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
-    pub adapt: Option<Value>,
+    pub adapt: Option<serde_json::Value>,
     /// Not supported yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
-    pub ponder: Option<Value>,
+    pub ponder: Option<serde_json::Value>,
     /// Not supported yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
-    pub forecast: Option<Value>,
+    pub forecast: Option<serde_json::Value>,
     /// What two vectors at one site and position are.
-    pub conflict: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub conflict: Option<Conflict>,
     /// How much is told of what was done.
-    pub receipt: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<Level>,
+}
+
+/// What two vectors at one site and position are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Conflict {
+    /// Applied one behind the other.
+    #[default]
+    Sequential,
+    /// An error.
+    Error,
+    /// Not supported yet.
+    Priority,
+}
+
+/// How much is told of what was done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    /// Nothing.
+    None,
+    /// What acted, where, on how many tokens.
+    #[default]
+    Summary,
+    /// That, and all that is needed to do it again.
+    Full,
+}
+
+/// A vector as it is to be applied: one of `id`, `source` and `inline`, and how.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Vector {
+    /// A registered vector.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// `file:` and a path under the server's folder of vectors. Needs the server's permission.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// The file itself. Needs the server's permission.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inline: Option<Inline>,
+    /// Instead of the file's operation: a vector that adds may also project, clamp or rotate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub op: Option<Op>,
+    /// EasySteer's word for `op`: `direct` or `erase`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub algorithm: Option<String>,
+    /// Instead of the file's default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scale: Option<f32>,
+    /// Another spelling of `scale`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub coeff: Option<f32>,
+    /// Another spelling of `scale`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub strength: Option<f32>,
+    /// Another spelling of `scale`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub multiplier: Option<f32>,
+    /// Only these blocks, from 0. Not together with `sites`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub layers: Option<Vec<u32>>,
+    /// Only these sites, such as `resid_post.12`. Not together with `layers`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sites: Option<Vec<String>>,
+    /// Which tokens it acts on, instead of the file's scope.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub apply: Option<Apply>,
+    /// When it acts, and how its strength changes along the answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gate: Option<Gate>,
+    /// What happens to a token's length.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rescale: Option<Rescale>,
+    /// Spans of the answer in which it is off. Left out: tool calls, where the model can write one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pause_in: Option<Vec<Pause>>,
+    /// A label for logs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// EasySteer's field. Rows are of unit length already, so only `true` is accepted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub normalize: Option<bool>,
+    /// Lower end of `clamp`, in class coordinates.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min: Option<f32>,
+    /// Upper end of `clamp`, in class coordinates.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max: Option<f32>,
+    /// Angle of `rotate` at scale 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub degrees: Option<f32>,
+}
+
+/// A vector file inside a request.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Inline {
+    /// Its bytes in base64, at most 4 MiB of them.
+    pub safetensors_b64: String,
+    /// SHA-256 of its bytes.
+    pub sha256: String,
+}
+
+/// What is done with a direction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Op {
+    /// It is added.
+    Add,
+    /// It is taken out.
+    Project,
+    /// The class coordinate is put into a range.
+    Clamp,
+    /// The token is turned toward it.
+    Rotate,
+}
+
+/// What happens to a token's length.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Rescale {
+    /// It is what the operation makes it.
+    #[default]
+    None,
+    /// It is put back to what it was.
+    KeepNorm,
+}
+
+/// A kind of span of an answer in which a vector can be off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Pause {
+    /// A tool call.
+    ToolCall,
+    /// A fenced block of code.
+    Code,
+    /// Thoughts.
+    Think,
+    /// A JSON value that begins a line.
+    Json,
+}
+
+/// The only word for a whole phase.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Whole {
+    /// Every token of it.
+    All,
+}
+
+/// Which tokens a vector acts on. Includes are a union, excludes always win, and a phase that nothing includes is not
+/// touched. Positions below 0 count from the prompt's end; windows are half-open, and `null` is an open end.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Apply {
+    /// The whole prompt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<Whole>,
+    /// Token ids of the prompt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prompt_tokens: Option<Vec<u32>>,
+    /// Positions of the prompt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prompt_positions: Option<Vec<i64>>,
+    /// A run of positions of the prompt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<Option<i64>>>, min_items = 2, max_items = 2)]
+    pub prompt_window: Option<(i64, Option<i64>)>,
+    /// Token ids left out of the prompt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exclude_prompt_tokens: Option<Vec<u32>>,
+    /// Positions left out of the prompt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exclude_prompt_positions: Option<Vec<i64>>,
+    /// A run of positions left out of the prompt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<Option<i64>>>, min_items = 2, max_items = 2)]
+    pub exclude_prompt_window: Option<(i64, Option<i64>)>,
+    /// The whole answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub generation: Option<Whole>,
+    /// Token ids of the answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub generation_tokens: Option<Vec<u32>>,
+    /// Positions of the answer, from 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub generation_positions: Option<Vec<i64>>,
+    /// A run of positions of the answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<Option<i64>>>, min_items = 2, max_items = 2)]
+    pub generation_window: Option<(i64, Option<i64>)>,
+    /// Token ids left out of the answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exclude_generation_tokens: Option<Vec<u32>>,
+    /// Positions left out of the answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exclude_generation_positions: Option<Vec<i64>>,
+    /// A run of positions left out of the answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<Option<i64>>>, min_items = 2, max_items = 2)]
+    pub exclude_generation_window: Option<(i64, Option<i64>)>,
+}
+
+/// When a vector acts, and how its strength changes along the answer. The fields belong to kinds.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Gate {
+    /// Which fields count.
+    pub kind: GateKind,
+    /// Of `above` and `below`: the registered vector whose class coordinate is read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vector: Option<String>,
+    /// Of `above` and `below`: where it is read; may be left out for a vector of one site.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub site: Option<String>,
+    /// Of `above` and `below`: 0 is the mean of the negatives, 1 that of the positives.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<f32>,
+    /// Of `decay`: generated tokens in which strength falls to a half.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub half_life: Option<f32>,
+    /// Of `warmup`: generated tokens until it acts in full.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<u32>,
+}
+
+/// The kinds of gate.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum GateKind {
+    /// Always in full.
+    #[default]
+    Always,
+    /// Where a class coordinate is above a threshold.
+    Above,
+    /// Where a class coordinate is below a threshold.
+    Below,
+    /// Dying away.
+    Decay,
+    /// Growing.
+    Warmup,
 }

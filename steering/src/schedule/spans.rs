@@ -28,7 +28,7 @@ impl Span {
     }
 
     /// How it begins, and how it ends if it does.
-    fn markers(self) -> &'static [(&'static str, Option<&'static str>)] {
+    pub fn markers(self) -> &'static [(&'static str, Option<&'static str>)] {
         match self {
             Span::ToolCall => &[
                 ("<tool_call>", Some("</tool_call>")),

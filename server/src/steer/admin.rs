@@ -1,0 +1,262 @@
+//! What administrators do: vectors come and go, presets and the server default change.
+//!
+//! Every change is stored before it is in force, so that what was answered as done survives a crash.
+
+use super::fault::Fault;
+use super::registry::{Loaded, State, Terms, hashes_to, unknown};
+use super::resolve::{self, Layer, Voice};
+use super::shelf::{Lock, NullStatus, StoredSettings, StoredVector};
+use super::{Steering, held, jail};
+use crate::refusal::Refusal;
+use crate::wire::error::Code;
+use crate::wire::steering as wire;
+use crate::wire::vector::{
+    Check, Checked, LimitsObject, LoadVector, PutSteering, SteeringObject, UploadQuery, VectorList,
+    VectorObject,
+};
+use std::sync::{Arc, TryLockError};
+
+/// Letters in the name of a vector or a preset.
+const NAME_LIMIT: usize = 64;
+
+/// Whether something new is there.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Registered {
+    /// It was registered.
+    Created(Box<VectorObject>),
+    /// The same file was registered under this name already.
+    Known(Box<VectorObject>),
+}
+
+impl Steering {
+    /// All registered vectors.
+    pub fn list(&self) -> VectorList {
+        let state = self.state();
+        let data = state.vectors.values().map(|loaded| loaded.object(&self.frame)).collect();
+        VectorList { object: "list".to_owned(), data }
+    }
+
+    /// One registered vector, with all that its file says.
+    pub fn describe(&self, id: &str) -> Result<VectorObject, Refusal> {
+        let state = self.state();
+        let loaded = state.vectors.get(id).ok_or_else(|| unknown("id", id).refusal())?;
+        let header = serde_json::from_str(&loaded.file.header()?);
+        Ok(VectorObject { header: header.ok(), ..loaded.object(&self.frame) })
+    }
+
+    /// Registers the bytes of a native file.
+    pub fn upload(
+        &self,
+        id: &str,
+        bytes: Vec<u8>,
+        query: &UploadQuery,
+    ) -> Result<Registered, Refusal> {
+        named("id", id).map_err(Fault::refusal)?;
+        let bytes = jail::fits(bytes, self.setup.upload_limit, "file").map_err(Fault::refusal)?;
+        let stored = StoredVector {
+            id: id.to_owned(),
+            sha256: trimtab_steering::file::sha256(&bytes),
+            bytes,
+            source: None,
+            accept_model: query.accept_model.clone(),
+            null: null(query.allow_null),
+        };
+        self.one_at_a_time(|| self.register(stored, "file"))
+    }
+
+    /// Registers a file that the server finds itself.
+    pub fn load(&self, asked: &LoadVector) -> Result<Registered, Refusal> {
+        named("id", &asked.id).map_err(Fault::refusal)?;
+        self.one_at_a_time(|| {
+            let (root, limit) = (self.setup.vector_root.as_deref(), self.setup.upload_limit);
+            let bytes = jail::read(&asked.source, root, self.setup.sources, limit);
+            let bytes = bytes.map_err(Fault::refusal)?;
+            if let Some(sha256) = &asked.sha256 {
+                hashes_to(&bytes, sha256).map_err(Fault::refusal)?;
+            }
+            let stored = StoredVector {
+                id: asked.id.clone(),
+                sha256: trimtab_steering::file::sha256(&bytes),
+                bytes,
+                source: Some(asked.source.clone()),
+                accept_model: asked.accept_model.clone(),
+                null: null(asked.allow_null),
+            };
+            self.register(stored, "source")
+        })
+    }
+
+    /// Forgets a vector that neither the server default nor a preset names.
+    pub fn delete(&self, id: &str) -> Result<(), Refusal> {
+        let _changing = held(&self.change);
+        let mut state = State::clone(&self.state());
+        if state.vectors.remove(id).is_none() {
+            return Err(unknown("id", id).refusal());
+        }
+        if let Some(user) = user(&state.settings, id) {
+            let problem = format!("is {id:?}, which {user} names; change that first");
+            return Err(Fault::new(Code::InUse, "id", problem).refusal());
+        }
+        self.shelf.delete_vector(id)?;
+        self.publish(state);
+        Ok(())
+    }
+
+    /// What is done to every answer, and what requests can name.
+    pub fn settings(&self) -> SteeringObject {
+        self.object(&self.state().settings)
+    }
+
+    /// Replaces presets and server default, if nobody else has done so since.
+    pub fn put_settings(&self, put: PutSteering) -> Result<SteeringObject, Refusal> {
+        let _changing = held(&self.change);
+        let mut state = State::clone(&self.state());
+        let version = state.settings.version;
+        if put.expected_version != version {
+            let problem = format!(
+                "is {}, and version {version} is in force; read it again",
+                put.expected_version
+            );
+            return Err(Fault::new(Code::VersionConflict, "expected_version", problem).refusal());
+        }
+        state.settings = StoredSettings {
+            version: version + 1,
+            default: put.default,
+            lock: if put.locked == Some(true) { Lock::Locked } else { Lock::Open },
+            presets: put.presets.unwrap_or_default(),
+        };
+        self.admit(&state)?;
+        self.shelf.put_settings(&state.settings)?;
+        let object = self.object(&state.settings);
+        self.publish(state);
+        Ok(object)
+    }
+
+    /// What a steering object would do. Makes no token.
+    pub fn check(&self, check: &Check) -> Result<Checked, Refusal> {
+        let resolved = self.resolved(Some(&check.steering), None, None)?;
+        let dose = resolved.dose.iter().map(|(site, dose)| (site.to_string(), *dose));
+        Ok(Checked {
+            ok: true,
+            dose: dose.collect(),
+            warnings: resolved.warnings,
+            resolved: resolved.request,
+        })
+    }
+
+    fn object(&self, settings: &StoredSettings) -> SteeringObject {
+        SteeringObject {
+            version: settings.version,
+            default: settings.default.clone(),
+            locked: settings.lock == Lock::Locked,
+            presets: settings.presets.clone(),
+            limits: LimitsObject { dose: self.setup.dose.site, vectors: self.setup.vector_limit },
+        }
+    }
+
+    fn one_at_a_time<T>(&self, load: impl FnOnce() -> Result<T, Refusal>) -> Result<T, Refusal> {
+        let _loading = match self.load.try_lock() {
+            Ok(guard) => guard,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => {
+                let told = "another vector is being loaded; try again in a moment";
+                return Err(Refusal::new(Code::Busy, told));
+            }
+        };
+        load()
+    }
+
+    fn register(&self, stored: StoredVector, field: &str) -> Result<Registered, Refusal> {
+        let terms = Terms { accept: stored.accept_model.as_deref(), null: stored.null };
+        let loaded = Loaded::read(&stored.id, &stored.bytes, &self.frame, terms);
+        let loaded = loaded.map_err(|e| e.under(field).refusal())?;
+        let _changing = held(&self.change);
+        let mut state = State::clone(&self.state());
+        if let Some(known) = state.vectors.get(&stored.id) {
+            if known.sha256 == stored.sha256 {
+                return Ok(Registered::Known(Box::new(known.object(&self.frame))));
+            }
+            let problem = format!("is {:?}, which is another file; delete it first", stored.id);
+            return Err(Fault::new(Code::IdInUse, "id", problem).refusal());
+        }
+        self.shelf.put_vector(&stored)?;
+        let object = loaded.object(&self.frame);
+        state.vectors.insert(stored.id, Arc::new(loaded));
+        self.publish(state);
+        Ok(Registered::Created(Box::new(object)))
+    }
+
+    /// Refuses settings under which some request could not be steered as they say, whatever its prompt.
+    fn admit(&self, state: &State) -> Result<(), Refusal> {
+        let default = state
+            .settings
+            .default
+            .as_ref()
+            .map(|object| Layer { voice: Voice::Body("default".to_owned()), object });
+        let nested = |path: &str, object: &wire::Steering| match &object.preset {
+            None => Ok(()),
+            Some(_) => {
+                Err(Fault::value(format!("{path}.preset"), "is set; a preset cannot name one"))
+            }
+        };
+        if let Some(layer) = &default {
+            nested("default", layer.object).map_err(Fault::refusal)?;
+            if layer.object.use_default == Some(false) {
+                let problem = "is false; to have no default, leave it out";
+                return Err(Fault::value("default.use_default", problem).refusal());
+            }
+            resolve::resolve(self.bench(state, None), std::slice::from_ref(layer))?;
+        }
+        for (name, object) in &state.settings.presets {
+            named("presets", name).map_err(Fault::refusal)?;
+            let path = format!("presets.{name}");
+            nested(&path, object).map_err(Fault::refusal)?;
+            let with_default = object.use_default != Some(false);
+            if !with_default && state.settings.lock == Lock::Locked {
+                let problem = "is false, and the default is to be locked";
+                return Err(Fault::value(format!("{path}.use_default"), problem).refusal());
+            }
+            let layer = Layer { voice: Voice::Body(path), object };
+            let layers: Vec<Layer<'_>> =
+                default.iter().filter(|_| with_default).cloned().chain([layer]).collect();
+            resolve::resolve(self.bench(state, None), &layers)?;
+        }
+        Ok(())
+    }
+}
+
+fn null(allow: Option<bool>) -> NullStatus {
+    match allow {
+        Some(true) => NullStatus::Allowed,
+        Some(false) | None => NullStatus::Refused,
+    }
+}
+
+/// Refuses names that would not survive a path, a log line or `model@preset`.
+fn named(field: &str, name: &str) -> Result<(), Fault> {
+    let known = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let first = name.starts_with(|c: char| c.is_ascii_alphanumeric());
+    if first && name.len() <= NAME_LIMIT && name.chars().all(known) {
+        return Ok(());
+    }
+    let problem = format!(
+        "has {name:?}, expected 1 to {NAME_LIMIT} letters, digits, dots, dashes or underscores, a letter or digit first"
+    );
+    Err(Fault::value(field, problem))
+}
+
+/// Whether settings name a vector, and where.
+fn user(settings: &StoredSettings, id: &str) -> Option<String> {
+    let names = |object: &wire::Steering| {
+        let mut vectors = object.vectors.iter().flatten();
+        vectors.any(|vector| {
+            let gate = vector.gate.as_ref().and_then(|gate| gate.vector.as_deref());
+            vector.id.as_deref() == Some(id) || gate == Some(id)
+        })
+    };
+    if settings.default.as_ref().is_some_and(names) {
+        return Some("the server default".to_owned());
+    }
+    let preset = settings.presets.iter().find(|(_, object)| names(object));
+    preset.map(|(name, _)| format!("preset {name}"))
+}

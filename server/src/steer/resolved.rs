@@ -1,0 +1,187 @@
+//! What one request is steered by, and the receipt for it.
+
+use super::frame::{Frame, Invariance};
+use crate::wire::receipt::{Cost, Receipt, SiteReceipt, VectorReceipt};
+use crate::wire::steering::{Level, Op, Steering};
+use std::collections::BTreeMap;
+use trimtab_runtime::fingerprint::Fingerprint;
+use trimtab_runtime::plan::Plan;
+use trimtab_runtime::site::Site;
+use trimtab_steering::file::card::Operation;
+
+/// Version of the receipt's shape.
+const SPEC: u32 = 1;
+/// Digits of a fingerprint that a receipt shows.
+const DIGITS: usize = 16;
+
+/// What one request is steered by. Whatever changes on the server, this stays.
+#[derive(Debug, Clone)]
+pub struct Resolved {
+    /// What is done to the model.
+    pub plan: Plan,
+    /// Predicted dose of all vectors at each site where it is known beforehand.
+    pub dose: BTreeMap<Site, f64>,
+    /// What is to be known about the vectors.
+    pub warnings: Vec<String>,
+    /// What would be asked to get the same again: everything after defaults and presets were applied.
+    pub request: Steering,
+    pub(crate) fingerprint: Fingerprint,
+    pub(crate) kv: Fingerprint,
+    pub(crate) vectors: Vec<InForce>,
+    pub(crate) level: Level,
+    pub(crate) frame: Model,
+}
+
+/// A vector of a plan.
+#[derive(Debug, Clone)]
+pub(crate) struct InForce {
+    pub(crate) id: String,
+    pub(crate) sha256: String,
+    pub(crate) operation: Operation,
+    pub(crate) scale: f32,
+    pub(crate) sites: Vec<SiteInForce>,
+}
+
+/// A vector at one site.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SiteInForce {
+    pub(crate) site: Site,
+    /// The intervention of the plan that acts there.
+    pub(crate) item: usize,
+    /// At how many sites that intervention acts.
+    pub(crate) shares: u64,
+    /// Predicted, where it can be.
+    pub(crate) dose: Option<f64>,
+}
+
+/// What a receipt says about the model.
+#[derive(Debug, Clone)]
+pub(crate) struct Model {
+    weights_sha256: String,
+    template_sha256: Option<String>,
+    invariance: Invariance,
+}
+
+impl Model {
+    pub(crate) fn of(frame: &Frame) -> Model {
+        Model {
+            weights_sha256: frame.pin.weights_sha256.clone(),
+            template_sha256: frame.pin.template_sha256.clone(),
+            invariance: frame.invariance,
+        }
+    }
+}
+
+/// What is known of an answer that has ended.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Facts<'a> {
+    /// The request.
+    pub request_id: &'a str,
+    /// Keys its draws.
+    pub seed: u64,
+    /// How often it was begun, rewinds included.
+    pub attempts: u32,
+    /// Positions each intervention has changed, in plan order.
+    pub fired: &'a [u64],
+    /// Tokens that were computed.
+    pub forward_tokens: usize,
+    /// Of them taken back.
+    pub discarded_tokens: usize,
+    /// Fields that nothing was done with.
+    pub ignored: &'a [String],
+}
+
+/// How many tokens were changed at one site.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Fired {
+    /// Where.
+    pub site: Site,
+    /// By what.
+    pub op: Op,
+    /// How many.
+    pub tokens: u64,
+    /// Predicted dose, where it can be.
+    pub dose: Option<f64>,
+}
+
+impl Resolved {
+    /// Whether nothing is done to the model.
+    pub fn is_plain(&self) -> bool {
+        self.vectors.is_empty()
+    }
+
+    /// What fired where, for metrics.
+    pub fn fired(&self, fired: &[u64]) -> impl Iterator<Item = Fired> {
+        self.vectors.iter().flat_map(move |vector| {
+            let op = Op::from(vector.operation);
+            vector.sites.iter().map(move |at| Fired {
+                site: at.site,
+                op,
+                tokens: at.tokens(fired),
+                dose: at.dose,
+            })
+        })
+    }
+
+    /// The receipt, if one is due: something was done to the model and the request did not say `none`, or it said
+    /// `full`, which tells how to get the same again even where that is nothing.
+    pub fn receipt(&self, facts: &Facts<'_>) -> Option<Receipt> {
+        match self.level {
+            Level::None => return None,
+            Level::Summary if self.is_plain() => return None,
+            Level::Summary | Level::Full => {}
+        }
+        Some(Receipt {
+            spec: SPEC,
+            request_id: facts.request_id.to_owned(),
+            seed: facts.seed,
+            attempts: facts.attempts,
+            plan: digits(&self.fingerprint),
+            kv: digits(&self.kv),
+            weights_sha256: self.frame.weights_sha256.clone(),
+            template_sha256: self.frame.template_sha256.clone(),
+            batch_invariant: self.frame.invariance == Invariance::Holds,
+            vectors: self.vectors.iter().map(|vector| vector.receipt(facts.fired)).collect(),
+            cost: Cost {
+                forward_tokens: facts.forward_tokens as u64,
+                discarded_tokens: facts.discarded_tokens as u64,
+                monitor_tokens: 0,
+            },
+            ignored: facts.ignored.to_vec(),
+            warnings: self.warnings.clone(),
+            request: (self.level == Level::Full).then(|| self.request.clone()),
+        })
+    }
+}
+
+impl InForce {
+    fn receipt(&self, fired: &[u64]) -> VectorReceipt {
+        let site = |at: &SiteInForce| SiteReceipt {
+            site: at.site.to_string(),
+            tokens: at.tokens(fired),
+            dose: at.dose,
+            dose_mean: None,
+            dose_max: None,
+            before: None,
+            after: None,
+        };
+        VectorReceipt {
+            id: self.id.clone(),
+            sha256: self.sha256.clone(),
+            op: Op::from(self.operation),
+            scale: self.scale,
+            sites: self.sites.iter().map(site).collect(),
+        }
+    }
+}
+
+impl SiteInForce {
+    /// Its part of what its intervention counted over all of its sites.
+    fn tokens(&self, fired: &[u64]) -> u64 {
+        fired.get(self.item).map_or(0, |all| all / self.shares.max(1))
+    }
+}
+
+fn digits(fingerprint: &Fingerprint) -> String {
+    fingerprint.to_string().chars().take(DIGITS).collect()
+}

@@ -1,0 +1,78 @@
+//! The receipt's shape and numbers.
+
+use super::{PROMPT, read, resolve, server};
+use crate::steer::Facts;
+use crate::wire::receipt::Receipt;
+
+const FACTS: Facts<'_> = Facts {
+    request_id: "req-81c2",
+    seed: 42,
+    attempts: 1,
+    fired: &[24, 11],
+    forward_tokens: 20,
+    discarded_tokens: 0,
+    ignored: &[],
+};
+
+#[test]
+fn a_summary_tells_what_acted_where() {
+    let steering = server();
+    let text = r#"{"vectors":[{"id":"calm","scale":0.8},{"id":"one","op":"project"}]}"#;
+    let receipt = resolve(&steering, text).unwrap().receipt(&FACTS).unwrap();
+    let json = serde_json::to_value(&receipt).unwrap();
+    assert_eq!(json["spec"], 1);
+    assert_eq!(json["plan"].as_str().unwrap().len(), 16);
+    assert_eq!(json["kv"].as_str().unwrap().len(), 16);
+    assert_eq!(json["batch_invariant"], true);
+    assert_eq!(json["template_sha256"], serde_json::Value::Null);
+    let first = &json["vectors"][0];
+    assert_eq!((&first["id"], &first["op"]), (&"calm".into(), &"add".into()));
+    assert_eq!(first["sha256"].as_str().unwrap().len(), 64);
+    let sites = first["sites"].as_array().unwrap();
+    // 24 over two sites; a push of 0.8 · 2 in a stream of 10.
+    assert_eq!((&sites[0]["site"], &sites[0]["tokens"]), (&"resid_post.0".into(), &12.into()));
+    assert!((sites[1]["dose"].as_f64().unwrap() - 0.16).abs() < 1e-6);
+    let second = &json["vectors"][1]["sites"][0];
+    assert_eq!((&second["tokens"], second.get("dose")), (&11.into(), None));
+    assert_eq!(json["cost"]["forward_tokens"], 20);
+    assert_eq!(json["warnings"], serde_json::json!(["operation_overridden"]));
+    assert!(json.get("request").is_none());
+    let back: Receipt = serde_json::from_value(json).unwrap();
+    assert_eq!(back, receipt);
+}
+
+#[test]
+fn a_full_one_holds_what_comes_to_the_same() {
+    let steering = server();
+    let text = r#"{"vectors":[{"id":"calm","scale":0.8}],"receipt":"full"}"#;
+    let first = resolve(&steering, text).unwrap();
+    let receipt = first.receipt(&FACTS).unwrap();
+    let request = receipt.request.unwrap();
+    let again = steering.resolve(Some(&request), None, &PROMPT).unwrap();
+    assert_eq!(again.plan.fingerprint(), first.plan.fingerprint());
+    assert_eq!(again.receipt(&FACTS).unwrap().plan, receipt.plan);
+}
+
+#[test]
+fn a_plain_request_gets_none() {
+    let steering = server();
+    let receipt = |text: &str| resolve(&steering, text).unwrap().receipt(&FACTS);
+    assert_eq!(steering.resolve(None, None, &PROMPT).unwrap().receipt(&FACTS), None);
+    assert_eq!(receipt("{}"), None);
+    assert_eq!(receipt(r#"{"vectors":[{"id":"calm"}],"receipt":"none"}"#), None);
+    assert!(receipt(r#"{"receipt":"full"}"#).unwrap().vectors.is_empty());
+}
+
+#[test]
+fn the_fingerprints_follow_the_scale() {
+    let steering = server();
+    let of = |scale: f32| {
+        let asked = read(&format!(r#"{{"vectors":[{{"id":"calm","scale":{scale}}}]}}"#));
+        let resolved = steering.resolve(Some(&asked), None, &PROMPT).unwrap();
+        let receipt = resolved.receipt(&FACTS).unwrap();
+        (receipt.plan, receipt.kv)
+    };
+    assert_eq!(of(0.5), of(0.5));
+    assert_ne!(of(0.5).0, of(0.6).0);
+    assert_ne!(of(0.5).1, of(0.6).1);
+}
