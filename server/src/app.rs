@@ -1,6 +1,7 @@
 //! Everything a request may need, shared by all of them.
 
 use crate::auth::Keys;
+use crate::keep::Keep;
 use crate::metrics::Metrics;
 use crate::settings::Settings;
 use crate::steer::Steering;
@@ -18,6 +19,7 @@ pub struct App {
     pub(crate) keys: Keys,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) steering: Steering,
+    pub(crate) keep: Keep,
     /// When it began to be served, in Unix seconds.
     pub(crate) since: u64,
     /// `tt-` and 12 digits over build, weights, device and type.
@@ -30,13 +32,21 @@ pub(crate) fn now() -> u64 {
 }
 
 impl App {
-    /// Serves a model through an engine that runs it.
-    pub fn new(model: Arc<Model>, engine: Arc<Engine>, settings: Settings) -> Arc<App> {
+    /// Serves a model through an engine that runs it. Without vectors and without state:
+    ///
+    /// `App::new(model, engine, settings, (steering, Keep::nothing()))`
+    pub fn new(
+        model: Arc<Model>,
+        engine: Arc<Engine>,
+        settings: Settings,
+        (steering, keep): (Steering, Keep),
+    ) -> Arc<App> {
         let device = model.decoder().device().kind();
         Arc::new(App {
             keys: Keys::new(&settings.keys),
             metrics: Arc::new(Metrics::new(&settings.build, device)),
-            steering: Steering::default(),
+            steering,
+            keep,
             since: now(),
             fingerprint: fingerprint(&model, &settings),
             model,

@@ -101,8 +101,6 @@ pub(crate) async fn user(
 }
 
 /// Lets administrators in, if the server has routes for them.
-// The routes come with the registry of vectors.
-#[allow(dead_code)] // routes of another module use it
 pub(crate) async fn admin(
     State(app): State<Arc<App>>,
     mut request: Request,
@@ -134,7 +132,8 @@ mod tests {
 
     #[test]
     fn a_key_is_found_wherever_it_is_and_case_counts() {
-        let keys = Keys::new(&[Key::user("a", "one"), Key::admin("b", "two"), Key::user("c", "six")]);
+        let keys =
+            Keys::new(&[Key::user("a", "one"), Key::admin("b", "two"), Key::user("c", "six")]);
         for (value, who) in [("Bearer one", "a"), ("bearer two", "b"), ("Bearer  six", "c")] {
             assert_eq!(label(&keys, value).as_deref(), Some(who), "{value}");
         }

@@ -11,24 +11,26 @@
 //! It does not name candle, run a tensor inside async code, or read the environment.
 
 pub mod settings;
+pub mod steer;
 pub mod wire;
 
 mod app;
 mod auth;
 mod chat;
 mod cors;
+mod keep;
 mod listen;
 mod metrics;
 mod refusal;
 mod routes;
 mod sse;
-mod steer;
 mod visit;
 
 #[cfg(test)]
 mod tests;
 
 pub use app::App;
+pub use keep::Keep;
 pub use listen::serve;
 pub use refusal::{Refusal, Retry};
 pub use settings::Settings;

@@ -29,6 +29,7 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let (closing, closed) = watch::channel(());
+    let tending = tokio::spawn(app.keep.clone().tend());
     let door = Door {
         router: app.router(),
         slots: Arc::new(Semaphore::new(app.settings.connections)),
@@ -46,6 +47,7 @@ pub async fn serve(
     if timeout(READING, closing.closed()).await.is_err() {
         tracing::warn!("connections were cut: their clients did not read");
     }
+    tending.abort();
     Ok(())
 }
 

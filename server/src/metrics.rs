@@ -4,7 +4,7 @@
 //! request could choose would let it fill the memory.
 
 use crate::settings::Build;
-use crate::wire::receipt::Receipt;
+use crate::steer::Fired;
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -57,6 +57,13 @@ const SECONDS: [f64; 18] = [
     120.0, 300.0, 600.0,
 ];
 
+/// Bounds of doses: those that are calibrated for, and the server's wall.
+const DOSES: [f64; 8] = [0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0];
+
+fn doses() -> Histogram {
+    Histogram::new(DOSES)
+}
+
 fn seconds() -> Histogram {
     Histogram::new(SECONDS)
 }
@@ -79,6 +86,7 @@ pub(crate) struct Metrics {
     generated_tokens: Counter,
     discarded_tokens: Counter,
     steered_tokens: Family<Acted, Counter>,
+    dose: Family<Acted, Histogram, fn() -> Histogram>,
     rewinds: Family<Rewound, Counter>,
     prefix_tokens: Family<Found, Counter>,
 }
@@ -110,6 +118,7 @@ impl Metrics {
             generated_tokens: Counter::default(),
             discarded_tokens: Counter::default(),
             steered_tokens: Family::default(),
+            dose: Family::new_with_constructor(doses),
             rewinds: Family::default(),
             prefix_tokens: Family::default(),
         };
@@ -146,6 +155,8 @@ impl Metrics {
         to.register("discarded_tokens", help, self.discarded_tokens.clone());
         let help = "Tokens that vectors have changed";
         to.register("steered_tokens", help, self.steered_tokens.clone());
+        let help = "Length of a vector's push over that of the stream, by answer";
+        to.register("dose", help, self.dose.clone());
         to.register("rewinds", "Rewinds of answers", self.rewinds.clone());
         let help = "Prompt tokens whose keys and values were there already, or were not";
         to.register("prefix_cache_tokens", help, self.prefix_tokens.clone());
@@ -187,13 +198,14 @@ impl Metrics {
     }
 
     /// What vectors did to an answer. Sites and operations are few, whatever a request says.
-    pub(crate) fn steered(&self, receipt: &Receipt) {
-        for vector in &receipt.vectors {
-            let op = serde_json::to_value(&vector.op).unwrap_or_default();
-            let op = op.as_str().unwrap_or_default();
-            for place in &vector.sites {
-                let acted = Acted { site: place.site.clone(), op: op.to_owned() };
-                self.steered_tokens.get_or_create(&acted).inc_by(place.tokens);
+    pub(crate) fn steered(&self, fired: impl Iterator<Item = Fired>) {
+        for Fired { site, op, tokens, dose } in fired {
+            let op = serde_json::to_value(op).unwrap_or_default();
+            let op = op.as_str().unwrap_or_default().to_owned();
+            let acted = Acted { site: site.to_string(), op };
+            self.steered_tokens.get_or_create(&acted).inc_by(tokens);
+            if let Some(dose) = dose {
+                self.dose.get_or_create(&acted).observe(dose);
             }
         }
     }

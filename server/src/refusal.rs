@@ -251,6 +251,16 @@ impl From<trimtab_steering::Error> for Refusal {
     }
 }
 
+impl From<trimtab_adapters::Error> for Refusal {
+    fn from(error: trimtab_adapters::Error) -> Refusal {
+        match Code::of(error.code()) {
+            // What the state folder is like is the operator's business.
+            None | Some(Code::Internal) => Refusal::failed(&error),
+            Some(code) => Refusal::new(code, error.to_string()),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -269,7 +279,10 @@ mod tests {
         let conflict = Refusal::new(Code::FeedbackExists, "x").into_response();
         assert_eq!(conflict.headers()["x-should-retry"], "false");
         let full = Refusal::from(Runtime::QueueFull { places: 3 }).into_response();
-        assert_eq!((full.status().as_u16(), &full.headers()["retry-after"]), (429, &"1".parse().unwrap()));
+        assert_eq!(
+            (full.status().as_u16(), &full.headers()["retry-after"]),
+            (429, &"1".parse().unwrap())
+        );
     }
 
     #[test]

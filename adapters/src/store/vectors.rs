@@ -15,8 +15,8 @@ pub struct Vector {
     pub id: String,
     /// Hash of the file.
     pub sha256: String,
-    /// Hash of what the file says, as the vector-file format defines it.
-    pub content_sha256: String,
+    /// What its registration said beside the file, a JSON document kept byte for byte.
+    pub terms: String,
     /// Where it came from, in words for a list.
     pub source: String,
     /// When it was registered.
@@ -32,8 +32,8 @@ pub struct VectorEntry {
     pub id: String,
     /// Hash of the file.
     pub sha256: String,
-    /// Hash of what the file says.
-    pub content_sha256: String,
+    /// What its registration said beside the file.
+    pub terms: String,
     /// Where it came from.
     pub source: String,
     /// When it was registered.
@@ -52,10 +52,10 @@ impl Store {
         let doing = "registering a vector";
         let mut transaction = self.begin(doing).await?;
         let query = sqlx::query(
-            "INSERT INTO vectors (id, sha256, content_sha256, source, created_ms, bytes)
+            "INSERT INTO vectors (id, sha256, terms, source, created_ms, bytes)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (id) DO NOTHING",
         );
-        let query = query.bind(&vector.id).bind(&vector.sha256).bind(&vector.content_sha256);
+        let query = query.bind(&vector.id).bind(&vector.sha256).bind(&vector.terms);
         let query = query.bind(&vector.source).bind(vector.created_ms).bind(&vector.bytes);
         let done = query.execute(&mut *transaction).await.map_err(Error::database(doing))?;
         let query = sqlx::query_scalar("SELECT sha256 FROM vectors WHERE id = ?1").bind(&vector.id);
@@ -87,7 +87,7 @@ impl Store {
     /// The state file cannot be read.
     pub async fn vectors(&self) -> Result<Vec<VectorEntry>> {
         let query = sqlx::query(
-            "SELECT id, sha256, content_sha256, source, created_ms, length(bytes) AS size_bytes
+            "SELECT id, sha256, terms, source, created_ms, length(bytes) AS size_bytes
              FROM vectors ORDER BY id",
         );
         let rows = query.fetch_all(&self.pool).await;
@@ -112,7 +112,7 @@ fn vector(row: &SqliteRow) -> Result<Vector> {
     Ok(Vector {
         id: column(row, "id")?,
         sha256: column(row, "sha256")?,
-        content_sha256: column(row, "content_sha256")?,
+        terms: column(row, "terms")?,
         source: column(row, "source")?,
         created_ms: column(row, "created_ms")?,
         bytes: column(row, "bytes")?,
@@ -123,7 +123,7 @@ fn entry(row: &SqliteRow) -> Result<VectorEntry> {
     Ok(VectorEntry {
         id: column(row, "id")?,
         sha256: column(row, "sha256")?,
-        content_sha256: column(row, "content_sha256")?,
+        terms: column(row, "terms")?,
         source: column(row, "source")?,
         created_ms: column(row, "created_ms")?,
         size_bytes: column(row, "size_bytes")?,

@@ -82,14 +82,20 @@ pub(super) struct Seat {
     pub(super) followers: Vec<Seat>,
 }
 
+/// Whether a sink knows that there is a place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    Waiting,
+    Admitted,
+}
+
 /// Whose a seat is, and whom to tell.
 pub(super) struct Note {
     pub(super) job: u64,
     pub(super) choice: usize,
     pub(super) terms: Arc<Terms>,
     since: Instant,
-    /// Whether the sink knows that it has a place.
-    pub(super) admitted: bool,
+    pub(super) standing: Standing,
     sink: Arc<Mutex<Sink>>,
 }
 
@@ -102,7 +108,7 @@ impl Seat {
             choice,
             terms: terms.clone(),
             since,
-            admitted: false,
+            standing: Standing::Waiting,
             sink: sink.clone(),
         };
         let seats = work.into_iter().enumerate();
@@ -145,10 +151,10 @@ impl Note {
     }
 
     pub(super) fn admit(&mut self, cached: usize) -> Flow {
-        if self.admitted {
+        if self.standing == Standing::Admitted {
             return Flow::Continue;
         }
-        self.admitted = true;
+        self.standing = Standing::Admitted;
         let (choice, waited) = (self.choice, self.since.elapsed());
         self.tell(Notice::Admitted { choice, waited, cached })
     }

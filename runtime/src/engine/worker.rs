@@ -3,7 +3,7 @@
 use super::line::Line;
 use super::load::add;
 use super::pooling::Pooling;
-use super::seat::{Note, Notice, Seat, Work};
+use super::seat::{Note, Notice, Seat, Standing, Work};
 use super::{Command, EngineOptions, Shared};
 use crate::error::Error;
 use crate::generate::{Flow, Generation, round};
@@ -20,8 +20,14 @@ const SHARED_CHUNK: usize = 4;
 struct Running {
     note: Note,
     followers: Vec<Seat>,
-    /// Whether its prompt is through.
-    begun: bool,
+    stage: Stage,
+}
+
+/// Whether a prompt is through, so that others may have it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Prompt,
+    Answer,
 }
 
 /// The thread's own state.
@@ -183,7 +189,7 @@ impl Worker {
                 let space = note.terms.space.as_ref();
                 let cached = space.and_then(|space| generation.adopt_prefix(space).ok());
                 let cached = cached.unwrap_or(0);
-                if !note.admitted {
+                if note.standing == Standing::Waiting {
                     add(&self.shared.counts.prompt_tokens, generation.session().len());
                     add(&self.shared.counts.cached_tokens, cached);
                 }
@@ -191,7 +197,7 @@ impl Worker {
                     let choice = note.choice;
                     generation.cancel(&mut |event| note.tell(Notice::Event { choice, event }));
                 }
-                self.running.push(Running { note, followers, begun: false });
+                self.running.push(Running { note, followers, stage: Stage::Prompt });
                 self.generations.push(*generation);
             }
         }
@@ -275,10 +281,10 @@ impl Worker {
         else {
             return;
         };
-        if running.begun || generation.is_fresh() {
+        if running.stage == Stage::Answer || generation.is_fresh() {
             return;
         }
-        running.begun = true;
+        running.stage = Stage::Answer;
         if let Some(space) = &running.note.terms.space {
             generation.session().publish_prefix(space);
         }

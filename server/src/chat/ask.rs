@@ -10,6 +10,7 @@ use crate::wire::chat::{ChatRequest, ResponseFormat, StreamOptions};
 use crate::wire::completion::CompletionRequest;
 use crate::wire::error::Code;
 use crate::wire::knobs::Knobs;
+use crate::wire::receipt::{Replay, Turn};
 use crate::wire::steering::Steering;
 use crate::wire::union::{Prompt, Rest, names};
 use axum::http::{HeaderMap, HeaderValue};
@@ -19,7 +20,7 @@ use trimtab_runtime::generate::{Generation, Request};
 use trimtab_runtime::kv::BLOCK_LEN;
 use trimtab_runtime::logits::{Bias, LogitsProcessor, Penalties};
 use trimtab_runtime::sample::SamplingParams;
-use trimtab_runtime::text::Control;
+use trimtab_runtime::text::{Control, Message};
 
 /// Fields that would change an answer's shape.
 const REFUSED: [&str; 8] = [
@@ -112,6 +113,8 @@ pub(crate) struct Asked {
     pub(crate) streaming: Streaming,
     pub(crate) placed: Placed,
     pub(crate) resolved: Resolved,
+    /// What asks for the same again.
+    pub(crate) replay: Replay,
     pub(crate) ignored: Ignored,
 }
 
@@ -152,10 +155,8 @@ pub(crate) fn chat(app: &App, body: ChatRequest) -> Result<Asked, Refusal> {
         options: body.stream_options.as_ref(),
     };
     let (preset, mut ignored) = base.check(app)?;
-    let limits = [
-        ("max_tokens", body.max_tokens),
-        ("max_completion_tokens", body.max_completion_tokens),
-    ];
+    let limits =
+        [("max_tokens", body.max_tokens), ("max_completion_tokens", body.max_completion_tokens)];
     let mut request = request(app, &body.knobs(), &limits)?;
     let logprobs = match (body.logprobs, top(body.top_logprobs, "top_logprobs")?) {
         (Some(true), top) => Some(top.unwrap_or(0)),
@@ -170,9 +171,16 @@ pub(crate) fn chat(app: &App, body: ChatRequest) -> Result<Asked, Refusal> {
     let prompt = prompt.map_err(|error| Refusal::from(error).about("messages"))?;
     fits(app, &prompt, "messages")?;
     let resolved = app.steering.resolve(body.steering.as_ref(), preset.as_deref(), &prompt)?;
+    let choices = choices(body.n)?;
+    let said =
+        |message: &Message| Turn { role: message.role.clone(), content: message.content.clone() };
+    let replay = Replay {
+        messages: Some(messages.iter().map(said).collect()),
+        ..replay(app, &body.knobs(), (&request, choices), &resolved)
+    };
     Ok(Asked {
         form: Form::Chat,
-        choices: choices(body.n)?,
+        choices,
         streaming: streaming(body.stream, body.stream_options.as_ref()),
         placed: placed(body.steering.as_ref()),
         model: body.model,
@@ -181,6 +189,7 @@ pub(crate) fn chat(app: &App, body: ChatRequest) -> Result<Asked, Refusal> {
         request,
         logprobs,
         resolved,
+        replay,
         ignored,
     })
 }
@@ -213,9 +222,14 @@ pub(crate) fn completion(app: &App, body: CompletionRequest) -> Result<Asked, Re
         (_, _) => None,
     };
     let resolved = app.steering.resolve(body.steering.as_ref(), preset.as_deref(), &prompt)?;
+    let choices = choices(body.n)?;
+    let replay = Replay {
+        prompt: Some(prompt.clone()),
+        ..replay(app, &body.knobs(), (&request, choices), &resolved)
+    };
     Ok(Asked {
         form: Form::Text,
-        choices: choices(body.n)?,
+        choices,
         streaming: streaming(body.stream, body.stream_options.as_ref()),
         placed: placed(body.steering.as_ref()),
         model: body.model,
@@ -224,8 +238,36 @@ pub(crate) fn completion(app: &App, body: CompletionRequest) -> Result<Asked, Re
         request,
         logprobs,
         resolved,
+        replay,
         ignored,
     })
+}
+
+/// A body that asks for the same again, but for what is to be continued.
+fn replay(
+    app: &App,
+    knobs: &Knobs,
+    (request, choices): (&Request, u32),
+    resolved: &Resolved,
+) -> Replay {
+    let SamplingParams { temperature, top_k, top_p, min_p } = sampling(app, knobs);
+    Replay {
+        model: app.model.name().to_owned(),
+        seed: request.seed,
+        n: choices.into(),
+        max_tokens: request.max_tokens.map(|most| most as u64),
+        temperature,
+        top_p,
+        top_k: top_k as u64,
+        min_p,
+        repeat_penalty: knobs.repeat_penalty,
+        presence_penalty: knobs.presence_penalty,
+        frequency_penalty: knobs.frequency_penalty,
+        logit_bias: knobs.logit_bias.clone(),
+        stop: request.stop.clone(),
+        steering: resolved.request.clone(),
+        ..Replay::default()
+    }
 }
 
 /// What both routes begin with.
@@ -300,7 +342,8 @@ fn fits(app: &App, prompt: &[u32], at: &str) -> Result<(), Refusal> {
     if prompt.len() < room {
         return Ok(());
     }
-    let message = format!("{at} has {} tokens, the context holds {room} with the answer", prompt.len());
+    let message =
+        format!("{at} has {} tokens, the context holds {room} with the answer", prompt.len());
     Err(Refusal::new(Code::ContextLengthExceeded, message).at(at))
 }
 
@@ -333,21 +376,21 @@ fn placed(steering: Option<&Steering>) -> Placed {
     if steering.is_some() { Placed::Yes } else { Placed::No }
 }
 
-/// How the tokens of an answer are chosen.
-fn request(
-    app: &App,
-    knobs: &Knobs,
-    limits: &[(&str, Option<u64>)],
-) -> Result<Request, Refusal> {
+/// What was asked for, and the model's defaults for the rest.
+fn sampling(app: &App, knobs: &Knobs) -> SamplingParams {
     let model = app.model.sampling();
-    let sampling = SamplingParams {
+    SamplingParams {
         temperature: knobs.temperature.unwrap_or(model.temperature),
         top_k: knobs.top_k.map_or(model.top_k, |k| usize::try_from(k).unwrap_or(usize::MAX)),
         top_p: knobs.top_p.unwrap_or(model.top_p),
         min_p: knobs.min_p.unwrap_or(model.min_p),
-    };
+    }
+}
+
+/// How the tokens of an answer are chosen.
+fn request(app: &App, knobs: &Knobs, limits: &[(&str, Option<u64>)]) -> Result<Request, Refusal> {
     Ok(Request {
-        sampling: sampling.check()?,
+        sampling: sampling(app, knobs).check()?,
         seed: seed(knobs.seed)?,
         max_tokens: max_tokens(limits)?,
         processors: processors(app, knobs)?,
@@ -360,8 +403,9 @@ fn seed(given: Option<i64>) -> Result<u64, Refusal> {
     match given {
         // 53 bits, so that every JSON reader keeps them.
         None | Some(-1) => Ok(random() >> 11),
-        Some(seed) => u64::try_from(seed)
-            .map_err(|_| Refusal::invalid("seed", format!("is {seed}, not 0 or more; -1 draws one"))),
+        Some(seed) => u64::try_from(seed).map_err(|_| {
+            Refusal::invalid("seed", format!("is {seed}, not 0 or more; -1 draws one"))
+        }),
     }
 }
 

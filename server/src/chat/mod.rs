@@ -9,11 +9,12 @@ mod fold;
 mod likely;
 mod messages;
 mod pieces;
+mod trace;
 mod write;
 
 pub(crate) use ask::{Asked, Ignored, Streaming, chat, completion, prompt_of, served};
 pub(crate) use messages::conversation;
-pub(crate) use pieces::{Piece, Unfold, failure};
+pub(crate) use pieces::{Unfold, failure};
 pub(crate) use write::Writer;
 
 use crate::app::App;
@@ -95,7 +96,7 @@ pub(crate) async fn answer(
     asker.visit.prompt(asked.prompt.len());
     let headers = asked.headers();
     let writer = Writer::new(&app, &asked);
-    let unfold = Unfold::new(&app, asker.visit, asked);
+    let unfold = Unfold::new(&app, asker, &writer.id, asked);
     let body = match writer.streaming() {
         Streaming::No => whole(job, unfold, Fold::new(writer)).await?,
         Streaming::Chunks | Streaming::ChunksAndUsage => {

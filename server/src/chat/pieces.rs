@@ -4,14 +4,16 @@
 //! text is held back. A token belongs to the piece with the first byte of its text, so that the tokens of all pieces are
 //! those of the answer.
 
+use super::Asker;
 use super::ask::Asked;
+use super::trace::{About, Trace};
 use crate::app::App;
 use crate::metrics::Metrics;
 use crate::refusal::Refusal;
 use crate::steer::{Facts, Resolved};
 use crate::visit::Visit;
 use crate::wire::chat::{Steered, Usage};
-use crate::wire::receipt::Receipt;
+use crate::wire::receipt::{Receipt, Replay};
 use std::sync::Arc;
 use std::time::Instant;
 use trimtab_runtime::Error;
@@ -61,7 +63,10 @@ pub(crate) struct Unfold {
     usage: Usage,
     seed: u64,
     resolved: Resolved,
+    replay: Replay,
     ignored: Vec<String>,
+    /// What is kept of it, where traces are.
+    trace: Option<Trace>,
     visit: Arc<Visit>,
     metrics: Arc<Metrics>,
     first: Option<Instant>,
@@ -118,7 +123,16 @@ impl Unfolding {
 }
 
 impl Unfold {
-    pub(crate) fn new(app: &App, visit: Arc<Visit>, asked: Asked) -> Unfold {
+    pub(crate) fn new(app: &App, asker: Asker, response: &str, asked: Asked) -> Unfold {
+        let Asker { caller, visit } = asker;
+        let about = About {
+            response,
+            request_id: &visit.id,
+            owner: &caller.label,
+            weights_sha256: &app.model.identity().weights_sha256,
+            prompt: &asked.prompt,
+        };
+        let trace = Trace::new(&app.keep, &about, asked.choices as usize);
         let tokenizer = app.model.tokenizer().ok().cloned();
         let answers = (0..asked.choices).filter_map(|_| tokenizer.clone().map(Unfolding::new));
         Unfold {
@@ -128,6 +142,8 @@ impl Unfold {
             seed: asked.request.seed,
             ignored: asked.ignored().to_vec(),
             resolved: asked.resolved,
+            replay: asked.replay,
+            trace,
             metrics: app.metrics.clone(),
             first: None,
             tokenizer,
@@ -222,6 +238,7 @@ impl Unfold {
         let reason = answer.finish.openai_reason();
         pieces.push(Piece::Ended { choice, reason, steered });
         if self.left == 0 {
+            self.trace.take().into_iter().for_each(Trace::store);
             let Usage { prompt_tokens, completion_tokens, .. } = self.usage;
             self.usage.total_tokens = prompt_tokens + completion_tokens;
             pieces.push(Piece::Closed { usage: self.usage });
@@ -229,37 +246,34 @@ impl Unfold {
         pieces
     }
 
-    fn receipt(&self, choice: usize, answer: &Answer) -> Option<Receipt> {
-        if self.resolved.is_plain() {
-            return None;
-        }
+    fn receipt(&mut self, choice: usize, answer: &Answer) -> Option<Receipt> {
         let cached = self.answers.get(choice).map_or(0, |answer| answer.cached);
         let usage = answer.usage;
         // The newest token is not run.
         let generated = usage.completion_tokens.saturating_sub(1) + usage.discarded_tokens;
-        let receipt = self.resolved.receipt(&Facts {
+        let facts = Facts {
             request_id: &self.visit.id,
             seed: self.seed,
             attempts: answer.rewinds + 1,
             fired: &answer.fired,
-            prompt_tokens: usage.prompt_tokens,
             forward_tokens: usage.prompt_tokens.saturating_sub(cached) + generated,
             discarded_tokens: usage.discarded_tokens,
             ignored: &self.ignored,
-        });
-        self.metrics.steered(&receipt);
-        Some(receipt)
+            replay: Some(&self.replay),
+        };
+        self.metrics.steered(self.resolved.fired(&answer.fired));
+        if let Some(trace) = &mut self.trace {
+            trace.push(choice, self.resolved.full(&facts), &answer.tokens);
+        }
+        self.resolved.receipt(&facts)
     }
 
     /// The receipts of all answers.
     fn steered(&mut self) -> Option<Steered> {
-        let receipts = self.answers.iter_mut().filter_map(|answer| answer.receipt.take());
-        let mut receipts: Vec<Receipt> = receipts.collect();
-        match (receipts.len(), self.answers.len()) {
-            (0, _) => None,
-            (_, 1) => receipts.pop().map(|receipt| Steered::One(Box::new(receipt))),
-            (_, _) => Some(Steered::Several { choices: receipts }),
-        }
+        let receipts: Vec<Option<Receipt>> =
+            self.answers.iter_mut().map(|answer| answer.receipt.take()).collect();
+        // Several answers have as many receipts, or none.
+        Steered::of(receipts.into_iter().flatten().collect())
     }
 }
 

@@ -78,7 +78,7 @@ pub(crate) async fn openapi() -> Json<utoipa::openapi::OpenApi> {
 pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Refusal> {
     let now = Now {
         load: app.engine.load(),
-        vectors: 0,
+        vectors: app.steering.vector_count(),
         ready: i64::from(!app.engine.is_draining()),
     };
     let text = app.metrics.text(&now).map_err(|error| Refusal::failed(&error))?;

@@ -42,19 +42,32 @@ where
 {
     is_json(request.headers())?;
     let visit = asker(&request)?.visit;
+    let max_body = app.settings.max_body;
+    raw(app, request, max_body, move |app, bytes| {
+        if app.settings.log_content.is_on() {
+            tracing::info!(parent: visit.span(), body = %String::from_utf8_lossy(&bytes), "asked");
+        }
+        work(app, wire::read(&bytes)?)
+    })
+    .await
+}
+
+/// Reads a body of at most so many bytes and works on it, away from the threads that serve everybody.
+pub(super) async fn raw<T: Send + 'static>(
+    app: &Arc<App>,
+    request: Request,
+    most: usize,
+    work: impl FnOnce(&App, Vec<u8>) -> Result<T, Refusal> + Send + 'static,
+) -> Result<T, Refusal> {
+    let visit = asker(&request)?.visit;
     let limit = app.settings.body_timeout;
-    let read = tokio::time::timeout(limit, bytes(request.into_body(), app.settings.max_body));
+    let read = tokio::time::timeout(limit, bytes(request.into_body(), most));
     let bytes = read.await.map_err(|_| {
         let message = format!("body did not come within {} s", limit.as_secs_f64());
         Refusal::new(Code::DeadlineExceeded, message)
     })??;
-    if app.settings.log_content.is_on() {
-        tracing::info!(parent: visit.span(), body = %String::from_utf8_lossy(&bytes), "asked");
-    }
     let (app, span) = (app.clone(), visit.span().clone());
-    let done = tokio::task::spawn_blocking(move || {
-        span.in_scope(|| work(&app, wire::read(&bytes)?))
-    });
+    let done = tokio::task::spawn_blocking(move || span.in_scope(|| work(&app, bytes)));
     done.await.unwrap_or_else(|error| Err(Refusal::failed(&error)))
 }
 

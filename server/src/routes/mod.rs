@@ -6,6 +6,7 @@ pub(crate) mod embeddings;
 pub(crate) mod generate;
 pub(crate) mod models;
 mod page;
+pub(crate) mod steering;
 pub(crate) mod text;
 
 use crate::app::App;
@@ -16,11 +17,11 @@ use axum::Router;
 use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use std::sync::Arc;
 
 /// Every route, as metrics and logs call it: a path that a request makes up must not become a label.
-const ROUTES: [&str; 12] = [
+const ROUTES: [&str; 15] = [
     "/v1/chat/completions",
     "/v1/completions",
     "/v1/embeddings",
@@ -28,6 +29,9 @@ const ROUTES: [&str; 12] = [
     "/detokenize",
     "/apply-template",
     "/v1/models",
+    "/v1/steering",
+    "/v1/steering/check",
+    "/v1/steering/vectors",
     "/health",
     "/version",
     "/openapi.json",
@@ -35,12 +39,14 @@ const ROUTES: [&str; 12] = [
     "/",
 ];
 const MODEL: &str = "/v1/models/{id}";
+const VECTOR: &str = "/v1/steering/vectors/{id}";
 
 /// The route of a path, as metrics and logs call it.
 pub(crate) fn label(path: &str) -> &'static str {
     match ROUTES.iter().find(|route| **route == path) {
         Some(route) => route,
         None if path.starts_with("/v1/models/") => MODEL,
+        None if path.starts_with("/v1/steering/vectors/") => VECTOR,
         None => "other",
     }
 }
@@ -64,10 +70,22 @@ impl App {
             .route("/apply-template", post(text::apply_template))
             .route("/v1/models", get(models::list))
             .route("/v1/models/{*id}", get(models::one))
+            .route("/v1/steering", get(steering::settings))
+            .route("/v1/steering/check", post(steering::check))
+            .route("/v1/steering/vectors", get(steering::list))
+            .route("/v1/steering/vectors/{id}", get(steering::describe))
             .route("/metrics", get(about::metrics))
             .route_layer(from_fn_with_state(self.clone(), auth::user));
-        let mut all =
-            open.merge(user).fallback(unknown).method_not_allowed_fallback(wrong_method);
+        let admin = Router::new()
+            .route("/v1/steering", put(steering::put_settings))
+            .route("/v1/steering/vectors", post(steering::load))
+            .route("/v1/steering/vectors/{id}", put(steering::upload).delete(steering::delete))
+            .route_layer(from_fn_with_state(self.clone(), auth::admin));
+        let mut all = open
+            .merge(user)
+            .merge(admin)
+            .fallback(unknown)
+            .method_not_allowed_fallback(wrong_method);
         if let Some(cors) = cors::layer(&self.settings) {
             all = all.layer(cors).layer(from_fn(cors::narrow));
         }

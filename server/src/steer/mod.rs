@@ -15,12 +15,12 @@ mod piece;
 mod registry;
 mod resolve;
 mod resolved;
-pub mod routes;
 mod scope;
 mod shelf;
 #[cfg(test)]
 mod tests;
 
+pub use admin::Registered;
 pub use frame::{Frame, Invariance};
 pub use jail::Door;
 pub use resolved::{Facts, Fired, Resolved};
@@ -146,6 +146,11 @@ impl Steering {
     /// The names of the presets.
     pub fn presets(&self) -> Vec<String> {
         self.state().settings.presets.keys().cloned().collect()
+    }
+
+    /// Bytes that a vector file may have.
+    pub(crate) fn upload_limit(&self) -> usize {
+        usize::try_from(self.setup.upload_limit).unwrap_or(usize::MAX)
     }
 
     /// How many vectors are registered.

@@ -1,7 +1,7 @@
 //! What one request is steered by, and the receipt for it.
 
 use super::frame::{Frame, Invariance};
-use crate::wire::receipt::{Cost, Receipt, SiteReceipt, VectorReceipt};
+use crate::wire::receipt::{Cost, Receipt, Replay, SiteReceipt, VectorReceipt};
 use crate::wire::steering::{Level, Op, Steering};
 use std::collections::BTreeMap;
 use trimtab_runtime::fingerprint::Fingerprint;
@@ -89,6 +89,8 @@ pub struct Facts<'a> {
     pub discarded_tokens: usize,
     /// Fields that nothing was done with.
     pub ignored: &'a [String],
+    /// What asks for the same again.
+    pub replay: Option<&'a Replay>,
 }
 
 /// How many tokens were changed at one site.
@@ -127,11 +129,20 @@ impl Resolved {
     /// `full`, which tells how to get the same again even where that is nothing.
     pub fn receipt(&self, facts: &Facts<'_>) -> Option<Receipt> {
         match self.level {
-            Level::None => return None,
-            Level::Summary if self.is_plain() => return None,
-            Level::Summary | Level::Full => {}
+            Level::None => None,
+            Level::Summary if self.is_plain() => None,
+            Level::Summary => Some(self.summary(facts)),
+            Level::Full => Some(self.full(facts)),
         }
-        Some(Receipt {
+    }
+
+    /// With all that is needed to do it again, whatever the request said.
+    pub fn full(&self, facts: &Facts<'_>) -> Receipt {
+        Receipt { request: facts.replay.cloned(), ..self.summary(facts) }
+    }
+
+    fn summary(&self, facts: &Facts<'_>) -> Receipt {
+        Receipt {
             spec: SPEC,
             request_id: facts.request_id.to_owned(),
             seed: facts.seed,
@@ -149,8 +160,8 @@ impl Resolved {
             },
             ignored: facts.ignored.to_vec(),
             warnings: self.warnings.clone(),
-            request: (self.level == Level::Full).then(|| self.request.clone()),
-        })
+            request: None,
+        }
     }
 }
 

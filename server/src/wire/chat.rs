@@ -224,6 +224,17 @@ pub enum Steered {
     },
 }
 
+impl Steered {
+    /// Of as many answers as there are receipts.
+    pub(crate) fn of(mut receipts: Vec<Receipt>) -> Option<Steered> {
+        match receipts.len() {
+            0 => None,
+            1 => receipts.pop().map(|receipt| Steered::One(Box::new(receipt))),
+            _ => Some(Steered::Several { choices: receipts }),
+        }
+    }
+}
+
 /// A piece of a stream.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct ChatChunk {

@@ -16,5 +16,6 @@ pub mod receipt;
 pub mod steering;
 pub mod text;
 pub mod union;
+pub mod vector;
 
 pub use read::read;

@@ -2,7 +2,7 @@
 
 use super::chat::ChatChunk;
 use super::error::ErrorBody;
-use crate::routes::{about, embeddings, generate, models, text};
+use crate::routes::{about, embeddings, generate, models, steering, text};
 use std::collections::BTreeMap;
 use utoipa::openapi::response::{Response, ResponseBuilder};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
@@ -22,6 +22,14 @@ use utoipa::{IntoResponses, Modify, OpenApi};
         text::apply_template,
         models::list,
         models::one,
+        steering::settings,
+        steering::put_settings,
+        steering::check,
+        steering::list,
+        steering::describe,
+        steering::upload,
+        steering::load,
+        steering::delete,
         about::health,
         about::version,
         about::openapi,
@@ -51,6 +59,7 @@ fn description(status: u16) -> &'static str {
         401 => "The key is missing or not known",
         403 => "The key may not do this",
         404 => "There is no such thing",
+        409 => "It does not fit what is there",
         413 => "The body is too large",
         415 => "The body is no JSON by its content-type",
         422 => "A vector for another model",
@@ -88,6 +97,15 @@ pub(crate) struct TextErrors;
 impl IntoResponses for TextErrors {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         errors(&[400, 401, 413, 415, 500, 504])
+    }
+}
+
+/// Errors of routes for administrators.
+pub(crate) struct AdminErrors;
+
+impl IntoResponses for AdminErrors {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        errors(&[400, 401, 403, 404, 409, 413, 415, 422, 429, 500, 504])
     }
 }
 

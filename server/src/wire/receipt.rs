@@ -2,6 +2,7 @@
 
 use super::steering::{Op, Steering};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
 /// What was done to one answer.
@@ -33,9 +34,63 @@ pub struct Receipt {
     pub ignored: Vec<String>,
     /// What is to be known about the vectors.
     pub warnings: Vec<String>,
-    /// In a full receipt: everything after defaults and presets were applied.
+    /// In a full receipt: a body that asks for the same answer again, whatever the server's defaults are by then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub request: Option<Steering>,
+    pub request: Option<Replay>,
+}
+
+/// A request after defaults and presets were applied. One of `messages` and `prompt`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Replay {
+    /// The model's own name.
+    pub model: String,
+    /// A conversation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub messages: Option<Vec<Turn>>,
+    /// A text's tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<Vec<u32>>,
+    /// Of every draw.
+    pub seed: u64,
+    /// How many answers.
+    pub n: u64,
+    /// The most tokens of an answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_tokens: Option<u64>,
+    /// 0 takes the most likely token.
+    pub temperature: f32,
+    /// Keeps the fewest tokens whose probabilities sum to this.
+    pub top_p: f32,
+    /// Keeps the k most likely tokens; 0 keeps all.
+    pub top_k: u64,
+    /// Keeps tokens at least this likely relative to the most likely one.
+    pub min_p: f32,
+    /// Divides what was used before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeat_penalty: Option<f32>,
+    /// Subtracted once from what the answer has used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub presence_penalty: Option<f32>,
+    /// Subtracted from what the answer has used, as often as it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frequency_penalty: Option<f32>,
+    /// Added to tokens' logits, by token id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub logit_bias: Option<BTreeMap<String, f32>>,
+    /// Texts that end the answer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stop: Vec<String>,
+    /// What is done to the model.
+    pub steering: Steering,
+}
+
+/// What somebody said.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Turn {
+    /// Who.
+    pub role: String,
+    /// What.
+    pub content: String,
 }
 
 /// What one vector did.

@@ -20,7 +20,7 @@ CREATE INDEX traces_by_age ON traces (created_ms);
 CREATE TABLE vectors (
   id TEXT PRIMARY KEY,
   sha256 TEXT NOT NULL,
-  content_sha256 TEXT NOT NULL,
+  terms TEXT NOT NULL,
   source TEXT NOT NULL,
   created_ms INTEGER NOT NULL,
   bytes BLOB NOT NULL

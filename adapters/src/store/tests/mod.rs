@@ -61,7 +61,7 @@ fn vector(id: &str, content: &[u8]) -> Vector {
     Vector {
         id: id.to_owned(),
         sha256: format!("hash of {content:?}"),
-        content_sha256: "content".to_owned(),
+        terms: "content".to_owned(),
         source: "upload".to_owned(),
         created_ms: 5,
         bytes: content.to_vec(),

@@ -2,7 +2,6 @@
 
 mod admin;
 mod combine;
-mod http;
 mod jail;
 mod lowering;
 mod receipts;

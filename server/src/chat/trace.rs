@@ -1,0 +1,62 @@
+//! What is kept of an answered request, so that it can be had again and learnt from.
+
+use crate::keep::{Keep, now_ms};
+use crate::wire::chat::Steered;
+use crate::wire::receipt::Receipt;
+use trimtab_adapters::store::{self, UserText};
+
+/// A request that is being answered, as it will be kept.
+pub(crate) struct Trace {
+    keep: Keep,
+    row: store::Trace,
+    receipts: Vec<Option<Receipt>>,
+}
+
+/// Whose answer it is, and to what.
+pub(crate) struct About<'a> {
+    pub(crate) response: &'a str,
+    pub(crate) request_id: &'a str,
+    pub(crate) owner: &'a str,
+    pub(crate) weights_sha256: &'a str,
+    pub(crate) prompt: &'a [u32],
+}
+
+impl Trace {
+    pub(crate) fn new(keep: &Keep, about: &About<'_>, choices: usize) -> Option<Trace> {
+        let row = store::Trace {
+            // A client may use one request id twice; a response's id is made here.
+            id: format!("{}.{}", about.request_id, about.response),
+            response: about.response.to_owned(),
+            owner: about.owner.to_owned(),
+            created_ms: now_ms(),
+            weights_sha256: about.weights_sha256.to_owned(),
+            receipt: String::new(),
+            prompt: about.prompt.to_vec(),
+            answers: vec![Vec::new(); choices],
+            user_text: UserText::Present,
+        };
+        let receipts = vec![None; choices];
+        keep.keeps_traces().then(|| Trace { keep: keep.clone(), row, receipts })
+    }
+
+    /// Takes in an answer.
+    pub(crate) fn push(&mut self, choice: usize, receipt: Receipt, tokens: &[u32]) {
+        if let (Some(answer), Some(place)) =
+            (self.row.answers.get_mut(choice), self.receipts.get_mut(choice))
+        {
+            *answer = tokens.to_vec();
+            *place = Some(receipt);
+        }
+    }
+
+    /// Keeps it, all answers being there.
+    pub(crate) fn store(self) {
+        let Trace { keep, mut row, receipts } = self;
+        let steered = Steered::of(receipts.into_iter().flatten().collect());
+        match serde_json::to_string(&steered) {
+            Ok(receipt) => row.receipt = receipt,
+            Err(error) => return tracing::error!(%error, id = row.id, "trace was not kept"),
+        }
+        keep.trace(row);
+    }
+}

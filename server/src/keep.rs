@@ -1,0 +1,184 @@
+//! What the server keeps over a restart: registered vectors, presets and the server default, traces of answers, and who
+//! changed what.
+//!
+//! Everything is in one [`Store`], or nowhere: a server without a state folder forgets. What was answered as done is on
+//! the disk by then, except a trace, which follows its answer.
+
+use crate::refusal::Refusal;
+use crate::settings::Switch;
+use crate::steer::{Lock, NullStatus, Shelf, StoredSettings, StoredVector};
+use crate::wire::error::Code;
+use crate::wire::vector::{LoadVector, PutSteering};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::runtime::Handle;
+use trimtab_adapters::store::{AuditEvent, Put, Retention, Store, Trace, Vector};
+
+/// How often what is old is deleted.
+const TENDING: Duration = Duration::from_secs(60);
+
+/// What the server keeps, and whether that includes answers. Cheap to clone.
+#[derive(Clone)]
+pub struct Keep {
+    store: Option<Arc<Store>>,
+    traces: Switch,
+}
+
+/// Milliseconds since 1970. A clock before that is wrong anyway.
+pub(crate) fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+impl Keep {
+    /// Keeps nothing.
+    pub fn nothing() -> Keep {
+        Keep { store: None, traces: Switch::Off }
+    }
+
+    /// Keeps everything in a store; the traces of all answers only if they are switched on.
+    pub fn in_store(store: Store, traces: Switch) -> Keep {
+        Keep { store: Some(Arc::new(store)), traces }
+    }
+
+    /// The vectors that were registered, for [`Steering::restore`](crate::steer::Steering::restore).
+    pub async fn vectors(&self) -> Result<Vec<StoredVector>, Refusal> {
+        let Some(store) = &self.store else { return Ok(Vec::new()) };
+        let mut vectors = Vec::new();
+        for entry in store.vectors().await? {
+            if let Some(vector) = store.vector(&entry.id).await? {
+                vectors.push(stored(vector)?);
+            }
+        }
+        Ok(vectors)
+    }
+
+    /// Presets and the server default that were in force.
+    pub async fn settings(&self) -> Result<Option<StoredSettings>, Refusal> {
+        let Some(store) = &self.store else { return Ok(None) };
+        let Some(found) = store.settings().await? else { return Ok(None) };
+        let put: PutSteering =
+            serde_json::from_str(&found.document).map_err(|e| Refusal::failed(&e))?;
+        Ok(Some(StoredSettings {
+            version: found.version.into(),
+            default: put.default,
+            lock: if put.locked.unwrap_or(false) { Lock::Locked } else { Lock::Open },
+            presets: put.presets.unwrap_or_default(),
+        }))
+    }
+
+    /// Whether answers are kept.
+    pub(crate) fn keeps_traces(&self) -> bool {
+        self.store.is_some() && self.traces.is_on()
+    }
+
+    /// Keeps an answer. What cannot be kept is told to the log: the answer has been given.
+    pub(crate) fn trace(&self, trace: Trace) {
+        let Some(store) = self.store.clone() else { return };
+        tokio::spawn(async move {
+            if let Err(error) = store.put_trace(&trace).await {
+                tracing::error!(%error, id = trace.id, "trace was not kept");
+            }
+        });
+    }
+
+    /// Notes who changed what.
+    pub(crate) async fn audit(&self, who: &str, what: &str, object: &str) -> Result<(), Refusal> {
+        let Some(store) = &self.store else { return Ok(()) };
+        let (who, what, object) = (who.to_owned(), what.to_owned(), object.to_owned());
+        let detail = "{}".to_owned();
+        let event = AuditEvent { when_ms: now_ms(), who, what, object, detail };
+        Ok(store.audit(&event).await?)
+    }
+
+    /// Deletes what is old, now and then, until it is dropped.
+    pub(crate) async fn tend(self) {
+        let Some(store) = self.store else { return };
+        loop {
+            match store.retain(&Retention::default(), now_ms()).await {
+                Ok(removed) => tracing::debug!(?removed, "what is old was deleted"),
+                Err(error) => tracing::warn!(%error, "what is old was not deleted"),
+            }
+            tokio::time::sleep(TENDING).await;
+        }
+    }
+
+    /// Waits for a query, on a thread that may block.
+    fn wait<T>(
+        &self,
+        query: impl AsyncFnOnce(&Store) -> trimtab_adapters::Result<T>,
+    ) -> Result<Option<T>, Refusal> {
+        match &self.store {
+            None => Ok(None),
+            Some(store) => Ok(Some(Handle::current().block_on(query(store))?)),
+        }
+    }
+}
+
+impl Shelf for Keep {
+    fn put_vector(&self, vector: &StoredVector) -> Result<(), Refusal> {
+        let row = row(vector)?;
+        let put = self.wait(async |store| store.put_vector(&row).await)?;
+        match put {
+            None | Some(Put::New | Put::Identical) => Ok(()),
+            Some(Put::Differs) => {
+                let message = format!("id {} is taken in the state folder", vector.id);
+                Err(Refusal::new(Code::IdInUse, message).at("id"))
+            }
+        }
+    }
+
+    fn delete_vector(&self, id: &str) -> Result<(), Refusal> {
+        self.wait(async |store| store.delete_vector(id).await).map(drop)
+    }
+
+    fn put_settings(&self, settings: &StoredSettings) -> Result<(), Refusal> {
+        let document = PutSteering {
+            expected_version: settings.version,
+            default: settings.default.clone(),
+            locked: Some(settings.lock == Lock::Locked),
+            presets: Some(settings.presets.clone()),
+        };
+        let document = serde_json::to_string(&document).map_err(|e| Refusal::failed(&e))?;
+        let version = u32::try_from(settings.version).map_err(|e| Refusal::failed(&e))?;
+        let expected = version.saturating_sub(1);
+        let put = self.wait(async |store| store.put_settings(expected, &document).await)?;
+        match put {
+            Some(None) => Err(Refusal::failed(&"the state folder holds another version")),
+            None | Some(Some(_)) => Ok(()),
+        }
+    }
+}
+
+/// A row as steering knows it.
+fn stored(vector: Vector) -> Result<StoredVector, Refusal> {
+    let terms: LoadVector = serde_json::from_str(&vector.terms).map_err(|e| Refusal::failed(&e))?;
+    let null = terms.allow_null.unwrap_or(false);
+    Ok(StoredVector {
+        id: vector.id,
+        sha256: vector.sha256,
+        bytes: vector.bytes,
+        source: Some(terms.source).filter(|source| !source.is_empty()),
+        accept_model: terms.accept_model,
+        null: if null { NullStatus::Allowed } else { NullStatus::Refused },
+    })
+}
+
+/// A vector as a row. What its registration said beside the file is kept as the body that would say it again.
+fn row(vector: &StoredVector) -> Result<Vector, Refusal> {
+    let terms = LoadVector {
+        id: vector.id.clone(),
+        source: vector.source.clone().unwrap_or_default(),
+        sha256: Some(vector.sha256.clone()),
+        accept_model: vector.accept_model.clone(),
+        allow_null: Some(vector.null == NullStatus::Allowed),
+    };
+    Ok(Vector {
+        id: vector.id.clone(),
+        sha256: vector.sha256.clone(),
+        source: vector.source.clone().unwrap_or_else(|| "upload".to_owned()),
+        terms: serde_json::to_string(&terms).map_err(|e| Refusal::failed(&e))?,
+        created_ms: now_ms(),
+        bytes: vector.bytes.clone(),
+    })
+}

@@ -1,0 +1,162 @@
+//! Steering: what is in force, which vectors there are, and what administrators change about it.
+//!
+//! Every change is noted with who made it.
+
+use super::body::{asker, raw, with_body};
+use crate::app::App;
+use crate::chat::Asker;
+use crate::refusal::Refusal;
+use crate::steer::Registered;
+use crate::wire::error::Code;
+use crate::wire::openapi::{AdminErrors, GenerationErrors, ModelErrors, UserErrors};
+use crate::wire::vector::{
+    Check, Checked, LoadVector, PutSteering, SteeringObject, UploadQuery, VectorDeleted,
+    VectorList, VectorObject,
+};
+use axum::Json;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, Request, State};
+use axum::http::StatusCode;
+use std::sync::Arc;
+
+/// Answer of a route that may make something.
+type Made = Result<(StatusCode, Json<VectorObject>), Refusal>;
+
+/// What is in force
+#[utoipa::path(
+    get, path = "/v1/steering", tag = "steering",
+    responses((status = 200, description = "What is in force", body = SteeringObject), UserErrors),
+)]
+pub(crate) async fn settings(State(app): State<Arc<App>>) -> Json<SteeringObject> {
+    Json(app.steering.settings())
+}
+
+/// Replaces presets and the server default
+#[utoipa::path(
+    put, path = "/v1/steering", tag = "steering", request_body = PutSteering,
+    responses((status = 200, description = "What is in force", body = SteeringObject), AdminErrors),
+)]
+pub(crate) async fn put_settings(
+    State(app): State<Arc<App>>,
+    request: Request,
+) -> Result<Json<SteeringObject>, Refusal> {
+    let asker = asker(&request)?;
+    let work = |app: &App, put: PutSteering| app.steering.put_settings(put);
+    let object = with_body(&app, request, work).await?;
+    audit(&app, &asker, "steering.put", &object.version.to_string()).await?;
+    Ok(Json(object))
+}
+
+/// Says what a steering object comes to, without a token
+#[utoipa::path(
+    post, path = "/v1/steering/check", tag = "steering", request_body = Check,
+    responses((status = 200, description = "What it comes to", body = Checked), GenerationErrors),
+)]
+pub(crate) async fn check(
+    State(app): State<Arc<App>>,
+    request: Request,
+) -> Result<Json<Checked>, Refusal> {
+    let work = |app: &App, check: Check| app.steering.check(&check);
+    with_body(&app, request, work).await.map(Json)
+}
+
+/// Lists the vectors that requests may name
+#[utoipa::path(
+    get, path = "/v1/steering/vectors", tag = "steering",
+    responses((status = 200, description = "The vectors", body = VectorList), UserErrors),
+)]
+pub(crate) async fn list(State(app): State<Arc<App>>) -> Json<VectorList> {
+    Json(app.steering.list())
+}
+
+/// Describes a vector, with what its file says
+#[utoipa::path(
+    get, path = "/v1/steering/vectors/{id}", tag = "steering",
+    params(("id" = String, Path, description = "Its name")),
+    responses((status = 200, description = "The vector", body = VectorObject), ModelErrors),
+)]
+pub(crate) async fn describe(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+) -> Result<Json<VectorObject>, Refusal> {
+    app.steering.describe(&id).map(Json)
+}
+
+/// Registers the vector file in the body
+#[utoipa::path(
+    put, path = "/v1/steering/vectors/{id}", tag = "steering",
+    params(
+        ("id" = String, Path, description = "Its name"),
+        ("accept_model" = Option<String>, Query, description = "The model that is accepted with it"),
+        ("allow_null" = Option<bool>, Query, description = "Whether a vector without effect is taken"),
+    ),
+    request_body(content = Vec<u8>, content_type = "application/octet-stream"),
+    responses(
+        (status = 200, description = "It was registered already", body = VectorObject),
+        (status = 201, description = "It is registered", body = VectorObject),
+        AdminErrors,
+    ),
+)]
+pub(crate) async fn upload(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    query: Result<Query<UploadQuery>, QueryRejection>,
+    request: Request,
+) -> Made {
+    let asker = asker(&request)?;
+    let unreadable = |e: QueryRejection| Refusal::new(Code::InvalidValue, e.body_text());
+    let Query(query) = query.map_err(unreadable)?;
+    let name = id.clone();
+    let work = move |app: &App, bytes| app.steering.upload(&name, bytes, &query);
+    let registered = raw(&app, request, app.steering.upload_limit(), work).await?;
+    made(&app, &asker, &id, registered).await
+}
+
+/// Registers a vector file that the server finds itself
+#[utoipa::path(
+    post, path = "/v1/steering/vectors", tag = "steering", request_body = LoadVector,
+    responses(
+        (status = 200, description = "It was registered already", body = VectorObject),
+        (status = 201, description = "It is registered", body = VectorObject),
+        AdminErrors,
+    ),
+)]
+pub(crate) async fn load(State(app): State<Arc<App>>, request: Request) -> Made {
+    let asker = asker(&request)?;
+    let work = |app: &App, load: LoadVector| Ok((load.id.clone(), app.steering.load(&load)?));
+    let (id, registered) = with_body(&app, request, work).await?;
+    made(&app, &asker, &id, registered).await
+}
+
+/// Forgets a vector that nothing in force names
+#[utoipa::path(
+    delete, path = "/v1/steering/vectors/{id}", tag = "steering",
+    params(("id" = String, Path, description = "Its name")),
+    responses((status = 200, description = "It is forgotten", body = VectorDeleted), AdminErrors),
+)]
+pub(crate) async fn delete(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Result<Json<VectorDeleted>, Refusal> {
+    let asker = asker(&request)?;
+    let (name, of) = (id.clone(), app.clone());
+    let done = tokio::task::spawn_blocking(move || of.steering.delete(&name));
+    done.await.unwrap_or_else(|error| Err(Refusal::failed(&error)))?;
+    audit(&app, &asker, "vector.delete", &id).await?;
+    Ok(Json(VectorDeleted { id, object: "steering.vector".to_owned(), deleted: true }))
+}
+
+async fn made(app: &App, asker: &Asker, id: &str, registered: Registered) -> Made {
+    match registered {
+        Registered::Created(object) => {
+            audit(app, asker, "vector.put", id).await?;
+            Ok((StatusCode::CREATED, Json(*object)))
+        }
+        Registered::Known(object) => Ok((StatusCode::OK, Json(*object))),
+    }
+}
+
+async fn audit(app: &App, asker: &Asker, what: &str, object: &str) -> Result<(), Refusal> {
+    app.keep.audit(&asker.caller.label, what, object).await
+}
