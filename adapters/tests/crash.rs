@@ -78,13 +78,11 @@ async fn write(folder: &Path, first: u32) -> Outcome {
         let seen = store.settings().await?.map_or(0, |settings| settings.version);
         let version = store.put_settings(seen, &format!("[{}]", seen + 1)).await?;
         report(format!("settings {}\n", version.ok_or("somebody else writes here")?))?;
-        if number.is_multiple_of(4) {
-            welcome(&store, number).await?;
-            report(format!("guest {number}\n"))?;
-            store.delete_owner(&format!("guest-{number}")).await?;
-            report(format!("gone {number}\n"))?;
-        }
-        if number.is_multiple_of(16) {
+        welcome(&store, number).await?;
+        report(format!("guest {number}\n"))?;
+        store.delete_owner(&format!("guest-{number}")).await?;
+        report(format!("gone {number}\n"))?;
+        if number.is_multiple_of(8) {
             store.retain(&ALL, 0).await?;
         }
     }
@@ -97,6 +95,7 @@ type Reports = Vec<(String, u32)>;
 /// Starts a server, kills it, and returns all it has reported. Every other one may have begun to write before its time
 /// runs; the rest may be killed while they still open the file.
 fn kill_one(folder: &Path, round: u32) -> Outcome<Reports> {
+    let patience = chance()?;
     let mut child = Command::new(std::env::current_exe()?)
         .args(["write", &(round * SPAN).to_string()])
         .arg(folder)
@@ -113,11 +112,10 @@ fn kill_one(folder: &Path, round: u32) -> Outcome<Reports> {
             }
         }
     });
-    let first = match round.is_multiple_of(2) {
-        true => Some(receiver.recv_timeout(Duration::from_secs(60))?),
-        false => None,
-    };
-    std::thread::sleep(chance()?);
+    let waits = round.is_multiple_of(2);
+    let first = waits.then(|| receiver.recv_timeout(Duration::from_secs(60)));
+    std::thread::sleep(patience);
+    // Before anything else may fail: the server would write for ever.
     child.kill()?;
     let ended = child.wait()?;
     reader.join().map_err(|_| "the reader of reports failed")?;
@@ -128,7 +126,7 @@ fn kill_one(folder: &Path, round: u32) -> Outcome<Reports> {
         let (act, number) = line.trim_end().split_once(' ')?;
         Some((act.to_owned(), number.parse().ok()?))
     };
-    let lines = first.into_iter().chain(receiver);
+    let lines = first.transpose()?.into_iter().chain(receiver);
     lines.map(|line| report(line).ok_or_else(|| "a report that cannot be read".into())).collect()
 }
 
