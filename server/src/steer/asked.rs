@@ -83,14 +83,14 @@ pub(crate) fn operation(asked: &Vector, own: Operation) -> Result<Option<Operati
         ("max", asked.max, Op::Clamp),
         ("degrees", asked.degrees, Op::Rotate),
     ];
-    for (name, value, of) in foreign {
+    for (field, value, of) in foreign {
         let Some(value) = value else { continue };
         if of != effective {
-            let (of, is) = (Operation::name(of), Operation::name(effective));
-            return Err(Fault::value(name, format!("belongs to {of}, and the operation is {is}")));
+            let (of, is) = (self::name(of), self::name(effective));
+            return Err(Fault::value(field, format!("belongs to {of}, and the operation is {is}")));
         }
         if !value.is_finite() {
-            return Err(Fault::value(name, "is no finite number of 32 bits"));
+            return Err(Fault::value(field, "is no finite number of 32 bits"));
         }
     }
     Ok(match (effective, own) {
@@ -122,18 +122,12 @@ fn named(asked: &Vector) -> Result<Option<Op>, Fault> {
 }
 
 /// An operation's name on the wire.
-trait Named {
-    fn name(op: Op) -> &'static str;
-}
-
-impl Named for Operation {
-    fn name(op: Op) -> &'static str {
-        match op {
-            Op::Add => "add",
-            Op::Project => "project",
-            Op::Clamp => "clamp",
-            Op::Rotate => "rotate",
-        }
+fn name(op: Op) -> &'static str {
+    match op {
+        Op::Add => "add",
+        Op::Project => "project",
+        Op::Clamp => "clamp",
+        Op::Rotate => "rotate",
     }
 }
 

@@ -102,9 +102,11 @@ fn bytes(path: &Path, limit: u64) -> Result<Vec<u8>, Fault> {
 
 /// The same bytes, if there are not too many of them.
 pub(crate) fn fits(bytes: Vec<u8>, limit: u64, field: &str) -> Result<Vec<u8>, Fault> {
-    if bytes.len() as u64 <= limit {
-        return Ok(bytes);
-    }
+    if bytes.len() as u64 <= limit { Ok(bytes) } else { Err(too_long(limit, field)) }
+}
+
+/// More bytes than are read.
+pub(crate) fn too_long(limit: u64, field: &str) -> Fault {
     let problem = format!("is longer than {limit} bytes, which is the most that is read");
-    Err(Fault::new(Code::FileTooLarge, field, problem))
+    Fault::new(Code::FileTooLarge, field, problem)
 }

@@ -209,7 +209,7 @@ fn refused(error: Error) -> Fault {
         Error::StatusNull { .. } | Error::RoleRead { .. } => "id",
         Error::GateTooLate { .. } => "gate",
         Error::EmptySelection { .. } => "apply",
-        Error::NotFinite { .. } => "scale",
+        Error::NotFinite { .. } | Error::Runtime(trimtab_runtime::Error::Invalid { .. }) => "scale",
         _ => "",
     };
     Fault::of(error, field)
@@ -219,7 +219,8 @@ impl Piece {
     /// The vector as its dose is to be reckoned: with the operation in force.
     pub(crate) fn dosed_file(&self) -> Result<VectorFile, Fault> {
         let own = self.file.card();
-        if own.operation == self.operation {
+        // At scale 0 nothing is done, whatever numbers another operation would need.
+        if own.operation == self.operation || self.scale == 0.0 {
             return Ok(self.file.clone());
         }
         // What was measured to be safe was another operation.

@@ -5,7 +5,7 @@
 
 use super::fault::Fault;
 use super::piece::{Bench, Piece};
-use super::resolved::{InForce, Resolved, SiteInForce};
+use super::resolved::{InForce, Model, Resolved, SiteInForce};
 use super::scope::overlap;
 use crate::refusal::Refusal;
 use crate::wire::error::Code;
@@ -103,7 +103,7 @@ pub(crate) fn resolve(bench: Bench<'_>, layers: &[Layer<'_>]) -> Result<Resolved
         warnings: warnings(&placed, &doses.notes),
         request,
         level: level.unwrap_or_default(),
-        frame: super::resolved::Model::of(bench.frame),
+        model: Model::of(bench.frame),
     })
 }
 

@@ -29,7 +29,7 @@ pub struct Resolved {
     pub(crate) kv: Fingerprint,
     pub(crate) vectors: Vec<InForce>,
     pub(crate) level: Level,
-    pub(crate) frame: Model,
+    pub(crate) model: Model,
 }
 
 /// A vector of a plan.
@@ -149,9 +149,9 @@ impl Resolved {
             attempts: facts.attempts,
             plan: digits(&self.fingerprint),
             kv: digits(&self.kv),
-            weights_sha256: self.frame.weights_sha256.clone(),
-            template_sha256: self.frame.template_sha256.clone(),
-            batch_invariant: self.frame.invariance == Invariance::Holds,
+            weights_sha256: self.model.weights_sha256.clone(),
+            template_sha256: self.model.template_sha256.clone(),
+            batch_invariant: self.model.invariance == Invariance::Holds,
             vectors: self.vectors.iter().map(|vector| vector.receipt(facts.fired)).collect(),
             cost: Cost {
                 forward_tokens: facts.forward_tokens as u64,

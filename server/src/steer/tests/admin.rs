@@ -199,3 +199,32 @@ fn a_check_says_what_would_be_done() {
     let refusal = check(r#"{"vectors":[{"id":"clam"}]}"#).unwrap_err();
     assert_eq!(told(&refusal), (404, Code::VectorNotFound, "steering.vectors[0].id"));
 }
+
+#[test]
+fn a_frame_is_what_vectors_are_held_against() {
+    let folder = Folder::new();
+    trimtab_runtime::testing::tiny::write(&folder.0).unwrap();
+    let model = trimtab_runtime::Model::open(&folder.0.display().to_string()).unwrap();
+    let frame = crate::steer::Frame::of(&model).unwrap();
+    // A model of token ids only: nothing to measure the stream on, so the cards' lengths count.
+    assert!(frame.norms.is_empty() && frame.tokenizer.is_none());
+    let (pin, weights) = (frame.pin.clone(), model.identity().weights_sha256.clone());
+    assert_eq!((pin.d_model, pin.n_layers, &pin.weights_sha256), (16, 3, &weights));
+    let steering = Steering::new(frame, Setup::default(), Forgetful);
+    assert_eq!(upload(&steering, "calm", &adding(&TWO)).unwrap_err().1, Code::ModelMismatch);
+    let own = file(
+        |card| {
+            card.model = Some(pin);
+            card.sites.values_mut().for_each(|site| site.stream_norm = Some(4.0));
+        },
+        Operation::Add,
+        &TWO,
+    );
+    let Ok(Registered::Created(object)) = upload(&steering, "calm", &own) else { panic!() };
+    assert!((object.dose_per_unit["resid_post.0"] - 0.5).abs() < 1e-6);
+    assert!(super::resolve(&steering, r#"{"vectors":[{"id":"calm"}]}"#).is_ok());
+    // A rest needs text, and here is none.
+    let paused = r#"{"vectors":[{"id":"calm","pause_in":["code"]}]}"#;
+    let refusal = super::resolve(&steering, paused).unwrap_err();
+    assert_eq!(told(&refusal), (400, Code::InvalidValue, "steering.vectors[0].pause_in"));
+}

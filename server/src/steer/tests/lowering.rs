@@ -62,7 +62,7 @@ fn a_hook_at_two_sites_counts_each_by_itself() {
     let pool = decoder.pool(64).unwrap();
     let text = r#"{"vectors":[{"id":"calm","apply":{"generation":"all"}},
         {"id":"calm","apply":{"generation_window":[1,null]},"gate":{"kind":"decay","half_life":2}},
-        {"id":"calm","scale":0}]}"#;
+        {"id":"calm","scale":0,"op":"clamp","max":1}]}"#;
     let resolved = resolve(&steering, text).unwrap();
     let mut session = Session::new(decoder, &pool, resolved.plan.clone()).unwrap();
     session.push_prompt(&PROMPT).unwrap();

@@ -152,7 +152,7 @@ fn vectors_that_say_too_much_or_too_little() {
         (r#"{"id":"bare","op":"clamp","max":1}"#, 400, Code::AnchorMissing, field("op")),
         (r#"{"id":"calm","scale":2.6}"#, 400, Code::DoseExceeded, field("scale")),
         (r#"{"id":"calm","scale":-1e30}"#, 400, Code::DoseExceeded, field("scale")),
-        (r#"{"id":"calm","scale":2e38}"#, 400, Code::NotFinite, field("scale")),
+        (r#"{"id":"calm","scale":2e38}"#, 400, InvalidValue, field("scale")),
         (r#"{"source":"file:calm.safetensors"}"#, 403, Code::SourceDisabled, field("source")),
         (
             r#"{"inline":{"safetensors_b64":"","sha256":""}}"#,
