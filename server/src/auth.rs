@@ -134,7 +134,8 @@ mod tests {
 
     #[test]
     fn a_key_is_found_wherever_it_is_and_case_counts() {
-        let keys = Keys::new(&[Key::user("a", "one"), Key::admin("b", "two"), Key::user("c", "six")]);
+        let keys =
+            Keys::new(&[Key::user("a", "one"), Key::admin("b", "two"), Key::user("c", "six")]);
         for (value, who) in [("Bearer one", "a"), ("bearer two", "b"), ("Bearer  six", "c")] {
             assert_eq!(label(&keys, value).as_deref(), Some(who), "{value}");
         }

@@ -3,11 +3,11 @@
 use crate::settings::Settings;
 use crate::visit::REQUEST_ID;
 use axum::extract::Request;
+use axum::http::Method;
 use axum::http::header::{
     ACCESS_CONTROL_REQUEST_HEADERS, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue,
     RETRY_AFTER,
 };
-use axum::http::Method;
 use axum::middleware::Next;
 use axum::response::Response;
 use tower_http::cors::{AllowHeaders, AllowOrigin, Any, CorsLayer};

@@ -269,7 +269,10 @@ mod tests {
         let conflict = Refusal::new(Code::FeedbackExists, "x").into_response();
         assert_eq!(conflict.headers()["x-should-retry"], "false");
         let full = Refusal::from(Runtime::QueueFull { places: 3 }).into_response();
-        assert_eq!((full.status().as_u16(), &full.headers()["retry-after"]), (429, &"1".parse().unwrap()));
+        assert_eq!(
+            (full.status().as_u16(), &full.headers()["retry-after"]),
+            (429, &"1".parse().unwrap())
+        );
     }
 
     #[test]

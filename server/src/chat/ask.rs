@@ -152,10 +152,8 @@ pub(crate) fn chat(app: &App, body: ChatRequest) -> Result<Asked, Refusal> {
         options: body.stream_options.as_ref(),
     };
     let (preset, mut ignored) = base.check(app)?;
-    let limits = [
-        ("max_tokens", body.max_tokens),
-        ("max_completion_tokens", body.max_completion_tokens),
-    ];
+    let limits =
+        [("max_tokens", body.max_tokens), ("max_completion_tokens", body.max_completion_tokens)];
     let mut request = request(app, &body.knobs(), &limits)?;
     let logprobs = match (body.logprobs, top(body.top_logprobs, "top_logprobs")?) {
         (Some(true), top) => Some(top.unwrap_or(0)),
@@ -278,12 +276,7 @@ pub(crate) fn prompt_of(app: &App, prompt: &Prompt, at: &str) -> Result<Vec<u32>
             app.model.text_prompt(text).map_err(|error| Refusal::from(error).about(at))?
         }
         Prompt::Ids(ids) => {
-            let known = app.model.decoder().spec().vocab_size;
-            if let Some((index, id)) = ids.iter().enumerate().find(|(_, id)| **id as usize >= known)
-            {
-                let problem = format!("is {id}, the vocabulary has {known} tokens");
-                return Err(Refusal::invalid(format!("{at}[{index}]"), problem));
-            }
+            known_ids(app, ids, at)?;
             ids.clone()
         }
     };
@@ -294,13 +287,26 @@ pub(crate) fn prompt_of(app: &App, prompt: &Prompt, at: &str) -> Result<Vec<u32>
     Ok(tokens)
 }
 
+/// Refuses ids that the model does not have.
+pub(crate) fn known_ids(app: &App, ids: &[u32], at: &str) -> Result<(), Refusal> {
+    let known = app.model.decoder().spec().vocab_size;
+    match ids.iter().enumerate().find(|(_, id)| **id as usize >= known) {
+        None => Ok(()),
+        Some((index, id)) => {
+            let problem = format!("is {id}, the vocabulary has {known} tokens");
+            Err(Refusal::invalid(format!("{at}[{index}]"), problem))
+        }
+    }
+}
+
 /// Refuses a prompt that leaves no room for an answer.
 fn fits(app: &App, prompt: &[u32], at: &str) -> Result<(), Refusal> {
     let room = app.model.decoder().context().min(app.model.pool().usage().blocks * BLOCK_LEN);
     if prompt.len() < room {
         return Ok(());
     }
-    let message = format!("{at} has {} tokens, the context holds {room} with the answer", prompt.len());
+    let message =
+        format!("{at} has {} tokens, the context holds {room} with the answer", prompt.len());
     Err(Refusal::new(Code::ContextLengthExceeded, message).at(at))
 }
 
@@ -334,11 +340,7 @@ fn placed(steering: Option<&Steering>) -> Placed {
 }
 
 /// How the tokens of an answer are chosen.
-fn request(
-    app: &App,
-    knobs: &Knobs,
-    limits: &[(&str, Option<u64>)],
-) -> Result<Request, Refusal> {
+fn request(app: &App, knobs: &Knobs, limits: &[(&str, Option<u64>)]) -> Result<Request, Refusal> {
     let model = app.model.sampling();
     let sampling = SamplingParams {
         temperature: knobs.temperature.unwrap_or(model.temperature),
@@ -360,8 +362,9 @@ fn seed(given: Option<i64>) -> Result<u64, Refusal> {
     match given {
         // 53 bits, so that every JSON reader keeps them.
         None | Some(-1) => Ok(random() >> 11),
-        Some(seed) => u64::try_from(seed)
-            .map_err(|_| Refusal::invalid("seed", format!("is {seed}, not 0 or more; -1 draws one"))),
+        Some(seed) => u64::try_from(seed).map_err(|_| {
+            Refusal::invalid("seed", format!("is {seed}, not 0 or more; -1 draws one"))
+        }),
     }
 }
 

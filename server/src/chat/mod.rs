@@ -11,9 +11,9 @@ mod messages;
 mod pieces;
 mod write;
 
-pub(crate) use ask::{Asked, Ignored, Streaming, chat, completion, prompt_of, served};
+pub(crate) use ask::{Asked, Ignored, Streaming, chat, completion, known_ids, prompt_of, served};
 pub(crate) use messages::conversation;
-pub(crate) use pieces::{Piece, Unfold, failure};
+pub(crate) use pieces::{Unfold, failure};
 pub(crate) use write::Writer;
 
 use crate::app::App;

@@ -7,9 +7,7 @@ use crate::app::{App, now};
 use crate::refusal::Refusal;
 use crate::sse::frame;
 use crate::visit::random;
-use crate::wire::chat::{
-    ChatChunk, ChunkChoice, Delta, Logprobs, Place, Retract, Steered, Usage,
-};
+use crate::wire::chat::{ChatChunk, ChunkChoice, Delta, Logprobs, Place, Retract, Steered, Usage};
 use crate::wire::completion::{CompletionChoice, CompletionResponse, TextLogprobs};
 use std::sync::Arc;
 use trimtab_runtime::sample::Step;

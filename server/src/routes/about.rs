@@ -76,11 +76,8 @@ pub(crate) async fn openapi() -> Json<utoipa::openapi::OpenApi> {
     ),
 )]
 pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Refusal> {
-    let now = Now {
-        load: app.engine.load(),
-        vectors: 0,
-        ready: i64::from(!app.engine.is_draining()),
-    };
+    let now =
+        Now { load: app.engine.load(), vectors: 0, ready: i64::from(!app.engine.is_draining()) };
     let text = app.metrics.text(&now).map_err(|error| Refusal::failed(&error))?;
     Ok(([(CONTENT_TYPE, OPENMETRICS)], text).into_response())
 }

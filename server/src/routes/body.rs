@@ -52,9 +52,8 @@ where
         tracing::info!(parent: visit.span(), body = %String::from_utf8_lossy(&bytes), "asked");
     }
     let (app, span) = (app.clone(), visit.span().clone());
-    let done = tokio::task::spawn_blocking(move || {
-        span.in_scope(|| work(&app, wire::read(&bytes)?))
-    });
+    let done =
+        tokio::task::spawn_blocking(move || span.in_scope(|| work(&app, wire::read(&bytes)?)));
     done.await.unwrap_or_else(|error| Err(Refusal::failed(&error)))
 }
 

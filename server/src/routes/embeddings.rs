@@ -97,7 +97,8 @@ fn understood(app: &App, body: &EmbeddingRequest) -> Result<Asked, Refusal> {
     }
     let mut ignored = Ignored::default();
     ignored.note("", &body.rest);
-    let at = |index| if prompts.len() == 1 { "input".to_owned() } else { format!("input[{index}]") };
+    let at =
+        |index| if prompts.len() == 1 { "input".to_owned() } else { format!("input[{index}]") };
     let tokens = prompts.iter().enumerate().map(|(i, prompt)| prompt_of(app, prompt, &at(i)));
     let inputs = tokens.collect::<Result<_, _>>()?;
     Ok(Asked { model: body.model.clone(), inputs, encoding, ignored })
@@ -105,11 +106,7 @@ fn understood(app: &App, body: &EmbeddingRequest) -> Result<Asked, Refusal> {
 
 /// The means of some texts, in order.
 // -> [inputs][d_model]
-async fn means(
-    app: &App,
-    asker: &Asker,
-    inputs: &[Vec<u32>],
-) -> Result<Vec<Vec<f32>>, Refusal> {
+async fn means(app: &App, asker: &Asker, inputs: &[Vec<u32>]) -> Result<Vec<Vec<f32>>, Refusal> {
     let pooling = |tokens: &Vec<u32>| {
         let mut session = app.model.session(Plan::empty())?;
         session.push_prompt(tokens)?;

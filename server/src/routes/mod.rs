@@ -66,8 +66,7 @@ impl App {
             .route("/v1/models/{*id}", get(models::one))
             .route("/metrics", get(about::metrics))
             .route_layer(from_fn_with_state(self.clone(), auth::user));
-        let mut all =
-            open.merge(user).fallback(unknown).method_not_allowed_fallback(wrong_method);
+        let mut all = open.merge(user).fallback(unknown).method_not_allowed_fallback(wrong_method);
         if let Some(cors) = cors::layer(&self.settings) {
             all = all.layer(cors).layer(from_fn(cors::narrow));
         }

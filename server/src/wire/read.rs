@@ -5,7 +5,9 @@
 
 use super::error::Code;
 use crate::refusal::Refusal;
-use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess};
+use serde::de::{
+    DeserializeOwned, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess,
+};
 use std::cell::RefCell;
 use std::collections::HashSet;
 use std::fmt;
@@ -315,6 +317,9 @@ mod tests {
     #[test]
     fn other_encodings_are_refused() {
         let refusal = read::<Outer>(b"{\"name\":\"\xff\"}").unwrap_err();
-        assert_eq!((refusal.code, refusal.message.as_str()), (Code::InvalidJson, "body is not UTF-8 at byte 9"));
+        assert_eq!(
+            (refusal.code, refusal.message.as_str()),
+            (Code::InvalidJson, "body is not UTF-8 at byte 9")
+        );
     }
 }
