@@ -1,10 +1,12 @@
 //! A model small enough for doctests, generated from a formula and read back through the real loader.
 
-use crate::device::Device;
+use crate::device::{Device, DeviceChoice};
 use crate::error::{Error, Result};
+use crate::hub::{Local, Provenance};
 use crate::model::weights::Weights;
 use crate::model::weights::metadata::{Metadata, Value};
 use crate::model::{Decoder, DecoderOptions};
+use crate::open::{Model, OpenOptions};
 use crate::text::Tokenizer;
 use safetensors::tensor::{Dtype, TensorView};
 use std::path::{Path, PathBuf};
@@ -28,9 +30,7 @@ const INNER: usize = 24;
 
 /// A llama of 3 blocks, 16 wide, 64 tokens, context 1,024.
 pub fn decoder() -> Result<Arc<Decoder>> {
-    static NUMBER: AtomicU64 = AtomicU64::new(0);
-    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    let folder = std::env::temp_dir().join(format!("trimtab-tiny-{}-{number}", std::process::id()));
+    let folder = folder();
     let loaded = write(&folder).and_then(|()| {
         let weights = Weights::open(&folder)?;
         Decoder::load(&weights, &DecoderOptions::default(), &Device::cpu())
@@ -38,6 +38,63 @@ pub fn decoder() -> Result<Arc<Decoder>> {
     // The folder was only a way through the loader; what remains of it after a failure is not worth an error.
     std::fs::remove_dir_all(&folder).ok();
     loaded.map(Arc::new)
+}
+
+/// What its conversations look like.
+pub const TEMPLATE: &str = "{% for message in messages %}{{ message.role }} {{ message.content }}<|im_end|>\
+     {% endfor %}{% if add_generation_prompt %}assistant {% endif %}";
+
+/// The same as a model that can talk: with a tokenizer, a template and a pool of so many tokens.
+pub fn model(pool_tokens: usize) -> Result<Model> {
+    let folder = folder();
+    let opened = write(&folder).and_then(|()| write_text(&folder)).and_then(|()| {
+        let path = folder.clone();
+        let local =
+            Local { path, name: "tiny".to_owned(), revision: None, source: Provenance::Path };
+        let device = DeviceChoice::Cpu;
+        let pool_tokens = Some(pool_tokens);
+        Model::from_local(&local, &OpenOptions { device, pool_tokens, ..OpenOptions::default() })
+    });
+    std::fs::remove_dir_all(&folder).ok();
+    opened
+}
+
+/// A folder that nobody else has.
+fn folder() -> PathBuf {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    std::env::temp_dir().join(format!("trimtab-tiny-{}-{number}", std::process::id()))
+}
+
+/// Writes the tokenizer and the template beside the model.
+fn write_text(folder: &Path) -> Result<()> {
+    let named = spellings();
+    let vocab = named.iter().enumerate().map(|(id, text)| (text.clone(), id.into()));
+    let vocab: serde_json::Map<String, serde_json::Value> = vocab.collect();
+    let bytes = serde_json::json!({
+        "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false, "use_regex": true,
+    });
+    let tokenizer = serde_json::json!({
+        "version": "1.0", "normalizer": null, "post_processor": null,
+        "pre_tokenizer": bytes, "decoder": bytes,
+        "added_tokens": [{
+            "id": END, "content": "<|im_end|>", "special": true, "normalized": false,
+            "single_word": false, "lstrip": false, "rstrip": false,
+        }],
+        "model": {"type": "BPE", "vocab": vocab, "merges": []},
+    });
+    let config = serde_json::json!({"eos_token": "<|im_end|>", "chat_template": TEMPLATE});
+    for (name, content) in [("tokenizer.json", tokenizer), ("tokenizer_config.json", config)] {
+        let file = folder.join(name);
+        std::fs::write(&file, content.to_string()).map_err(|e| io(&file, e))?;
+    }
+    Ok(())
+}
+
+/// The tokens as the vocabulary spells them.
+fn spellings() -> Vec<String> {
+    let plain = ('a'..='z').chain('A'..='Z').chain('0'..='9').map(String::from);
+    plain.chain(["<|im_end|>".to_owned(), "\u{120}".to_owned()]).collect()
 }
 
 /// Writes the model as `config.json` and `model.safetensors`.
@@ -119,9 +176,7 @@ fn values(seed: u32, shape: &[usize]) -> Vec<f32> {
 
 /// A tokenizer of the tiny model's 64 ids: letters, digits, an end token (62) and a space (63). No merges.
 pub fn tokenizer() -> Result<Arc<Tokenizer>> {
-    let mut tokens: Vec<String> =
-        ('a'..='z').chain('A'..='Z').chain('0'..='9').map(String::from).collect();
-    tokens.extend(["<|im_end|>".to_owned(), "\u{120}".to_owned()]);
+    let tokens = spellings();
     let mut kinds = vec![1; VOCABULARY];
     if let Some(end) = kinds.get_mut(END as usize) {
         *end = 3;

@@ -320,12 +320,7 @@ pub(crate) fn prompt_of(app: &App, prompt: &Prompt, at: &str) -> Result<Vec<u32>
             app.model.text_prompt(text).map_err(|error| Refusal::from(error).about(at))?
         }
         Prompt::Ids(ids) => {
-            let known = app.model.decoder().spec().vocab_size;
-            if let Some((index, id)) = ids.iter().enumerate().find(|(_, id)| **id as usize >= known)
-            {
-                let problem = format!("is {id}, the vocabulary has {known} tokens");
-                return Err(Refusal::invalid(format!("{at}[{index}]"), problem));
-            }
+            known_ids(app, ids, at)?;
             ids.clone()
         }
     };
@@ -334,6 +329,18 @@ pub(crate) fn prompt_of(app: &App, prompt: &Prompt, at: &str) -> Result<Vec<u32>
     }
     fits(app, &tokens, at)?;
     Ok(tokens)
+}
+
+/// Refuses ids that the model does not have.
+pub(crate) fn known_ids(app: &App, ids: &[u32], at: &str) -> Result<(), Refusal> {
+    let known = app.model.decoder().spec().vocab_size;
+    match ids.iter().enumerate().find(|(_, id)| **id as usize >= known) {
+        None => Ok(()),
+        Some((index, id)) => {
+            let problem = format!("is {id}, the vocabulary has {known} tokens");
+            Err(Refusal::invalid(format!("{at}[{index}]"), problem))
+        }
+    }
 }
 
 /// Refuses a prompt that leaves no room for an answer.

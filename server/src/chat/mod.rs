@@ -12,7 +12,7 @@ mod pieces;
 mod trace;
 mod write;
 
-pub(crate) use ask::{Asked, Ignored, Streaming, chat, completion, prompt_of, served};
+pub(crate) use ask::{Asked, Ignored, Streaming, chat, completion, known_ids, prompt_of, served};
 pub(crate) use messages::conversation;
 pub(crate) use pieces::{Unfold, failure};
 pub(crate) use write::Writer;

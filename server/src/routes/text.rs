@@ -2,14 +2,14 @@
 
 use super::body::with_body;
 use crate::app::App;
-use crate::chat::{Ignored, conversation, prompt_of};
+use crate::chat::{Ignored, conversation, known_ids};
 use crate::refusal::Refusal;
 use crate::wire::openapi::TextErrors;
 use crate::wire::text::{
     DetokenizeRequest, DetokenizeResponse, TemplateRequest, TemplateResponse, TokenizeRequest,
     TokenizeResponse,
 };
-use crate::wire::union::{Prompt, Rest};
+use crate::wire::union::Rest;
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::HeaderMap;
@@ -57,12 +57,8 @@ pub(crate) async fn detokenize(
     request: Request,
 ) -> Told<DetokenizeResponse> {
     let work = |app: &App, body: DetokenizeRequest| {
-        let content = if body.tokens.is_empty() {
-            String::new()
-        } else {
-            let tokens = prompt_of(app, &Prompt::Ids(body.tokens), "tokens")?;
-            app.model.tokenizer()?.decode(&tokens, Control::Show)
-        };
+        known_ids(app, &body.tokens, "tokens")?;
+        let content = app.model.tokenizer()?.decode(&body.tokens, Control::Show);
         Ok(told(&body.rest, DetokenizeResponse { content }))
     };
     with_body(&app, request, work).await

@@ -1,0 +1,10 @@
+//! The routes, called as a client would, on the tiny model and mostly without a socket.
+
+mod access;
+mod answers;
+mod kit;
+mod others;
+mod pressure;
+mod refusals;
+mod socket;
+mod streams;
