@@ -96,7 +96,7 @@ pub struct ExtractArgs {
         help_heading = "Direction"
     )]
     pub bad_pairs: Bad,
-    /// The vector's name [default: that of the file].
+    /// The vector's name [default: that of the file; of a shard, that of the data].
     #[arg(long, value_name = "TEXT", help_heading = "Card")]
     pub name: Option<String>,
     /// What it does, in a sentence.

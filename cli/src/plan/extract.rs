@@ -63,7 +63,7 @@ pub(super) fn extract(args: ExtractArgs) -> Result<Extract> {
     let auto = args.sites.iter().all(|site| site.trim() == "auto");
     let sites = if auto { Vec::new() } else { sites::parse(&args.sites)? };
     Ok(Extract {
-        recipe: recipe(&args, &out)?,
+        recipe: recipe(&args, &data, &out)?,
         bad: match args.bad_pairs {
             args::Bad::Refuse => BadPairs::Refuse,
             args::Bad::Skip => BadPairs::Skip,
@@ -85,12 +85,14 @@ pub(super) fn merge(args: MergeArgs) -> Result<Merge> {
     }
 }
 
-fn recipe(args: &ExtractArgs, out: &Path) -> Result<Recipe> {
+fn recipe(args: &ExtractArgs, data: &Path, out: &Path) -> Result<Recipe> {
     let [fit, select, test] = args.split[..] else {
         let problem = format!("has {} shares, expected three: fit, select, test", args.split.len());
         return Err(Error::usage("--split", problem));
     };
-    let stem = out.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    // Shards of one job are written to several files, and must agree on everything.
+    let named = if args.shard.is_some() { data } else { out };
+    let stem = named.file_stem().map(|stem| stem.to_string_lossy().into_owned());
     let name = args.name.clone().or(stem).unwrap_or_default();
     let position = args.position.as_deref().filter(|text| *text != "auto");
     let position = position.map(str::parse::<Position>).transpose();
