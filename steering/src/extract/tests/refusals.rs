@@ -31,6 +31,24 @@ fn a_text_that_runs_into_the_template_is_named_by_its_line() {
 }
 
 #[test]
+fn a_template_without_an_end_has_no_token_behind_an_answer() {
+    let model = model_with("{% for m in messages %}{{ m.content }}{% endfor %}");
+    for position in [Position::Last, Position::ResponseAsUser] {
+        let recipe = Recipe { position: Some(position), ..recipe(MethodName::MeanDifference) };
+        let error = refused(&model, &lines(20), &recipe);
+        assert_eq!(error.code(), "position_refused", "{position}: {error}");
+        assert!(error.to_string().contains("this template writes none"), "{error}");
+    }
+    // The mean over the answer is still there.
+    for position in [Position::MeanResponse, Position::DialogueTail] {
+        let recipe = Recipe { position: Some(position), ..recipe(MethodName::MeanDifference) };
+        let pairs = pairs(20);
+        let extraction = Extraction::new(&model, &pairs, &SITES, &recipe).unwrap();
+        assert_eq!(read(&extraction, Shard::WHOLE).about.places.len(), 1);
+    }
+}
+
+#[test]
 fn a_second_first_token_is_refused() {
     let model = model_with(&format!("<s><s>{TEMPLATE}"));
     let error = refused(&model, &lines(20), &recipe(MethodName::Palrs));
@@ -104,6 +122,22 @@ fn files_that_hold_no_states_are_refused() {
     let bytes = states.to_bytes().unwrap();
     assert_eq!(States::from_bytes(&bytes).unwrap(), states);
     let vector = states.finish().unwrap().file.to_bytes().unwrap();
+    // Sizes without which nothing can be cut into rows.
+    let about = |change: fn(&mut States)| {
+        let mut empty = extraction.begin(Shard::WHOLE, STATE_BYTES).unwrap();
+        change(&mut empty);
+        empty.to_bytes().unwrap()
+    };
+    let changed = [
+        about(|s| s.about.width = 0),
+        about(|s| s.about.sites.clear()),
+        about(|s| s.about.places.clear()),
+        about(|s| s.about.width = 1),
+        about(|s| (s.about.width, s.about.model.d_model) = (0, 0)),
+    ];
+    for bad in &changed {
+        assert_eq!(States::from_bytes(bad).unwrap_err().code(), "not_a_states_file");
+    }
     for bad in [&bytes[..0], &bytes[..bytes.len() - 4], &bytes[..100], vector.as_slice()] {
         assert_eq!(States::from_bytes(bad).unwrap_err().code(), "not_a_states_file");
     }
