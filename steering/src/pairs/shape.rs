@@ -4,6 +4,7 @@
 //! and stays; what a field holds (a text, or messages) may differ from record to record.
 
 use super::flaw::Flaw;
+use super::group::spoken;
 use super::records::{Record, kind};
 use super::transcript;
 use super::{Class, Item, Sides};
@@ -20,7 +21,7 @@ pub enum Shape {
     Transcript,
     /// `question` and two answers, as in Anthropic's model-written evaluations and CAA.
     Choice,
-    /// `positive`, `negative`: two prompts.
+    /// `positive`, `negative`: two prompts; `group`, if there is one, says what they are about.
     Prompts,
     /// `text`, `label`.
     Labelled,
@@ -243,17 +244,12 @@ fn choice(fields: &Fields) -> Result<Item, Flaw> {
 
 fn prompts(fields: &Fields) -> Result<Item, Flaw> {
     let (positive, negative) = (fields.talk("positive")?, fields.talk("negative")?);
-    let group = shared(&spoken(&positive), &spoken(&negative));
+    // Empty until all pairs are known.
+    let group = match fields.map.contains_key("group") {
+        true => fields.text("group")?,
+        false => String::new(),
+    };
     Ok(fields.item(group, Sides::Prompts { positive, negative }))
-}
-
-/// What two prompts are about: how both begin, where that is most of the shorter one, as with the question of a multiple
-/// choice; otherwise all of the first.
-fn shared(first: &str, second: &str) -> String {
-    let pairs = first.chars().zip(second.chars());
-    let begun: String = pairs.take_while(|(a, b)| a == b).map(|(a, _)| a).collect();
-    let most = 2 * begun.len() >= first.len().min(second.len());
-    if most { begun } else { first.to_owned() }
 }
 
 fn labelled(fields: &Fields) -> Result<Item, Flaw> {
@@ -344,9 +340,4 @@ fn scored(fields: &Fields, sink: Sink) -> Result<(), Flaw> {
         }
     }
     Ok(())
-}
-
-/// The words of a conversation.
-fn spoken(messages: &[Message]) -> String {
-    messages.iter().map(|m| m.content.as_str()).collect::<Vec<&str>>().join("\n")
 }

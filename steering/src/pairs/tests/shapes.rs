@@ -66,6 +66,47 @@ fn pairs_of_prompts_are_grouped_by_what_they_share() {
 }
 
 #[test]
+fn a_question_with_several_instructions_is_one_group() {
+    let questions = ["Why is it?", "How, then?", "What of the sea and of all that lives in it?"];
+    let wordings = [
+        ("Be glad and very loud.", "Be dull."),
+        ("Shout it with joy!", "Say it calmly, if at all."),
+    ];
+    let groups = |line: &dyn Fn(&str, &str) -> String| -> Vec<String> {
+        let mut lines = String::new();
+        for question in questions {
+            for (positive, negative) in wordings {
+                let (positive, negative) = (line(question, positive), line(question, negative));
+                lines +=
+                    &serde_json::json!({"positive": positive, "negative": negative}).to_string();
+                lines += "\n";
+            }
+        }
+        read(&lines).items.into_iter().map(|item| item.group).collect()
+    };
+    let expected: Vec<&str> = questions.iter().flat_map(|q| [*q, *q]).collect();
+    assert_eq!(groups(&|question, order| format!("{question}\n\n{order}")), expected);
+    assert_eq!(groups(&|question, order| format!("{order} {question}")), expected);
+    // A frame that all share is no question.
+    let framed =
+        |question: &str, order: &str| format!("You are told a thing.\n{order}\n{question}");
+    assert_eq!(groups(&framed), expected);
+    let framed = |question: &str, order: &str| {
+        format!("{question}\n{order}\nYou are told a thing, and a long one.")
+    };
+    assert_eq!(groups(&framed), expected);
+}
+
+#[test]
+fn a_group_can_be_said() {
+    let line = |a: &str| {
+        format!("{{\"positive\": \"{a} yes\", \"negative\": \"{a} no\", \"group\": \"one\"}}\n")
+    };
+    let pairs = read(&(line("a") + &line("b")));
+    assert!(pairs.items.iter().all(|item| item.group == "one"), "{:?}", pairs.items);
+}
+
+#[test]
 fn labels_come_in_many_spellings() {
     let labels = ["1", "0", "-1", "true", "false", "\"positive\"", "\"Negative\"", "\"+1\""];
     let line = |(i, label): (usize, &&str)| format!("{{\"text\": \"t{i}\", \"label\": {label}}}\n");
