@@ -2,7 +2,7 @@
 
 use super::Result;
 use super::recipe::Rule;
-use super::states::States;
+use super::states::{About, States};
 use crate::error::Error;
 use crate::estimate::{self, Classes, Estimate, Estimator, SHRINKAGE, Score};
 use crate::file::card::MethodName;
@@ -49,12 +49,30 @@ fn one(states: &States, index: usize) -> Result<Tried> {
         (method, _) => estimator(method).and_then(|estimator| estimator.estimate(&classes)),
     };
     if let Ok(found) = &estimate {
-        let (positive, negative) = projections(states, index, Part::Select, found);
+        score = described(score, found, &states.about, index);
+        let read = found.read.as_ref().unwrap_or(&found.steer);
+        let (positive, negative) = projections(states, index, Part::Select, read);
         if !positive.is_empty() && !negative.is_empty() {
             score = score.with_held_out(&positive, &negative);
         }
     }
     Ok(Tried { index, score, estimate })
+}
+
+/// The score with what is known of the direction itself.
+fn described(score: Score, found: &Estimate, about: &About, index: usize) -> Score {
+    let norm = about.sites.get(index / about.places.len()).and_then(|site| about.norms.get(site));
+    let dose = norm.map(|[median, _]| found.gap / f64::from(*median)).filter(|d| d.is_finite());
+    let score = Score { dose, top_share: estimate::top_share(&found.steer), ..score };
+    match about.recipe.eta {
+        // The difference that is used is the weighted one: û·μ⁺ is gap and anchor, and the gap its length.
+        Some(_) => Score {
+            cosine: (found.gap + found.anchor) / found.positive_norm,
+            relative_length: found.gap / found.positive_norm,
+            ..score
+        },
+        None => score,
+    }
 }
 
 // [n, width], [m, width], [n] -> classes
@@ -86,15 +104,14 @@ pub(super) fn estimator(method: MethodName) -> Result<Estimator> {
     }
 }
 
-/// Projections of a part's states on the direction that detects.
-// [n, width], [m, width] -> [n], [m]
+/// Projections of a part's states on a direction.
+// [n, width], [m, width], [width] -> [n], [m]
 pub(super) fn projections(
     states: &States,
     index: usize,
     part: Part,
-    estimate: &Estimate,
+    direction: &[f64],
 ) -> (Vec<f64>, Vec<f64>) {
-    let direction = estimate.read.as_ref().unwrap_or(&estimate.steer);
     let on = |class| {
         let rows = states.of(index, class, part);
         let rows = rows.chunks_exact(states.about.width);
