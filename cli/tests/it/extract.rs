@@ -58,3 +58,42 @@ fn shards_with_default_flags_merge() {
     assert_eq!(own["content_sha256"], whole["content_sha256"]);
     assert_ne!(own["sha256"], whole["sha256"]);
 }
+
+#[test]
+fn flags_that_would_be_ignored_are_refused() {
+    let case = Case::new();
+    for (words, flag) in [
+        (&["--eta", "0.8"][..], "--eta"),
+        (&["--alpha", "0.2"], "--alpha"),
+        (&["--method", "palrs", "--select", "all"], "select"),
+    ] {
+        let run = case.extract("x.safetensors", words);
+        assert_ne!(run.code, Some(0), "{words:?}");
+        assert!(run.stderr.contains(flag), "{words:?}: {}", run.stderr);
+    }
+    assert_eq!(case.folder.names(), ["glad.jsonl", "tiny"]);
+    let run = case.extract("x.safetensors", &["--resume"]);
+    document(&run);
+    assert!(
+        run.stderr.contains("x.safetensors.partial: everything is read anew"),
+        "{}",
+        run.stderr
+    );
+}
+
+#[test]
+fn files_that_cannot_be_written_are_found_before_anything_is_read() {
+    let case = Case::new();
+    for words in [&[][..], &["--plot", "/nowhere/at/all.svg"]] {
+        let out = if words.is_empty() { "nowhere/x.safetensors" } else { "x.safetensors" };
+        let run = case.extract(out, words);
+        assert_eq!(run.code, Some(1), "{}", run.stderr);
+        assert!(!run.stderr.contains("reading"), "{}", run.stderr);
+    }
+    // A picture that fails later does not take the vector with it.
+    std::fs::create_dir(case.folder.0.join("p.svg")).unwrap();
+    let picture = case.folder.path("p.svg");
+    let run = case.extract("x.safetensors", &["--plot", &picture]);
+    assert_eq!(run.code, Some(1), "{}", run.stderr);
+    assert!(!case.bytes("x.safetensors").is_empty());
+}

@@ -30,7 +30,8 @@ pub use score::{
     Place, Score, Selection, TOP_SHARE_LIMIT, auroc, cohens_d, require_difference, select, tied,
     top_share,
 };
-pub use weights::{ETA, LEAST_PAIRS, LEAST_WEIGHT, PairWeights, robust};
+pub(crate) use weights::enough;
+pub use weights::{ETA, ETA_RANGE, LEAST_PAIRS, LEAST_WEIGHT, PairWeights, robust};
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
 //! From states to a vector file and a report. No model is needed here.
 
 use super::choose::{self, Choice, Tried};
-use super::recipe::{FEW_PAIRS, Keep, Rule};
+use super::recipe::{FEW_PAIRS, Keep, READ_SUFFIX, Rule};
 use super::states::{About, States};
 use super::{Place, Position, Refusal, Result};
 use crate::direction::Direction;
@@ -127,7 +127,9 @@ fn kept<'a>(
             let site = site.map_or("", String::as_str);
             Err(Refusal::Setting {
                 field: "sites",
-                problem: format!("has {site}, where {problem}"),
+                problem: format!(
+                    "has {site}, where there is no direction at the chosen place ({problem}); leave it out, or --select all"
+                ),
             }
             .into())
         }
@@ -189,7 +191,7 @@ impl Maker<'_> {
         let (about, recipe) = (self.about(), &self.about().recipe);
         let name = match role {
             Role::Steer => recipe.name.clone(),
-            Role::Read => format!("{}.read", recipe.name),
+            Role::Read => format!("{}{READ_SUFFIX}", recipe.name),
         };
         let mut card = Card::unmeasured(&name, &recipe.summary, Operation::Add, self.method()?);
         card.role = role;
@@ -277,7 +279,7 @@ impl Maker<'_> {
         let scores: Vec<Score> = with.iter().map(|tried| tried.score).collect();
         let tied = estimate::tied(rule.selection(), &scores);
         let mut sites = tied.iter().filter_map(|index| with.get(*index)).map(|t| self.site(t));
-        let (first, last) = (sites.next()?, sites.last()?);
+        let (first, last) = (sites.next()?, sites.next_back()?);
         (first != last).then(|| {
             format!(
                 "{} of {} candidates, {first} to {last}, separate the items that choose equally well (AUROC {:.3}); {} is \

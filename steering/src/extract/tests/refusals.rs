@@ -1,6 +1,6 @@
 //! What is refused, and what the refusal names.
 
-use super::super::Position;
+use super::super::{Keep, Position};
 use super::*;
 use crate::error::Error;
 
@@ -96,6 +96,54 @@ fn settings_that_cannot_be_are_refused() {
         let error = refused(&model, &lines(30), &recipe);
         assert_eq!(error.code(), code, "{error}");
     }
+}
+
+#[test]
+fn what_could_not_be_written_is_refused_before_anything_is_read() {
+    let model = model();
+    let usual = recipe(MethodName::MeanDifference);
+    let probe = recipe(MethodName::LinearProbe);
+    let named = |recipe: &Recipe, letters| Recipe { name: "n".repeat(letters), ..recipe.clone() };
+    let table = [
+        (named(&usual, 65), "invalid_value"),
+        (named(&usual, 0), "invalid_value"),
+        (named(&probe, 60), "invalid_value"),
+        (Recipe { summary: "s".repeat(401), ..usual.clone() }, "invalid_value"),
+        (Recipe { eta: Some(0.5), ..usual.clone() }, "invalid_value"),
+        (Recipe { eta: Some(0.9), ..usual.clone() }, "weights_unidentified"),
+        (Recipe { keep: Keep::All, ..recipe(MethodName::Palrs) }, "invalid_value"),
+    ];
+    let pairs = pairs(30);
+    let new = |recipe: &Recipe, pairs| Extraction::new(&model, pairs, &SITES, recipe).err();
+    for (recipe, code) in table {
+        assert_eq!(new(&recipe, &pairs).map(|e| e.code()), Some(code), "{recipe:?}");
+    }
+    assert!(new(&named(&usual, 64), &pairs).is_none() && new(&named(&probe, 59), &pairs).is_none());
+
+    let line = |i: u8| {
+        let text = format!("so {}", char::from(b'a' + i));
+        json!({"text": text, "label": i % 2}).to_string()
+    };
+    let labelled = pairs_of(&(0..26).map(line).collect::<Vec<String>>());
+    let few = Recipe { min_pairs: 2, ..usual.clone() };
+    assert!(new(&few, &labelled).is_none());
+    for recipe in [
+        Recipe { system: Some("Sing.".to_owned()), ..few.clone() },
+        Recipe { eta: Some(0.9), ..few.clone() },
+        Recipe { method: MethodName::PcaDifference, ..few.clone() },
+        Recipe { method: MethodName::LogisticProbe, ..few.clone() },
+    ] {
+        assert_eq!(new(&recipe, &labelled).map(|e| e.code()), Some("invalid_value"), "{recipe:?}");
+    }
+}
+
+#[test]
+fn a_site_without_a_direction_is_named() {
+    // At the embedding a template's token is the same in every row.
+    let position = Some(Position::ResponseAsUser);
+    let recipe = Recipe { keep: Keep::All, position, ..recipe(MethodName::MeanDifference) };
+    let error = refused(&model(), &lines(30), &recipe).to_string();
+    assert!(error.starts_with("sites has embed, where there is no direction"), "{error}");
 }
 
 #[test]
