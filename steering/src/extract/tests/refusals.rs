@@ -32,7 +32,7 @@ fn a_text_that_runs_into_the_template_is_named_by_its_line() {
 
 #[test]
 fn a_template_without_an_end_has_no_token_behind_an_answer() {
-    let model = model_with("{% for m in messages %}{{ m.content }}{% endfor %}");
+    let model = model_with("{% for m in messages %}<|im_start|>{{ m.content }}{% endfor %}");
     for position in [Position::Last, Position::ResponseAsUser] {
         let recipe = Recipe { position: Some(position), ..recipe(MethodName::MeanDifference) };
         let error = refused(&model, &lines(20), &recipe);
