@@ -93,6 +93,11 @@ impl Score {
         self.relative_length >= NO_DIFFERENCE
     }
 
+    /// The gap as a share of the stream's length or of the positive states', whichever is longer; 0 where it is not known.
+    fn push(&self) -> f64 {
+        self.dose.map_or(0.0, |dose| dose.min(self.relative_length))
+    }
+
     fn merit(&self, rule: Selection) -> Option<f64> {
         let merit = match rule {
             Selection::PaperCosine => Some(self.cosine),
@@ -110,11 +115,12 @@ pub fn select(rule: Selection, scores: &[Score]) -> Option<usize> {
     if rule == Selection::HeldoutAuroc {
         // Our decision, not a paper's. AUROC saturates: of 69 candidates 37 may tie at 1, and the shallowest of them has
         // a gap of a fortieth of the stream, which steers nothing. Nor does Cohen's d tell them apart: on three kinds of
-        // our data (excited, concise, refusing) it takes blocks 4, 12 and 2 of 30, the largest gap for the length of
-        // the stream 15, 18 and 18, and the shallowest with nine tenths of it 14, 17 and 18; 13 to 17 steer best.
-        let dose = |index: &usize| scores.get(*index).and_then(|s| s.dose).unwrap_or(0.0);
-        let most = tied.iter().map(dose).fold(0.0, f64::max);
-        tied.retain(|index| dose(index) >= NEARLY * most);
+        // our data (excited, concise, refusing) it takes blocks 4, 12 and 2 of 30. The shallowest with nine tenths of the
+        // largest dose is at 14, 17 and 18; 13 to 17 steer best. A gap must also be long beside the states that are read:
+        // the end of a turn has states of its own length at block 0, where its gap would be the largest of all.
+        let push = |index: &usize| scores.get(*index).map_or(0.0, Score::push);
+        let most = tied.iter().map(push).fold(0.0, f64::max);
+        tied.retain(|index| push(index) >= NEARLY * most);
     }
     let nearness = |index: &usize| {
         let place = scores.get(*index).map(|s| s.place).unwrap_or_default();

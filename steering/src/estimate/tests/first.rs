@@ -91,9 +91,10 @@ fn of_equal_separations_the_one_that_pushes_harder_is_taken() {
         pushing(4, 1.0, 0.12),
         pushing(5, 1.0, 0.1),
         pushing(6, 0.99, 0.5),
+        Score { relative_length: 0.05, ..pushing(1, 1.0, 0.5) },
     ];
     assert_eq!(select(Selection::HeldoutAuroc, &scores), Some(1));
-    assert_eq!(tied(Selection::HeldoutAuroc, &scores), [0, 1, 2, 3]);
+    assert_eq!(tied(Selection::HeldoutAuroc, &scores), [0, 1, 2, 3, 5]);
     assert_eq!(tied(Selection::HeldoutAuroc, &[]), [0; 0]);
 }
 
