@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 use trimtab_steering::estimate::{
     Classes, ETA, Estimator, Place, SHRINKAGE, Score, Selection, cosine, random, robust, select,
+    top_share,
 };
 
 const WIDTH: usize = 576;
@@ -84,7 +85,9 @@ impl Site {
         };
         let (mut positive, mut negative) = (class(shift), class(0.0));
         let rows = positive.chunks_mut(WIDTH).zip(negative.chunks_mut(WIDTH));
-        for (_, (p, n)) in rows.enumerate().filter(|(i, _)| i * 37 % 100 < cell.percent) {
+        // 37 is coprime to every number of pairs, so exactly this many are turned round, spread over all.
+        let turned = cell.percent * cell.pairs / 100;
+        for (_, (p, n)) in rows.enumerate().filter(|(i, _)| i * 37 % cell.pairs < turned) {
             p.swap_with_slice(n);
         }
         Site { positive, negative }
@@ -146,9 +149,13 @@ fn simulate(cell: Cell, seed: u64, tallies: &mut Tallies) -> trimtab_steering::R
                 tally.made += 1;
             }
             let (positive, negative) = site.classes()?.moments()?;
-            let (above, below) = held.classes()?.projections(&made.steer);
+            let reads = made.read.as_ref().unwrap_or(&made.steer);
+            let (above, below) = held.classes()?.projections(reads);
             let place = Place { depth, position: -1 };
-            scores.push(Score::of(place, &positive, &negative)?.with_held_out(&above, &below));
+            let score = Score::of(place, &positive, &negative)?.with_held_out(&above, &below);
+            // Streams are equally long at every site, so a gap is a dose.
+            let (dose, top_share) = (Some(made.gap), top_share(&made.steer));
+            scores.push(Score { dose, top_share, ..score });
         }
         let right = |rule| {
             let chosen = select(rule, &scores).and_then(|i| scores.get(i));

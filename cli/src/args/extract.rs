@@ -27,7 +27,7 @@ pub struct ExtractArgs {
     /// [default: what the method and the data are read at].
     #[arg(long, value_name = "NAME", help_heading = "Direction")]
     pub position: Option<String>,
-    /// Write the chosen site, or every site.
+    /// Write the chosen site, or every site; not with palrs, whose scale is one site's.
     #[arg(
         long,
         value_enum,
@@ -56,18 +56,12 @@ pub struct ExtractArgs {
         help_heading = "Direction"
     )]
     pub weights: Weights,
-    /// robust: how likely a label is right, 0.55 to 0.99.
-    #[arg(long, value_name = "F", default_value_t = 0.9, help_heading = "Direction")]
-    pub eta: f64,
-    /// palrs: the addition's length as a share of the mean positive state's.
-    #[arg(
-        long,
-        value_name = "F",
-        default_value_t = 0.1,
-        allow_negative_numbers = true,
-        help_heading = "Direction"
-    )]
-    pub alpha: f32,
+    /// With --weights robust: how likely a label is right, 0.55 to 0.99 [default: 0.9].
+    #[arg(long, value_name = "F", help_heading = "Direction")]
+    pub eta: Option<f64>,
+    /// With --method palrs: the addition's length as a share of the mean positive state's [default: 0.1].
+    #[arg(long, value_name = "F", allow_negative_numbers = true, help_heading = "Direction")]
+    pub alpha: Option<f32>,
     /// Shares of the pairs that are fitted on, that choose, and that are kept for the test.
     #[arg(
         long,
@@ -83,7 +77,7 @@ pub struct ExtractArgs {
     /// Keys the split.
     #[arg(short, long, value_name = "N", default_value_t = 0, help_heading = "Direction")]
     pub seed: u64,
-    /// A system prompt for conversations that have none [default: the template's].
+    /// A system prompt for conversations that have none; not of labelled texts [default: the template's].
     #[arg(long, value_name = "TEXT", help_heading = "Direction")]
     pub system: Option<String>,
     /// What to do with pairs that have equal sides, an empty text, or contradict another.
@@ -96,7 +90,7 @@ pub struct ExtractArgs {
         help_heading = "Direction"
     )]
     pub bad_pairs: Bad,
-    /// The vector's name [default: that of the file].
+    /// The vector's name [default: that of the file; of a shard, that of the data].
     #[arg(long, value_name = "TEXT", help_heading = "Card")]
     pub name: Option<String>,
     /// What it does, in a sentence.

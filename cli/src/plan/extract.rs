@@ -5,6 +5,7 @@ use crate::args::{self, ExtractArgs, MergeArgs};
 use crate::error::{Error, Result};
 use std::path::{Path, PathBuf};
 use trimtab_runtime::site::Site;
+use trimtab_steering::estimate::ETA;
 use trimtab_steering::extract::{Keep, Position, Recipe, Rule, Shard};
 use trimtab_steering::file::card::MethodName;
 use trimtab_steering::pairs::BadPairs;
@@ -65,7 +66,7 @@ pub(super) fn extract(args: ExtractArgs) -> Result<Extract> {
     let auto = args.sites.iter().all(|site| site.trim() == "auto");
     let sites = if auto { Vec::new() } else { sites::parse(&args.sites)? };
     Ok(Extract {
-        recipe: recipe(&args, &out)?,
+        recipe: recipe(&args, &data, &out)?,
         bad: match args.bad_pairs {
             args::Bad::Refuse => BadPairs::Refuse,
             args::Bad::Skip => BadPairs::Skip,
@@ -87,13 +88,30 @@ pub(super) fn merge(args: MergeArgs) -> Result<Merge> {
     }
 }
 
-fn recipe(args: &ExtractArgs, out: &Path) -> Result<Recipe> {
+fn recipe(args: &ExtractArgs, data: &Path, out: &Path) -> Result<Recipe> {
     let [fit, select, test] = args.split[..] else {
         let problem = format!("has {} shares, expected three: fit, select, test", args.split.len());
         return Err(Error::usage("--split", problem));
     };
-    let stem = out.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    // Shards of one job are written to several files, and must agree on everything.
+    let named = if args.shard.is_some() { data } else { out };
+    let stem = named.file_stem().map(|stem| stem.to_string_lossy().into_owned());
     let name = args.name.clone().or(stem).unwrap_or_default();
+    let method = method(args.method);
+    let eta = match (args.weights, args.eta) {
+        (args::Weights::Robust, eta) => Some(eta.unwrap_or(ETA)),
+        (args::Weights::Uniform, None) => None,
+        (args::Weights::Uniform, Some(_)) => {
+            return Err(Error::usage("--eta", "is for --weights robust; give both or neither"));
+        }
+    };
+    if args.alpha.is_some() && method != MethodName::Palrs {
+        return Err(Error::usage(
+            "--alpha",
+            "is for --method palrs; scale others when they are used",
+        ));
+    }
+    let usual = Recipe::new(method, &name);
     let position = args.position.as_deref().filter(|text| *text != "auto");
     let position = position.map(str::parse::<Position>).transpose();
     Ok(Recipe {
@@ -109,16 +127,13 @@ fn recipe(args: &ExtractArgs, out: &Path) -> Result<Recipe> {
         shares: [fit, select, test],
         seed: args.seed,
         min_pairs: args.min_pairs,
-        eta: match args.weights {
-            args::Weights::Uniform => None,
-            args::Weights::Robust => Some(args.eta),
-        },
-        alpha: args.alpha,
+        eta,
+        alpha: args.alpha.unwrap_or(usual.alpha),
         system: args.system.clone(),
         summary: args.summary.clone().unwrap_or_default(),
         licence: args.licence.clone(),
         contrast: args.contrast.clone().unwrap_or_default(),
-        ..Recipe::new(method(args.method), &name)
+        ..usual
     })
 }
 

@@ -12,6 +12,8 @@ mod documents;
 #[cfg(test)]
 mod endings;
 #[cfg(test)]
+mod extract;
+#[cfg(test)]
 mod help;
 #[cfg(test)]
 mod real;

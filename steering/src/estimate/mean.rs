@@ -43,13 +43,8 @@ impl Estimate {
         })
     }
 
-    /// v = û‖μ⁺‖: what PaLRS adds at α = 1, as long as the mean positive state (arXiv 2509.23982, eq. 4).
-    // [width] -> [width]
-    pub fn rescaled(&self) -> Vec<f64> {
-        self.steer.iter().map(|u| u * self.positive_norm).collect()
-    }
-
-    /// The scale in class gaps that adds αv: α‖μ⁺‖/g.
+    /// The scale in class gaps that adds αû‖μ⁺‖, which at α = 1 is as long as the mean positive state (arXiv 2509.23982,
+    /// eq. 4): α‖μ⁺‖/g.
     pub fn scale_at(&self, alpha: f64) -> f64 {
         alpha * self.positive_norm / self.gap
     }
@@ -62,7 +57,7 @@ pub fn mean_difference(positive: &Moments, negative: &Moments) -> Result<Estimat
     Estimate::along(means.distinct()?, None, &means)
 }
 
-/// The same r; PaLRS is this with [`super::Selection::PaperCosine`] and [`Estimate::rescaled`].
+/// The same r; PaLRS is this with [`super::Selection::PaperCosine`] and [`Estimate::scale_at`].
 // [width], [width] -> [width]
 pub fn palrs(positive: &Moments, negative: &Moments) -> Result<Estimate> {
     mean_difference(positive, negative)

@@ -27,10 +27,11 @@ pub use halves::split_half;
 pub use mean::{Estimate, mean_difference, palrs};
 pub use moments::Moments;
 pub use score::{
-    Place, Score, Selection, TOP_SHARE_LIMIT, auroc, cohens_d, require_difference, select,
+    Place, Score, Selection, TOP_SHARE_LIMIT, auroc, cohens_d, require_difference, select, tied,
     top_share,
 };
-pub use weights::{ETA, LEAST_PAIRS, LEAST_WEIGHT, PairWeights, robust};
+pub(crate) use weights::enough;
+pub use weights::{ETA, ETA_RANGE, LEAST_PAIRS, LEAST_WEIGHT, PairWeights, robust};
 
 #[cfg(test)]
 mod tests;

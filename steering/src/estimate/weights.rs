@@ -15,12 +15,15 @@ use super::moments::Means;
 use super::probe::logistic::sigmoid;
 use crate::error::{Error, Result};
 use ndarray::{Array2, ArrayView1};
+use std::ops::RangeInclusive;
 use std::slice::ChunksExact;
 
 /// The fewest pairs that robust weights are made of.
 pub const LEAST_PAIRS: usize = 200;
 /// The least Σω/n.
 pub const LEAST_WEIGHT: f64 = 0.2;
+/// What may be believed of labels.
+pub const ETA_RANGE: RangeInclusive<f64> = 0.55..=0.99;
 /// How likely a label is right, unless another value is asked for.
 pub const ETA: f64 = 0.9;
 
@@ -38,14 +41,13 @@ pub struct PairWeights {
 /// r = Σωδ/Σω with ω after two rounds. `eta` is how likely a label is right.
 // [n, width], [n, width] -> [width], [n]
 pub fn robust(classes: &Classes<'_>, eta: f64) -> Result<(Estimate, PairWeights)> {
-    if !(0.55..=0.99).contains(&eta) {
-        return Err(Error::estimate("eta", format!("is {eta}, expected 0.55 to 0.99")));
+    if !ETA_RANGE.contains(&eta) {
+        let (least, most) = (ETA_RANGE.start(), ETA_RANGE.end());
+        return Err(Error::estimate("eta", format!("is {eta}, expected {least} to {most}")));
     }
     let differences = classes.differences()?;
     let n = differences.nrows();
-    if n < LEAST_PAIRS {
-        return Err(unidentified(format!("{n} pairs, at least {LEAST_PAIRS} are needed")));
-    }
+    enough(n)?;
     let fold_of = folds(&classes.group_of_each(), FOLDS)?;
     let weights = PairWeights::of(two_rounds(&differences, &fold_of, eta)?, eta);
     let total: f64 = weights.weights.iter().sum();
@@ -60,6 +62,15 @@ pub fn robust(classes: &Classes<'_>, eta: f64) -> Result<(Estimate, PairWeights)
         negative: weighted_mean(negative, &weights.weights, total),
     };
     Ok((Estimate::along(means.distinct()?, None, &means)?, weights))
+}
+
+/// Whether robust weights can be made of so many pairs.
+pub(crate) fn enough(pairs: usize) -> Result<()> {
+    if pairs < LEAST_PAIRS {
+        let reason = format!("{pairs} pairs to fit on, at least {LEAST_PAIRS} are needed");
+        return Err(unidentified(reason));
+    }
+    Ok(())
 }
 
 fn unidentified(reason: String) -> Error {

@@ -2,7 +2,7 @@
 
 use super::Result;
 use super::recipe::Rule;
-use super::states::States;
+use super::states::{About, States};
 use crate::error::Error;
 use crate::estimate::{self, Classes, Estimate, Estimator, Residue, SHRINKAGE, Score};
 use crate::file::card::MethodName;
@@ -49,7 +49,7 @@ fn one(states: &States, index: usize) -> Result<Tried> {
         (method, _) => estimator(method).and_then(|estimator| estimator.estimate(&classes)),
     };
     if let Ok(found) = &estimate {
-        score = held_out(states, index, score, found);
+        score = held_out(states, index, described(score, found, &states.about, index), found);
     }
     Ok(Tried { index, score, estimate })
 }
@@ -62,18 +62,35 @@ pub(super) fn shuffled(states: &States, tried: &Tried, seed: u64) -> Result<Trie
     let classes = classes(states, &fit, &groups)?;
     let estimator = estimator(states.about.recipe.method)?;
     let found = estimator.shuffled(&classes, seed, Residue::ProjectedOut)?;
-    let top_share = estimate::top_share(&found.steer);
-    let score = Score { top_share, split_half: None, ..tried.score };
+    let score = described(tried.score, &found, &states.about, index);
+    let score = Score { split_half: None, ..score };
     Ok(Tried { index, score: held_out(states, index, score, &found), estimate: Ok(found) })
 }
 
 /// A score with what items that were not fitted on say, if there are any.
 fn held_out(states: &States, index: usize, score: Score, found: &Estimate) -> Score {
-    let (positive, negative) = projections(states, index, Part::Select, found);
+    let read = found.read.as_ref().unwrap_or(&found.steer);
+    let (positive, negative) = projections(states, index, Part::Select, read);
     if positive.is_empty() || negative.is_empty() {
         return score;
     }
     score.with_held_out(&positive, &negative)
+}
+
+/// The score with what is known of the direction itself.
+fn described(score: Score, found: &Estimate, about: &About, index: usize) -> Score {
+    let norm = about.sites.get(index / about.places.len()).and_then(|site| about.norms.get(site));
+    let dose = norm.map(|[median, _]| found.gap / f64::from(*median)).filter(|d| d.is_finite());
+    let score = Score { dose, top_share: estimate::top_share(&found.steer), ..score };
+    match about.recipe.eta {
+        // The difference that is used is the weighted one: û·μ⁺ is gap and anchor, and the gap its length.
+        Some(_) => Score {
+            cosine: (found.gap + found.anchor) / found.positive_norm,
+            relative_length: found.gap / found.positive_norm,
+            ..score
+        },
+        None => score,
+    }
 }
 
 // [n, width], [m, width], [n] -> classes
@@ -105,15 +122,14 @@ pub(super) fn estimator(method: MethodName) -> Result<Estimator> {
     }
 }
 
-/// Projections of a part's states on the direction that detects.
-// [n, width], [m, width] -> [n], [m]
+/// Projections of a part's states on a direction.
+// [n, width], [m, width], [width] -> [n], [m]
 pub(super) fn projections(
     states: &States,
     index: usize,
     part: Part,
-    estimate: &Estimate,
+    direction: &[f64],
 ) -> (Vec<f64>, Vec<f64>) {
-    let direction = estimate.read.as_ref().unwrap_or(&estimate.steer);
     let on = |class| {
         let rows = states.of(index, class, part);
         let rows = rows.chunks_exact(states.about.width);

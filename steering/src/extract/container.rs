@@ -81,6 +81,15 @@ impl States {
             return Err(no_states(reason));
         }
         let header: Header = serde_json::from_str(header).map_err(|e| no_states(e.to_string()))?;
+        let about = &header.about;
+        let (width, candidates) = (about.width, about.candidates());
+        if width == 0 || candidates == 0 || width != about.model.d_model {
+            let reason = format!(
+                "it has {candidates} candidates of width {width}, expected at least one of the model's {}",
+                about.model.d_model
+            );
+            return Err(no_states(reason));
+        }
         let tensors = SafeTensors::deserialize(bytes).map_err(read)?;
         let tensor = tensors.tensor(TENSOR).map_err(read)?;
         let ordered = header.first <= header.done && header.done <= header.end;

@@ -94,6 +94,7 @@ impl<'a> Extraction<'a> {
         let first = pairs.items.first().ok_or(crate::pairs::Flaw::Empty)?;
         let position = recipe.position_for(&first.sides);
         position.check(&first.sides)?;
+        recipe.check_sides(&first.sides)?;
         Extraction::at(position, model, pairs, (sites, recipe))
     }
 
@@ -265,6 +266,10 @@ fn enough(about: &About) -> Result<()> {
                 return Err(Refusal::TooFew { what, found, least }.into());
             }
         }
+    }
+    if about.recipe.eta.is_some() {
+        let fit = about.items.iter().filter(|known| known.part == Part::Fit).count();
+        crate::estimate::enough(fit)?;
     }
     Ok(())
 }

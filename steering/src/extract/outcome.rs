@@ -1,7 +1,7 @@
 //! From states to a vector file and a report. No model is needed here.
 
 use super::choose::{self, Choice, Tried};
-use super::recipe::{FEW_PAIRS, Keep, Rule};
+use super::recipe::{FEW_PAIRS, Keep, READ_SUFFIX, Rule};
 use super::states::{About, States};
 use super::{Place, Position, Refusal, Result};
 use crate::direction::Direction;
@@ -157,7 +157,9 @@ fn kept<'a>(
             let site = site.map_or("", String::as_str);
             Err(Refusal::Setting {
                 field: "sites",
-                problem: format!("has {site}, where {problem}"),
+                problem: format!(
+                    "has {site}, where there is no direction at the chosen place ({problem}); leave it out, or --select all"
+                ),
             }
             .into())
         }
@@ -206,12 +208,12 @@ impl Maker<'_> {
                 Role::Read => (read, estimate.read_gap, estimate.read_anchor),
             };
             let site = self.site(tried);
-            let row: Vec<f32> = row.iter().map(|v| *v as f32).collect();
-            let (direction, _) = Direction::normalised(site, &row)?;
+            let values: Vec<f32> = row.iter().map(|v| *v as f32).collect();
+            let (direction, _) = Direction::normalised(site, &values)?;
             let norm = self.about().norms.get(&site.to_string());
             let entry = SiteCard {
                 anchor: Some(anchor as f32),
-                auc: self.auc(tried, estimate),
+                auc: self.auc(tried, row),
                 stream_norm: norm.map(|norm| norm[0]),
                 stream_norm_p95: norm.map(|norm| norm[1]),
                 ..SiteCard::of(site, Some(gap as f32))
@@ -228,7 +230,7 @@ impl Maker<'_> {
         let name = match (role, self.labels) {
             (Role::Steer, Labels::Given) => recipe.name.clone(),
             (Role::Steer, Labels::Shuffled { .. }) => format!("{}.shuffled", recipe.name),
-            (Role::Read, _) => format!("{}.read", recipe.name),
+            (Role::Read, _) => format!("{}{READ_SUFFIX}", recipe.name),
         };
         let summary = match self.labels {
             Labels::Given => recipe.summary.clone(),
@@ -263,13 +265,15 @@ impl Maker<'_> {
         }
     }
 
-    /// Separation of the test items, or of those that chose where there is no test.
-    fn auc(&self, tried: &Tried, estimate: &Estimate) -> Option<f32> {
-        let (positive, negative) =
-            choose::projections(self.states, tried.index, Part::Test, estimate);
-        let test = estimate::auroc(&positive, &negative);
-        let auc = if test.is_nan() { tried.score.auroc } else { Some(test) };
-        auc.filter(|auc| auc.is_finite()).map(|auc| auc as f32)
+    /// Separation of the test items by a row of the file, or of those that chose where there is no test.
+    // [width] -> []
+    fn auc(&self, tried: &Tried, row: &[f64]) -> Option<f32> {
+        let of = |part| {
+            let (positive, negative) = choose::projections(self.states, tried.index, part, row);
+            estimate::auroc(&positive, &negative)
+        };
+        let auc = [Part::Test, Part::Select].map(of).into_iter().find(|auc| auc.is_finite());
+        auc.map(|auc| auc as f32)
     }
 
     fn method(&self) -> Result<Method> {
@@ -328,13 +332,36 @@ impl Maker<'_> {
         (MethodName::Shuffled, seed, BTreeMap::from(params))
     }
 
+    /// That several sites separate alike, so that separation did not choose.
+    fn saturated(&self, grid: &[Tried]) -> Option<String> {
+        let rule = self.about().recipe.rule();
+        if rule != Rule::HeldoutAuroc || self.status == Status::Null {
+            return None;
+        }
+        let with: Vec<&Tried> = grid.iter().filter(|tried| tried.estimate.is_ok()).collect();
+        let scores: Vec<Score> = with.iter().map(|tried| tried.score).collect();
+        let tied = estimate::tied(rule.selection(), &scores);
+        let mut sites = tied.iter().filter_map(|index| with.get(*index)).map(|t| self.site(t));
+        let (first, last) = (sites.next()?, sites.next_back()?);
+        (first != last).then(|| {
+            format!(
+                "{} of {} candidates, {first} to {last}, separate the items that choose equally well (AUROC {:.3}); {} is \
+                 the first with nearly the largest gap for the stream's length",
+                tied.len(),
+                grid.len(),
+                self.best.score.auroc.unwrap_or(f64::NAN),
+                self.site(self.best),
+            )
+        })
+    }
+
     fn report(&self, kept: &[(&Tried, &Estimate)], grid: &[Tried]) -> Result<Report> {
         let sites = kept.iter().map(|(tried, estimate)| SiteReport {
             site: self.site(tried),
             magnitude: estimate.gap as f32,
             anchor: estimate.anchor as f32,
             norm: self.about().norms.get(&self.site(tried).to_string()).copied(),
-            auc: self.auc(tried, estimate),
+            auc: self.auc(tried, &estimate.steer),
             cohens_d: tried.score.cohens_d,
             split_half: tried.score.split_half,
         });
@@ -354,12 +381,13 @@ impl Maker<'_> {
             place: self.place(self.best)?,
             rule: self.about().recipe.rule(),
             grid: grid.iter().map(candidate).collect::<Result<_>>()?,
-            warnings: self.warnings(),
+            warnings: self.warnings(grid),
         })
     }
 
-    fn warnings(&self) -> Vec<String> {
+    fn warnings(&self, grid: &[Tried]) -> Vec<String> {
         let mut warnings = Vec::new();
+        warnings.extend(self.saturated(grid));
         let fit = self.states.count(Part::Fit);
         if fit < FEW_PAIRS {
             warnings.push(format!("{fit} items to fit on are few, {FEW_PAIRS} or more are better"));

@@ -1,11 +1,14 @@
 //! What is asked of an extraction.
 
 use super::{Position, Refusal};
-use crate::estimate::Selection;
+use crate::estimate::{ETA_RANGE, Selection};
 use crate::file::card::MethodName;
+use crate::file::{NAME_LIMIT, SUMMARY_LIMIT};
 use crate::pairs::{Shares, Sides};
 use serde::{Deserialize, Serialize};
 
+/// What the name of the file that detects ends with.
+pub(super) const READ_SUFFIX: &str = ".read";
 /// Fewest pairs to fit on, unless told otherwise.
 pub const MIN_PAIRS: usize = 20;
 /// Below this many pairs to fit on there is a warning.
@@ -17,7 +20,7 @@ pub const FEW_PAIRS: usize = 40;
 pub enum Rule {
     /// The largest cosine of the difference and the mean positive state.
     PaperCosine,
-    /// The largest separation of items that were not fitted on.
+    /// The largest separation of items that were not fitted on; of equal ones the first that pushes nearly as hard as any.
     HeldoutAuroc,
 }
 
@@ -45,7 +48,7 @@ pub enum Keep {
     /// The one that is chosen.
     #[default]
     Best,
-    /// All, each at its best place.
+    /// All, each at the place of the one that is chosen.
     All,
 }
 
@@ -154,6 +157,57 @@ impl Recipe {
         let of_means = matches!(self.method, MethodName::Palrs | MethodName::MeanDifference);
         if self.eta.is_some() && !of_means {
             return refuse("weights", "can be robust for palrs and mean_difference only");
+        }
+        if let Some(eta) = self.eta.filter(|eta| !ETA_RANGE.contains(eta)) {
+            let (least, most) = (ETA_RANGE.start(), ETA_RANGE.end());
+            return refuse("eta", &format!("is {eta}, expected {least} to {most}"));
+        }
+        if self.keep == Keep::All && self.method == MethodName::Palrs {
+            return refuse(
+                "select",
+                "is all, but the scale of palrs is one site's: a file has one scale, and α‖μ⁺‖ differs from site to site; \
+                 take mean_difference",
+            );
+        }
+        self.check_texts()
+    }
+
+    /// Whether a card can hold the name, also that of the file that detects, and the summary.
+    fn check_texts(&self) -> Result<(), Refusal> {
+        let reads = matches!(self.method, MethodName::LinearProbe | MethodName::LogisticProbe);
+        let most = NAME_LIMIT - if reads { READ_SUFFIX.len() } else { 0 };
+        let (name, summary) = (self.name.chars().count(), self.summary.chars().count());
+        if !(1..=most).contains(&name) || self.name.chars().any(char::is_control) {
+            let problem = format!("has {name} characters, expected 1 to {most} on one line");
+            return Err(Refusal::Setting { field: "name", problem });
+        }
+        if summary > SUMMARY_LIMIT {
+            let problem = format!("has {summary} characters, expected at most {SUMMARY_LIMIT}");
+            return Err(Refusal::Setting { field: "summary", problem });
+        }
+        Ok(())
+    }
+
+    /// What of it examples of this kind cannot have.
+    pub(super) fn check_sides(&self, sides: &Sides) -> Result<(), Refusal> {
+        let labelled = matches!(sides, Sides::Labelled { .. });
+        let paired = matches!(self.method, MethodName::PcaDifference | MethodName::LogisticProbe);
+        let problem =
+            |field, problem: &str| Err(Refusal::Setting { field, problem: problem.to_owned() });
+        if labelled && self.system.is_some() {
+            return problem(
+                "system",
+                "is for conversations; labelled texts are read without a template",
+            );
+        }
+        if labelled && paired {
+            return problem("method", "needs pairs, and labelled texts have no partners");
+        }
+        if labelled && self.eta.is_some() {
+            return problem(
+                "weights",
+                "can be robust for pairs only, and labelled texts have no partners",
+            );
         }
         Ok(())
     }

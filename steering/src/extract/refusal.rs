@@ -57,6 +57,15 @@ pub enum Refusal {
         /// The ids it ends with.
         found: Vec<u32>,
     },
+    /// A template without a token behind an answer.
+    #[error(
+        "position {position} reads the template's tokens behind an answer, and this template writes none; read \
+         mean_response"
+    )]
+    NoSuffix {
+        /// What was asked for.
+        position: Position,
+    },
     /// The token that begins a text, twice.
     #[error(
         "line {line} begins with token {token} twice: the template writes it, so the text must not"
@@ -153,7 +162,8 @@ impl Refusal {
         match self {
             Refusal::HeaderAfterQuestion
             | Refusal::UnknownPosition { .. }
-            | Refusal::Position { .. } => "position_refused",
+            | Refusal::Position { .. }
+            | Refusal::NoSuffix { .. } => "position_refused",
             Refusal::TooFew { .. } => "too_few_pairs",
             Refusal::Suffix { .. } => "suffix_mismatch",
             Refusal::DoubleFirst { .. } => "double_first_token",

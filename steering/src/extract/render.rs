@@ -84,6 +84,13 @@ impl<'a> Renderer<'a> {
                 vec![Place::token(Reading::Last, -1), Place::mean(Reading::All)]
             }
         };
+        if renderer.places.is_empty()
+            || renderer.suffix.is_empty()
+                && matches!(like, Sides::Answers { .. })
+                && position == Position::Last
+        {
+            return Err(Refusal::NoSuffix { position }.into());
+        }
         Ok(renderer)
     }
 
@@ -148,6 +155,10 @@ impl<'a> Renderer<'a> {
         let context = self.model.decoder().context();
         if tokens.len() > context {
             return Err(Refusal::TooLong { line, tokens: tokens.len(), context }.into());
+        }
+        if sample.spans.len() != self.places.len() {
+            let place = self.position.to_string();
+            return Err(Refusal::NothingToRead { line, place }.into());
         }
         for (place, span) in self.places.iter().zip(&sample.spans) {
             if span.is_empty() || span.start == 0 || span.end > tokens.len() {

@@ -18,7 +18,7 @@ pub use digest::{content_sha256, sha256};
 pub use disk::{FILE_LIMIT, file_sha256, write};
 pub use pin::{Warning, family_sha256};
 
-pub(crate) use check::{EXTRA_LIMIT, NAME_LIMIT};
+pub(crate) use check::{EXTRA_LIMIT, NAME_LIMIT, SUMMARY_LIMIT};
 pub(crate) use container::{HEADER_LIMIT, floats, halves, is_ours, stored};
 pub(crate) use decode::header;
 pub(crate) use disk::{measured, read, read_head};

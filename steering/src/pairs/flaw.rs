@@ -114,6 +114,12 @@ pub enum Flaw {
         /// The other.
         second: &'static str,
     },
+    /// Scores of which none is below the best.
+    #[error("line {line} has an example without a worse answer")]
+    NoWorse {
+        /// The line.
+        line: usize,
+    },
     /// Two items that say the opposite.
     #[error(
         "line {line} contradicts line {other}: the same examples with the classes swapped; keep one of them"
@@ -129,11 +135,26 @@ pub enum Flaw {
 impl Flaw {
     /// Whether the record may be left out of noisy data, the others being sound.
     pub(super) fn can_be_skipped(&self) -> bool {
-        use Flaw::{Contradictory, EmptyText, EqualSides, PromptsDiffer};
+        use Flaw::{Contradictory, EmptyText, EqualSides, NoWorse, PromptsDiffer};
         matches!(
             self,
-            EmptyText { .. } | EqualSides { .. } | PromptsDiffer { .. } | Contradictory { .. }
+            EmptyText { .. }
+                | EqualSides { .. }
+                | PromptsDiffer { .. }
+                | NoWorse { .. }
+                | Contradictory { .. }
         )
+    }
+
+    /// Whether the record is sound and only says nothing, so that it is left out and reported whatever the data.
+    pub(super) fn is_harmless(&self) -> bool {
+        matches!(self, Flaw::NoWorse { .. })
+    }
+
+    /// The flaw of a record that is left out, without the advice to leave it out.
+    pub(super) fn when_skipped(&self) -> String {
+        let text = self.to_string();
+        text.split_once("; ").map_or(text.clone(), |(found, _)| found.to_owned())
     }
 
     /// The line it is about, if it is about one.
@@ -152,6 +173,7 @@ impl Flaw {
             | EmptyText { line, .. }
             | EqualSides { line }
             | PromptsDiffer { line, .. }
+            | NoWorse { line }
             | Contradictory { line, .. } => Some(*line),
         }
     }

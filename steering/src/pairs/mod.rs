@@ -7,9 +7,11 @@
 //! they usually mean a broken export; [`BadPairs::Skip`] leaves them out of data known to be noisy, and reports each.
 //!
 //! The items are cut into parts by a hash of their group and a seed ([`split`]): items with one prompt stay together, and
-//! fitting, selection and test never share one.
+//! fitting, selection and test never share one. Pairs of prompts are about the line or sentence that both begin or end
+//! with, where it comes again in the file; a field `group` says it where that is not so.
 
 mod flaw;
+mod group;
 mod records;
 mod screen;
 mod shape;
@@ -48,7 +50,7 @@ pub enum Class {
 pub struct Item {
     /// The line its record begins on, from 1.
     pub line: usize,
-    /// What it shares with others that must not be told apart from it: usually the prompt's text.
+    /// What it shares with others that must be in the same part: usually the prompt's text.
     pub group: String,
     /// The examples.
     pub sides: Sides,
@@ -157,7 +159,10 @@ impl Pairs {
         for record in &records {
             shape.items(record, &mut |read| screen.take(read))?;
         }
-        let (items, findings) = screen.finish();
+        let (mut items, findings) = screen.finish();
+        if shape == Shape::Prompts {
+            group::fill(&mut items);
+        }
         if items.is_empty() {
             return Err(Flaw::NoPairs { taken_out: findings.len() }.into());
         }

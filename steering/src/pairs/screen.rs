@@ -41,18 +41,23 @@ impl Screen {
             return Ok(());
         };
         // Of two that contradict each other neither is kept: nothing says which is right.
-        self.items.get_mut(index).map(Option::take);
+        let taken = self.items.get_mut(index).and_then(Option::take);
         self.items.push(None);
-        self.skip(Flaw::Contradictory { line, other })
+        self.skip(Flaw::Contradictory { line, other })?;
+        taken.map_or(Ok(()), |_| self.skip(Flaw::Contradictory { line: other, other: line }))
     }
 
     fn skip(&mut self, flaw: Flaw) -> Result<(), Flaw> {
-        match (self.bad, flaw.line().filter(|_| flaw.can_be_skipped())) {
-            (BadPairs::Skip, Some(line)) => {
-                self.findings.push(Finding::Skipped { line, reason: flaw.to_string() });
+        let skips = match self.bad {
+            BadPairs::Skip => flaw.can_be_skipped(),
+            BadPairs::Refuse => flaw.is_harmless(),
+        };
+        match flaw.line().filter(|_| skips) {
+            Some(line) => {
+                self.findings.push(Finding::Skipped { line, reason: flaw.when_skipped() });
                 Ok(())
             }
-            (BadPairs::Refuse, _) | (BadPairs::Skip, None) => Err(flaw),
+            None => Err(flaw),
         }
     }
 

@@ -4,6 +4,7 @@
 //! and stays; what a field holds (a text, or messages) may differ from record to record.
 
 use super::flaw::Flaw;
+use super::group::spoken;
 use super::records::{Record, kind};
 use super::transcript;
 use super::{Class, Item, Sides};
@@ -20,7 +21,7 @@ pub enum Shape {
     Transcript,
     /// `question` and two answers, as in Anthropic's model-written evaluations and CAA.
     Choice,
-    /// `positive`, `negative`: two prompts.
+    /// `positive`, `negative`: two prompts; `group`, if there is one, says what they are about.
     Prompts,
     /// `text`, `label`.
     Labelled,
@@ -197,9 +198,17 @@ fn preference(fields: &Fields) -> Result<Item, Flaw> {
         let line = fields.line;
         return Err(Flaw::PromptsDiffer { line, first: "chosen", second: "rejected" });
     }
+    let (mut chosen, mut rejected) = (chosen, rejected);
     let prompt = match (fields.shape, before.is_empty()) {
+        (Shape::Preference, true) => match fields.value("prompt")? {
+            Value::String(text) if transcript::is_transcript(text) => {
+                // What follows "Assistant:" there begins with a space.
+                (chosen, rejected) = (chosen.trim().to_owned(), rejected.trim().to_owned());
+                transcript::prompt(text, fields.line, "prompt")?
+            }
+            _ => fields.talk("prompt")?,
+        },
         // Conversations that repeat the prompt are the longer telling of it.
-        (Shape::Preference, true) => fields.talk("prompt")?,
         _ => before,
     };
     if prompt.is_empty() {
@@ -243,17 +252,12 @@ fn choice(fields: &Fields) -> Result<Item, Flaw> {
 
 fn prompts(fields: &Fields) -> Result<Item, Flaw> {
     let (positive, negative) = (fields.talk("positive")?, fields.talk("negative")?);
-    let group = shared(&spoken(&positive), &spoken(&negative));
+    // Empty until all pairs are known.
+    let group = match fields.map.contains_key("group") {
+        true => fields.text("group")?,
+        false => String::new(),
+    };
     Ok(fields.item(group, Sides::Prompts { positive, negative }))
-}
-
-/// What two prompts are about: how both begin, where that is most of the shorter one, as with the question of a multiple
-/// choice; otherwise all of the first.
-fn shared(first: &str, second: &str) -> String {
-    let pairs = first.chars().zip(second.chars());
-    let begun: String = pairs.take_while(|(a, b)| a == b).map(|(a, _)| a).collect();
-    let most = 2 * begun.len() >= first.len().min(second.len());
-    if most { begun } else { first.to_owned() }
 }
 
 fn labelled(fields: &Fields) -> Result<Item, Flaw> {
@@ -307,8 +311,14 @@ fn contrast(fields: &Fields, sink: Sink) -> Result<(), Flaw> {
     };
     for suffix in &suffixes {
         for (positive, negative) in positive.iter().zip(&negative) {
+            // Without anything said, a persona is all there is to tell items apart by.
+            let group = match suffix.is_empty() {
+                true => format!("{positive}\n{negative}"),
+                false => suffix.clone(),
+            };
             let (positive, negative) = (talk(positive, suffix), talk(negative, suffix));
-            sink(Ok(fields.item(suffix.clone(), Sides::Prompts { positive, negative })))?;
+            let sides = Sides::Prompts { positive, negative };
+            sink(Ok(fields.item(group, sides)))?;
         }
     }
     Ok(())
@@ -331,22 +341,37 @@ fn scored(fields: &Fields, sink: Sink) -> Result<(), Flaw> {
         let Value::Object(scores) = scores else {
             return Err(one.wrong("target_scores", scores, "an object of answers and scores"));
         };
-        let number = |score: &Value| score.as_f64().unwrap_or(0.0);
-        let best = scores.values().map(number).fold(f64::NEG_INFINITY, f64::max);
-        let Some((chosen, _)) = scores.iter().find(|(_, score)| number(score) == best) else {
-            continue;
-        };
-        for (rejected, _) in scores.iter().filter(|(_, score)| number(score) < best) {
-            let prompt = vec![Message::new("user", question.clone())];
-            let (chosen, rejected) = (chosen.clone(), rejected.clone());
-            let sides = Sides::Answers { prompt, chosen, rejected };
-            sink(Ok(one.item(question.clone(), sides)))?;
-        }
+        compared(&one, &question, scores, sink)?;
     }
     Ok(())
 }
 
-/// The words of a conversation.
-fn spoken(messages: &[Message]) -> String {
-    messages.iter().map(|m| m.content.as_str()).collect::<Vec<&str>>().join("\n")
+/// The best answer to a question against each that scores less.
+fn compared(
+    one: &Fields,
+    question: &str,
+    scores: &Map<String, Value>,
+    sink: Sink,
+) -> Result<(), Flaw> {
+    const FIELD: &str = "target_scores";
+    let number = |(answer, score): (&'_ String, &Value)| {
+        let number = score.as_f64().ok_or_else(|| one.wrong(FIELD, score, "an object of numbers"));
+        number.map(|number| (answer.clone(), number))
+    };
+    let scores: Vec<(String, f64)> = scores.iter().map(number).collect::<Result<_, Flaw>>()?;
+    let best = scores.iter().map(|(_, score)| *score).fold(f64::NEG_INFINITY, f64::max);
+    let worse: Vec<&String> =
+        scores.iter().filter(|(_, score)| *score < best).map(|(answer, _)| answer).collect();
+    let chosen = scores.iter().find(|(_, score)| *score == best).map(|(answer, _)| answer);
+    let (Some(chosen), false) = (chosen, worse.is_empty()) else {
+        return sink(Err(Flaw::NoWorse { line: one.line }));
+    };
+    for rejected in worse {
+        let answers = one.filled(FIELD, chosen).and_then(|c| Ok((c, one.filled(FIELD, rejected)?)));
+        sink(answers.map(|(chosen, rejected)| {
+            let prompt = vec![Message::new("user", question)];
+            one.item(question.to_owned(), Sides::Answers { prompt, chosen, rejected })
+        }))?;
+    }
+    Ok(())
 }

@@ -13,10 +13,35 @@ pub(super) fn is_transcript(text: &str) -> bool {
 
 /// The conversation before the last turn, and that turn, which must be the assistant's.
 pub(super) fn turns(text: &str, line: usize, field: &str) -> Result<(Vec<Message>, String), Flaw> {
-    let refuse = |problem: &str| {
-        let (field, problem) = (field.to_owned(), problem.to_owned());
-        Err(Flaw::Field { line, field, problem })
-    };
+    let mut messages = messages(text, line, field)?;
+    match messages.pop() {
+        Some(last) if last.role == "assistant" && !messages.is_empty() => {
+            Ok((messages, last.content))
+        }
+        _ => refuse(line, field, "does not end with an Assistant: turn, as a transcript must"),
+    }
+}
+
+/// A conversation that is to be answered: it ends with an empty turn of the assistant's, or with the question.
+pub(super) fn prompt(text: &str, line: usize, field: &str) -> Result<Vec<Message>, Flaw> {
+    let mut messages = messages(text, line, field)?;
+    messages.pop_if(|last| last.role == "assistant" && last.content.is_empty());
+    match messages.last() {
+        Some(last) if last.role == "user" => Ok(messages),
+        _ => refuse(
+            line,
+            field,
+            "ends with an answer, and another one follows in a field of its own",
+        ),
+    }
+}
+
+fn refuse<T>(line: usize, field: &str, problem: &str) -> Result<T, Flaw> {
+    let (field, problem) = (field.to_owned(), problem.to_owned());
+    Err(Flaw::Field { line, field, problem })
+}
+
+fn messages(text: &str, line: usize, field: &str) -> Result<Vec<Message>, Flaw> {
     let (mut messages, mut rest) = (Vec::new(), text);
     while let Some((role, after)) = turn(rest) {
         let end = [HUMAN, ASSISTANT].iter().filter_map(|mark| after.find(mark)).min();
@@ -25,14 +50,9 @@ pub(super) fn turns(text: &str, line: usize, field: &str) -> Result<(Vec<Message
         rest = next;
     }
     if !rest.is_empty() {
-        return refuse("does not begin with a Human: turn, as a transcript must");
+        return refuse(line, field, "does not begin with a Human: turn, as a transcript must");
     }
-    match messages.pop() {
-        Some(last) if last.role == "assistant" && !messages.is_empty() => {
-            Ok((messages, last.content))
-        }
-        _ => refuse("does not end with an Assistant: turn, as a transcript must"),
-    }
+    Ok(messages)
 }
 
 fn turn(text: &str) -> Option<(&'static str, &str)> {

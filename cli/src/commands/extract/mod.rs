@@ -24,6 +24,9 @@ const SAVE_EVERY: Duration = Duration::from_secs(20);
 
 /// Extracts.
 pub fn run(plan: &plan::Extract, console: &Console) -> Result<()> {
+    for path in [Some(&plan.out), plan.plot.as_ref()].into_iter().flatten() {
+        writable(path)?;
+    }
     let pairs = Pairs::open(&plan.data, plan.bad)?;
     pairs.findings.iter().for_each(|finding| console.warn(format!("{finding}; it is left out")));
     let opened = open(&plan.opening, console)?;
@@ -38,10 +41,11 @@ pub fn run(plan: &plan::Extract, console: &Console) -> Result<()> {
         }
         None => {
             let extracted = states.finish()?;
+            let written = write(&extracted, &plan.out)?;
             if let Some(path) = &plan.plot {
                 picture::write(path, &recipe.name, &extracted.report)?;
             }
-            Outcome::Vector(Box::new(write(&extracted, &plan.out)?))
+            Outcome::Vector(Box::new(written))
         }
     };
     // There may be none: it is only written by long runs, and by interrupted ones.
@@ -50,8 +54,26 @@ pub fn run(plan: &plan::Extract, console: &Console) -> Result<()> {
     report::show(console, head, &outcome, (&plan.out, started.elapsed()))
 }
 
+/// Whether there is a folder for a file that is written long after now.
+fn writable(path: &Path) -> Result<()> {
+    let folder = match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        Some(_) | None => Path::new("."),
+    };
+    match std::fs::metadata(folder) {
+        Ok(about) if about.is_dir() => Ok(()),
+        Ok(_) => Err(failed(path, std::io::ErrorKind::NotADirectory.into())),
+        Err(source) => Err(failed(path, source)),
+    }
+}
+
+fn failed(path: &Path, source: std::io::Error) -> Error {
+    trimtab_steering::Error::Io { path: path.to_owned(), source }.into()
+}
+
 /// Merges.
 pub fn merge(plan: &plan::Merge, console: &Console) -> Result<()> {
+    writable(&plan.out)?;
     let started = Instant::now();
     let shards: Result<Vec<States>, _> =
         plan.shards.iter().map(|path| States::open(path)).collect();
@@ -86,7 +108,11 @@ fn read(plan: &plan::Extract, extraction: &Extraction<'_>, console: &Console) ->
             extraction.check_resumed(&states, shard)?;
             states
         }
-        Start::Resumed | Start::Anew => extraction.begin(shard, STATE_BYTES)?,
+        Start::Resumed => {
+            console.warn(format!("there is no {}: everything is read anew", path.display()));
+            extraction.begin(shard, STATE_BYTES)?
+        }
+        Start::Anew => extraction.begin(shard, STATE_BYTES)?,
     };
     let (meter, stoppable) = (Meter::new(console), Stoppable::begin());
     let remaining = extraction.remaining(&states);

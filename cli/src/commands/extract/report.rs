@@ -78,6 +78,8 @@ struct GridRow {
     length_ratio: f64,
     top_share: f64,
     auroc: Option<f64>,
+    cohens_d: Option<f64>,
+    dose: Option<f64>,
     problem: Option<String>,
 }
 
@@ -177,6 +179,8 @@ fn grid_row(candidate: &Candidate) -> GridRow {
         length_ratio: candidate.score.length_ratio,
         top_share: candidate.score.top_share,
         auroc: candidate.score.auroc,
+        cohens_d: candidate.score.cohens_d,
+        dose: candidate.score.dose,
         problem: candidate.problem.clone(),
     }
 }
@@ -191,7 +195,7 @@ fn tables(written: &Written) -> String {
             format!("{}{mark}", c.site),
             shown(Some(c.score.cosine)),
             shown(c.score.auroc),
-            shown(Some(c.score.relative_length)),
+            shown(c.score.dose),
             shown(Some(c.score.length_ratio)),
             shown(Some(c.score.top_share)),
         ]
@@ -200,7 +204,7 @@ fn tables(written: &Written) -> String {
         Column::Left("site"),
         Column::Right("cos(r, μ+)"),
         Column::Right("auroc"),
-        Column::Right("|r|/|μ+|"),
+        Column::Right("dose at 1"),
         Column::Right("|μ+|/|μ-|"),
         Column::Right("top 1 %"),
     ];

@@ -2,7 +2,7 @@
 
 use crate::estimate::{
     Moments, Place, Score, Selection, auroc, cohens_d, cosine, mean_difference, require_difference,
-    select, top_share,
+    select, tied, top_share,
 };
 
 fn moments(rows: &[[f32; 2]]) -> Moments {
@@ -16,7 +16,6 @@ fn a_mean_difference_is_what_one_does_by_hand() {
     let made = mean_difference(&positive, &negative).unwrap();
     assert_eq!((made.steer.clone(), made.gap, made.anchor), (vec![0.6, 0.8], 5.0, 0.0));
     assert_eq!((made.read.clone(), made.positive_norm, made.scale_at(0.5)), (None, 5.0, 0.5));
-    assert_eq!(made.rescaled(), [3.0, 4.0]);
     assert_eq!(positive.variance().unwrap(), [2.0, 18.0]);
     assert_eq!(mean_difference(&positive, &positive).unwrap_err().code(), "no_difference");
     assert_eq!(mean_difference(&positive, &Moments::new(2)).unwrap_err().code(), "too_few_pairs");
@@ -81,6 +80,22 @@ fn ties_go_to_the_shallower_site_and_then_to_the_later_position() {
     assert_eq!(select(Selection::HeldoutAuroc, &scores), Some(2));
     assert_eq!(select(Selection::PaperCosine, &scores), Some(0));
     assert_eq!(select(Selection::PaperCosine, &[]), None);
+}
+
+#[test]
+fn of_equal_separations_the_one_that_pushes_harder_is_taken() {
+    let pushing = |depth, auroc, dose| Score { dose: Some(dose), ..score(depth, -1, 0.1, auroc) };
+    let scores = [
+        pushing(0, 1.0, 0.03),
+        pushing(3, 1.0 - 1e-12, 0.11),
+        pushing(4, 1.0, 0.12),
+        pushing(5, 1.0, 0.1),
+        pushing(6, 0.99, 0.5),
+        Score { relative_length: 0.05, ..pushing(1, 1.0, 0.5) },
+    ];
+    assert_eq!(select(Selection::HeldoutAuroc, &scores), Some(1));
+    assert_eq!(tied(Selection::HeldoutAuroc, &scores), [0, 1, 2, 3, 5]);
+    assert_eq!(tied(Selection::HeldoutAuroc, &[]), [0; 0]);
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! The file is the same however its states came together.
 
-use super::super::{BLOCK, Keep, Place, Position, Rule};
+use super::super::{BLOCK, Candidate, Keep, Place, Position, Report, Rule};
 use super::*;
 use crate::VectorFile;
+use crate::estimate::{self, Classes};
 use crate::file::card::{Param, Reading, Role, Status};
 use crate::file::sha256;
 use crate::pairs::{Class, Part};
@@ -78,6 +79,8 @@ fn an_interrupted_run_goes_on_where_it_ended() {
 #[test]
 fn every_method_writes_what_it_should() {
     let (model, pairs) = (model(), pairs(80));
+    let components = [MethodName::PcaDifference, MethodName::PcaCentred];
+    let mut made = Vec::new();
     for method in [
         MethodName::Palrs,
         MethodName::MeanDifference,
@@ -93,10 +96,12 @@ fn every_method_writes_what_it_should() {
             Ok(extracted) => extracted,
             // On a random model a component need not tell the classes apart.
             Err(error) => {
+                assert!(components.contains(&method), "{method:?}: {error}");
                 assert_eq!(error.code(), "sign_not_identified", "{method:?}: {error}");
                 continue;
             }
         };
+        made.push(method);
         let (card, report) = (extracted.file.card(), &extracted.report);
         let round = VectorFile::from_bytes(&extracted.file.to_bytes().unwrap()).unwrap();
         assert_eq!(round, extracted.file);
@@ -116,7 +121,61 @@ fn every_method_writes_what_it_should() {
         if let Some(read) = &extracted.read {
             assert_eq!((read.card().role, read.card().name.as_str()), (Role::Read, "glad.read"));
         }
+        // What a card says of a direction is said of its own row.
+        let index = chosen(report, &states);
+        for file in [Some(&extracted.file), extracted.read.as_ref()].into_iter().flatten() {
+            let row: Vec<f64> =
+                file.directions()[0].values().iter().map(|v| f64::from(*v)).collect();
+            let on = |class| -> Vec<f64> {
+                let rows = states.of(index, class, Part::Test);
+                rows.chunks_exact(row.len()).map(|x| estimate::project(x, &row)).collect()
+            };
+            let expected = estimate::auroc(&on(Class::Positive), &on(Class::Negative));
+            let auc = file.card().sites[&report.recommended].auc.unwrap();
+            assert!((f64::from(auc) - expected).abs() < 1e-6, "{method:?} {auc} {expected}");
+            if file.card().role == Role::Steer {
+                let share = estimate::top_share(&row);
+                let found = report.grid[index].score.top_share;
+                assert!((found - share).abs() < 1e-5, "{method:?} {found} {share}");
+            }
+        }
     }
+    assert!(components.iter().any(|method| made.contains(method)), "{made:?}");
+}
+
+/// The number of the candidate that was chosen.
+fn chosen(report: &Report, states: &States) -> usize {
+    let is_it = |c: &Candidate| (c.site, c.place) == (report.recommended, report.place);
+    assert_eq!(report.grid.len(), states.about.candidates());
+    report.grid.iter().position(is_it).unwrap()
+}
+
+#[test]
+fn robust_weights_are_in_every_number() {
+    let (model, pairs) = (model(), pairs(500));
+    let usual = recipe(MethodName::Palrs);
+    let recipe = Recipe { eta: Some(0.9), shares: [0.8, 0.2, 0.0], ..usual };
+    let extraction = Extraction::new(&model, &pairs, &SITES, &recipe).unwrap();
+    let states = read(&extraction, Shard::WHOLE);
+    let report = states.finish().unwrap().report;
+    let index = chosen(&report, &states);
+    let [positive, negative] =
+        [Class::Positive, Class::Negative].map(|class| states.of(index, class, Part::Fit));
+    let groups = states.groups(Part::Fit);
+    let classes = Classes::paired(tiny::WIDTH, &positive, &negative, &groups).unwrap();
+    let (_, weights) = estimate::robust(&classes, 0.9).unwrap();
+    let mean = |states: &[f32]| -> Vec<f64> {
+        let mut mean = vec![0.0; tiny::WIDTH];
+        for (row, weight) in states.chunks_exact(tiny::WIDTH).zip(&weights.weights) {
+            mean.iter_mut().zip(row).for_each(|(m, x)| *m += weight * f64::from(*x));
+        }
+        mean
+    };
+    let (positive, negative) = (mean(&positive), mean(&negative));
+    let r: Vec<f64> = positive.iter().zip(&negative).map(|(p, n)| p - n).collect();
+    let expected = estimate::cosine(&r, &positive);
+    let found = report.grid[index].score.cosine;
+    assert!((found - expected).abs() < 1e-9, "{found} {expected}");
 }
 
 #[test]

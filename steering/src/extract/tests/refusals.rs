@@ -1,6 +1,6 @@
 //! What is refused, and what the refusal names.
 
-use super::super::Position;
+use super::super::{Keep, Position};
 use super::*;
 use crate::error::Error;
 
@@ -28,6 +28,24 @@ fn a_text_that_runs_into_the_template_is_named_by_its_line() {
     let error = refused(&model, &lines, &recipe(MethodName::Palrs));
     assert_eq!(error.code(), "suffix_mismatch");
     assert!(error.to_string().starts_with("line 13 does not end"), "{error}");
+}
+
+#[test]
+fn a_template_without_an_end_has_no_token_behind_an_answer() {
+    let model = model_with("{% for m in messages %}<|im_start|>{{ m.content }}{% endfor %}");
+    for position in [Position::Last, Position::ResponseAsUser] {
+        let recipe = Recipe { position: Some(position), ..recipe(MethodName::MeanDifference) };
+        let error = refused(&model, &lines(20), &recipe);
+        assert_eq!(error.code(), "position_refused", "{position}: {error}");
+        assert!(error.to_string().contains("this template writes none"), "{error}");
+    }
+    // The mean over the answer is still there.
+    for position in [Position::MeanResponse, Position::DialogueTail] {
+        let recipe = Recipe { position: Some(position), ..recipe(MethodName::MeanDifference) };
+        let pairs = pairs(20);
+        let extraction = Extraction::new(&model, &pairs, &SITES, &recipe).unwrap();
+        assert_eq!(read(&extraction, Shard::WHOLE).about.places.len(), 1);
+    }
 }
 
 #[test]
@@ -81,6 +99,54 @@ fn settings_that_cannot_be_are_refused() {
 }
 
 #[test]
+fn what_could_not_be_written_is_refused_before_anything_is_read() {
+    let model = model();
+    let usual = recipe(MethodName::MeanDifference);
+    let probe = recipe(MethodName::LinearProbe);
+    let named = |recipe: &Recipe, letters| Recipe { name: "n".repeat(letters), ..recipe.clone() };
+    let table = [
+        (named(&usual, 65), "invalid_value"),
+        (named(&usual, 0), "invalid_value"),
+        (named(&probe, 60), "invalid_value"),
+        (Recipe { summary: "s".repeat(401), ..usual.clone() }, "invalid_value"),
+        (Recipe { eta: Some(0.5), ..usual.clone() }, "invalid_value"),
+        (Recipe { eta: Some(0.9), ..usual.clone() }, "weights_unidentified"),
+        (Recipe { keep: Keep::All, ..recipe(MethodName::Palrs) }, "invalid_value"),
+    ];
+    let pairs = pairs(30);
+    let new = |recipe: &Recipe, pairs| Extraction::new(&model, pairs, &SITES, recipe).err();
+    for (recipe, code) in table {
+        assert_eq!(new(&recipe, &pairs).map(|e| e.code()), Some(code), "{recipe:?}");
+    }
+    assert!(new(&named(&usual, 64), &pairs).is_none() && new(&named(&probe, 59), &pairs).is_none());
+
+    let line = |i: u8| {
+        let text = format!("so {}", char::from(b'a' + i));
+        json!({"text": text, "label": i % 2}).to_string()
+    };
+    let labelled = pairs_of(&(0..26).map(line).collect::<Vec<String>>());
+    let few = Recipe { min_pairs: 2, ..usual.clone() };
+    assert!(new(&few, &labelled).is_none());
+    for recipe in [
+        Recipe { system: Some("Sing.".to_owned()), ..few.clone() },
+        Recipe { eta: Some(0.9), ..few.clone() },
+        Recipe { method: MethodName::PcaDifference, ..few.clone() },
+        Recipe { method: MethodName::LogisticProbe, ..few.clone() },
+    ] {
+        assert_eq!(new(&recipe, &labelled).map(|e| e.code()), Some("invalid_value"), "{recipe:?}");
+    }
+}
+
+#[test]
+fn a_site_without_a_direction_is_named() {
+    // At the embedding a template's token is the same in every row.
+    let position = Some(Position::ResponseAsUser);
+    let recipe = Recipe { keep: Keep::All, position, ..recipe(MethodName::MeanDifference) };
+    let error = refused(&model(), &lines(30), &recipe).to_string();
+    assert!(error.starts_with("sites has embed, where there is no direction"), "{error}");
+}
+
+#[test]
 fn sites_shards_and_memory_have_limits() {
     let (model, pairs) = (model(), pairs(30));
     let recipe = recipe(MethodName::Palrs);
@@ -104,6 +170,22 @@ fn files_that_hold_no_states_are_refused() {
     let bytes = states.to_bytes().unwrap();
     assert_eq!(States::from_bytes(&bytes).unwrap(), states);
     let vector = states.finish().unwrap().file.to_bytes().unwrap();
+    // Sizes without which nothing can be cut into rows.
+    let about = |change: fn(&mut States)| {
+        let mut empty = extraction.begin(Shard::WHOLE, STATE_BYTES).unwrap();
+        change(&mut empty);
+        empty.to_bytes().unwrap()
+    };
+    let changed = [
+        about(|s| s.about.width = 0),
+        about(|s| s.about.sites.clear()),
+        about(|s| s.about.places.clear()),
+        about(|s| s.about.width = 1),
+        about(|s| (s.about.width, s.about.model.d_model) = (0, 0)),
+    ];
+    for bad in &changed {
+        assert_eq!(States::from_bytes(bad).unwrap_err().code(), "not_a_states_file");
+    }
     for bad in [&bytes[..0], &bytes[..bytes.len() - 4], &bytes[..100], vector.as_slice()] {
         assert_eq!(States::from_bytes(bad).unwrap_err().code(), "not_a_states_file");
     }

@@ -107,6 +107,28 @@ fn transcripts_must_share_their_beginning() {
 }
 
 #[test]
+fn scores_are_numbers_and_answers_say_something() {
+    let text = |scores: &str| {
+        flaw(&format!(r#"{{"examples": [{{"input": "a", "target_scores": {scores}}}]}}"#))
+            .to_string()
+    };
+    let found = text(r#"{"x": "1", "y": 0}"#);
+    assert_eq!(
+        found,
+        "line 1 field examples.target_scores is a text, expected an object of numbers"
+    );
+    let found = text(r#"{"x": 1, " ": 0}"#);
+    assert!(found.starts_with("line 1 field examples.target_scores is empty"), "{found}");
+}
+
+#[test]
+fn a_prompt_is_not_answered_twice() {
+    let found =
+        second(r#"{"prompt": "\n\nHuman: a\n\nAssistant: b", "chosen": "c", "rejected": "d"}"#);
+    assert!(found.to_string().contains("field prompt ends with an answer"), "{found}");
+}
+
+#[test]
 fn tables_must_be_rectangular() {
     let ragged = flaw("prompt,chosen,rejected\na,b\n").to_string();
     assert_eq!(

@@ -36,6 +36,18 @@ fn transcripts_are_taken_apart() {
 }
 
 #[test]
+fn a_prompt_may_be_a_transcript_that_waits_for_its_answer() {
+    let text = r#"{"prompt": "\n\nHuman: Hi\n\nAssistant: Hello.\n\nHuman: Well?\n\nAssistant:", "chosen": " Very well!", "rejected": " No."}
+{"prompt": "\n\nHuman: Oh?", "chosen": "Yes", "rejected": "No"}"#;
+    let pairs = read(text);
+    assert_eq!(pairs.shape, Shape::Preference);
+    let talk = vec![("user", "Hi"), ("assistant", "Hello."), ("user", "Well?")];
+    assert_eq!(answers(&pairs.items[0]), (talk, "Very well!", "No."));
+    assert_eq!(answers(&pairs.items[1]).0, [("user", "Oh?")]);
+    assert_eq!(pairs.items[0].group, "Hi\nHello.\nWell?");
+}
+
+#[test]
 fn choices_are_questions_with_two_answers() {
     let text = r#"[
   {"question": "Do you?\n(A) Yes\n(B) No", "answer_matching_behavior": " (A)", "answer_not_matching_behavior": " (B)"},
@@ -63,6 +75,47 @@ fn pairs_of_prompts_are_grouped_by_what_they_share() {
     assert_eq!(pairs.items[1].group, "I love it.");
     let Sides::Prompts { positive, .. } = &pairs.items[1].sides else { panic!() };
     assert_eq!(positive, &[Message::new("user", "I love it.")]);
+}
+
+#[test]
+fn a_question_with_several_instructions_is_one_group() {
+    let questions = ["Why is it?", "How, then?", "What of the sea and of all that lives in it?"];
+    let wordings = [
+        ("Be glad and very loud.", "Be dull."),
+        ("Shout it with joy!", "Say it calmly, if at all."),
+    ];
+    let groups = |line: &dyn Fn(&str, &str) -> String| -> Vec<String> {
+        let mut lines = String::new();
+        for question in questions {
+            for (positive, negative) in wordings {
+                let (positive, negative) = (line(question, positive), line(question, negative));
+                lines +=
+                    &serde_json::json!({"positive": positive, "negative": negative}).to_string();
+                lines += "\n";
+            }
+        }
+        read(&lines).items.into_iter().map(|item| item.group).collect()
+    };
+    let expected: Vec<&str> = questions.iter().flat_map(|q| [*q, *q]).collect();
+    assert_eq!(groups(&|question, order| format!("{question}\n\n{order}")), expected);
+    assert_eq!(groups(&|question, order| format!("{order} {question}")), expected);
+    // A frame that all share is no question.
+    let framed =
+        |question: &str, order: &str| format!("You are told a thing.\n{order}\n{question}");
+    assert_eq!(groups(&framed), expected);
+    let framed = |question: &str, order: &str| {
+        format!("{question}\n{order}\nYou are told a thing, and a long one.")
+    };
+    assert_eq!(groups(&framed), expected);
+}
+
+#[test]
+fn a_group_can_be_said() {
+    let line = |a: &str| {
+        format!("{{\"positive\": \"{a} yes\", \"negative\": \"{a} no\", \"group\": \"one\"}}\n")
+    };
+    let pairs = read(&(line("a") + &line("b")));
+    assert!(pairs.items.iter().all(|item| item.group == "one"), "{:?}", pairs.items);
 }
 
 #[test]
@@ -97,6 +150,26 @@ fn contrast_templates_pair_every_suffix_under_every_two_personas() {
     let Sides::Prompts { positive, .. } = &pairs.items[0].sides else { panic!() };
     assert_eq!(positive.len(), 1);
     assert_eq!(pairs.items[3].group, "That game");
+}
+
+#[test]
+fn personas_alone_are_groups_of_their_own() {
+    let text = r#"{"template": "Be {persona}.", "positive_personas": ["glad", "gay"], "negative_personas": ["sad", "low"]}"#;
+    let pairs = read(text);
+    let groups: Vec<&str> = pairs.items.iter().map(|item| item.group.as_str()).collect();
+    assert_eq!(groups, ["glad\nsad", "gay\nlow"]);
+}
+
+#[test]
+fn an_example_without_a_worse_answer_is_told() {
+    let text = r#"{"examples": [
+        {"input": "a", "target_scores": {"x": 1, "y": 1}},
+        {"input": "b", "target_scores": {}},
+        {"input": "c", "target_scores": {"x": 1, "y": 0}}]}"#;
+    let pairs = read(text);
+    assert_eq!((pairs.items.len(), pairs.findings.len()), (1, 2));
+    let told = pairs.findings[0].to_string();
+    assert_eq!(told, "line 1 has an example without a worse answer");
 }
 
 #[test]
@@ -141,5 +214,8 @@ fn bad_pairs_can_be_left_out_of_noisy_data() {
     let told: Vec<String> = pairs.findings.iter().map(ToString::to_string).collect();
     assert!(told[0].starts_with("line 2 has equal sides"), "{told:?}");
     assert!(told[1].starts_with("line 3 contradicts line 1"), "{told:?}");
-    assert!(told[2].starts_with("line 4 field chosen is empty"), "{told:?}");
+    assert!(told[2].starts_with("line 1 contradicts line 3"), "{told:?}");
+    assert!(told[3].starts_with("line 4 field chosen is empty"), "{told:?}");
+    // What was done is no advice any more.
+    assert!(told.iter().all(|t| !t.contains("keep one") && !t.contains("leave")), "{told:?}");
 }
