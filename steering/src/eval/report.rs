@@ -17,8 +17,8 @@ use trimtab_runtime::plan::Plan;
 /// The fewest random directions whose 95th percentile is one.
 pub const RANDOM_DIRECTIONS: u64 = 20;
 
-/// What the cost of plans on neutral text is, in their order.
-pub type Neutral<'a> = &'a mut dyn FnMut(&[Plan], Progress) -> Result<Vec<Cost>>;
+/// What the cost of plans on neutral text is, in their order; `None` of a plan that never acts on it.
+pub type Neutral<'a> = &'a mut dyn FnMut(&[Plan], Progress) -> Result<Vec<Option<Cost>>>;
 
 /// What a vector is compared with.
 #[derive(Debug, Clone, PartialEq)]
@@ -203,7 +203,10 @@ fn costs(
     let plans = arms.iter().filter(is_steered).map(|arm| arm.plan(file));
     let plans = plans.collect::<Result<Vec<Plan>>>()?;
     let mut found = neutral(&plans, progress)?.into_iter();
-    Ok(arms.iter().map(|arm| if is_steered(&arm) { found.next() } else { None }).collect())
+    Ok(arms
+        .iter()
+        .map(|arm| if is_steered(&arm) { found.next().flatten() } else { None })
+        .collect())
 }
 
 /// The chosen scale, else the best that does no harm, else the smallest.

@@ -118,6 +118,11 @@ fn scales(plan: &Eval, file: &VectorFile, norms: &Norms) -> Result<Vec<f32>> {
 
 fn warnings(plan: &Eval, report: &Report) -> Vec<String> {
     let mut warnings = Vec::new();
+    if report.choice.safe.is_none() {
+        let never =
+            "the vector never acts on the neutral text: its harm is not known (--neutral FILE)";
+        warnings.push(never.to_owned());
+    }
     let Purpose::Compare { random } = plan.purpose else { return warnings };
     if plan.instruction.is_none() {
         warnings.push("no --instruction: plain words in the prompt were not measured".to_owned());

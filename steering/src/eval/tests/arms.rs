@@ -248,6 +248,10 @@ fn setup(random: u64) -> Setup {
 }
 
 fn report(rig: &Rig, setup: &Setup) -> crate::Result<Report> {
+    costing(rig, setup, Some(FREE))
+}
+
+fn costing(rig: &Rig, setup: &Setup, cost: Option<Cost>) -> crate::Result<Report> {
     let task = Task::parse(PAIRS).unwrap();
     let question = Question { task: &task, rule: None, answering: short() };
     let (file, norms) = (vector(), Norms::of(&vector(), &BTreeMap::new()));
@@ -255,7 +259,7 @@ fn report(rig: &Rig, setup: &Setup) -> crate::Result<Report> {
         (&rig.subject(), &file),
         (&question, setup),
         &norms,
-        &mut |plans, _| Ok(vec![FREE; plans.len()]),
+        &mut |plans, _| Ok(vec![cost; plans.len()]),
         &mut |_| Flow::Continue,
     )
 }
@@ -319,6 +323,15 @@ fn only_what_was_measured_enough_goes_into_a_card() {
     let tuned = calibrated(&file, &found.choice).unwrap();
     assert_eq!(tuned.card().evaluation, None);
     assert_ne!(tuned.card().status, Status::Measured);
+}
+
+#[test]
+fn what_never_acts_on_neutral_text_has_no_safe_range() {
+    let unknown = costing(&Rig::new(), &setup(20), None).unwrap();
+    assert_eq!(unknown.choice.safe, None);
+    let refused = calibrated(&vector(), &unknown.choice).unwrap_err();
+    assert!(refused.to_string().contains("neutral text"), "{refused}");
+    assert_eq!(evaluated(&vector(), &unknown, None).unwrap_err().code(), "operation_refused");
 }
 
 #[test]
