@@ -111,6 +111,9 @@ pub(super) fn eval(args: EvalArgs) -> Result<Eval> {
         let problem = format!("is {random}, --write needs {RANDOM_DIRECTIONS} or more");
         return Err(Error::usage("--random", problem));
     }
+    if args.check.is_on() && purpose == (Purpose::Compare { random: 0 }) {
+        return Err(Error::usage("--random", "is 0, and --check holds the vector against them"));
+    }
     for (flag, items) in [("--items", args.items), ("--random-items", args.random_items)] {
         if items == Some(0) {
             return Err(Error::usage(flag, "is 0, at least 1 is needed"));
@@ -211,8 +214,13 @@ mod tests {
 
     #[test]
     fn what_cannot_be_done_is_refused_before_a_model_is_opened() {
-        let bad =
-            ["", "--data a --rule wrong", "--data a --write --random 19", "--data a --items 0"];
+        let bad = [
+            "",
+            "--data a --check --random 0",
+            "--data a --rule wrong",
+            "--data a --write --random 19",
+            "--data a --items 0",
+        ];
         for words in bad {
             assert!(planned(words.trim()).is_err(), "{words}");
         }

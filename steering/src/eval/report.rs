@@ -11,6 +11,7 @@ use super::subject::Subject;
 use super::variety::Variety;
 use crate::error::{Error, Result};
 use crate::file::VectorFile;
+use crate::file::card::Operation;
 use trimtab_runtime::perplexity::quantile;
 use trimtab_runtime::plan::Plan;
 
@@ -134,7 +135,7 @@ pub fn evaluate(
     progress: Progress,
 ) -> Result<Report> {
     let metric = question.metric()?;
-    let arms = first_arms(setup)?;
+    let arms = first_arms(file, setup)?;
     let measured = question.measure(subject, file, &arms, progress)?;
     let costs = costs(file, &arms, neutral, progress)?;
     let unsteered = measured.iter().find(|m| m.arm == Arm::Base).cloned();
@@ -167,12 +168,13 @@ pub fn evaluate(
     Ok(report)
 }
 
-/// Instruction, no steering, the scales, and a negative one if none is asked for.
-fn first_arms(setup: &Setup) -> Result<Vec<Arm>> {
+/// Instruction, no steering, the scales, and a negative one if none is asked for; a clamp has none.
+fn first_arms(file: &VectorFile, setup: &Setup) -> Result<Vec<Arm>> {
     let positive: Vec<f32> = setup.scales.iter().copied().filter(|s| *s > 0.0).collect();
     let mut negative: Vec<f32> = setup.scales.iter().copied().filter(|s| *s < 0.0).collect();
     let Some(first) = positive.first() else { return Err(Error::NoScale) };
-    if negative.is_empty() {
+    let turns = !matches!(file.card().operation, Operation::Clamp { .. });
+    if negative.is_empty() && turns {
         negative.push(-first);
     }
     let scaled = positive.into_iter().chain(negative).map(|scale| Arm::Steered { scale });
@@ -273,7 +275,8 @@ fn failed(report: &Report, limits: &Limits) -> Vec<Check> {
     let gain = line.and_then(|line| line.gain);
     let cost = line.and_then(|line| line.cost);
     let better = gain.is_some_and(|gain| gain.low > 0.0);
-    let beyond = gain.zip(report.random_p95).is_some_and(|(gain, p95)| gain.low > p95);
+    // Without random directions there is nothing to hold it against, and nothing that it could fail.
+    let beyond = report.random_p95.is_none_or(|p95| gain.is_some_and(|gain| gain.low > p95));
     let fluent = cost.is_some_and(|cost| cost.ppl_high <= limits.ppl_ratio);
     let checks =
         [(better, Check::Gain), (beyond, Check::ConceptOverRandom), (fluent, Check::Perplexity)];

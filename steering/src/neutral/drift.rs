@@ -90,6 +90,16 @@ pub fn drift(
     of_trial(&trial, plans, options, progress)
 }
 
+/// Refuses a text without a whole window, before anything is measured on it.
+pub fn covers(model: &Model, text: &str) -> Result<()> {
+    let found = windowed(model, text, WINDOW)?.len();
+    if found >= WINDOW {
+        return Ok(());
+    }
+    let problem = format!("has {found} tokens, a window needs {WINDOW}");
+    Err(trimtab_runtime::Error::Invalid { field: "neutral", problem }.into())
+}
+
 fn of_trial(
     trial: &Trial,
     plans: &[Plan],
