@@ -105,6 +105,9 @@ pub fn run(plan: &plan::Perplexity, console: &Console) -> Result<()> {
     let (decoder, pool) = (opened.model.decoder(), opened.model.pool());
     let trial = Trial { decoder, pool, tokens: &tokens, plan: first };
     let prompt = prompt_for(&in_force, plan.windows.size);
+    if prompt > 1 {
+        console.note("the vectors act on prompts alone: the first half of each window is one, the second is scored");
+    }
     let measured = measure(&Windows { prompt, ..plan.windows }, &trial, others, console)?;
     if !console.is_json() {
         return console.say_line(measured.line());

@@ -92,33 +92,33 @@ fn settings(args: &ComposeArgs) -> Result<Settings> {
         ComposeMode::Subspace => Mode::Subspace,
         ComposeMode::Sigma => Mode::Sigma,
     };
-    let subspace = matches!(mode, Mode::Subspace | Mode::Sigma);
-    let m = match args.m {
-        None => usize::from(mode != Mode::Sum),
-        Some(1) if subspace => 1,
-        Some(_) if !subspace => {
-            let problem = format!("is for mode subspace, and the mode is {}", mode.name());
-            return Err(Error::usage("--m", problem));
-        }
-        Some(m) => {
-            let problem = format!(
-                "is {m}, expected 1: more needs the differences a vector was made from, which no file carries"
-            );
-            return Err(Error::usage("--m", problem));
-        }
-    };
     if mode == Mode::Sum && args.renormalise.is_on() {
         let problem = "has nothing to stretch: mode sum takes nothing away";
         return Err(Error::usage("--renormalise", problem));
     }
     Ok(Settings {
         mode,
-        m,
+        m: protected(args.m, mode)?,
         lost: if args.renormalise.is_on() { Lost::Renormalised } else { Lost::Shown },
         null: if args.allow_null.is_on() { NullVectors::Allow } else { NullVectors::Refuse },
         dose: vectors::dose(Some(args.dose_limit), Some(args.dose_policy))?,
         ..Settings::default()
     })
+}
+
+/// Directions that are protected per vector. Files hold one, so more would never take effect.
+fn protected(asked: Option<usize>, mode: Mode) -> Result<usize> {
+    let problem = match (asked, mode) {
+        (None, Mode::Sum) => return Ok(0),
+        (None, _) | (Some(1), Mode::Subspace | Mode::Sigma) => return Ok(1),
+        (Some(_), Mode::Sum | Mode::GramSchmidt) => {
+            format!("is for mode subspace, and the mode is {}", mode.name())
+        }
+        (Some(m), Mode::Subspace | Mode::Sigma) => format!(
+            "is {m}, expected 1: more needs the differences a vector was made from, which no file carries"
+        ),
+    };
+    Err(Error::usage("--m", problem))
 }
 
 #[cfg(test)]

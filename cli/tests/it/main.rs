@@ -12,6 +12,8 @@ mod endings;
 #[cfg(test)]
 mod help;
 #[cfg(test)]
+mod measures;
+#[cfg(test)]
 mod real;
 #[cfg(test)]
 mod streams;

@@ -97,7 +97,7 @@ pub fn covers(model: &Model, text: &str) -> Result<()> {
         return Ok(());
     }
     let problem = format!("has {found} tokens, a window needs {WINDOW}");
-    Err(trimtab_runtime::Error::Invalid { field: "neutral", problem }.into())
+    Err(trimtab_runtime::Error::Invalid { field: "neutral text", problem }.into())
 }
 
 fn of_trial(
