@@ -234,6 +234,14 @@ pub enum Error {
     /// Prompts without anything that judges answers.
     #[error("prompts alone need a rule, such as exclaims or words:2-20")]
     NoRule,
+    /// A rule where the items themselves say what is right.
+    #[error(
+        "a rule judges answers to prompts and to pairs, and the items are {kind}; leave it out"
+    )]
+    RuleUnused {
+        /// What the items are.
+        kind: &'static str,
+    },
     /// An evaluation without a scale to judge.
     #[error(
         "an evaluation needs a scale above 0; a default of 0 means that none was found to work"
@@ -366,7 +374,7 @@ impl Error {
             Error::Picture { .. } => "picture",
             Error::Runtime(_) => "runtime",
             Error::Compose(error) => error.code(),
-            Error::Rule { .. } | Error::NoRule => "rule_invalid",
+            Error::Rule { .. } | Error::RuleUnused { .. } | Error::NoRule => "rule_invalid",
             Error::NoScale => "scale_missing",
             Error::Task { .. } => "task_invalid",
             Error::Cancelled => "cancelled",

@@ -191,6 +191,13 @@ impl Subject<'_> {
         fresh(self.decoder, self.pool, plan)
     }
 
+    /// A session with the prompt and an answer behind it pending.
+    fn answered(&self, plan: &Plan) -> Result<Session> {
+        let mut session = self.fresh(plan)?;
+        session.push(&answer(self.decoder))?;
+        Ok(session)
+    }
+
     /// Scale 0 gives the bits of no plan at all.
     fn zero_scale_identical(&self) -> Result<Check> {
         let zero = trail(&mut self.fresh(&self.plan(Some(0.0))?)?)?;
@@ -231,23 +238,31 @@ impl Subject<'_> {
     fn site_probe(&self) -> Result<Check> {
         let spec = self.decoder.spec();
         let everywhere: Vec<Site> = Site::all(spec.n_layers()).collect();
-        let plain = read(self.fresh(&Plan::empty())?, spec, &everywhere)?;
-        let mut worst = 0.0_f64;
+        let plain = read(self.answered(&Plan::empty())?, spec, &everywhere)?;
+        let (mut worst, mut least) = (0.0_f64, usize::MAX);
         for (site, steer) in self.by_site()? {
             let offset = steer.additions().first().map(|a| a.vector().to_vec());
-            let moved = read(self.fresh(&Plan::of(steer))?, spec, &everywhere)?;
+            let moved = read(self.answered(&Plan::of(steer))?, spec, &everywhere)?;
             let before = everywhere.iter().filter(|other| **other < site);
             let early = before.filter(|other| plain.get(other) != moved.get(other)).count();
             let rows =
                 plain.get(&site).into_iter().flatten().zip(moved.get(&site).into_iter().flatten());
             // A token outside the scope stays as it is. What depends on the token is not foretold.
-            let touched = rows.filter(|(x, y)| x != y);
-            let far = offset
-                .map_or(0.0, |offset| touched.map(|(x, y)| off(x, y, &offset)).fold(0.0, f64::max));
+            let touched: Vec<_> = rows.filter(|(x, y)| x != y).collect();
+            least = least.min(touched.len());
+            let far = offset.map_or(0.0, |offset| {
+                touched.iter().map(|(x, y)| off(x, y, &offset)).fold(0.0, f64::max)
+            });
             worst = worst.max(far).max(early as f64);
         }
-        let note = "distance from the vector at its site, or sites moved before it";
-        Ok(Check::most("site_probe", worst, ADDED_TOLERANCE, note))
+        if least == 0 && worst <= ADDED_TOLERANCE {
+            // What moved nothing showed nothing.
+            return Ok(Check::skipped("site_probe", "no token was moved at one of the sites"));
+        }
+        let note = format!(
+            "distance from the vector at its site, or sites moved before it, over {least} tokens or more"
+        );
+        Ok(Check::most("site_probe", worst, ADDED_TOLERANCE, &note))
     }
 
     /// A plain sequence gives the same tokens alone and beside a steered one in every pass.
@@ -343,10 +358,14 @@ fn trail(session: &mut Session) -> Result<Vec<Vec<f32>>> {
 
 /// The logits of some tokens from here on: always the same ones.
 fn steps(session: &mut Session) -> Result<Vec<Vec<f32>>> {
-    let vocabulary = session.decoder().spec().vocab_size.max(1);
-    let tokens = (0..STEPS).map(|step| (step * 7 + 3) % vocabulary);
-    let each = tokens.map(|token| Ok(logits(session.advance(&[token as u32])?)));
-    each.collect()
+    let tokens = answer(session.decoder());
+    tokens.into_iter().map(|token| Ok(logits(session.advance(&[token])?))).collect()
+}
+
+/// An answer of no meaning.
+fn answer(decoder: &Decoder) -> Vec<u32> {
+    let vocabulary = decoder.spec().vocab_size.max(1);
+    (0..STEPS).map(|step| ((step * 7 + 3) % vocabulary) as u32).collect()
 }
 
 fn logits(readout: RowReadout) -> Vec<f32> {

@@ -16,8 +16,8 @@ pub struct ComposeArgs {
     /// The name on its card [default: that of the file].
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
-    /// How conflict is removed: not at all, along the directions above, in their subspaces, or under the
-    /// stream's covariance.
+    /// How conflict is removed: not at all, along the directions above, in their subspaces, which are those directions
+    /// as long as no file carries more, or under the stream's covariance.
     #[arg(
         long,
         value_enum,
@@ -26,9 +26,9 @@ pub struct ComposeArgs {
         hide_possible_values = true
     )]
     pub mode: ComposeMode,
-    /// Directions that are protected per vector, where its differences are known.
-    #[arg(long, value_name = "N", default_value_t = 4)]
-    pub m: usize,
+    /// Directions that are protected per vector: its own, as files carry no differences [default: 1].
+    #[arg(long, value_name = "N")]
+    pub m: Option<usize>,
     /// Never change the N-th vector, counted from 1; may be given again.
     #[arg(long, value_name = "N")]
     pub protect: Vec<usize>,
@@ -51,9 +51,9 @@ pub struct ComposeArgs {
     /// measures what each does to the others.
     #[arg(long, value_name = "FILE.jsonl")]
     pub pairs: Vec<PathBuf>,
-    /// Random directions that the measured matrix is held against.
-    #[arg(long, value_name = "N", default_value_t = 20)]
-    pub random: usize,
+    /// Random directions that the measured matrix is held against [default: 20].
+    #[arg(long, value_name = "N")]
+    pub random: Option<usize>,
     /// Use vectors that were measured and have no effect.
     #[arg(long, action = ArgAction::SetTrue, value_parser = switch::parse)]
     pub allow_null: Switch,

@@ -15,6 +15,7 @@ use std::path::Path;
 use trimtab_runtime::site::Site;
 use trimtab_steering::file::card::{Card, ModelPin, Operation, Pinned};
 use trimtab_steering::import::{self, ImportOptions, Imported};
+use trimtab_steering::scope::Scope;
 use trimtab_steering::{VectorFile, export};
 
 #[derive(Serialize)]
@@ -178,6 +179,10 @@ pub fn export(plan: &plan::Export, console: &Console) -> Result<()> {
     let mut warnings = source.warnings;
     if plan.form == ExportForm::Projected {
         warnings.push("llama.cpp itself reads no glp.mode and would add these rows".to_owned());
+    }
+    if source.file.card().scope != Scope::all() {
+        let lost = "the vector acts on some tokens only, and other programs apply the file to all";
+        warnings.push(lost.to_owned());
     }
     if !dropped.is_empty() {
         warnings.push(format!("left out, and its edit is lost: {}", dropped.join(", ")));

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use trimtab_runtime::Error as Runtime;
 use trimtab_runtime::generate::Flow;
 use trimtab_runtime::hub::Progress;
-use trimtab_runtime::perplexity::{Comparison, Divergence, Perplexity, Trial};
+use trimtab_runtime::perplexity::{Comparison, Divergence, Perplexity, Trial, Windows, prompt_for};
 use trimtab_runtime::plan::Plan;
 use trimtab_runtime::text::Special;
 
@@ -104,7 +104,11 @@ pub fn run(plan: &plan::Perplexity, console: &Console) -> Result<()> {
     };
     let (decoder, pool) = (opened.model.decoder(), opened.model.pool());
     let trial = Trial { decoder, pool, tokens: &tokens, plan: first };
-    let measured = measure(plan, &trial, others, console)?;
+    let prompt = prompt_for(&in_force, plan.windows.size);
+    if prompt > 1 {
+        console.note("the vectors act on prompts alone: the first half of each window is one, the second is scored");
+    }
+    let measured = measure(&Windows { prompt, ..plan.windows }, &trial, others, console)?;
     if !console.is_json() {
         return console.say_line(measured.line());
     }
@@ -126,16 +130,16 @@ pub fn run(plan: &plan::Perplexity, console: &Console) -> Result<()> {
 }
 
 fn measure(
-    plan: &plan::Perplexity,
+    windows: &Windows,
     trial: &Trial,
     others: &[Plan],
     console: &Console,
 ) -> Result<Measured> {
     let (meter, stoppable) = (Meter::new(console), Stoppable::begin());
-    let count = plan.windows.count(trial.tokens.len());
+    let count = windows.count(trial.tokens.len());
     meter.begin_items(&format!("scoring {count} windows"), count);
     let mut done = 0;
-    let found = plan.windows.compare(trial, others, &mut |so_far| {
+    let found = windows.compare(trial, others, &mut |so_far| {
         meter.advance((so_far.plain.windows - done) as u64);
         done = so_far.plain.windows;
         if stoppable.is_stopping() { Flow::Cancel } else { Flow::Continue }

@@ -5,8 +5,11 @@ use crate::args::{ComposeArgs, ComposeMode};
 use crate::error::{Error, Result};
 use std::path::PathBuf;
 use trimtab_steering::compose::dose::Standing;
-use trimtab_steering::compose::{Lost, M_LIMIT, Mode, Settings};
+use trimtab_steering::compose::{Lost, Mode, Settings};
 use trimtab_steering::steer::NullVectors;
+
+/// Random directions where nothing else is asked for.
+const RANDOM: usize = 20;
 
 /// A composition.
 #[derive(Debug, PartialEq)]
@@ -49,6 +52,9 @@ pub(super) fn compose(args: ComposeArgs) -> Result<Compose> {
         let problem = format!("is given {pairs} times, expected {files}: one per vector");
         return Err(Error::usage("--pairs", problem));
     }
+    if args.random.is_some() && args.pairs.is_empty() {
+        return Err(Error::usage("--random", "needs --pairs: nothing is measured without them"));
+    }
     let settings = settings(&args)?;
     let vectors = ranked(&args)?;
     let stem = args.out.file_stem().map(|stem| stem.to_string_lossy().into_owned());
@@ -59,7 +65,7 @@ pub(super) fn compose(args: ComposeArgs) -> Result<Compose> {
         name: args.name.or(stem).unwrap_or_else(|| "composed".to_owned()),
         out: args.out,
         settings,
-        random: args.random,
+        random: args.random.unwrap_or(RANDOM),
         opening: needed.then(|| Opening::of(args.model)).transpose()?,
     })
 }
@@ -80,23 +86,39 @@ fn ranked(args: &ComposeArgs) -> Result<Vec<Ranked>> {
 }
 
 fn settings(args: &ComposeArgs) -> Result<Settings> {
-    if args.m > M_LIMIT {
-        return Err(Error::usage("--m", format!("is {}, at most {M_LIMIT}", args.m)));
-    }
     let mode = match args.mode {
         ComposeMode::Sum => Mode::Sum,
         ComposeMode::GramSchmidt => Mode::GramSchmidt,
         ComposeMode::Subspace => Mode::Subspace,
         ComposeMode::Sigma => Mode::Sigma,
     };
+    if mode == Mode::Sum && args.renormalise.is_on() {
+        let problem = "has nothing to stretch: mode sum takes nothing away";
+        return Err(Error::usage("--renormalise", problem));
+    }
     Ok(Settings {
         mode,
-        m: args.m,
+        m: protected(args.m, mode)?,
         lost: if args.renormalise.is_on() { Lost::Renormalised } else { Lost::Shown },
         null: if args.allow_null.is_on() { NullVectors::Allow } else { NullVectors::Refuse },
         dose: vectors::dose(Some(args.dose_limit), Some(args.dose_policy))?,
         ..Settings::default()
     })
+}
+
+/// Directions that are protected per vector. Files hold one, so more would never take effect.
+fn protected(asked: Option<usize>, mode: Mode) -> Result<usize> {
+    let problem = match (asked, mode) {
+        (None, Mode::Sum) => return Ok(0),
+        (None, _) | (Some(1), Mode::Subspace | Mode::Sigma) => return Ok(1),
+        (Some(_), Mode::Sum | Mode::GramSchmidt) => {
+            format!("is for mode subspace, and the mode is {}", mode.name())
+        }
+        (Some(m), Mode::Subspace | Mode::Sigma) => format!(
+            "is {m}, expected 1: more needs the differences a vector was made from, which no file carries"
+        ),
+    };
+    Err(Error::usage("--m", problem))
 }
 
 #[cfg(test)]
@@ -125,6 +147,12 @@ mod tests {
         assert_eq!(plan.vectors[2].pairs, Some(PathBuf::from("r")));
         assert_eq!((plan.name.as_str(), plan.settings.mode), ("both", Mode::Subspace));
         // Pairs are measured on a model; without them none is opened unless it is named.
+        assert_eq!((plan.settings.m, plan.random), (1, 20));
+        let effective = |words: &str| planned(&format!("trimtab compose a -o b {words}")).unwrap();
+        assert_eq!(effective("--mode gram_schmidt").settings.m, 1);
+        assert_eq!(effective("--mode sum").settings.m, 0);
+        assert_eq!(effective("--m 1").settings.m, 1);
+        assert_eq!(effective("--pairs p --random 3").random, 3);
         assert!(plan.opening.is_some());
         assert_eq!(planned("trimtab compose a -o b").unwrap().opening, None);
         assert!(
@@ -140,7 +168,12 @@ mod tests {
             ("--protect 0", "--protect"),
             ("--pairs p", "--pairs"),
             ("--dose-limit 0", "--dose-limit"),
-            ("--m 33", "--m"),
+            ("--m 2", "--m"),
+            ("--m 0", "--m"),
+            ("--m 1 --mode gram_schmidt", "--m"),
+            ("--m 1 --mode sum", "--m"),
+            ("--renormalise --mode sum", "--renormalise"),
+            ("--random 5", "--random"),
             ("c:strong", "FILE"),
             ("c:inf", "FILE"),
         ] {

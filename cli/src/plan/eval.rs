@@ -116,6 +116,9 @@ pub(super) fn eval(args: EvalArgs) -> Result<Eval> {
     if purpose == Purpose::Calibrate && !args.shuffled.is_empty() {
         return Err(Error::usage("--shuffled", "is a control, and --calibrate measures none"));
     }
+    if args.check.is_on() && purpose == (Purpose::Compare { random: 0 }) {
+        return Err(Error::usage("--random", "is 0, and --check holds the vector against them"));
+    }
     for (flag, items) in [("--items", args.items), ("--random-items", args.random_items)] {
         if items == Some(0) {
             return Err(Error::usage(flag, "is 0, at least 1 is needed"));
@@ -219,6 +222,7 @@ mod tests {
     fn what_cannot_be_done_is_refused_before_a_model_is_opened() {
         let bad = [
             "",
+            "--data a --check --random 0",
             "--data a --rule wrong",
             "--data a --write --random 19",
             "--data a --items 0",

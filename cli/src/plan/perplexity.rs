@@ -57,6 +57,8 @@ pub(super) fn perplexity(args: PerplexityArgs) -> Result<Perplexity> {
         stride: Some(args.ppl_stride).filter(|n| *n > 0),
         most: args.chunks,
         chunk: opening.chunk,
+        // How much of a window is its prompt depends on the vectors.
+        prompt: 1,
     };
     if args.kl_divergence.is_on() && vectors.is_empty() {
         return Err(Error::usage("--kl-divergence", "needs a vector: --steer FILE"));

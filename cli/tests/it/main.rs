@@ -16,6 +16,8 @@ mod extract;
 #[cfg(test)]
 mod help;
 #[cfg(test)]
+mod measures;
+#[cfg(test)]
 mod real;
 #[cfg(test)]
 mod streams;

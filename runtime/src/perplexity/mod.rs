@@ -5,6 +5,9 @@
 //! a window's first is scored; with one, windows begin that many tokens apart and the last that many tokens of each
 //! are scored. Sums are in f64.
 //!
+//! A window's first tokens count as its prompt and the others as its answer, so that a plan that leaves the prompt alone
+//! acts on the text as it acts on what it serves; only the answer is scored.
+//!
 //! Plans are compared in one pass: a window runs under every plan at once, each pair of distributions is reduced to a
 //! few numbers where it stands, and no logits outlive their pass.
 
@@ -15,6 +18,7 @@ pub use comparison::{Comparison, Divergence, Steered, quantile};
 
 use crate::error::{Error, Result};
 use crate::generate::Flow;
+use crate::hook::Intervention;
 use crate::kv::{BLOCK_LEN, KvPool};
 use crate::model::Decoder;
 use crate::plan::Plan;
@@ -53,6 +57,19 @@ pub struct Windows {
     pub most: Option<usize>,
     /// The most tokens of a window in one pass.
     pub chunk: usize,
+    /// Tokens of a window that count as its prompt, from 1 to one less than it has.
+    pub prompt: usize,
+}
+
+/// How many tokens of a window should count as its prompt for a plan to do to the text what it does to an answer.
+///
+/// One, so that all is answer; half of the window if part of the plan acts on the prompt alone, because then there is
+/// no effect but that on what follows.
+pub fn prompt_for(plan: &Plan, window: usize) -> usize {
+    let answers = |item: &Arc<dyn Intervention>| {
+        !item.positions().overlap(&(window..usize::MAX), window).is_empty()
+    };
+    if plan.items().iter().all(answers) { 1 } else { (window / 2).max(1) }
 }
 
 /// Log-likelihood of the tokens scored so far.
@@ -163,13 +180,17 @@ impl Windows {
     fn batch<'a>(&self, trial: &'a Trial, plans: &'a [Plan], windows: usize) -> Batch<'a> {
         let bytes = 4 * windows * (1 + plans.len()) * trial.decoder.spec().vocab_size;
         let chunk = self.chunk.min(PASS_LOGIT_BYTES / bytes.max(1)).max(1);
-        Batch { trial, plans, chunk }
+        Batch { trial, plans, chunk, prompt: self.prompt }
     }
 
     fn check(&self, tokens: usize) -> Result<()> {
         let invalid = |field, problem: String| Err(Error::Invalid { field, problem });
         if self.size < 2 {
             return invalid("ctx-size", format!("is {}, a window needs 2 tokens", self.size));
+        }
+        if !(1..self.size).contains(&self.prompt) {
+            let last = self.size - 1;
+            return invalid("prompt", format!("is {}, expected 1 to {last}", self.prompt));
         }
         if self.stride.is_some_and(|s| s == 0 || s >= self.size) {
             let last = self.size - 1;
@@ -183,14 +204,15 @@ impl Windows {
 
     /// Index of the first loss that counts, of the `size - 1` that a window has.
     fn first_scored(&self) -> usize {
-        self.stride.map_or(0, |stride| self.size - 1 - stride)
+        let overlap = self.stride.map_or(0, |stride| self.size - 1 - stride);
+        overlap.max(self.prompt - 1)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hook::Addition;
+    use crate::hook::{Addition, Positions};
     use crate::sample::Step;
     use crate::session::Session;
     use crate::site::Site;
@@ -198,7 +220,7 @@ mod tests {
     use std::sync::LazyLock;
 
     fn windows(size: usize, stride: Option<usize>) -> Windows {
-        Windows { size, stride, most: None, chunk: 512 }
+        Windows { size, stride, most: None, chunk: 512, prompt: 1 }
     }
 
     fn trial<'a>(decoder: &'a Arc<Decoder>, pool: &'a KvPool, tokens: &'a [u32]) -> Trial<'a> {
@@ -252,7 +274,15 @@ mod tests {
         let two = Windows { most: Some(2), ..windows(8, None) };
         assert_eq!(measure(two, Flow::Continue).unwrap().windows, 2);
         assert_eq!(measure(windows(8, None), Flow::Cancel).unwrap().windows, 4);
-        for bad in [windows(1, None), windows(41, None), windows(8, Some(8)), windows(8, Some(0))] {
+        let [no_prompt, no_answer] = [0, 8].map(|prompt| Windows { prompt, ..windows(8, None) });
+        for bad in [
+            windows(1, None),
+            windows(41, None),
+            windows(8, Some(8)),
+            windows(8, Some(0)),
+            no_prompt,
+            no_answer,
+        ] {
             assert!(measure(bad, Flow::Continue).is_err(), "{bad:?}");
         }
     }
@@ -318,6 +348,57 @@ mod tests {
         assert_eq!((same.divergence(), same.top1_agreement()), (Divergence::default(), 1.0));
         assert_eq!(same.perplexity, wide.plain);
         assert!(wide.steered[2].divergence().mean > 10.0 * wide.steered[0].divergence().mean);
+    }
+
+    /// A push at some positions of a window of which so many tokens are the prompt.
+    fn acting(positions: Positions, prompt: usize) -> Steered {
+        let decoder = tiny::decoder().unwrap();
+        let pool = decoder.pool(256).unwrap();
+        let text: Vec<u32> = (0..40u32).map(|i| i * 7 % 61).collect();
+        let vector = (0..tiny::WIDTH).map(|i| (i as f32).sin()).collect();
+        let push = Addition::new(Site::ResidPost(1), vector, 2.0).unwrap().at(positions);
+        let cut = Windows { prompt, ..windows(10, None) };
+        let plans = [Plan::of(push)];
+        let found = cut.compare(&trial(&decoder, &pool, &text), &plans, &mut |_| Flow::Continue);
+        found.unwrap().steered.remove(0)
+    }
+
+    #[test]
+    fn what_leaves_the_prompt_alone_acts_on_the_text_as_on_an_answer() {
+        let all = acting(Positions::All, 1);
+        // Where the prompt ends is nothing to a push everywhere.
+        let naive_prompt = acting(Positions::From(0), 1);
+        assert_eq!(all, naive_prompt);
+        let generated = acting(Positions::Generated, 1);
+        assert!(generated.divergence().mean > 0.5 * all.divergence().mean);
+        let count = |found: &Steered| found.perplexity.scored;
+        assert_eq!((count(&all), count(&generated)), (36, 36));
+        // What acts on the prompt alone is seen in what follows it.
+        let last = acting(Positions::From(-1), 5);
+        let prompt = acting(Positions::PromptWindow(-1, None), 5);
+        assert!(last.divergence().max > 0.0 && prompt.divergence().max > 0.0);
+        assert_eq!(count(&prompt), 20);
+    }
+
+    #[test]
+    fn the_prompt_of_a_window_is_as_long_as_a_plan_needs() {
+        let at = |positions: Positions| {
+            let vector = vec![1.0; tiny::WIDTH];
+            Addition::new(Site::ResidPost(1), vector, 1.0).unwrap().at(positions)
+        };
+        for (positions, expected) in [
+            (Positions::All, 1),
+            (Positions::Generated, 1),
+            (Positions::GeneratedWindow(0..4), 1),
+            (Positions::From(-2), 1),
+            (Positions::Prompt, 6),
+            (Positions::PromptWindow(-1, None), 6),
+        ] {
+            assert_eq!(prompt_for(&Plan::of(at(positions.clone())), 12), expected, "{positions:?}");
+        }
+        assert_eq!(prompt_for(&Plan::empty(), 12), 1);
+        let both = Plan::of(at(Positions::All)).then(at(Positions::Prompt));
+        assert_eq!(prompt_for(&both, 12), 6);
     }
 
     #[test]

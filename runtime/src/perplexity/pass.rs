@@ -27,6 +27,8 @@ pub(super) struct Batch<'a> {
     pub(super) plans: &'a [Plan],
     /// The most tokens of a window in one pass.
     pub(super) chunk: usize,
+    /// Tokens of a window that are its prompt.
+    pub(super) prompt: usize,
 }
 
 impl Batch<'_> {
@@ -56,7 +58,9 @@ impl Batch<'_> {
         let decoder = self.trial.decoder.clone();
         let mut session = Session::new(decoder, self.trial.pool, plan.clone())?;
         session.set_chunk(self.chunk);
-        session.push_prompt(window)?;
+        let (prompt, answer) = window.split_at(self.prompt.min(window.len()));
+        session.push_prompt(prompt)?;
+        session.push(answer)?;
         Ok(session)
     }
 

@@ -8,10 +8,11 @@
 //! named in [`Note::Unpredicted`] and not limited.
 
 use super::error::Error;
-use super::load::Load;
+use super::load::{Load, Reach};
 use crate::error::Result;
 use crate::file::VectorFile;
 use crate::file::card::{Operation, SiteCard};
+use crate::ops::{Rescale, Unit};
 use crate::scope::Scope;
 use crate::steer::SteerOptions;
 use std::collections::BTreeMap;
@@ -21,6 +22,8 @@ use trimtab_runtime::site::Site;
 
 /// What rounding a scale to f32 may add to a dose without its being called an excess.
 const SLACK: f64 = 1e-6;
+/// How often a factor that fits one site is tried on the others.
+const ROUNDS: usize = 64;
 /// A measured norm that is this share away from the card's is told.
 const DRIFT: f64 = 0.25;
 
@@ -51,8 +54,14 @@ pub enum Standing {
 pub struct Dosed<'a> {
     /// The vector.
     pub file: &'a VectorFile,
+    /// What is done with it.
+    pub operation: Operation,
     /// The scale it is meant to have.
     pub scale: f32,
+    /// What a scale of `add` counts in.
+    pub unit: Unit,
+    /// What happens to a token's length.
+    pub rescale: Rescale,
     /// Which tokens it acts on.
     pub scope: Scope,
     /// Only these blocks.
@@ -64,9 +73,17 @@ pub struct Dosed<'a> {
 impl<'a> Dosed<'a> {
     /// A vector that may be changed, applied as [`Steer::new`](crate::Steer::new) would with these options.
     pub fn new(file: &'a VectorFile, options: &SteerOptions) -> Self {
+        let card = file.card();
+        let operation = options.operation.unwrap_or(card.operation);
+        // The card's default counts for the card's operation only.
+        let default =
+            if operation.kind() == card.operation.kind() { card.scale.default } else { 1.0 };
         Dosed {
             file,
-            scale: options.scale.unwrap_or(file.card().scale.default),
+            operation,
+            scale: options.scale.unwrap_or(default),
+            unit: options.unit,
+            rescale: options.rescale,
             scope: options.scope.clone().unwrap_or_else(|| file.card().scope.clone()),
             blocks: options.blocks.clone(),
             standing: Standing::Free,
@@ -86,18 +103,11 @@ impl<'a> Dosed<'a> {
         })
     }
 
-    /// Length of its push at a site of this stream length; `None` if that depends on the token.
-    fn length(&self, entry: &SiteCard, norm: f64) -> Option<f64> {
-        let scale = f64::from(self.scale).abs();
-        match self.file.card().operation {
-            Operation::Add => Some(scale * f64::from(entry.magnitude?)),
-            Operation::Rotate { degrees } => {
-                let half = (scale * f64::from(degrees).abs() / 2.0).to_radians();
-                // Beyond half a turn the way back is shorter, and the largest change is a whole diameter.
-                Some(2.0 * half.min(std::f64::consts::FRAC_PI_2).sin() * norm)
-            }
-            Operation::Project | Operation::Clamp { .. } => None,
-        }
+    /// Whether it is applied as its card says, so that the card's safe range is about it.
+    pub(super) fn is_as_made(&self) -> bool {
+        self.operation == self.file.card().operation
+            && self.unit == Unit::ClassGaps
+            && self.rescale == Rescale::None
     }
 }
 
@@ -344,7 +354,8 @@ struct Push {
     name: String,
     standing: Standing,
     site: Site,
-    dose: f64,
+    reach: Reach,
+    norm: f64,
     limit: f64,
 }
 
@@ -369,8 +380,8 @@ impl Tally {
                 let name = format!("the scale of vector {}", card.name);
                 return Err(crate::error::Error::NotFinite { name, index });
             }
-            if vector.length(&SiteCard::of(Site::Final, Some(1.0)), 1.0).is_none() {
-                let (name, kind) = (card.name.clone(), card.operation.kind());
+            if !vector.is_predicted() {
+                let (name, kind) = (card.name.clone(), vector.operation.kind());
                 tally.notes.push(Note::Unpredicted { name, kind });
                 continue;
             }
@@ -407,30 +418,31 @@ impl Tally {
         (site, row, entry): (Site, &[f32], &SiteCard),
         norm: f64,
     ) {
-        let Some(length) = vector.length(entry, norm) else {
+        let Some(reach) = vector.reach(entry, norm) else {
             return;
         };
         let (card, standing) = (vector.file.card(), vector.standing);
         // Doses that were measured to be safe are allowed, however large.
-        let safe = card.scale.safe.map_or(0.0, |[low, high]| {
+        let safe = card.scale.safe.filter(|_| vector.is_as_made()).map_or(0.0, |[low, high]| {
             let scale = if vector.scale < 0.0 { low } else { high };
             let at_safe = Dosed { scale, ..vector.clone() };
-            at_safe.length(entry, norm).unwrap_or(0.0) / norm
+            at_safe.reach(entry, norm).map_or(0.0, |reach| reach.at(1.0)) / norm
         });
         let (_, load) = self.loads.entry(site).or_insert_with(|| (norm, Load::default()));
-        match (card.operation, entry.magnitude) {
-            (Operation::Add, Some(magnitude)) => {
-                let coefficient = f64::from(vector.scale) * f64::from(magnitude);
+        match vector.constant(entry) {
+            Some(magnitude) => {
+                let coefficient = f64::from(vector.scale) * magnitude;
                 load.push(&vector.scope, standing, coefficient, row);
             }
-            _ => load.turn(standing, length),
+            None => load.turn(standing, reach),
         }
         self.pushes.push(Push {
             vector: index,
             name: card.name.clone(),
             standing,
             site,
-            dose: length / norm,
+            reach,
+            norm,
             limit: limits.vector.max(safe),
         });
     }
@@ -438,8 +450,8 @@ impl Tally {
     /// No factor helps against protected vectors, so they are held to the limits under every policy.
     fn protected_alone(&self, limits: &DoseLimit) -> Result<()> {
         let held = self.pushes.iter().filter(|p| p.standing == Standing::Protected);
-        if let Some(push) = held.into_iter().find(|p| over(p.dose, p.limit)) {
-            let (what, dose, limit) = (push.what(), push.dose, push.limit);
+        if let Some(push) = held.into_iter().find(|p| p.is_over()) {
+            let (what, dose, limit) = (push.what(), push.dose(1.0), push.limit);
             return Err(Error::ProtectedDose { what, dose, limit }.into());
         }
         for (site, (norm, load)) in &self.loads {
@@ -458,17 +470,26 @@ impl Tally {
             return 1.0;
         }
         let free = self.pushes.iter().filter(|p| p.standing == Standing::Free);
-        let vectors = free.filter(|p| over(p.dose, p.limit)).map(|p| p.limit / p.dose);
-        let sites = self.loads.values().map(|(norm, load)| load.curve().fits(limits.site * norm));
-        let least = vectors.chain(sites).fold(1.0, f64::min);
+        let vectors = free.filter(|p| p.is_over()).map(|p| p.reach.fits(p.limit * p.norm));
+        let mut least = vectors.fold(1.0, f64::min);
+        // A factor that fits one site may be too much for another that a larger one fits, so all are asked again.
+        for _ in 0..ROUNDS {
+            let before = least;
+            for (norm, load) in self.loads.values() {
+                least = load.curve().fits(least, limits.site * norm);
+            }
+            if least == before {
+                break;
+            }
+        }
         // Rounded toward 0, so that the scales in f32 fit as well.
         (least * (1.0 - SLACK / 2.0)) as f32
     }
 
     /// Everything above its limit, the vectors first.
     fn excesses(&self, limits: &DoseLimit) -> impl Iterator<Item = (String, f64, f64)> {
-        let vectors = self.pushes.iter().filter(|p| over(p.dose, p.limit));
-        let vectors = vectors.map(|p| (p.what(), p.dose, p.limit));
+        let vectors = self.pushes.iter().filter(|p| p.is_over());
+        let vectors = vectors.map(|p| (p.what(), p.dose(1.0), p.limit));
         let most = limits.site;
         let sites =
             self.loads.iter().map(|(site, (norm, load))| (site, load.curve().at(1.0) / norm));
@@ -491,14 +512,15 @@ impl Tally {
         mut notes: Vec<Note>,
     ) -> Doses {
         let scale = |vector: &Dosed<'_>| match vector.standing {
-            Standing::Protected => vector.scale,
-            Standing::Free => vector.scale * factor,
+            // What has no dose beforehand is not what makes the doses too large.
+            Standing::Free if vector.is_predicted() => vector.scale * factor,
+            Standing::Protected | Standing::Free => vector.scale,
         };
         let scales: Vec<f32> = vectors.iter().map(scale).collect();
         for (vector, scale) in vectors.iter().zip(&scales) {
             let card = vector.file.card();
-            if let Some(safe) = card.scale.safe.filter(|[low, high]| !(low..=high).contains(&scale))
-            {
+            let safe = card.scale.safe.filter(|_| vector.is_as_made());
+            if let Some(safe) = safe.filter(|[low, high]| !(low..=high).contains(&scale)) {
                 notes.push(Note::OutsideSafe { name: card.name.clone(), scale: *scale, safe });
             }
         }
@@ -524,16 +546,24 @@ impl Push {
         format!("vector {} at {}", self.name, self.site)
     }
 
+    fn dose(&self, factor: f64) -> f64 {
+        self.reach.at(factor) / self.norm
+    }
+
+    fn is_over(&self) -> bool {
+        over(self.dose(1.0), self.limit)
+    }
+
     fn dosed(&self, factor: f32) -> VectorDose {
-        let dose = match self.standing {
-            Standing::Protected => self.dose,
-            Standing::Free => self.dose * f64::from(factor),
+        let factor = match self.standing {
+            Standing::Protected => 1.0,
+            Standing::Free => f64::from(factor),
         };
         let (vector, site, limit) = (self.vector, self.site, self.limit);
-        VectorDose { vector, site, asked: self.dose, dose, limit }
+        VectorDose { vector, site, asked: self.dose(1.0), dose: self.dose(factor), limit }
     }
 }
 
-fn over(dose: f64, limit: f64) -> bool {
+pub(super) fn over(dose: f64, limit: f64) -> bool {
     dose > limit * (1.0 + SLACK)
 }

@@ -2,14 +2,99 @@
 //!
 //! Constant additions that act on the same positions are one vector, so their push is the length of the sum: opposite
 //! pushes cancel. What acts on positions of its own, or turns the stream, is counted by its length, because somewhere
-//! it may act alone or with all the others. The result is an upper bound, and convex in the factor.
+//! it may act alone or with all the others. The result is an upper bound. Without turns it is convex in the factor; a
+//! turn is concave in it, so a smaller factor need not push less.
 
 use super::algebra::dot;
-use super::dose::Standing;
+use super::dose::{Dosed, Standing};
+use crate::file::card::{Operation, SiteCard};
+use crate::ops::{Rescale, Unit};
 use crate::scope::Scope;
 
 /// Steps of the bisection: the interval is halved down to the spacing of doubles.
 const HALVINGS: usize = 60;
+
+/// Length of one push as a function of the factor on its scale.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Reach {
+    /// In proportion to it.
+    Straight(f64),
+    /// A turn by twice this angle in radians, of a stream of this length.
+    Turn { half: f64, norm: f64 },
+    /// An addition of a share of this length, after which the stream is as long as before.
+    Kept { share: f64, norm: f64 },
+}
+
+impl Reach {
+    pub(super) fn at(self, factor: f64) -> f64 {
+        use std::f64::consts::FRAC_PI_2;
+        match self {
+            Reach::Straight(length) => factor * length,
+            // Beyond half a turn the way back is shorter, and the largest change is a whole diameter.
+            Reach::Turn { half, norm } => 2.0 * (factor * half).min(FRAC_PI_2).sin() * norm,
+            // At worst the addition stands at a right angle to the result, and one as long as the stream may turn it
+            // round.
+            Reach::Kept { share, norm } => match factor * share {
+                share if share < 1.0 => 2.0 * (0.5 * share.asin()).sin() * norm,
+                _ => 2.0 * norm,
+            },
+        }
+    }
+
+    /// The largest factor up to 1 at which it is no longer than `most`: it only grows.
+    pub(super) fn fits(self, most: f64) -> f64 {
+        crossing(1.0, |factor| self.at(factor) <= most)
+    }
+}
+
+impl Dosed<'_> {
+    /// Whether its dose is known before there is a token.
+    pub(super) fn is_predicted(&self) -> bool {
+        match self.operation {
+            Operation::Add | Operation::Rotate { .. } => true,
+            Operation::Project | Operation::Clamp { .. } => false,
+        }
+    }
+
+    /// What it adds at scale 1 along its row, the same at every token; `None` if that depends on the token.
+    pub(super) fn constant(&self, entry: &SiteCard) -> Option<f64> {
+        let constant = self.operation == Operation::Add
+            && self.unit == Unit::ClassGaps
+            && self.rescale == Rescale::None;
+        entry.magnitude.map(f64::from).filter(|_| constant)
+    }
+
+    /// Length of its push at a site of this stream length; `None` if that is not known beforehand.
+    pub(super) fn reach(&self, entry: &SiteCard, norm: f64) -> Option<Reach> {
+        let scale = f64::from(self.scale).abs();
+        let added = match (self.operation, self.unit) {
+            (Operation::Add, Unit::ClassGaps) => scale * f64::from(entry.magnitude?),
+            (Operation::Add, Unit::StreamNorm) => scale * norm,
+            (Operation::Rotate { degrees }, _) => {
+                let half = (scale * f64::from(degrees).abs() / 2.0).to_radians();
+                return Some(Reach::Turn { half, norm });
+            }
+            (Operation::Project | Operation::Clamp { .. }, _) => return None,
+        };
+        Some(match self.rescale {
+            Rescale::None => Reach::Straight(added),
+            Rescale::KeepNorm => Reach::Kept { share: added / norm, norm },
+        })
+    }
+}
+
+/// A factor up to `from` at which something holds that holds at 0: `from`, or else where it ceases to hold.
+fn crossing(from: f64, holds: impl Fn(f64) -> bool) -> f64 {
+    if holds(from) {
+        return from;
+    }
+    let (mut low, mut high) = (0.0, from);
+    for _ in 0..HALVINGS {
+        let middle = 0.5 * (low + high);
+        if holds(middle) { low = middle } else { high = middle }
+    }
+    low
+}
 
 /// The pushes of one phase: of those that stay and of those that may be changed.
 #[derive(Debug, Clone, Default)]
@@ -42,7 +127,7 @@ pub(super) struct Load {
     generated: Phase,
     /// Lengths that are summed.
     kept: f64,
-    free: f64,
+    free: Vec<Reach>,
 }
 
 impl Load {
@@ -62,7 +147,7 @@ impl Load {
         } else if *scope == Scope::generated() {
             [false, true]
         } else {
-            return self.turn(standing, coefficient.abs());
+            return self.turn(standing, Reach::Straight(coefficient.abs()));
         };
         for (phase, _) in phases.into_iter().zip(chosen).filter(|(_, chosen)| *chosen) {
             phase.add(standing, coefficient, row);
@@ -70,47 +155,41 @@ impl Load {
     }
 
     /// Something of which only the largest length is known.
-    pub(super) fn turn(&mut self, standing: Standing, length: f64) {
+    pub(super) fn turn(&mut self, standing: Standing, reach: Reach) {
         match standing {
-            Standing::Protected => self.kept += length,
-            Standing::Free => self.free += length,
+            Standing::Protected => self.kept += reach.at(1.0),
+            Standing::Free => self.free.push(reach),
         }
     }
 
     /// The push, made ready to be asked at several factors.
-    pub(super) fn curve(&self) -> Curve {
+    pub(super) fn curve(&self) -> Curve<'_> {
         Curve {
             squares: [self.prompt.square(), self.generated.square()],
-            lengths: [self.kept, self.free],
+            kept: self.kept,
+            free: &self.free,
         }
     }
 }
 
 /// Length of a site's push at a factor of the unprotected coefficients.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Curve {
+pub(super) struct Curve<'a> {
     squares: [[f64; 3]; 2],
-    lengths: [f64; 2],
+    kept: f64,
+    free: &'a [Reach],
 }
 
-impl Curve {
+impl Curve<'_> {
     pub(super) fn at(&self, factor: f64) -> f64 {
         let squared = self.squares.iter().map(|[a, b, c]| a + factor * (2.0 * b + factor * c));
-        let [kept, free] = self.lengths;
-        squared.fold(0.0, f64::max).sqrt() + kept + factor * free
+        let free: f64 = self.free.iter().map(|reach| reach.at(factor)).sum();
+        squared.fold(0.0, f64::max).sqrt() + self.kept + free
     }
 
-    /// The largest factor up to 1 that keeps the push at or below `most`, which it must be at factor 0.
-    pub(super) fn fits(&self, most: f64) -> f64 {
-        if self.at(1.0) <= most {
-            return 1.0;
-        }
-        // The curve is convex and below at 0, so it crosses once.
-        let (mut low, mut high) = (0.0, 1.0);
-        for _ in 0..HALVINGS {
-            let middle = 0.5 * (low + high);
-            if self.at(middle) <= most { low = middle } else { high = middle }
-        }
-        low
+    /// A factor up to `from` that keeps the push at or below `most`, which it must be at factor 0: `from` if that does,
+    /// else one where the push is `most`.
+    pub(super) fn fits(&self, from: f64, most: f64) -> f64 {
+        crossing(from, |factor| self.at(factor) <= most)
     }
 }

@@ -1,7 +1,7 @@
 //! Separated vectors as one addition per site: as a plan, and as a file.
 
 use super::algebra::{norm, wide};
-use super::dose::{Dosed, Doses, Standing};
+use super::dose::{Dosed, Doses, Standing, over};
 use super::error::Error;
 use super::parts::{Group, Part};
 use super::report::{Finding, GroupReport, Report};
@@ -48,16 +48,19 @@ struct Acting<'a> {
 }
 
 impl Acting<'_> {
-    fn steer(&self) -> Result<Steer> {
-        let options = SteerOptions {
+    fn options(&self) -> SteerOptions {
+        SteerOptions {
             scale: Some(self.scale),
             scope: Some(self.scope.clone()),
             blocks: self.blocks.clone(),
             // Whether such vectors may be used was decided before.
             null: NullVectors::Allow,
             ..SteerOptions::default()
-        };
-        Steer::new(&self.file, &options)
+        }
+    }
+
+    fn steer(&self) -> Result<Steer> {
+        Steer::new(&self.file, &self.options())
     }
 
     fn operation(&self) -> Operation {
@@ -104,6 +107,7 @@ impl<'a> Merging<'_, 'a> {
         let pushes = self.pushes(&doses);
         let zero = pushes.iter().filter(|push| push.is_zero());
         findings.extend(zero.map(|push| Finding::Cancelled { site: push.site }));
+        findings.extend(self.heavy(&pushes, &doses));
         let groups = self.reports(&pushes);
         let sigma = self.sigma();
         let acting = self.acting(files, &doses);
@@ -152,6 +156,17 @@ impl<'a> Merging<'_, 'a> {
         let entry = card.and_then(|card| card.sites.get(&site));
         // The format's check holds that an additive vector has one everywhere.
         entry.and_then(|entry| entry.magnitude).map_or(0.0, f64::from)
+    }
+
+    /// The pushes that as a vector of their own would be above its limit.
+    fn heavy(&self, pushes: &[Push], doses: &Doses) -> Vec<Finding> {
+        let limit = self.settings.dose.vector;
+        let dose = |push: &Push| {
+            let at = doses.sites.iter().find(|dose| dose.site == push.site)?;
+            Some((push.site, norm(&wide(&push.vector)) / at.norm))
+        };
+        let heavy = pushes.iter().filter_map(dose).filter(|(_, dose)| over(*dose, limit));
+        heavy.map(|(site, dose)| Finding::Heavy { site, dose, limit }).collect()
     }
 
     fn reports(&self, pushes: &[Push]) -> Vec<GroupReport> {
@@ -229,14 +244,9 @@ impl Composed<'_> {
     /// The vectors after separation, at the scales in force, by priority.
     pub fn vectors(&self) -> Vec<Dosed<'_>> {
         let acting = self.acting.iter();
-        let dosed = acting.map(|one| Dosed {
-            file: &one.file,
-            scale: one.scale,
-            scope: one.scope.clone(),
-            blocks: one.blocks.clone(),
-            standing: one.standing,
-        });
-        dosed.collect()
+        acting
+            .map(|one| Dosed { standing: one.standing, ..Dosed::new(&one.file, &one.options()) })
+            .collect()
     }
 
     /// What is added at each site and positions, scales included; zero where the pushes cancel.

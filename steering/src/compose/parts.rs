@@ -112,6 +112,10 @@ pub(super) fn check(parts: &[Part<'_>], null: NullVectors) -> Result<()> {
             return Err(crate::Error::StatusNull { name });
         }
         finite(&format!("the scale of vector {name}"), &[part.dosed.scale])?;
+        if !part.dosed.is_as_made() {
+            let reason = format!("{name} is to be applied in another way than its card says");
+            return Err(crate::Error::Refused { what: "composition", reason });
+        }
         same_model(part.dosed.file, first.dosed.file)?;
         differences(part)?;
     }

@@ -64,6 +64,15 @@ pub enum Finding {
         /// Where.
         site: Site,
     },
+    /// A merged push above what one vector may do: its file is refused where limits are as usual.
+    Heavy {
+        /// Where.
+        site: Site,
+        /// Its dose.
+        dose: f64,
+        /// The most that one vector may have.
+        limit: f64,
+    },
     /// Two operations whose order matters.
     Ordered {
         /// What acts first.
@@ -82,6 +91,7 @@ impl Finding {
             Finding::LittleKept { .. } => "little_kept",
             Finding::MeanOnly { .. } => "mean_only",
             Finding::Cancelled { .. } => "push_zero",
+            Finding::Heavy { .. } => "push_heavy",
             Finding::Ordered { .. } => "order_matters",
         }
     }
@@ -101,6 +111,11 @@ impl fmt::Display for Finding {
                 "mean_only: vector {name} came without differences, so only its direction is protected"
             ),
             Finding::Cancelled { site } => write!(f, "the pushes at {site} sum to zero"),
+            Finding::Heavy { site, dose, limit } => write!(
+                f,
+                "the merged push at {site} has dose {dose:.3}, and one vector may have {limit:.3}: \
+                 its file needs a smaller scale or a higher limit"
+            ),
             Finding::Ordered { first, second, site } => {
                 write!(f, "{first} acts before {second} at {site}, and the order matters")
             }

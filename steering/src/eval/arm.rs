@@ -3,6 +3,7 @@
 use super::control::{random, shuffled};
 use crate::error::Result;
 use crate::file::VectorFile;
+use crate::scope::Scope;
 use crate::steer::{NullVectors, Steer, SteerOptions};
 use trimtab_runtime::plan::Plan;
 use trimtab_runtime::text::Message;
@@ -98,6 +99,15 @@ impl Arm {
             Arm::Shuffled { control, scale, .. } => plan(&shuffled(file, control)?, *scale),
             Arm::Other { file, scale } => plan(file, *scale),
         }
+    }
+
+    /// Which tokens it acts on; `None` where it steers nothing.
+    pub(super) fn scope<'a>(&'a self, file: &'a VectorFile) -> Option<&'a Scope> {
+        if let Arm::Instruction(_) | Arm::Base = self {
+            return None;
+        }
+        let file = if let Arm::Other { file, .. } = self { file } else { file };
+        self.scale().filter(|scale| *scale != 0.0).map(|_| &file.card().scope)
     }
 
     /// The conversation it is measured on.

@@ -14,6 +14,7 @@ const METRIC_NOTE: &str = "evaluation.metric";
 ///
 /// A file of which nothing but the scale is known stays unmeasured: the scale was chosen on these very items.
 pub fn calibrated(file: &VectorFile, choice: &Choice) -> Result<VectorFile> {
+    harm_is_known(choice)?;
     let mut card = file.card().clone();
     card.scale = Scale { default: choice.default, safe: choice.safe };
     card.evaluation = None;
@@ -22,6 +23,17 @@ pub fn calibrated(file: &VectorFile, choice: &Choice) -> Result<VectorFile> {
         Status::Measured | Status::Unmeasured => Status::Unmeasured,
     };
     VectorFile::new(card, file.directions().to_vec())
+}
+
+/// Refuses a choice without any cost: neither a safe range nor that there is no safe scale was found.
+fn harm_is_known(choice: &Choice) -> Result<()> {
+    match choice.safe {
+        Some(_) => Ok(()),
+        None => {
+            let reason = "the vector never acts on the neutral text, so its harm is not known";
+            Err(Error::Refused { what: "writing the scale", reason: reason.to_owned() })
+        }
+    }
 }
 
 /// The same vector with what was measured. Fewer random directions than a percentile needs are refused; of fewer fits to
@@ -35,6 +47,7 @@ pub fn evaluated(file: &VectorFile, report: &Report, rule: Option<String>) -> Re
     };
     let shuffled = report.lines.iter().filter(|l| matches!(l.measured.arm, Arm::Shuffled { .. }));
     let enough = shuffled.count() as u64 >= RANDOM_DIRECTIONS;
+    harm_is_known(&report.choice)?;
     let mut card = file.card().clone();
     let judged = report.at(report.judged);
     let delta = |of: fn(&Line) -> Option<f64>| {

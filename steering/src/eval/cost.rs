@@ -8,15 +8,22 @@ use trimtab_runtime::Model;
 use trimtab_runtime::generate::Flow;
 use trimtab_runtime::plan::Plan;
 
-impl From<Drift> for Cost {
-    fn from(drift: Drift) -> Cost {
-        let Drift { ppl_ratio, ratio_low, ratio_high, kl, .. } = drift;
-        Cost { ppl_ratio, ppl_low: ratio_low, ppl_high: ratio_high, kl }
+impl Cost {
+    /// `None` of a plan that never acted: nothing was learnt about its harm.
+    fn of(drift: &Drift) -> Option<Cost> {
+        let Drift { ppl_ratio, ratio_low, ratio_high, kl, .. } = *drift;
+        let cost = Cost { ppl_ratio, ppl_low: ratio_low, ppl_high: ratio_high, kl };
+        (!drift.is_untouched()).then_some(cost)
     }
 }
 
-/// The cost of each plan on a text, the plain model's part computed once.
-pub fn costs(model: &Model, text: &str, plans: &[Plan], progress: Progress) -> Result<Vec<Cost>> {
+/// The cost of each plan on a text, the plain model's part computed once; `None` of a plan that never acts on it.
+pub fn costs(
+    model: &Model,
+    text: &str,
+    plans: &[Plan],
+    progress: Progress,
+) -> Result<Vec<Option<Cost>>> {
     let (mut before, mut flow) = (0, Flow::Continue);
     let drifts = drift(model, text, plans, &DriftOptions::default(), &mut |done, count| {
         if before == 0 {
@@ -31,6 +38,6 @@ pub fn costs(model: &Model, text: &str, plans: &[Plan], progress: Progress) -> R
     match flow {
         // What was measured of it stands for less text than was asked for.
         Flow::Cancel => Err(Error::Cancelled),
-        Flow::Continue => Ok(drifts.into_iter().map(Cost::from).collect()),
+        Flow::Continue => Ok(drifts.iter().map(Cost::of).collect()),
     }
 }

@@ -27,10 +27,11 @@ fn number(text: &str) -> Option<f64> {
 
 fn last_number(text: &str) -> Option<f64> {
     let pieces = text.split(|c: char| !(c.is_ascii_digit() || matches!(c, '-' | '.' | ',')));
-    // A dash behind a digit divides: "3-4" ends with 4.
-    let tails = pieces.map(|piece| match piece.rfind('-') {
-        Some(at) if at > 0 => piece.get(at + 1..).unwrap_or_default(),
-        _ => piece,
-    });
+    // A dash behind a digit divides: "3-4" ends with 4, and "10-ish" with 10.
+    let tails =
+        pieces.map(|piece| piece.trim_end_matches('-')).map(|piece| match piece.rfind('-') {
+            Some(at) if at > 0 => piece.get(at + 1..).unwrap_or_default(),
+            _ => piece,
+        });
     tails.rev().find_map(|piece| number(piece.trim_matches(',')))
 }

@@ -11,6 +11,7 @@ use super::variety::Variety;
 use super::{Event, Progress, exact};
 use crate::error::{Error, Result};
 use crate::file::VectorFile;
+use crate::scope::Scope;
 use trimtab_runtime::generate::Flow;
 use trimtab_runtime::plan::Plan;
 
@@ -84,8 +85,11 @@ impl Question<'_> {
             (Some(Goal::Rule), None) => Err(Error::NoRule),
             (Some(Goal::Rule | Goal::Pair { .. }), Some(_)) => Ok(Metric::PassRate),
             (Some(Goal::Pair { .. }), None) => Ok(Metric::Margin),
-            (Some(Goal::Choice { .. }), _) => Ok(Metric::Accuracy),
-            (Some(Goal::Exact(_)), _) | (None, _) => Ok(Metric::ExactMatch),
+            (Some(goal @ (Goal::Choice { .. } | Goal::Exact(_))), Some(_)) => {
+                Err(Error::RuleUnused { kind: goal.kind() })
+            }
+            (Some(Goal::Choice { .. }), None) => Ok(Metric::Accuracy),
+            (Some(Goal::Exact(_)), None) | (None, _) => Ok(Metric::ExactMatch),
         }
     }
 
@@ -107,7 +111,7 @@ impl Question<'_> {
             if progress(Event::Begun { what: &arm.label(), items }) == Flow::Cancel {
                 return Err(Error::Cancelled);
             }
-            let run = Run { subject, arm, plan };
+            let run = Run { subject, arm, plan, scope: arm.scope(file) };
             all.push(self.one(&run, &mut |items| progress(Event::Done { items }))?);
         }
         Ok(all)
@@ -130,6 +134,9 @@ impl Question<'_> {
         let (items, metric) = (self.task.items(), self.metric()?);
         let prompt = |item: &Item| run.subject.prompt(&run.arm.prompt(&item.prompt));
         let prompts = items.iter().map(prompt).collect::<Result<Vec<Vec<u32>>>>()?;
+        if let Some(scope) = run.scope {
+            prompts.iter().try_for_each(|prompt| scope.admit(prompt))?;
+        }
         let replies = if self.answers(metric) {
             self.answering.answer(run.subject, run.plan, &prompts, progress)?
         } else {
@@ -159,6 +166,7 @@ struct Run<'a> {
     subject: &'a Subject<'a>,
     arm: &'a Arm,
     plan: &'a Plan,
+    scope: Option<&'a Scope>,
 }
 
 impl Run<'_> {

@@ -12,6 +12,7 @@ use super::subject::Subject;
 use super::variety::Variety;
 use crate::error::{Error, Result};
 use crate::file::VectorFile;
+use crate::file::card::Operation;
 use std::collections::BTreeSet;
 use trimtab_runtime::perplexity::quantile;
 use trimtab_runtime::plan::Plan;
@@ -19,8 +20,8 @@ use trimtab_runtime::plan::Plan;
 /// The fewest random directions, or fits to shuffled labels, whose 95th percentile is one.
 pub const RANDOM_DIRECTIONS: u64 = 20;
 
-/// What the cost of plans on neutral text is, in their order.
-pub type Neutral<'a> = &'a mut dyn FnMut(&[Plan], Progress) -> Result<Vec<Cost>>;
+/// What the cost of plans on neutral text is, in their order; `None` of a plan that never acts on it.
+pub type Neutral<'a> = &'a mut dyn FnMut(&[Plan], Progress) -> Result<Vec<Option<Cost>>>;
 
 /// What a vector is compared with.
 #[derive(Debug, Clone, PartialEq)]
@@ -146,7 +147,7 @@ pub fn evaluate(
     progress: Progress,
 ) -> Result<Report> {
     let metric = question.metric()?;
-    let arms = first_arms(setup)?;
+    let arms = first_arms(file, setup)?;
     controls(file, &setup.shuffled)?;
     let measured = question.measure(subject, file, &arms, progress)?;
     let costs = costs(file, &arms, neutral, progress)?;
@@ -188,12 +189,13 @@ pub fn evaluate(
     Ok(report)
 }
 
-/// Instruction, no steering, the scales, and a negative one if none is asked for.
-fn first_arms(setup: &Setup) -> Result<Vec<Arm>> {
+/// Instruction, no steering, the scales, and a negative one if none is asked for; a clamp has none.
+fn first_arms(file: &VectorFile, setup: &Setup) -> Result<Vec<Arm>> {
     let positive: Vec<f32> = setup.scales.iter().copied().filter(|s| *s > 0.0).collect();
     let mut negative: Vec<f32> = setup.scales.iter().copied().filter(|s| *s < 0.0).collect();
     let Some(first) = positive.first() else { return Err(Error::NoScale) };
-    if negative.is_empty() {
+    let turns = !matches!(file.card().operation, Operation::Clamp { .. });
+    if negative.is_empty() && turns {
         negative.push(-first);
     }
     let scaled = positive.into_iter().chain(negative).map(|scale| Arm::Steered { scale });
@@ -246,7 +248,10 @@ fn costs(
     let plans = arms.iter().filter(is_steered).map(|arm| arm.plan(file));
     let plans = plans.collect::<Result<Vec<Plan>>>()?;
     let mut found = neutral(&plans, progress)?.into_iter();
-    Ok(arms.iter().map(|arm| if is_steered(&arm) { found.next() } else { None }).collect())
+    Ok(arms
+        .iter()
+        .map(|arm| if is_steered(&arm) { found.next().flatten() } else { None })
+        .collect())
 }
 
 /// The chosen scale, else the best that does no harm, else the smallest.
@@ -320,7 +325,8 @@ fn failed(report: &Report, limits: &Limits) -> Vec<Check> {
     let gain = line.and_then(|line| line.gain);
     let cost = line.and_then(|line| line.cost);
     let better = gain.is_some_and(|gain| gain.low > 0.0);
-    let beyond = gain.zip(report.chance()).is_some_and(|(gain, chance)| gain.low > chance);
+    // Without controls there is nothing to hold it against, and nothing that it could fail.
+    let beyond = report.chance().is_none_or(|chance| gain.is_some_and(|gain| gain.low > chance));
     let fluent = cost.is_some_and(|cost| cost.ppl_high <= limits.ppl_ratio);
     let checks =
         [(better, Check::Gain), (beyond, Check::ConceptOverRandom), (fluent, Check::Perplexity)];

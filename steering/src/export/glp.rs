@@ -13,6 +13,7 @@ use trimtab_runtime::site::Site;
 
 /// A vector that projects, as a GLP file. Block 0 cannot be named in one.
 pub fn project(file: &VectorFile, block_zero: BlockZero) -> Result<Exported> {
+    super::steers(file)?;
     let card = file.card();
     if card.operation != Operation::Project {
         let (name, kind) = (&card.name, card.operation.kind());

@@ -10,7 +10,7 @@ pub(crate) mod writer;
 
 use crate::error::{Error, Result};
 use crate::file::VectorFile;
-use crate::file::card::{ModelPin, Operation};
+use crate::file::card::{ModelPin, Operation, Role};
 use crate::file::sha256;
 use std::path::Path;
 use trimtab_runtime::site::Site;
@@ -53,6 +53,7 @@ impl Exported {
 
 /// A vector that adds, as a GGUF control vector.
 pub fn gguf(file: &VectorFile, block_zero: BlockZero) -> Result<Exported> {
+    steers(file)?;
     if file.card().operation != Operation::Add {
         let kind = file.card().operation.kind();
         let advice = match file.card().operation {
@@ -89,6 +90,14 @@ pub fn gguf(file: &VectorFile, block_zero: BlockZero) -> Result<Exported> {
     entries.extend(identified(file, &sites, &tensors)?);
     let bytes = writer::write(&entries, &tensors);
     Ok(Exported { bytes, sites, dropped, scale: file.card().scale.default })
+}
+
+/// Refuses a direction that reads: what it would do as an addition was never looked at.
+fn steers(file: &VectorFile) -> Result<()> {
+    match file.card().role {
+        Role::Steer => Ok(()),
+        Role::Read => Err(Error::RoleRead { name: file.card().name.clone() }),
+    }
 }
 
 fn refused(reason: impl Into<String>) -> Error {

@@ -60,6 +60,18 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     written
 }
 
+/// Finds out whether [`write`] can write here, before the work whose result is to be written.
+pub fn writable(path: &Path) -> Result<()> {
+    if path.is_dir() {
+        return Err(failed(path)(std::io::ErrorKind::IsADirectory.into()));
+    }
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".partial-{}", std::process::id()));
+    let partial = PathBuf::from(name);
+    put(&partial, &[])?;
+    std::fs::remove_file(&partial).map_err(failed(&partial))
+}
+
 fn put(partial: &Path, bytes: &[u8]) -> Result<()> {
     let mut file = File::create_new(partial).map_err(failed(partial))?;
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed(partial))

@@ -15,7 +15,7 @@ mod pin;
 
 pub use card::Card;
 pub use digest::{content_sha256, sha256};
-pub use disk::{FILE_LIMIT, file_sha256, write};
+pub use disk::{FILE_LIMIT, file_sha256, writable, write};
 pub use pin::{Warning, family_sha256};
 
 pub(crate) use check::{EXTRA_LIMIT, NAME_LIMIT, SUMMARY_LIMIT};

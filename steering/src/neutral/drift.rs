@@ -5,15 +5,20 @@
 //! Student's t over windows of the difference of mean losses. A window is the unit, because losses inside one are not
 //! independent.
 //!
+//! The text stands for what would be generated: all of a window but its first token counts as an answer, as scopes, gates
+//! and schedules understand it. What a plan does that acts on prompts alone is seen in what follows a prompt, so for
+//! such a plan the first half of a window is the prompt and the second half is scored.
+//!
 //! The size of a window matters: a model that has read little of a text is moved further by the same push. The enthusiastic
 //! vector of `examples/vectors` raises the perplexity of the bundled text by 10 % in windows of 128 tokens, by 8 % in 256 and by 6 % in
 //! 512, which is what `llama-perplexity` and `trimtab perplexity` use, and is the default here.
 
 use super::{student, windowed};
 use crate::error::Result;
+use std::collections::BTreeSet;
 use trimtab_runtime::Model;
 use trimtab_runtime::generate::Flow;
-use trimtab_runtime::perplexity::{Perplexity, Steered, Trial, Windows};
+use trimtab_runtime::perplexity::{Perplexity, Steered, Trial, Windows, prompt_for};
 use trimtab_runtime::plan::Plan;
 use trimtab_runtime::session::DEFAULT_CHUNK;
 
@@ -38,7 +43,7 @@ impl Default for DriftOptions {
 /// How a plan changes the predictions of a text.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Drift {
-    /// Tokens scored: all but each window's first.
+    /// Tokens scored: all but each window's prompt.
     pub tokens: usize,
     /// Windows measured.
     pub windows: usize,
@@ -54,8 +59,17 @@ pub struct Drift {
     pub kl: f64,
     /// 99th percentile of the same.
     pub kl_p99: f64,
+    /// The largest of the same.
+    pub kl_max: f64,
     /// Share of tokens where the likeliest prediction is the same.
     pub top1_agreement: f64,
+}
+
+impl Drift {
+    /// Whether no prediction changed in a bit: the plan never acted on this text, which says nothing about its harm.
+    pub fn is_untouched(&self) -> bool {
+        self.kl_max == 0.0 && self.ppl_ratio == 1.0
+    }
 }
 
 /// What each plan does to a text, held against no plan.
@@ -76,18 +90,48 @@ pub fn drift(
     of_trial(&trial, plans, options, progress)
 }
 
+/// Refuses a text without a whole window, before anything is measured on it.
+pub fn covers(model: &Model, text: &str) -> Result<()> {
+    let found = windowed(model, text, WINDOW)?.len();
+    if found >= WINDOW {
+        return Ok(());
+    }
+    let problem = format!("has {found} tokens, a window needs {WINDOW}");
+    Err(trimtab_runtime::Error::Invalid { field: "neutral text", problem }.into())
+}
+
 fn of_trial(
     trial: &Trial,
     plans: &[Plan],
     options: &DriftOptions,
     progress: &mut dyn FnMut(usize, usize) -> Flow,
 ) -> Result<Vec<Drift>> {
-    let windows =
-        Windows { size: options.window, stride: None, most: options.most, chunk: DEFAULT_CHUNK };
-    let count = windows.count(trial.tokens.len());
-    let found =
-        windows.compare(trial, plans, &mut |so_far| progress(so_far.plain.windows, count))?;
-    Ok(found.steered.iter().map(|steered| Drift::of(&found.plain, steered)).collect())
+    let size = options.window;
+    let prompts: Vec<usize> = plans.iter().map(|plan| prompt_for(plan, size)).collect();
+    let passes: BTreeSet<usize> =
+        prompts.iter().copied().chain(plans.is_empty().then_some(1)).collect();
+    let mut drifts: Vec<Option<Drift>> = vec![None; plans.len()];
+    for (pass, prompt) in passes.iter().enumerate() {
+        let (stride, most, chunk) = (None, options.most, DEFAULT_CHUNK);
+        let windows = Windows { size, stride, most, chunk, prompt: *prompt };
+        let count = windows.count(trial.tokens.len());
+        let own = || prompts.iter().enumerate().filter(|(_, own)| *own == prompt).map(|(at, _)| at);
+        let chosen: Vec<Plan> = own().filter_map(|at| plans.get(at).cloned()).collect();
+        let mut flow = Flow::Continue;
+        let found = windows.compare(trial, &chosen, &mut |so_far| {
+            flow = progress(pass * count + so_far.plain.windows, passes.len() * count);
+            flow
+        })?;
+        for (at, steered) in own().zip(&found.steered) {
+            if let Some(place) = drifts.get_mut(at) {
+                *place = Some(Drift::of(&found.plain, steered));
+            }
+        }
+        if flow == Flow::Cancel {
+            break;
+        }
+    }
+    Ok(drifts.into_iter().flatten().collect())
 }
 
 impl Drift {
@@ -103,6 +147,7 @@ impl Drift {
             ratio_high: high.exp(),
             kl: divergence.mean,
             kl_p99: divergence.p99,
+            kl_max: divergence.max,
             top1_agreement: steered.top1_agreement(),
         }
     }
@@ -127,7 +172,7 @@ fn interval(differences: &[f64]) -> (f64, f64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use trimtab_runtime::hook::Addition;
+    use trimtab_runtime::hook::{Addition, Positions};
     use trimtab_runtime::site::Site;
     use trimtab_runtime::testing::tiny;
 
@@ -170,6 +215,7 @@ mod tests {
         let plans = [push(site, 0.0), Plan::empty(), push(site, 0.05), push(site, 3.0)];
         let drifts = measured(&tokens, &plans, &OPTIONS);
         for same in &drifts[..2] {
+            assert!(same.is_untouched());
             let ratio = (same.ratio_low, same.ppl_ratio, same.ratio_high);
             assert_eq!(ratio, (1.0, 1.0, 1.0));
             assert_eq!((same.kl, same.kl_p99, same.top1_agreement), (0.0, 0.0, 1.0));
@@ -177,11 +223,34 @@ mod tests {
         }
         let [small, large] = [drifts[2], drifts[3]];
         for seen in [small, large] {
+            assert!(!seen.is_untouched());
             assert!(seen.ratio_low < seen.ppl_ratio && seen.ppl_ratio < seen.ratio_high);
             assert!(seen.kl > 0.0 && seen.kl < seen.kl_p99);
         }
         assert!(large.ratio_low > 1.0, "{large:?}");
         assert!(large.kl > 10.0 * small.kl && large.top1_agreement < small.top1_agreement);
+    }
+
+    #[test]
+    fn a_plan_is_measured_wherever_it_acts() {
+        let tokens = likely(160);
+        let vector: Vec<f32> = (0..tiny::WIDTH).map(|i| (i as f32 * 1.7).cos()).collect();
+        let at = |positions: Positions| {
+            Plan::of(Addition::new(Site::ResidPost(1), vector.clone(), 3.0).unwrap().at(positions))
+        };
+        let last = Positions::PromptWindow(-1, None);
+        let plans = [Positions::All, last, Positions::Generated, Positions::Prompt].map(at);
+        let drifts = measured(&tokens, &plans, &OPTIONS);
+        assert!(drifts.iter().all(|drift| !drift.is_untouched()), "{drifts:?}");
+        let counts: Vec<usize> = drifts.iter().map(|drift| drift.tokens).collect();
+        assert_eq!(counts, [150, 80, 150, 80]);
+        // The plans do not know of each other.
+        for (plan, drift) in plans.iter().zip(&drifts) {
+            assert_eq!(measured(&tokens, std::slice::from_ref(plan), &OPTIONS), [*drift]);
+        }
+        // Behind the windows' end there is nothing to act on.
+        let beyond = measured(&tokens, &[at(Positions::GeneratedWindow(90..99))], &OPTIONS);
+        assert!(beyond[0].is_untouched());
     }
 
     #[test]

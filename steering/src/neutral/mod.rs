@@ -8,7 +8,7 @@ mod drift;
 mod norms;
 mod student;
 
-pub use drift::{Drift, DriftOptions, drift};
+pub use drift::{Drift, DriftOptions, covers, drift};
 pub use norms::{Norm, norms_on, stream_norms};
 
 use crate::error::Result;

@@ -173,6 +173,21 @@ fn a_projection_is_exported_byte_for_byte_as_by_the_writer_of_gguf() {
 }
 
 #[test]
+fn a_direction_that_reads_is_never_exported() {
+    use crate::file::card::{Operation, Role};
+    let directions = vec![super::one_hot(Site::ResidPost(1), 8, 3)];
+    for operation in [Operation::Add, Operation::Project] {
+        let mut card = super::card(operation, &directions);
+        card.role = Role::Read;
+        card.sites.values_mut().for_each(|entry| entry.anchor = Some(0.0));
+        let file = VectorFile::new(card, directions.clone()).unwrap();
+        for refused in [export::gguf, export::glp::project].map(|to| to(&file, BlockZero::Refuse)) {
+            assert_eq!(refused.unwrap_err().code(), "role_read");
+        }
+    }
+}
+
+#[test]
 fn a_projection_is_never_exported_as_an_addition() {
     let native = VectorFile::open(&data("removed.safetensors")).unwrap();
     let refused = export::gguf(&native, BlockZero::Refuse).unwrap_err();

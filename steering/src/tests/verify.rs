@@ -65,12 +65,16 @@ fn a_vector_that_only_acts_on_the_answer_is_proved_too() {
     let checks = checks(Some(&VectorFile::new(card, directions).unwrap()), None, Depth::Quick);
     assert!(checks[..6].iter().all(|check| check.verdict == Verdict::Passed), "{checks:?}");
     assert_eq!(checks[1].value, Some(8.0));
+    // The probe looked at the answer, and a push that is not the file's would be seen there.
+    assert!(checks[2].note.contains("over 8 tokens"), "{:?}", checks[2]);
+    assert!(checks[2].value.is_some_and(|far| far > 0.0), "{:?}", checks[2]);
 }
 
 #[test]
 fn a_vector_that_does_nothing_fires_nowhere() {
     let checks = checks(None, Some(0.0), Depth::Quick);
     assert_eq!(verdict(&checks, "fires"), Verdict::Failed);
+    assert_eq!(verdict(&checks, "site_probe"), Verdict::Skipped);
     assert_eq!(verdict(&checks, "zero_scale_identical"), Verdict::Passed);
 }
 

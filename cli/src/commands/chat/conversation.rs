@@ -8,6 +8,7 @@ use trimtab_runtime::generate::Request;
 use trimtab_runtime::plan::Plan;
 use trimtab_runtime::session::{History, Session};
 use trimtab_runtime::text::Message;
+use trimtab_steering::scope::Scope;
 
 /// A conversation with one model.
 pub struct Conversation<'a> {
@@ -18,6 +19,8 @@ pub struct Conversation<'a> {
     kept: usize,
     /// What the next turn runs under.
     plan: Plan,
+    /// The tokens that each vector of it acts on.
+    scopes: Vec<Scope>,
     /// The last turn: the keys and values of its session are the conversation's past.
     past: Option<Reply>,
     history: History,
@@ -29,12 +32,21 @@ impl<'a> Conversation<'a> {
         opened: &'a Opened,
         request: Request,
         system: Option<&str>,
-        plan: &Plan,
+        (plan, scopes): (&Plan, Vec<Scope>),
     ) -> Conversation<'a> {
         let messages: Vec<Message> =
             system.into_iter().map(|text| Message::new("system", text)).collect();
         let (kept, plan, past) = (messages.len(), plan.clone(), None);
-        Conversation { opened, request, kept, messages, plan, past, history: History::Recompute }
+        Conversation {
+            opened,
+            request,
+            kept,
+            messages,
+            plan,
+            scopes,
+            past,
+            history: History::Recompute,
+        }
     }
 
     /// Says something and gets the answer; each piece of it goes to `show`. What fails is not remembered, what
@@ -57,6 +69,7 @@ impl<'a> Conversation<'a> {
         let (started, model) = (Instant::now(), &self.opened.model);
         let space = model.prefix_space("");
         let tokens = model.chat_prompt(&self.messages)?;
+        self.scopes.iter().try_for_each(|scope| scope.admit(&tokens))?;
         let session = match self.continued(&tokens)? {
             Some(session) => session,
             None => {
@@ -89,8 +102,9 @@ impl<'a> Conversation<'a> {
     }
 
     /// Puts another plan in force from the next turn on. With [`History::Keep`] what was read stays as it was read.
-    pub fn replan(&mut self, plan: &Plan, history: History) {
+    pub fn replan(&mut self, (plan, scopes): (&Plan, Vec<Scope>), history: History) {
         self.plan = plan.clone();
+        self.scopes = scopes;
         self.history = history;
     }
 

@@ -15,6 +15,7 @@ use std::io::IsTerminal;
 use trimtab_runtime::generate::Request;
 use trimtab_runtime::plan::Plan;
 use trimtab_runtime::session::History;
+use trimtab_steering::scope::Scope;
 use words::Word;
 
 /// Talks.
@@ -46,14 +47,14 @@ struct Talk<'a> {
 
 impl<'a> Talk<'a> {
     fn new(plan: &Chat, opened: &'a Opened, request: Request, steering: &Steering) -> Talk<'a> {
-        let one = |under: &Plan| {
-            Conversation::new(opened, request.clone(), plan.system.as_deref(), under)
+        let one = |under: &Plan, scopes: Vec<Scope>| {
+            Conversation::new(opened, request.clone(), plan.system.as_deref(), (under, scopes))
         };
         let plain = match plan.arms {
             Arms::One => None,
-            Arms::Both => Some(one(&Plan::empty())),
+            Arms::Both => Some(one(&Plan::empty(), Vec::new())),
         };
-        Talk { plain, steered: one(steering.plan()) }
+        Talk { plain, steered: one(steering.plan(), steering.scopes()) }
     }
 
     /// Says something in every conversation and prints the answers as they come.
@@ -171,7 +172,7 @@ fn turn(
     match steering.rescaled(name, scale) {
         Ok(changed) => {
             changed.tell(console);
-            talk.steered.replan(changed.plan(), history);
+            talk.steered.replan((changed.plan(), changed.scopes()), history);
             *steering = changed;
             let past = match history {
                 History::Recompute => "the conversation is read again with it",

@@ -19,6 +19,8 @@ pub struct Outcome<'a> {
     pub files: &'a [VectorFile],
     /// The places of those that were composed.
     pub kept: &'a [usize],
+    /// What was told of the others.
+    pub left_out: Vec<String>,
     pub report: &'a Report,
     pub file: &'a VectorFile,
     pub before: Option<Interference>,
@@ -99,7 +101,8 @@ impl From<Interval> for Bounds {
 /// The document.
 pub fn of(outcome: &Outcome<'_>, opened: Option<&Opened>) -> Result<Document> {
     let (plan, report) = (outcome.plan, outcome.report);
-    let warnings = report.doses.notes.iter().map(ToString::to_string);
+    let notes = report.doses.notes.iter().map(ToString::to_string);
+    let warnings = outcome.left_out.iter().cloned().chain(notes);
     Ok(Document {
         head: opened.map_or_else(|| Head::bare("compose"), |opened| opened.head("compose")),
         output: plan.out.display().to_string(),

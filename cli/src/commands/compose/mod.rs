@@ -15,6 +15,7 @@ use trimtab_steering::compose::dose::{Dosed, unmeasured};
 use trimtab_steering::compose::interference::Interference;
 use trimtab_steering::compose::{Part, Stream, compose};
 use trimtab_steering::file::card::{ModelPin, Pinned};
+use trimtab_steering::file::writable;
 use trimtab_steering::neutral::stream_norms;
 use trimtab_steering::{SteerOptions, VectorFile};
 
@@ -23,26 +24,29 @@ const NORM_TOKENS: usize = 512;
 
 /// Composes.
 pub fn run(plan: &Compose, console: &Console) -> Result<()> {
+    writable(&plan.out).map_err(Error::writing(&plan.out))?;
     let files = plan.vectors.iter().map(|v| read(&v.path)).collect::<Result<Vec<_>>>()?;
     let parts: Vec<Part<'_>> = plan.vectors.iter().zip(&files).map(part).collect();
     let opened = plan.opening.as_ref().map(|opening| open(opening, console)).transpose()?;
     let stream = stream(&parts, opened.as_ref(), console)?;
-    // A plan that cannot be composed is refused before anything is measured.
-    compose(&parts, &plan.settings, &stream)?;
+    // A plan that cannot be composed, or not to one file, is refused before anything is measured.
+    compose(&parts, &plan.settings, &stream)?.file(&plan.name)?;
 
     let matrices = opened.as_ref().map(|o| Matrices::new(plan, o, console)).transpose()?.flatten();
     let before = matrices.as_ref().map(|m| m.before(&parts, &stream)).transpose()?;
-    let kept = kept(&parts, before.as_ref(), console);
+    let (kept, left_out) = kept(&parts, before.as_ref());
+    left_out.iter().for_each(|warning| console.warn(warning));
     let left: Vec<Part<'_>> = kept.iter().filter_map(|at| parts.get(*at).cloned()).collect();
     let composed = compose(&left, &plan.settings, &stream)?;
     let after = matrices.as_ref().map(|m| m.after(&composed, &kept, &stream)).transpose()?;
     let file = composed.file(&plan.name)?;
-    file.save(&plan.out)?;
+    file.save(&plan.out).map_err(Error::writing(&plan.out))?;
 
     let result = document::Outcome {
         plan,
         files: &files,
         kept: &kept,
+        left_out,
         report: composed.report(),
         file: &file,
         before,
@@ -91,14 +95,14 @@ fn stream(parts: &[Part<'_>], opened: Option<&Opened>, console: &Console) -> Res
     Ok(Stream { norms, ..Stream::default() })
 }
 
-/// The vectors that move their own pairs; the others are dropped, and that is told. All of them without a matrix.
-fn kept(parts: &[Part<'_>], before: Option<&Interference>, console: &Console) -> Vec<usize> {
+/// The vectors that move their own pairs, and what is to be told of the others. All of them without a matrix.
+fn kept(parts: &[Part<'_>], before: Option<&Interference>) -> (Vec<usize>, Vec<String>) {
     let failing = before.map(Interference::failing).unwrap_or_default();
-    for at in &failing {
-        if let Some(part) = parts.get(*at) {
-            let name = &part.dosed.file.card().name;
-            console.warn(format!("vector {name} does not move its own pairs, so it is left out"));
-        }
-    }
-    (0..parts.len()).filter(|at| !failing.contains(at)).collect()
+    let told = |part: &Part<'_>| {
+        let name = &part.dosed.file.card().name;
+        format!("vector {name} does not move its own pairs, so it is left out")
+    };
+    let left_out = failing.iter().filter_map(|at| parts.get(*at)).map(told).collect();
+    let kept = (0..parts.len()).filter(|at| !failing.contains(at)).collect();
+    (kept, left_out)
 }

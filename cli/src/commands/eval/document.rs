@@ -20,6 +20,8 @@ pub struct About<'a> {
     pub vector: &'a Vector,
     /// Whether it was changed.
     pub written: Switch,
+    /// What keyed draws, random order and bootstrap.
+    pub seed: u64,
     /// What was warned of.
     pub warnings: Vec<String>,
 }
@@ -35,6 +37,7 @@ pub struct Document<'a> {
     n: usize,
     metric: &'static str,
     rule: Option<String>,
+    seed: u64,
     response: Vec<Response>,
     random_p95: Option<f64>,
     shuffled_p95: Option<f64>,
@@ -111,6 +114,7 @@ pub fn of<'a>(about: &About<'a>, report: &'a Report) -> Document<'a> {
         n: report.n,
         metric: report.metric.name(),
         rule: about.plan.rule.as_ref().map(ToString::to_string),
+        seed: about.seed,
         response: report.lines.iter().filter_map(|line| response(line, plain)).collect(),
         random_p95: report.random_p95,
         shuffled_p95: report.shuffled_p95,

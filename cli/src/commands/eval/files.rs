@@ -3,7 +3,7 @@
 use crate::commands::opened::Opened;
 use crate::console::Console;
 use crate::error::{Error, Result};
-use crate::plan::{Beside, Eval};
+use crate::plan::{Beside, CardChange, Eval};
 use serde::Serialize;
 use std::path::Path;
 use trimtab_steering::VectorFile;
@@ -59,6 +59,24 @@ pub fn admit(plan: &Eval, opened: &Opened, file: &VectorFile, console: &Console)
     Ok(())
 }
 
+/// Refuses to put what was measured on one model into a card that is pinned to another.
+pub fn pinned(plan: &Eval, opened: &Opened, file: &VectorFile) -> Result<()> {
+    let own = &opened.model.identity().weights_sha256;
+    let other = file.card().model.as_ref().is_some_and(|pin| pin.weights_sha256 != *own);
+    if plan.card == CardChange::Write && other {
+        let problem = "would put this model's results into the card of a vector of another model";
+        return Err(Error::usage("--write", problem));
+    }
+    Ok(())
+}
+
+/// Finds out whether everything that is asked for can be written, before anything is measured.
+pub fn writable(plan: &Eval) -> Result<()> {
+    let card = (plan.card == CardChange::Write).then_some(&plan.file);
+    let outputs = plan.answers.iter().chain(&plan.plot).chain(card);
+    outputs.map(|path| file::writable(path).map_err(Error::writing(path))).collect()
+}
+
 #[derive(Serialize)]
 struct Answer<'a> {
     arm: String,
@@ -83,12 +101,14 @@ pub fn outputs(plan: &Eval, task: &Task, report: &Report) -> Result<()> {
 fn answers(task: &Task, report: &Report) -> Result<String> {
     let mut text = String::new();
     for line in &report.lines {
-        for (at, item) in task.items().iter().enumerate() {
+        // Random directions may have seen the first items only.
+        let seen = task.items().iter().zip(&line.measured.scores);
+        for (at, (item, score)) in seen.enumerate() {
             let reply = line.measured.replies.get(at);
             let answer = Answer {
                 arm: line.measured.arm.label(),
                 line: item.line,
-                score: line.measured.scores.get(at).copied().unwrap_or(f64::NAN),
+                score: *score,
                 text: reply.map(|reply| reply.text.as_str()),
                 ended: reply.map(|reply| reply.end == End::Itself),
             };

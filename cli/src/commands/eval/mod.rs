@@ -7,6 +7,7 @@ mod picture;
 mod stages;
 mod table;
 
+use super::answer::{SeedIn, seed};
 use super::opened::{Opened, open};
 use crate::console::Console;
 use crate::error::{Error, Result, read_text};
@@ -17,6 +18,7 @@ use trimtab_steering::eval::{
     Answering, Limits, Norms, Question, RANDOM_DIRECTIONS, Report, Setup, Subject, Task,
     calibrated, costs, evaluate, evaluated,
 };
+use trimtab_steering::neutral::covers;
 
 /// Doses of a calibration, for a vector at one site and for each site of a vector at several.
 const ONE_SITE: [f64; 14] =
@@ -36,9 +38,13 @@ pub fn run(plan: &Eval, console: &Console) -> Result<()> {
     let shuffled = plan.shuffled.iter().map(|path| files::shuffled(path, &vector.file));
     let shuffled = shuffled.collect::<Result<Vec<_>>>()?;
     let beside = plan.beside.iter().map(files::beside).collect::<Result<Vec<_>>>()?;
+    files::writable(plan)?;
 
     let opened = open(&plan.opening, console)?;
-    files::admit(plan, &opened, &vector.file, console)?;
+    let all = std::iter::once(&vector.file).chain(beside.iter().map(|(file, _)| file));
+    all.map(|file| files::admit(plan, &opened, file, console)).collect::<Result<Vec<()>>>()?;
+    files::pinned(plan, &opened, &vector.file)?;
+    covers(&opened.model, neutral)?;
     let norms = neutral::norms(&opened, &vector.file)?;
     let setup = Setup {
         scales: scales(plan, &vector.file, &norms)?,
@@ -51,7 +57,7 @@ pub fn run(plan: &Eval, console: &Console) -> Result<()> {
         random_items: plan.random_items,
         others: beside,
         limits: Limits::default(),
-        seed: 0,
+        seed: seed(plan.sampling.seed, place(console), console),
     };
     let report =
         measure((plan, console), &opened, (&task, neutral), (&vector.file, &setup, &norms))?;
@@ -65,6 +71,7 @@ pub fn run(plan: &Eval, console: &Console) -> Result<()> {
             plan,
             vector: &vector,
             written: written.into(),
+            seed: setup.seed,
             warnings,
         };
         console.print(&document::of(&about, &report))?;
@@ -82,13 +89,18 @@ pub fn run(plan: &Eval, console: &Console) -> Result<()> {
     }
 }
 
+/// Where a seed that was drawn is found.
+fn place(console: &Console) -> SeedIn {
+    if console.is_json() { SeedIn::Document } else { SeedIn::Stderr }
+}
+
 fn measure(
     (plan, console): (&Eval, &Console),
     opened: &Opened,
     (task, neutral): (&Task, &str),
     (file, setup, norms): (&VectorFile, &Setup, &Norms),
 ) -> Result<Report> {
-    let request = plan.sampling.request(opened.model.sampling(), 0)?;
+    let request = plan.sampling.request(opened.model.sampling(), setup.seed)?;
     let question = Question { task, rule: plan.rule.as_ref(), answering: Answering { request } };
     let subject = Subject::of(&opened.model)?;
     let stages = Stages::begin(console);
@@ -114,13 +126,19 @@ fn scales(plan: &Eval, file: &VectorFile, norms: &Norms) -> Result<Vec<f32>> {
     };
     let scales: Option<Vec<f32>> = doses.iter().map(|dose| norms.scale(*dose)).collect();
     scales.ok_or_else(|| {
-        let problem = "cannot be known: a site of the vector has no magnitude; give --scales";
+        let problem = "are not to be had of this vector: only add and rotate have doses beforehand, \
+                       and a rotation at most 2; give --scales";
         Error::usage("--doses", problem)
     })
 }
 
 fn warnings(plan: &Eval, report: &Report) -> Vec<String> {
     let mut warnings = Vec::new();
+    if report.choice.safe.is_none() {
+        let never =
+            "the vector never acts on the neutral text: its harm is not known (--neutral FILE)";
+        warnings.push(never.to_owned());
+    }
     let Purpose::Compare { random } = plan.purpose else { return warnings };
     if plan.instruction.is_none() {
         warnings.push("no --instruction: plain words in the prompt were not measured".to_owned());

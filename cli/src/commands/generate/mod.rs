@@ -37,6 +37,7 @@ pub fn run(plan: &Generate, console: &Console) -> Result<()> {
     request.top_logprobs = plan.logprobs.unwrap_or(0);
     let seed = request.seed;
     let tokens = tokens(plan.form, &text, &opened, console)?;
+    steering.admit(&tokens)?;
     let printer = Printer::new(plan.delivery, &opened, console);
     let task = Task { opened: &opened, tokens, request, printer };
 

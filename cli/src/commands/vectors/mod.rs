@@ -198,6 +198,18 @@ impl Steering {
         &self.plan
     }
 
+    /// The tokens that each vector acts on, of those that act.
+    pub fn scopes(&self) -> Vec<Scope> {
+        let acting = self.vectors.iter().filter(|vector| vector.scale != 0.0);
+        let scope = |v: &Applied| v.options.scope.clone().unwrap_or(v.file.card().scope.clone());
+        acting.map(scope).collect()
+    }
+
+    /// Refuses a prompt on which a vector would act on no token, now or later.
+    pub fn admit(&self, prompt: &[u32]) -> Result<()> {
+        Ok(self.scopes().iter().try_for_each(|scope| scope.admit(prompt))?)
+    }
+
     /// How many different operations, and which.
     pub fn operations(&self) -> BTreeSet<&'static str> {
         self.vectors.iter().map(|v| v.file.card().operation.kind()).collect()

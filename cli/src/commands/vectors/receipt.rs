@@ -90,7 +90,7 @@ impl Steering {
                 monitor_tokens: 0,
             },
             ignored: Vec::new(),
-            warnings: self.codes(),
+            warnings: self.codes(session.fired()),
         })
     }
 
@@ -124,7 +124,7 @@ impl Steering {
         fired.get(index).map_or(0, |count| count.div_ceil(sites))
     }
 
-    fn codes(&self) -> Vec<&'static str> {
+    fn codes(&self, fired: &[u64]) -> Vec<&'static str> {
         let warnings = self.vectors.iter().flat_map(|v| &v.warnings).map(|warning| match warning {
             Warning::ModelDiffers { .. } => "model_differs",
             Warning::TemplateDiffers => "template_differs",
@@ -138,7 +138,8 @@ impl Steering {
             Note::Unpredicted { .. } => "dose_unpredicted",
             Note::NormDrift { .. } => "stream_norm_drift",
         });
-        let mut codes: Vec<&'static str> = warnings.chain(notes).collect();
+        let idle = self.idle(fired).into_iter().map(|_| "idle");
+        let mut codes: Vec<&'static str> = warnings.chain(notes).chain(idle).collect();
         codes.sort_unstable();
         codes.dedup();
         codes

@@ -148,6 +148,67 @@ fn operations_that_depend_on_the_token_are_named() {
     assert!((doses.sites[0].dose - 2.0 * 10f64.to_radians().sin()).abs() < 1e-12);
 }
 
+fn turning(degrees: f32) -> VectorFile {
+    built("turn", &[(HERE, along(0, 1.0)), (LATER, along(0, 1.0))], |card| {
+        card.operation = Operation::Rotate { degrees };
+    })
+}
+
+#[test]
+fn a_turn_is_lowered_by_its_angle() {
+    let turn = turning(60.0);
+    // A turn by 60 degrees is as long as the stream itself, and one by 28.955 degrees half of it.
+    let error = refusal(&[at(&turn, 1.0)]);
+    let Error::DoseExceeded { dose, factor, .. } = error else { panic!("{error}") };
+    assert!((dose - 1.0).abs() < 1e-6);
+    let expected = 2.0 * 0.25f64.asin().to_degrees() / 60.0;
+    assert!((f64::from(factor) - expected).abs() < 1e-5, "{factor} {expected}");
+    let doses = under(DosePolicy::Clamp, &[at(&turn, 1.0)]).unwrap();
+    assert!(doses.vectors.iter().all(|v| v.dose <= 0.5 * (1.0 + 1e-6) && v.dose > 0.4999));
+    assert!((doses.sites[0].dose - 0.5).abs() < 1e-4, "{doses:?}");
+}
+
+#[test]
+fn a_dose_is_that_of_what_is_done() {
+    use crate::ops::{Rescale, Unit};
+    let file = built("calm", &[(HERE, along(0, 4.0))], |card| {
+        card.scale.default = 0.25;
+        card.scale.safe = Some([-9.0, 9.0]);
+    });
+    let of = |options: &SteerOptions| {
+        let limit = DoseLimit { policy: DosePolicy::Warn, ..DoseLimit::default() };
+        limit.check(&[Dosed::new(&file, options)], &BTreeMap::new()).unwrap()
+    };
+    let plain = SteerOptions::default();
+    let half = |degrees: f64| 2.0 * (degrees / 2.0).to_radians().sin();
+    let operation = |operation| SteerOptions { operation: Some(operation), ..plain.clone() };
+    // As Steer has it: another operation has scale 1, and the card's safe range is not about it.
+    let turned = of(&operation(Operation::Rotate { degrees: 20.0 }));
+    assert_eq!(turned.scales(), [1.0]);
+    assert!((turned.sites[0].dose - half(20.0)).abs() < 1e-6, "{turned:?}");
+    assert_eq!(turned.vectors[0].limit, 0.5);
+    let away = of(&operation(Operation::Project));
+    assert!(matches!(&away.notes[..], [Note::Unpredicted { kind: "project", .. }]));
+    let share = of(&SteerOptions { unit: Unit::StreamNorm, scale: Some(0.3), ..plain.clone() });
+    assert!((share.sites[0].dose - 0.3).abs() < 1e-6, "{share:?}");
+    assert!((of(&plain).sites[0].dose - 0.1).abs() < 1e-6);
+    // An addition that keeps the length turns the stream by at most asin(0.4).
+    let kept = of(&SteerOptions { rescale: Rescale::KeepNorm, scale: Some(1.0), ..plain.clone() });
+    let bound = half(0.4f64.asin().to_degrees());
+    assert!((kept.sites[0].dose - bound).abs() < 1e-6, "{kept:?}");
+    let round = of(&SteerOptions { rescale: Rescale::KeepNorm, scale: Some(3.0), ..plain });
+    assert!((round.sites[0].dose - 2.0).abs() < 1e-12);
+}
+
+#[test]
+fn what_has_no_dose_beforehand_is_not_lowered() {
+    let away = built("away", &[(HERE, along(1, 1.0))], |card| card.operation = Operation::Project);
+    let push = vector("push", &[(HERE, along(0, 10.0))]);
+    let doses = under(DosePolicy::Clamp, &[at(&away, 1.0), at(&push, 1.0)]).unwrap();
+    assert_eq!(doses.scales()[0], 1.0);
+    assert!((doses.scales()[1] - 0.5).abs() < 1e-5);
+}
+
 #[test]
 fn what_is_not_a_number_is_refused() {
     let file = vector("calm", &[(HERE, along(0, 1.0))]);
@@ -157,10 +218,11 @@ fn what_is_not_a_number_is_refused() {
 }
 
 /// Vectors of any direction, length and standing at two sites.
-fn plans() -> impl Strategy<Value = Vec<(Vec<f32>, f32, bool, u8)>> {
+fn plans() -> impl Strategy<Value = Vec<(Vec<f32>, f32, bool, u8, Option<f32>)>> {
     let row = proptest::collection::vec(-6.0f32..6.0, 4)
         .prop_filter("a direction", |row| row.iter().map(|v| v * v).sum::<f32>() > 0.1);
-    proptest::collection::vec((row, -2.0f32..2.0, any::<bool>(), 0u8..4), 1..6)
+    let degrees = proptest::option::of(1.0f32..180.0);
+    proptest::collection::vec((row, -2.0f32..2.0, any::<bool>(), 0u8..4, degrees), 1..6)
 }
 
 proptest! {
@@ -168,12 +230,18 @@ proptest! {
     fn clamped_plans_keep_every_limit_and_refusals_name_the_same_factor(plan in plans()) {
         let files: Vec<VectorFile> = plan
             .iter()
-            .map(|(row, ..)| vector("any", &[(HERE, row.clone()), (LATER, row.clone())]))
+            .map(|(row, .., degrees)| {
+                built("any", &[(HERE, row.clone()), (LATER, row.clone())], |card| {
+                    if let Some(degrees) = *degrees {
+                        card.operation = Operation::Rotate { degrees };
+                    }
+                })
+            })
             .collect();
         let vectors: Vec<Dosed<'_>> = files
             .iter()
             .zip(&plan)
-            .map(|(file, (_, scale, protected, scope))| Dosed {
+            .map(|(file, (_, scale, protected, scope, _))| Dosed {
                 standing: if *protected { Standing::Protected } else { Standing::Free },
                 scope: [Scope::all(), Scope::prompt(), Scope::generated(), Scope::last()]
                     [usize::from(*scope)]

@@ -50,6 +50,35 @@ fn merged_equals_separate_and_the_file_equals_both() {
 }
 
 #[test]
+fn a_file_that_will_be_refused_is_told() {
+    let row = |at: usize, length: f32| {
+        let mut row = vec![0.0; tiny::WIDTH];
+        row[at] = length;
+        [(HERE, row)]
+    };
+    let (one, other) = (vector("one", &row(0, 4.0)), vector("other", &row(1, 4.0)));
+    let parts = [part(&one, 1.0), part(&other, 1.0)];
+    let both = composed(&parts, &by(Mode::Sum)).unwrap();
+    let [Finding::Heavy { site: HERE, dose, limit }] = both.report().findings[..] else {
+        panic!("{:?}", both.report().findings)
+    };
+    assert!((dose - 0.32f64.sqrt()).abs() < 1e-6 && limit == 0.5);
+    // It is as the file says: alone, it is refused.
+    let file = both.file("both").unwrap();
+    assert_eq!(code(composed(&[part(&file, 1.0)], &by(Mode::Sum))), "dose_exceeded");
+    let light = composed(&[part(&one, 1.0)], &by(Mode::Sum)).unwrap();
+    assert_eq!(light.report().findings, []);
+}
+
+#[test]
+fn a_vector_applied_in_another_way_is_not_composed() {
+    let file = &three()[0];
+    let options = SteerOptions { operation: Some(Operation::Project), ..SteerOptions::default() };
+    let other: Part<'_> = crate::compose::dose::Dosed::new(file, &options).into();
+    assert_eq!(code(composed(&[other], &by(Mode::Sum))), "operation_refused");
+}
+
+#[test]
 fn the_order_of_additions_does_not_matter() {
     let files = three();
     let parts: Vec<Part<'_>> = files.iter().map(|f| part(f, 0.3)).collect();

@@ -249,6 +249,10 @@ pub(super) fn setup(random: u64) -> Setup {
 }
 
 pub(super) fn report(rig: &Rig, setup: &Setup) -> crate::Result<Report> {
+    costing(rig, setup, Some(FREE))
+}
+
+fn costing(rig: &Rig, setup: &Setup, cost: Option<Cost>) -> crate::Result<Report> {
     let task = Task::parse(PAIRS).unwrap();
     let question = Question { task: &task, rule: None, answering: short() };
     let (file, norms) = (vector(), Norms::of(&vector(), &BTreeMap::new()));
@@ -256,7 +260,7 @@ pub(super) fn report(rig: &Rig, setup: &Setup) -> crate::Result<Report> {
         (&rig.subject(), &file),
         (&question, setup),
         &norms,
-        &mut |plans, _| Ok(vec![FREE; plans.len()]),
+        &mut |plans, _| Ok(vec![cost; plans.len()]),
         &mut |_| Flow::Continue,
     )
 }
@@ -320,6 +324,92 @@ fn only_what_was_measured_enough_goes_into_a_card() {
     let tuned = calibrated(&file, &found.choice).unwrap();
     assert_eq!(tuned.card().evaluation, None);
     assert_ne!(tuned.card().status, Status::Measured);
+}
+
+#[test]
+fn without_random_directions_nothing_is_held_against_them() {
+    let found = report(&Rig::new(), &setup(0)).unwrap();
+    assert_eq!(found.random_p95, None);
+    assert!(!found.failed.contains(&Check::ConceptOverRandom));
+}
+
+/// The vector with another card.
+fn changed(change: impl FnOnce(&mut Card)) -> VectorFile {
+    let mut card = vector().card().clone();
+    change(&mut card);
+    VectorFile::new(card, vector().directions().to_vec()).unwrap()
+}
+
+#[test]
+fn a_clamp_is_never_turned_round_and_has_no_dose() {
+    let file = changed(|card| {
+        card.operation = Operation::Clamp { min: Some(0.5), max: None };
+        card.sites.values_mut().for_each(|entry| entry.anchor = Some(0.0));
+    });
+    let norms = Norms::of(&file, &BTreeMap::new());
+    assert_eq!((norms.dose(1.0), norms.scale(0.1)), (None, None));
+    let (rig, task) = (Rig::new(), Task::parse(PAIRS).unwrap());
+    let question = Question { task: &task, rule: None, answering: short() };
+    let setup = Setup { scales: vec![0.5, 1.0], others: Vec::new(), ..setup(2) };
+    let found = evaluate(
+        (&rig.subject(), &file),
+        (&question, &setup),
+        &norms,
+        &mut |plans, _| Ok(vec![Some(FREE); plans.len()]),
+        &mut |_| Flow::Continue,
+    );
+    let kinds: Vec<&str> =
+        found.unwrap().lines.iter().map(|line| line.measured.arm.kind()).collect();
+    assert_eq!(kinds, ["instruction", "base", "steered", "steered", "random", "random"]);
+}
+
+#[test]
+fn the_dose_of_a_turn_is_a_chord() {
+    let file = changed(|card| card.operation = Operation::Rotate { degrees: 60.0 });
+    let norms = Norms::of(&file, &BTreeMap::new());
+    for (scale, dose) in [(1.0, 1.0), (-1.0, 1.0), (0.5, 0.517_638_1), (3.0, 2.0), (9.0, 2.0)] {
+        assert!((norms.dose(scale).unwrap() - dose).abs() < 1e-6, "{scale}");
+    }
+    assert!((norms.scale(1.0).unwrap() - 1.0).abs() < 1e-6);
+    assert!((norms.scale(-1.0).unwrap() + 1.0).abs() < 1e-6);
+    assert_eq!(norms.scale(2.1), None);
+}
+
+#[test]
+fn a_prompt_on_which_nothing_can_act_is_refused() {
+    use crate::scope::{Phase, Picks, ScopeParams};
+    let include = Picks { positions: vec![90], ..Picks::default() };
+    let prompt = Phase { include, ..Phase::default() };
+    let scope = ScopeParams { prompt, ..ScopeParams::default() }.check().unwrap();
+    let file = changed(|card| card.scope = scope);
+    let (rig, task) = (Rig::new(), Task::parse(PAIRS).unwrap());
+    let question = Question { task: &task, rule: None, answering: short() };
+    let measure = |arm: Arm| {
+        question.measure(&rig.subject(), &file, &[arm], &mut |_| Flow::Continue).map(|_| ())
+    };
+    let refused = measure(Arm::Steered { scale: 1.0 }).unwrap_err();
+    assert_eq!(refused.code(), "empty_selection");
+    assert!(measure(Arm::Base).is_ok() && measure(Arm::Steered { scale: 0.0 }).is_ok());
+}
+
+#[test]
+fn a_rule_that_would_judge_nothing_is_refused() {
+    let choice = r#"{"prompt":"pick","choices":["a","b"],"answer":0}"#;
+    for data in [choice, r#"{"prompt":"what","answer":"7"}"#] {
+        let task = Task::parse(data).unwrap();
+        let question = Question { task: &task, rule: Some(&Rule::Exclaims), answering: short() };
+        assert_eq!(question.metric().unwrap_err().code(), "rule_invalid", "{data}");
+        assert!(Question { rule: None, ..question }.metric().is_ok());
+    }
+}
+
+#[test]
+fn what_never_acts_on_neutral_text_has_no_safe_range() {
+    let unknown = costing(&Rig::new(), &setup(20), None).unwrap();
+    assert_eq!(unknown.choice.safe, None);
+    let refused = calibrated(&vector(), &unknown.choice).unwrap_err();
+    assert!(refused.to_string().contains("neutral text"), "{refused}");
+    assert_eq!(evaluated(&vector(), &unknown, None).unwrap_err().code(), "operation_refused");
 }
 
 #[test]

@@ -67,6 +67,8 @@ fn exact_answers() {
         ("10-3", "3"),
         ("The answer is -4.", "-4"),
         ("7 apples", "7.0"),
+        ("it is 10-ish", "10"),
+        ("about -3-", "-3"),
     ];
     let bad = [
         ("Paris, France", "Paris"),
