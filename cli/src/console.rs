@@ -55,6 +55,20 @@ impl Console {
         self.form == Form::Json
     }
 
+    /// Whether stderr may be coloured.
+    pub fn is_coloured(&self) -> bool {
+        self.paint == Paint::Colour
+    }
+
+    /// How much more than usual is told: 0, 1 or 2.
+    pub fn verbosity(&self) -> u8 {
+        match self.level {
+            Level::Quiet | Level::Normal => 0,
+            Level::Debug => 1,
+            Level::Trace => 2,
+        }
+    }
+
     /// Whether stages and timings are told.
     pub fn is_quiet(&self) -> bool {
         self.level == Level::Quiet

@@ -127,6 +127,16 @@ impl Version {
         }
     }
 
+    /// The version of the tensor library.
+    pub fn tensors(&self) -> &'static str {
+        self.engine
+    }
+
+    /// What it was built with.
+    pub fn features(&self) -> &[&'static str] {
+        &self.features
+    }
+
     /// The same on one line.
     pub fn line(&self) -> String {
         let features = match self.features.join(" ") {

@@ -82,6 +82,33 @@ pub enum Error {
     /// Standard output takes no more.
     #[error("standard output cannot be written")]
     Stdout(#[source] std::io::Error),
+    /// The server's room refused.
+    #[error("{}", .0.message)]
+    Server(Box<trimtab_server::Refusal>),
+    /// The state folder cannot be used.
+    #[error(transparent)]
+    State(Box<trimtab_adapters::Error>),
+    /// Settings that do not fit together.
+    #[error("--{0}")]
+    Misfit(trimtab_server::settings::Misfit),
+    /// The address cannot be listened at.
+    #[error("address {address} cannot be listened at")]
+    Bind {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// What the system says.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The system refused something that needs no name.
+    #[error("{what} cannot be had")]
+    System {
+        /// What.
+        what: &'static str,
+        /// What the system says.
+        #[source]
+        source: std::io::Error,
+    },
     /// Ctrl-C ended it before there was a result.
     #[error("interrupted")]
     Interrupted,
@@ -115,6 +142,12 @@ impl Error {
             }
             _ => None,
         }
+    }
+}
+
+impl From<trimtab_server::Refusal> for Error {
+    fn from(refusal: trimtab_server::Refusal) -> Self {
+        Error::Server(Box::new(refusal))
     }
 }
 

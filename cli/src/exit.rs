@@ -29,6 +29,16 @@ fn verdict(error: &Error) -> (u8, &'static str) {
             (_, _, Kind::Internal) => (1, "internal"),
             (_, code, _) => (3, code),
         },
+        Error::Misfit(_) => (2, "invalid_value"),
+        Error::Bind { .. } => (5, "unavailable"),
+        Error::System { .. } => (1, "internal"),
+        Error::Server(refusal) if refusal.status.is_server_error() => (1, "internal"),
+        Error::Server(_) => (3, "operation_refused"),
+        Error::State(error) => match error.kind() {
+            Kind::Busy => (5, error.code()),
+            Kind::Input | Kind::Refused => (3, error.code()),
+            Kind::Model | Kind::Outside | Kind::Internal => (1, error.code()),
+        },
         Error::Read { .. } | Error::Line { .. } => (3, "input_refused"),
         Error::Runtime(error) => match (&**error, error.kind()) {
             (Runtime::Hub(e), _) => match e.kind() {

@@ -117,7 +117,7 @@ impl Default for Build {
 }
 
 /// Settings as they were written.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Params {
     /// Where the server listens.
     pub address: SocketAddr,

@@ -33,6 +33,16 @@ pub struct GenerateArgs {
     /// Answer twice: plain, then steered, with the same seed.
     #[arg(long, action = ArgAction::SetTrue, value_parser = switch::parse)]
     pub compare: Switch,
+    /// Make the answers of a receipt again: a file with a full receipt, or with the response around it.
+    #[arg(
+        long,
+        value_name = "FILE.json",
+        conflicts_with_all = ["prompt", "file", "raw", "compare", "logprobs", "steer", "seed", "temperature", "n_predict"]
+    )]
+    pub replay: Option<PathBuf>,
+    /// A vector that the receipt names; may be given again.
+    #[arg(long, value_name = "ID=FILE", requires = "replay")]
+    pub vector: Vec<String>,
     /// The vectors.
     #[command(flatten)]
     pub vectors: VectorArgs,

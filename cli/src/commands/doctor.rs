@@ -1,7 +1,7 @@
 //! `doctor`: what this machine and this build can do, and what is in the way.
 
-use crate::args::environment::state_folder;
 use super::table::{Column, markdown};
+use crate::args::environment::state_folder;
 use crate::console::Console;
 use crate::document::{Head, VERSION};
 use crate::error::{Error, Result};
@@ -113,7 +113,8 @@ fn model(plan: &Doctor) -> Finding {
     match Resolver::new().with_reach(Reach::Offline).resolve(&plan.source.model) {
         Ok(local) => finding("model", Ok(format!("{}: {}", local.name, local.path.display()))),
         Err(error) => {
-            let found = format!("not here yet ({error}); the first command that needs it fetches it");
+            let found =
+                format!("not here yet ({error}); the first command that needs it fetches it");
             Finding { name: "model", standing: Standing::Note, found }
         }
     }
@@ -133,7 +134,8 @@ fn writable(folder: &Path) -> std::result::Result<String, String> {
     let there = folder.ancestors().find(|folder| folder.exists());
     let there = there.ok_or_else(|| format!("{} has no parent", folder.display()))?;
     let probe = there.join(format!(".trimtab-{}", std::process::id()));
-    std::fs::write(&probe, b"").map_err(|e| format!("{} cannot be written: {e}", there.display()))?;
+    std::fs::write(&probe, b"")
+        .map_err(|e| format!("{} cannot be written: {e}", there.display()))?;
     // It was just written, and nothing depends on its going.
     std::fs::remove_file(&probe).ok();
     Ok(folder.display().to_string())
@@ -142,7 +144,9 @@ fn writable(folder: &Path) -> std::result::Result<String, String> {
 fn port(port: u16) -> Finding {
     let (standing, found) = match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
         Ok(_) => (Standing::Fine, format!("{port} is free")),
-        Err(error) => (Standing::Note, format!("{port} cannot be had: {error}; serve takes --port")),
+        Err(error) => {
+            (Standing::Note, format!("{port} cannot be had: {error}; serve takes --port"))
+        }
     };
     Finding { name: "port", standing, found }
 }

@@ -14,6 +14,7 @@ mod inspect;
 mod models;
 mod opened;
 mod perplexity;
+mod replay;
 mod serve;
 mod table;
 mod vectors;
@@ -34,6 +35,7 @@ pub fn run(task: Task, console: &Console) -> Result<()> {
         Task::Devices => devices(console),
         Task::Chat(plan) => chat::run(&plan, console),
         Task::Generate(plan) => generate::run(&plan, console),
+        Task::Replay(plan) => replay::run(&plan, console),
         Task::Capture(plan) => capture::run(&plan, console),
         Task::Eval(plan) => eval::run(&plan, console),
         Task::Extract(plan) => extract::run(&plan, console),
@@ -46,7 +48,7 @@ pub fn run(task: Task, console: &Console) -> Result<()> {
         Task::Export(plan) => convert::export(&plan, console),
         Task::Models(plan) => models::run(&plan, console),
         Task::Compose(plan) => compose::run(&plan, console),
-        Task::Serve(plan) => serve::run(*plan, console),
+        Task::Serve(plan) => serve::run(&plan, console),
         Task::Doctor(plan) => doctor::run(&plan, console),
         Task::Completions(shell) => completions(shell, console),
     }

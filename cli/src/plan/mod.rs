@@ -14,6 +14,7 @@ mod generate;
 mod model;
 mod models;
 mod perplexity;
+mod replay;
 mod sampling;
 mod serve;
 mod sites;
@@ -30,6 +31,7 @@ pub use generate::{Arms, Chat, Delivery, Generate, Prompt, PromptForm};
 pub use model::{Opening, PoolSize, Source, Template};
 pub use models::Models;
 pub use perplexity::{Contrast, Perplexity};
+pub use replay::Replay;
 pub use sampling::{Sampling, Seed};
 pub use serve::{Named, Serve, Sources, State};
 pub use vectors::{Asked, FileForm, Vectors};
@@ -48,6 +50,8 @@ pub enum Task {
     Chat(Chat),
     /// Answer one prompt.
     Generate(Generate),
+    /// Make the answers of a receipt again.
+    Replay(Replay),
     /// Write activations.
     Capture(Capture),
     /// Measure what a vector does.
@@ -110,6 +114,7 @@ pub fn of(args: Args) -> Result<Task> {
     };
     match command {
         Command::Chat(args) => generate::chat(args).map(Task::Chat),
+        Command::Generate(args) if args.replay.is_some() => replay::replay(args).map(Task::Replay),
         Command::Generate(args) => generate::generate(args, form).map(Task::Generate),
         Command::Capture(args) => capture::capture(args).map(Task::Capture),
         Command::Eval(args) => eval::eval(args).map(Task::Eval),

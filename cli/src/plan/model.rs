@@ -182,9 +182,9 @@ fn template(text: Option<String>, file: Option<PathBuf>) -> Result<Template> {
 }
 
 fn pool(text: &str) -> Result<PoolSize> {
-    bytes(text).map(PoolSize::Bytes).ok_or_else(|| {
-        Error::usage("--kv-memory", format!("{text:?} is no size such as 512M"))
-    })
+    bytes(text)
+        .map(PoolSize::Bytes)
+        .ok_or_else(|| Error::usage("--kv-memory", format!("{text:?} is no size such as 512M")))
 }
 
 /// Bytes, at least 1, with K, M or G for multiples of 1024.

@@ -2,13 +2,14 @@
 
 use super::{Opening, PoolSize, choose};
 use crate::args::{ServeArgs, Switch};
+use crate::document::{GIT, VERSION, Version};
 use crate::error::{Error, Result};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 use trimtab_runtime::engine::EngineOptions;
 use trimtab_runtime::site::Site;
-use trimtab_server::settings::{self, Key, Params};
+use trimtab_server::settings::{self, Build, Key, Params};
 
 /// A server.
 #[derive(Debug, PartialEq)]
@@ -85,7 +86,10 @@ pub(super) fn serve(args: ServeArgs) -> Result<Serve> {
         return Err(Error::usage("--no-state", "is given beside a flag that needs state"));
     }
     if args.allow_source.is_on() && args.vector_root.is_none() {
-        return Err(Error::usage("--allow-source", "needs --vector-root, below which files may be"));
+        return Err(Error::usage(
+            "--allow-source",
+            "needs --vector-root, below which files may be",
+        ));
     }
     Ok(Serve {
         engine: EngineOptions {
@@ -130,8 +134,23 @@ fn params(args: &ServeArgs) -> Result<Params> {
         max_body: bytes("--max-body", &args.max_body)?,
         timeout: Duration::from_secs(args.timeout),
         drain_timeout: Duration::from_secs(args.drain_timeout),
+        build: build(args),
         ..Params::default()
     })
+}
+
+/// What the server says it is.
+fn build(args: &ServeArgs) -> Build {
+    let version = Version::new();
+    let dtype =
+        args.model.dtype.map_or("default".to_owned(), |dtype| format!("{dtype:?}").to_lowercase());
+    Build {
+        version: VERSION.to_owned(),
+        git: GIT.to_owned(),
+        tensors: version.tensors().to_owned(),
+        features: version.features().iter().map(ToString::to_string).collect(),
+        dtype,
+    }
 }
 
 fn switch(switch: Switch) -> settings::Switch {

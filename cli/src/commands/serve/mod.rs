@@ -1,45 +1,143 @@
 //! `serve`: a model behind OpenAI's API.
 
+mod desk;
 mod log;
-mod steering;
 
-use super::opened::{Opened, open};
+pub use desk::{app, read};
+
+use super::opened::open;
 use crate::args::environment::state_folder;
 use crate::console::Console;
-use crate::document::{GIT, VERSION, Version};
+use crate::document::VERSION;
 use crate::error::{Error, Result, read_text};
 use crate::interrupt::Stoppable;
 use crate::plan::{Serve, State};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use trimtab_adapters::Store;
-use trimtab_runtime::device;
-use trimtab_runtime::engine::Engine;
-use trimtab_server::settings::{Build, Key, Settings};
-use trimtab_server::{App, serve};
+use trimtab_adapters::store::Store;
+use trimtab_runtime::{Model, device};
+use trimtab_server::settings::{Key, Params, Settings, Switch};
+use trimtab_server::{Keep, serve};
 
 /// How often Ctrl-C is looked for.
 const LOOK: Duration = Duration::from_millis(50);
 
 /// Serves until it is told to stop.
-pub fn run(plan: Serve, console: &Console) -> Result<()> {
+pub fn run(plan: &Serve, console: &Console) -> Result<()> {
     log::install(console);
     // Everything that can be wrong about files is found before the model is opened.
-    let vectors = steering::read(&plan)?;
-    let settings = settings(&plan)?;
-    let opened = open(&plan.opening, console)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    let runtime = runtime.map_err(|source| Error::System { what: "threads for connections", source })?;
-    runtime.block_on(async {
+    let vectors = read(&plan.vectors)?;
+    let settings = settings(plan)?;
+    let threads = threads()?;
+    threads.block_on(async {
+        let keep = keep(plan).await?;
         let listener = bind(settings.address).await?;
         let address = listener.local_addr().unwrap_or(settings.address);
-        let app = app(opened, &plan, (settings, vectors), console).await?;
-        console.tell_always(banner(&app, &plan, address));
+        let opened = open(&plan.opening, console)?;
+        let banner = banner(&opened.model, plan, (&settings, address));
+        let app = app(opened.model, plan, (settings, keep, vectors), console).await?;
+        console.tell_always(banner);
         let stopping = Stoppable::begin();
         let served = serve(listener, app, stopped(&stopping)).await;
-        served.map_err(|source| Error::System { what: "the listener", source })
+        served.map_err(|source| Error::System { what: "listener", source })
     })
+}
+
+/// What runs connections. The engine has a thread of its own.
+pub fn threads() -> Result<tokio::runtime::Runtime> {
+    let threads =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    threads.map_err(|source| Error::System { what: "threads for connections", source })
+}
+
+fn settings(plan: &Serve) -> Result<Settings> {
+    let mut keys = plan.params.keys.clone();
+    if let Some(path) = &plan.key_file {
+        keys.extend(Key::of_file(&read_text(path)?).map_err(Error::Misfit)?);
+    }
+    Params { keys, ..plan.params.clone() }.check().map_err(Error::Misfit)
+}
+
+async fn keep(plan: &Serve) -> Result<Keep> {
+    let folder = match &plan.state {
+        State::None => return Ok(Keep::nothing()),
+        State::Folder(folder) => Some(folder.clone()),
+        State::Usual => state_folder(),
+    };
+    let folder = folder.ok_or_else(|| {
+        Error::usage(
+            "--state-dir",
+            "is missing and there is no home folder; --no-state does without",
+        )
+    })?;
+    let store = Store::open(&folder).await.map_err(|error| Error::State(Box::new(error)))?;
+    let traces = if plan.traces.is_on() { Switch::On } else { Switch::Off };
+    Ok(Keep::in_store(store, traces))
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|source| Error::Bind { address, source })
+}
+
+/// Until Ctrl-C or SIGTERM. A second Ctrl-C ends the program at once, and so does a second SIGTERM.
+async fn stopped(stopping: &Stoppable) {
+    let interrupted = async {
+        while !stopping.is_stopping() {
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    tokio::select! {
+        () = interrupted => {}
+        () = terminated() => {}
+    }
+}
+
+#[cfg(unix)]
+async fn terminated() {
+    use tokio::signal::unix::{SignalKind, signal};
+    // Where the system does not allow it, SIGTERM ends the program as it always did.
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        return std::future::pending().await;
+    };
+    terminate.recv().await;
+    tokio::spawn(async move {
+        terminate.recv().await;
+        std::process::exit(143);
+    });
+}
+
+#[cfg(not(unix))]
+async fn terminated() {
+    std::future::pending().await
+}
+
+/// The one thing that is said at the start.
+fn banner(model: &Model, plan: &Serve, (settings, address): (&Settings, SocketAddr)) -> String {
+    let decoder = model.decoder();
+    let keys = match (settings.keys.len(), settings.address.ip().is_loopback()) {
+        (0, true) => "no key needed, this machine only".to_owned(),
+        (0, false) => "no key needed, open to everybody".to_owned(),
+        (count, _) => format!("{count} keys"),
+    };
+    let admin = if settings.admin.is_on() { "on" } else { "off" };
+    let state = match &plan.state {
+        State::None => "none".to_owned(),
+        State::Folder(folder) => folder.display().to_string(),
+        State::Usual => state_folder().unwrap_or_else(PathBuf::new).display().to_string(),
+    };
+    format!(
+        "trimtab {VERSION} serves {} ({} {}) at http://{address}\n\
+         device {} with {} threads, context {}, {} answers at once, {} may wait\n\
+         {keys}; administration {admin}; state {state}",
+        settings.names.first().map_or(model.name(), String::as_str),
+        decoder.spec().arch.name,
+        model.identity().quantization,
+        decoder.device().kind(),
+        device::threads(),
+        decoder.context(),
+        plan.engine.parallel,
+        plan.engine.queue,
+    )
 }

@@ -1,0 +1,100 @@
+//! Everything behind the address: engine, vectors, presets.
+
+use crate::console::Console;
+use crate::error::{Error, Result, read_text};
+use crate::plan::{Named, Serve, Sources};
+use std::sync::Arc;
+use trimtab_runtime::Model;
+use trimtab_runtime::engine::Engine;
+use trimtab_server::settings::Settings;
+use trimtab_server::steer::{Door, Frame, NullStatus, Setup, Steering, StoredVector};
+use trimtab_server::wire::vector::PutSteering;
+use trimtab_server::{App, Keep};
+use trimtab_steering::compose::dose::DoseLimit;
+use trimtab_steering::file::sha256;
+
+/// Reads the vectors that requests may name.
+pub fn read(vectors: &[Named]) -> Result<Vec<StoredVector>> {
+    let stored = |named: &Named| {
+        let bytes = std::fs::read(&named.path)
+            .map_err(|source| Error::Read { path: named.path.clone(), source })?;
+        Ok(StoredVector {
+            id: named.id.clone(),
+            sha256: sha256(&bytes),
+            bytes,
+            source: None,
+            accept_model: None,
+            null: NullStatus::Refused,
+        })
+    };
+    vectors.iter().map(stored).collect()
+}
+
+/// A model with an engine that runs it and everything that requests may name.
+pub async fn app(
+    model: Model,
+    plan: &Serve,
+    (settings, keep, vectors): (Settings, Keep, Vec<StoredVector>),
+    console: &Console,
+) -> Result<Arc<App>> {
+    let steering = Steering::new(Frame::of(&model)?, setup(&plan.sources), keep.clone());
+    // What was named on the command line is there for this run, and in the place of what was kept under its name.
+    let named: Vec<String> = vectors.iter().map(|vector| vector.id.clone()).collect();
+    let kept = keep.vectors().await?.into_iter().filter(|kept| !named.contains(&kept.id));
+    let all = kept.chain(vectors).collect();
+    for (id, refusal) in steering.restore(all, keep.settings().await?) {
+        if named.contains(&id) {
+            return Err(refusal.into());
+        }
+        console.warn(format!("vector {id} is left out: {}", refusal.message));
+    }
+    if let Some(path) = &plan.presets {
+        let text = read_text(path)?;
+        let steering = &steering;
+        tokio::task::block_in_place(|| preset(steering, &text)).map_err(|problem| Error::Line {
+            path: path.clone(),
+            line: 1,
+            problem,
+        })?;
+    }
+    let (decoder, pool) = (model.decoder().clone(), model.pool().clone());
+    let engine = Arc::new(Engine::start(decoder, pool, plan.engine)?);
+    Ok(App::new(Arc::new(model), engine, settings, (steering, keep)))
+}
+
+fn setup(sources: &Sources) -> Setup {
+    let door = |switch: crate::args::Switch| if switch.is_on() { Door::Open } else { Door::Closed };
+    let usual = DoseLimit::default();
+    Setup {
+        vector_root: sources.root.clone(),
+        sources: door(sources.by_request),
+        inline: door(sources.inline),
+        // One vector alone may push half as hard as all together.
+        dose: DoseLimit {
+            vector: usual.vector * sources.dose / usual.site,
+            site: sources.dose,
+            ..usual
+        },
+        upload_limit: sources.upload as u64,
+        ..Setup::default()
+    }
+}
+
+/// Puts a file's presets and default into force, unless they are already.
+fn preset(steering: &Steering, text: &str) -> std::result::Result<(), String> {
+    let mut document: serde_json::Value =
+        serde_json::from_str(text).map_err(|error| format!("is no JSON: {error}"))?;
+    let now = steering.settings();
+    let Some(object) = document.as_object_mut() else {
+        return Err("is no object with default, locked and presets".to_owned());
+    };
+    object.insert("expected_version".to_owned(), now.version.into());
+    let put: PutSteering = serde_json::from_value(document).map_err(|error| error.to_string())?;
+    let same = put.default == now.default
+        && put.locked.unwrap_or(false) == now.locked
+        && put.presets.clone().unwrap_or_default() == now.presets;
+    if same {
+        return Ok(());
+    }
+    steering.put_settings(put).map(drop).map_err(|refusal| refusal.message)
+}

@@ -1,0 +1,95 @@
+//! Doing it again: the answers of a receipt, made anew on this machine.
+//!
+//! A full receipt holds a body that asks for the same, everything settled. Its weights, template and vectors must be those
+//! that are here; then, on the same build and device, its tokens are.
+
+use crate::app::App;
+use crate::chat;
+use crate::refusal::Refusal;
+use crate::wire;
+use crate::wire::error::Code;
+use crate::wire::receipt::{Receipt, Replay};
+use serde_json::Value;
+use trimtab_runtime::generate::{Flow, run};
+
+/// Answers that were made again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replayed {
+    /// Their texts, in order.
+    pub texts: Vec<String>,
+    /// What the response said they were, if the receipt came in its response.
+    pub said: Option<Vec<String>>,
+}
+
+impl App {
+    /// Makes the answers of a receipt again. The document is a full receipt, or the whole response around it.
+    pub fn replay(&self, document: &[u8]) -> Result<Replayed, Refusal> {
+        let document: Value = wire::read(document)?;
+        let receipt = receipt(&document)?;
+        self.is_of_this(&receipt)?;
+        let request = receipt.request.ok_or_else(|| {
+            let why = "it must be a full receipt; ask with steering.receipt set to full";
+            Refusal::invalid("request", format!("is missing: {why}"))
+        })?;
+        let mut generations = self.asked(&request)?;
+        run(&mut generations, &mut |_, _| Flow::Continue)?;
+        let texts = generations.into_iter().map(|one| Ok(one.into_answer()?.text));
+        Ok(Replayed { texts: texts.collect::<Result<_, Refusal>>()?, said: said(&document) })
+    }
+
+    fn asked(
+        &self,
+        request: &Replay,
+    ) -> Result<Vec<trimtab_runtime::generate::Generation>, Refusal> {
+        let body = serde_json::to_vec(request).map_err(|e| Refusal::failed(&e))?;
+        let asked = match request.messages {
+            Some(_) => chat::chat(self, wire::read(&body)?)?,
+            None => chat::completion(self, wire::read(&body)?)?,
+        };
+        asked.generations(self)
+    }
+
+    /// Refuses what was made with other weights, another template or other vectors.
+    fn is_of_this(&self, receipt: &Receipt) -> Result<(), Refusal> {
+        let differs = |what: &str, found: &str| {
+            let message = format!("receipt is of another {what}; {found} is here");
+            Err(Refusal::new(Code::ModelMismatch, message))
+        };
+        let weights = &self.model.identity().weights_sha256;
+        if receipt.weights_sha256 != *weights {
+            return differs("model", weights);
+        }
+        let template = self.model.template().ok().map(|template| template.sha256().to_owned());
+        if receipt.template_sha256 != template {
+            return differs("chat template", template.as_deref().unwrap_or("none"));
+        }
+        let here = self.steering.list().data;
+        for vector in &receipt.vectors {
+            let Some(found) = here.iter().find(|found| found.id == vector.id) else { continue };
+            if found.sha256 != vector.sha256 {
+                return differs(&format!("vector {}", vector.id), &found.sha256);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The receipt in a document.
+fn receipt(document: &Value) -> Result<Receipt, Refusal> {
+    let whole = document.get("steering").unwrap_or(document);
+    let one = whole.get("choices").and_then(|choices| choices.get(0)).unwrap_or(whole);
+    serde_json::from_value(one.clone()).map_err(|error| {
+        Refusal::new(Code::InvalidValue, format!("document holds no receipt: {error}"))
+    })
+}
+
+/// The texts of a response.
+fn said(document: &Value) -> Option<Vec<String>> {
+    document.get("steering")?;
+    let choices = document.get("choices")?.as_array()?.iter();
+    let text = |choice: &Value| {
+        let message = choice.get("message").and_then(|message| message.get("content"));
+        message.or_else(|| choice.get("text"))?.as_str().map(str::to_owned)
+    };
+    choices.map(text).collect()
+}
