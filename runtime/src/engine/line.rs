@@ -16,11 +16,6 @@ impl Line {
         self.front.is_empty() && self.owners.is_empty()
     }
 
-    /// Seats in it, followers left out.
-    pub(super) fn len(&self) -> usize {
-        self.front.len() + self.owners.iter().map(|(_, line)| line.len()).sum::<usize>()
-    }
-
     pub(super) fn push(&mut self, seat: Seat) {
         let owner = seat.note.terms.owner;
         match self.owners.iter_mut().find(|(other, _)| *other == owner) {

@@ -10,7 +10,7 @@
 //! values up and has them made again later, which changes no bit of it.
 //!
 //! ```
-//! use std::sync::{Arc, mpsc};
+//! use std::sync::mpsc;
 //! use trimtab_runtime::engine::{Engine, EngineOptions, Notice, Terms};
 //! use trimtab_runtime::generate::{Flow, Generation, Request};
 //! use trimtab_runtime::{plan::Plan, session::Session, testing::tiny};
@@ -21,7 +21,7 @@
 //! let mut session = Session::new(decoder, &pool, Plan::empty())?;
 //! session.push_prompt(&[1, 2, 3])?;
 //! let request = Request { max_tokens: Some(4), ..Request::default() };
-//! let answer = Generation::new(session, Arc::new(tiny::tokenizer()?), request)?;
+//! let answer = Generation::new(session, tiny::tokenizer()?, request)?;
 //! let (tell, told) = mpsc::channel();
 //! let ticket = engine.submit(vec![answer], Terms::default(), move |notice| {
 //!     if let Notice::Ended { result, .. } = notice {

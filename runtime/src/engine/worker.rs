@@ -133,7 +133,7 @@ impl Worker {
         let error = || if closed { Error::Draining } else { Error::Deadline };
         let late = |note: &Note| closed || note.is_late(now);
         for seat in self.line.drain(|seat| late(&seat.note)) {
-            let places = seat.refuse(error);
+            let places = seat.refuse(&error);
             self.leave(places);
         }
         for (running, generation) in self.running.iter_mut().zip(&mut self.generations) {
