@@ -8,7 +8,7 @@ use crate::wire::embedding::{
     Embedding, EmbeddingRequest, EmbeddingResponse, EmbeddingUsage, Values,
 };
 use crate::wire::openapi::GenerationErrors;
-use crate::wire::union::names;
+use crate::wire::union::{Inputs, Prompt, names};
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::HeaderMap;
@@ -90,18 +90,23 @@ fn understood(app: &App, body: &EmbeddingRequest) -> Result<Asked, Refusal> {
             return Err(Refusal::invalid("encoding_format", problem));
         }
     };
-    let prompts = &body.input.0;
+    let inputs = match &body.input {
+        Inputs::One(prompt) => vec![prompt_of(app, prompt, "input")?],
+        Inputs::Many(prompts) => all(app, prompts)?,
+    };
+    let mut ignored = Ignored::default();
+    ignored.note("", &body.rest);
+    Ok(Asked { model: body.model.clone(), inputs, encoding, ignored })
+}
+
+/// The tokens of all prompts of a list.
+fn all(app: &App, prompts: &[Prompt]) -> Result<Vec<Vec<u32>>, Refusal> {
     if prompts.is_empty() || prompts.len() > MOST_INPUTS {
         let problem = format!("has {} texts, not 1 to {MOST_INPUTS}", prompts.len());
         return Err(Refusal::invalid("input", problem));
     }
-    let mut ignored = Ignored::default();
-    ignored.note("", &body.rest);
-    let at =
-        |index| if prompts.len() == 1 { "input".to_owned() } else { format!("input[{index}]") };
-    let tokens = prompts.iter().enumerate().map(|(i, prompt)| prompt_of(app, prompt, &at(i)));
-    let inputs = tokens.collect::<Result<_, _>>()?;
-    Ok(Asked { model: body.model.clone(), inputs, encoding, ignored })
+    let numbered = prompts.iter().enumerate();
+    numbered.map(|(index, prompt)| prompt_of(app, prompt, &format!("input[{index}]"))).collect()
 }
 
 /// The means of some texts, in order.

@@ -14,96 +14,47 @@ fn say(message: Value) -> Value {
 }
 
 /// Route, what is added to a good body, status, code, field.
-fn table() -> Vec<(&'static str, Value, u16, &'static str, &'static str)> {
-    let value = "invalid_value";
-    let unsupported = "unsupported_field";
+type Case = (&'static str, Value, u16, &'static str, &'static str);
+
+const VALUE: &str = "invalid_value";
+const UNSUPPORTED: &str = "unsupported_field";
+
+/// Who is asked, and what is said.
+fn models_and_messages() -> Vec<Case> {
     let image = json!([{"type": "text", "text": "a"}, {"type": "image_url", "image_url": {}}]);
     vec![
         (CHAT, json!({"model": "other"}), 404, "model_not_found", "model"),
         (CHAT, json!({"model": "tiny@none"}), 404, "model_not_found", "model"),
-        (CHAT, json!({"model": 7}), 400, value, "model"),
-        (CHAT, json!({"messages": []}), 400, value, "messages"),
-        (CHAT, json!({"messages": "hi"}), 400, value, "messages"),
-        (CHAT, json!({"messages": ["hi"]}), 400, value, "messages[0]"),
-        (CHAT, json!({"messages": [{"content": "hi"}]}), 400, value, "messages[0].role"),
-        (CHAT, say(json!({"role": "root", "content": "x"})), 400, value, "messages[1].role"),
-        (CHAT, say(json!({"role": "user"})), 400, value, "messages[1].content"),
-        (CHAT, say(json!({"role": "user", "content": null})), 400, value, "messages[1].content"),
-        (CHAT, say(json!({"role": "user", "content": 5})), 400, value, "messages[1].content"),
+        (CHAT, json!({"model": 7}), 400, VALUE, "model"),
+        (CHAT, json!({"messages": []}), 400, VALUE, "messages"),
+        (CHAT, json!({"messages": "hi"}), 400, VALUE, "messages"),
+        (CHAT, json!({"messages": ["hi"]}), 400, VALUE, "messages[0]"),
+        (CHAT, json!({"messages": [{"content": "hi"}]}), 400, VALUE, "messages[0].role"),
+        (CHAT, say(json!({"role": "root", "content": "x"})), 400, VALUE, "messages[1].role"),
+        (CHAT, say(json!({"role": "user"})), 400, VALUE, "messages[1].content"),
+        (CHAT, say(json!({"role": "user", "content": null})), 400, VALUE, "messages[1].content"),
+        (CHAT, say(json!({"role": "user", "content": 5})), 400, VALUE, "messages[1].content"),
         (
             CHAT,
             say(json!({"role": "user", "content": image})),
             400,
-            unsupported,
+            UNSUPPORTED,
             "messages[1].content[1]",
         ),
         (
             CHAT,
             say(json!({"role": "user", "content": [{"type": "text"}]})),
             400,
-            value,
+            VALUE,
             "messages[1].content[0].text",
         ),
         (
             CHAT,
             say(json!({"role": "assistant", "content": "", "tool_calls": [1]})),
             400,
-            unsupported,
+            UNSUPPORTED,
             "messages[1].tool_calls",
         ),
-        (CHAT, json!({"max_tokens": 0}), 400, value, "max_tokens"),
-        (CHAT, json!({"max_tokens": -1}), 400, value, "max_tokens"),
-        (CHAT, json!({"max_tokens": 1.5}), 400, value, "max_tokens"),
-        (CHAT, json!({"max_completion_tokens": 7}), 400, value, "max_completion_tokens"),
-        (CHAT, json!({"temperature": -0.1}), 400, value, "temperature"),
-        (CHAT, json!({"temperature": "hot"}), 400, value, "temperature"),
-        (CHAT, json!({"temperature": 1e30}), 400, value, "temperature"),
-        (CHAT, json!({"top_p": 1.1}), 400, value, "top_p"),
-        (CHAT, json!({"min_p": -1}), 400, value, "min_p"),
-        (CHAT, json!({"top_k": -3}), 400, value, "top_k"),
-        (CHAT, json!({"repeat_penalty": 0}), 400, value, "repeat_penalty"),
-        (CHAT, json!({"presence_penalty": 3}), 400, value, "presence_penalty"),
-        (CHAT, json!({"frequency_penalty": -2.5}), 400, value, "frequency_penalty"),
-        (CHAT, json!({"logit_bias": {"64": 1}}), 400, value, "logit_bias.64"),
-        (CHAT, json!({"logit_bias": {"x": 1}}), 400, value, "logit_bias.x"),
-        (CHAT, json!({"logit_bias": {"3": 101}}), 400, value, "logit_bias.3"),
-        (CHAT, json!({"logit_bias": [1]}), 400, value, "logit_bias"),
-        (CHAT, json!({"n": 0}), 400, value, "n"),
-        (CHAT, json!({"n": 9}), 400, value, "n"),
-        (CHAT, json!({"n": 1_000_000_000_000_u64}), 400, value, "n"),
-        (CHAT, json!({"seed": -2}), 400, value, "seed"),
-        (CHAT, json!({"seed": 0.5}), 400, value, "seed"),
-        (CHAT, json!({"stop": ""}), 400, value, "stop"),
-        (CHAT, json!({"stop": ["a", ""]}), 400, value, "stop[1]"),
-        (CHAT, json!({"stop": ["a", 1]}), 400, value, "stop[1]"),
-        (CHAT, json!({"stop": vec!["x"; 17]}), 400, value, "stop"),
-        (CHAT, json!({"stop": "x".repeat(2000)}), 400, value, "stop"),
-        (CHAT, json!({"stream": "yes"}), 400, value, "stream"),
-        (
-            CHAT,
-            json!({"stream_options": {"include_usage": 1}}),
-            400,
-            value,
-            "stream_options.include_usage",
-        ),
-        (CHAT, json!({"logprobs": true, "top_logprobs": 21}), 400, value, "top_logprobs"),
-        (CHAT, json!({"top_logprobs": 2}), 400, value, "top_logprobs"),
-        (CHAT, json!({"tools": []}), 400, unsupported, "tools"),
-        (CHAT, json!({"tool_choice": "auto"}), 400, unsupported, "tool_choice"),
-        (CHAT, json!({"functions": [{}]}), 400, unsupported, "functions"),
-        (CHAT, json!({"function_call": "none"}), 400, unsupported, "function_call"),
-        (
-            CHAT,
-            json!({"response_format": {"type": "json_object"}}),
-            400,
-            unsupported,
-            "response_format",
-        ),
-        (CHAT, json!({"modalities": ["audio"]}), 400, unsupported, "modalities"),
-        (CHAT, json!({"audio": {}}), 400, unsupported, "audio"),
-        (CHAT, json!({"prediction": {}}), 400, unsupported, "prediction"),
-        (CHAT, json!({"steering": {"vector": []}}), 400, "unknown_field", "steering.vector"),
-        (CHAT, json!({"steering": []}), 400, value, "steering"),
         (
             CHAT,
             json!({"messages": [{"role": "user", "content": "x".repeat(2000)}]}),
@@ -111,35 +62,119 @@ fn table() -> Vec<(&'static str, Value, u16, &'static str, &'static str)> {
             "context_length_exceeded",
             "messages",
         ),
-        (TEXT, json!({"prompt": ""}), 400, value, "prompt"),
-        (TEXT, json!({"prompt": []}), 400, value, "prompt"),
-        (TEXT, json!({"prompt": [1, 64]}), 400, value, "prompt[1]"),
-        (TEXT, json!({"prompt": [1, "a"]}), 400, value, "prompt[1]"),
-        (TEXT, json!({"prompt": [1, -1]}), 400, value, "prompt[1]"),
+    ]
+}
+
+/// How tokens are chosen.
+fn sampling() -> Vec<Case> {
+    vec![
+        (CHAT, json!({"max_tokens": 0}), 400, VALUE, "max_tokens"),
+        (CHAT, json!({"max_tokens": -1}), 400, VALUE, "max_tokens"),
+        (CHAT, json!({"max_tokens": 1.5}), 400, VALUE, "max_tokens"),
+        (CHAT, json!({"max_completion_tokens": 7}), 400, VALUE, "max_completion_tokens"),
+        (CHAT, json!({"temperature": -0.1}), 400, VALUE, "temperature"),
+        (CHAT, json!({"temperature": "hot"}), 400, VALUE, "temperature"),
+        (CHAT, json!({"temperature": 1e30}), 400, VALUE, "temperature"),
+        (CHAT, json!({"top_p": 1.1}), 400, VALUE, "top_p"),
+        (CHAT, json!({"min_p": -1}), 400, VALUE, "min_p"),
+        (CHAT, json!({"top_k": -3}), 400, VALUE, "top_k"),
+        (CHAT, json!({"repeat_penalty": 0}), 400, VALUE, "repeat_penalty"),
+        (CHAT, json!({"presence_penalty": 3}), 400, VALUE, "presence_penalty"),
+        (CHAT, json!({"frequency_penalty": -2.5}), 400, VALUE, "frequency_penalty"),
+        (CHAT, json!({"logit_bias": {"64": 1}}), 400, VALUE, "logit_bias.64"),
+        (CHAT, json!({"logit_bias": {"x": 1}}), 400, VALUE, "logit_bias.x"),
+    ]
+}
+
+/// How many, how long, and in what form.
+fn limits() -> Vec<Case> {
+    vec![
+        (CHAT, json!({"logit_bias": {"3": 101}}), 400, VALUE, "logit_bias.3"),
+        (CHAT, json!({"logit_bias": [1]}), 400, VALUE, "logit_bias"),
+        (CHAT, json!({"n": 0}), 400, VALUE, "n"),
+        (CHAT, json!({"n": 9}), 400, VALUE, "n"),
+        (CHAT, json!({"n": 1_000_000_000_000_u64}), 400, VALUE, "n"),
+        (CHAT, json!({"seed": -2}), 400, VALUE, "seed"),
+        (CHAT, json!({"seed": 0.5}), 400, VALUE, "seed"),
+        (CHAT, json!({"stop": ""}), 400, VALUE, "stop"),
+        (CHAT, json!({"stop": ["a", ""]}), 400, VALUE, "stop[1]"),
+        (CHAT, json!({"stop": ["a", 1]}), 400, VALUE, "stop[1]"),
+        (CHAT, json!({"stop": vec!["x"; 17]}), 400, VALUE, "stop"),
+        (CHAT, json!({"stop": "x".repeat(2000)}), 400, VALUE, "stop"),
+        (CHAT, json!({"stream": "yes"}), 400, VALUE, "stream"),
+        (
+            CHAT,
+            json!({"stream_options": {"include_usage": 1}}),
+            400,
+            VALUE,
+            "stream_options.include_usage",
+        ),
+        (CHAT, json!({"logprobs": true, "top_logprobs": 21}), 400, VALUE, "top_logprobs"),
+        (CHAT, json!({"top_logprobs": 2}), 400, VALUE, "top_logprobs"),
+    ]
+}
+
+/// What would change the shape of an answer.
+fn refused() -> Vec<Case> {
+    vec![
+        (CHAT, json!({"tools": []}), 400, UNSUPPORTED, "tools"),
+        (CHAT, json!({"tool_choice": "auto"}), 400, UNSUPPORTED, "tool_choice"),
+        (CHAT, json!({"functions": [{}]}), 400, UNSUPPORTED, "functions"),
+        (CHAT, json!({"function_call": "none"}), 400, UNSUPPORTED, "function_call"),
+        (
+            CHAT,
+            json!({"response_format": {"type": "json_object"}}),
+            400,
+            UNSUPPORTED,
+            "response_format",
+        ),
+        (CHAT, json!({"modalities": ["audio"]}), 400, UNSUPPORTED, "modalities"),
+        (CHAT, json!({"audio": {}}), 400, UNSUPPORTED, "audio"),
+        (CHAT, json!({"prediction": {}}), 400, UNSUPPORTED, "prediction"),
+        (CHAT, json!({"steering": {"vector": []}}), 400, "unknown_field", "steering.vector"),
+        (CHAT, json!({"steering": []}), 400, VALUE, "steering"),
+    ]
+}
+
+/// The other routes.
+fn elsewhere() -> Vec<Case> {
+    vec![
+        (TEXT, json!({"prompt": ""}), 400, VALUE, "prompt"),
+        (TEXT, json!({"prompt": []}), 400, VALUE, "prompt"),
+        (TEXT, json!({"prompt": [1, 64]}), 400, VALUE, "prompt[1]"),
+        (TEXT, json!({"prompt": [1, "a"]}), 400, VALUE, "prompt[1]"),
+        (TEXT, json!({"prompt": [1, -1]}), 400, VALUE, "prompt[1]"),
         (TEXT, json!({"prompt": vec![1; 1024]}), 400, "context_length_exceeded", "prompt"),
-        (TEXT, json!({"suffix": "x"}), 400, unsupported, "suffix"),
-        (TEXT, json!({"best_of": 2}), 400, unsupported, "best_of"),
-        (TEXT, json!({"echo": true, "logprobs": 1}), 400, unsupported, "echo"),
-        (TEXT, json!({"logprobs": 21}), 400, value, "logprobs"),
-        (TEXT, json!({"logprobs": true}), 400, value, "logprobs"),
-        (EMBED, json!({"input": []}), 400, value, "input"),
-        (EMBED, json!({"input": ["a", ""]}), 400, value, "input[1]"),
-        (EMBED, json!({"input": ["a", 1]}), 400, value, "input"),
-        (EMBED, json!({"input": [[1, 99]]}), 400, value, "input[0]"),
-        (EMBED, json!({"input": {"a": 1}}), 400, value, "input"),
-        (EMBED, json!({"dimensions": 8}), 400, unsupported, "dimensions"),
-        (EMBED, json!({"steering": {}}), 400, unsupported, "steering"),
-        (EMBED, json!({"encoding_format": "int8"}), 400, value, "encoding_format"),
-        ("/tokenize", json!({"content": 1}), 400, value, "content"),
-        ("/detokenize", json!({"tokens": [1, 64]}), 400, value, "tokens[1]"),
+        (TEXT, json!({"suffix": "x"}), 400, UNSUPPORTED, "suffix"),
+        (TEXT, json!({"best_of": 2}), 400, UNSUPPORTED, "best_of"),
+        (TEXT, json!({"echo": true, "logprobs": 1}), 400, UNSUPPORTED, "echo"),
+        (TEXT, json!({"logprobs": 21}), 400, VALUE, "logprobs"),
+        (TEXT, json!({"logprobs": true}), 400, VALUE, "logprobs"),
+        (EMBED, json!({"input": []}), 400, VALUE, "input"),
+        (EMBED, json!({"input": ["a", ""]}), 400, VALUE, "input[1]"),
+        (EMBED, json!({"input": ["a", 1]}), 400, VALUE, "input"),
+        (EMBED, json!({"input": [[1, 99]]}), 400, VALUE, "input[0]"),
+        (EMBED, json!({"input": {"a": 1}}), 400, VALUE, "input"),
+        (EMBED, json!({"dimensions": 8}), 400, UNSUPPORTED, "dimensions"),
+        (EMBED, json!({"steering": {}}), 400, UNSUPPORTED, "steering"),
+        (EMBED, json!({"encoding_format": "int8"}), 400, VALUE, "encoding_format"),
+        ("/tokenize", json!({"content": 1}), 400, VALUE, "content"),
+        ("/detokenize", json!({"tokens": [1, 64]}), 400, VALUE, "tokens[1]"),
         (
             "/apply-template",
             json!({"messages": [{"role": "x", "content": ""}]}),
             400,
-            value,
+            VALUE,
             "messages[0].role",
         ),
     ]
+}
+
+fn table() -> Vec<Case> {
+    let parts = [models_and_messages(), sampling(), limits(), refused(), elsewhere()];
+    let all = parts.concat();
+    assert!(all.len() >= 40);
+    all
 }
 
 fn body(route: &str, more: Value) -> Value {

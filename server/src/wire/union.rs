@@ -118,9 +118,14 @@ impl<'de> Deserialize<'de> for Prompt {
     }
 }
 
-/// What is to be embedded: one prompt, or several of a kind.
+/// What is to be embedded.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Inputs(pub Vec<Prompt>);
+pub enum Inputs {
+    /// One prompt.
+    One(Prompt),
+    /// A list of prompts.
+    Many(Vec<Prompt>),
+}
 
 /// An element of a list of inputs.
 enum Element {
@@ -167,7 +172,7 @@ impl<'de> Deserialize<'de> for Inputs {
             }
 
             fn visit_str<E>(self, text: &str) -> Result<Inputs, E> {
-                Ok(Inputs(vec![Prompt::Text(text.to_owned())]))
+                Ok(Inputs::One(Prompt::Text(text.to_owned())))
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Inputs, A::Error> {
@@ -180,8 +185,8 @@ impl<'de> Deserialize<'de> for Inputs {
                 }
                 match (whole.is_empty(), ids.is_empty()) {
                     (false, false) => Err(A::Error::custom("list mixes texts and token ids")),
-                    (true, false) => Ok(Inputs(vec![Prompt::Ids(ids)])),
-                    (_, true) => Ok(Inputs(whole)),
+                    (true, false) => Ok(Inputs::One(Prompt::Ids(ids))),
+                    (_, true) => Ok(Inputs::Many(whole)),
                 }
             }
         }
