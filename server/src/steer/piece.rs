@@ -239,9 +239,9 @@ impl Piece {
 
     /// The interventions that are the vector, each with the sites it acts at.
     ///
-    /// One for all sites where every site changes the same tokens, so that what it counted can be told site by site: a
-    /// constant addition. A hook without a gate is split, one for each site. With a gate it is not: a gate reads its site
-    /// before the vector acts there, and a split one would read what its own other half has left.
+    /// A constant addition is one for all sites: each changes the same tokens, so that what was counted over all can be
+    /// told site by site. A hook without a gate is split, one for each site. With a gate it is not: a gate reads its
+    /// site before the vector acts there, and a split one would read what its own other half has left.
     pub(crate) fn steers(&self) -> Result<Vec<(Steer, Vec<Site>)>, Fault> {
         let options = SteerOptions { scale: Some(self.scale), ..self.options.clone() };
         let whole = Steer::new(&self.file, &options).map_err(refused)?;

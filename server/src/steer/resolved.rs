@@ -1,6 +1,7 @@
 //! What one request is steered by, and the receipt for it.
 
 use super::frame::{Frame, Invariance};
+use crate::wire::flag::Flag;
 use crate::wire::receipt::{Cost, Receipt, SiteReceipt, VectorReceipt};
 use crate::wire::steering::{Level, Op, Steering};
 use std::collections::BTreeMap;
@@ -140,7 +141,10 @@ impl Resolved {
             kv: digits(&self.kv),
             weights_sha256: self.model.weights_sha256.clone(),
             template_sha256: self.model.template_sha256.clone(),
-            batch_invariant: self.model.invariance == Invariance::Holds,
+            batch_invariant: match self.model.invariance {
+                Invariance::Holds => Flag::Yes,
+                Invariance::Unproven => Flag::No,
+            },
             vectors: self.vectors.iter().map(|vector| vector.receipt(facts.fired)).collect(),
             cost: Cost {
                 forward_tokens: facts.forward_tokens as u64,

@@ -7,6 +7,7 @@ use super::admin::Registered;
 use crate::refusal::Refusal;
 use crate::wire;
 use crate::wire::error::Code;
+use crate::wire::flag::Flag;
 use crate::wire::vector::{
     Check, Checked, LoadVector, PutSteering, SteeringObject, UploadQuery, VectorDeleted,
     VectorList, VectorObject,
@@ -86,7 +87,7 @@ pub async fn delete(
 ) -> Result<Json<VectorDeleted>, Refusal> {
     let name = id.clone();
     blocking(move || desk.steering.delete(&name)).await?;
-    Ok(Json(VectorDeleted { id, object: "steering.vector".to_owned(), deleted: true }))
+    Ok(Json(VectorDeleted { id, object: "steering.vector".to_owned(), deleted: Flag::Yes }))
 }
 
 fn made(registered: Registered) -> (StatusCode, Json<VectorObject>) {

@@ -1,6 +1,7 @@
 //! The types of the wire: the only place where HTTP's JSON is known.
 
 pub mod error;
+pub mod flag;
 pub mod receipt;
 pub mod steering;
 pub mod vector;
