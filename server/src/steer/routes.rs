@@ -14,7 +14,7 @@ use crate::wire::vector::{
 };
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::rejection::QueryRejection;
+use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use std::sync::Arc;
@@ -26,15 +26,34 @@ pub struct Desk {
     pub steering: Arc<Steering>,
 }
 
+/// A vector's name in the path.
+type Name = Result<Path<String>, PathRejection>;
+
+fn name(id: Name) -> Result<String, Refusal> {
+    let Ok(Path(id)) = id else {
+        return Err(Refusal::new(Code::VectorNotFound, "vector's id is not UTF-8").at("id"));
+    };
+    Ok(id)
+}
+
 /// Answer of a route that may make something.
 type Made = Result<(StatusCode, Json<VectorObject>), Refusal>;
 
-/// `GET /v1/steering`
+/// What every answer gets, and what requests can name
+#[utoipa::path(
+    get, path = "/v1/steering", tag = "steering",
+    responses((status = 200, description = "What is in force", body = SteeringObject)),
+)]
 pub async fn settings(State(desk): State<Desk>) -> Json<SteeringObject> {
     Json(desk.steering.settings())
 }
 
-/// `PUT /v1/steering`
+/// Replaces presets and server default
+#[utoipa::path(
+    put, path = "/v1/steering", tag = "steering",
+    request_body = PutSteering,
+    responses((status = 200, description = "What is in force from here on", body = SteeringObject)),
+)]
 pub async fn put_settings(
     State(desk): State<Desk>,
     body: Bytes,
@@ -43,50 +62,85 @@ pub async fn put_settings(
     blocking(move || desk.steering.put_settings(put)).await.map(Json)
 }
 
-/// `POST /v1/steering/check`
+/// What a steering object would do; makes no token
+#[utoipa::path(
+    post, path = "/v1/steering/check", tag = "steering",
+    request_body = Check,
+    responses((status = 200, description = "What it comes to", body = Checked)),
+)]
 pub async fn check(State(desk): State<Desk>, body: Bytes) -> Result<Json<Checked>, Refusal> {
     let check: Check = wire::read(&body)?;
     blocking(move || desk.steering.check(&check)).await.map(Json)
 }
 
-/// `GET /v1/steering/vectors`
+/// All registered vectors
+#[utoipa::path(
+    get, path = "/v1/steering/vectors", tag = "steering",
+    responses((status = 200, description = "By name", body = VectorList)),
+)]
 pub async fn list(State(desk): State<Desk>) -> Json<VectorList> {
     Json(desk.steering.list())
 }
 
-/// `GET /v1/steering/vectors/{id}`
-pub async fn describe(
-    State(desk): State<Desk>,
-    Path(id): Path<String>,
-) -> Result<Json<VectorObject>, Refusal> {
-    desk.steering.describe(&id).map(Json)
+/// One of them, with all that its file says
+#[utoipa::path(
+    get, path = "/v1/steering/vectors/{id}", tag = "steering",
+    params(("id" = String, Path, description = "Its name")),
+    responses((status = 200, description = "The vector", body = VectorObject)),
+)]
+pub async fn describe(State(desk): State<Desk>, id: Name) -> Result<Json<VectorObject>, Refusal> {
+    desk.steering.describe(&name(id)?).map(Json)
 }
 
-/// `PUT /v1/steering/vectors/{id}`
+/// Registers a native file
+#[utoipa::path(
+    put, path = "/v1/steering/vectors/{id}", tag = "steering",
+    params(
+        ("id" = String, Path, description = "Its name"),
+        ("accept_model" = Option<String>, Query, description = "The model the file was made on, if it is another"),
+        ("allow_null" = Option<bool>, Query, description = "Whether a vector without effect is taken"),
+    ),
+    request_body(content = Vec<u8>, content_type = "application/octet-stream"),
+    responses(
+        (status = 201, description = "It is registered", body = VectorObject),
+        (status = 200, description = "The same file was registered already", body = VectorObject),
+    ),
+)]
 pub async fn upload(
     State(desk): State<Desk>,
-    Path(id): Path<String>,
+    id: Name,
     query: Result<Query<UploadQuery>, QueryRejection>,
     body: Bytes,
 ) -> Made {
     let unreadable = |e: QueryRejection| Refusal::new(Code::InvalidValue, e.body_text());
-    let Query(query) = query.map_err(unreadable)?;
+    let (id, Query(query)) = (name(id)?, query.map_err(unreadable)?);
     blocking(move || desk.steering.upload(&id, body.into(), &query)).await.map(made)
 }
 
-/// `POST /v1/steering/vectors`
+/// Registers a file that the server finds itself
+#[utoipa::path(
+    post, path = "/v1/steering/vectors", tag = "steering",
+    request_body = LoadVector,
+    responses(
+        (status = 201, description = "It is registered", body = VectorObject),
+        (status = 200, description = "The same file was registered already", body = VectorObject),
+    ),
+)]
 pub async fn load(State(desk): State<Desk>, body: Bytes) -> Made {
     let asked: LoadVector = wire::read(&body)?;
     blocking(move || desk.steering.load(&asked)).await.map(made)
 }
 
-/// `DELETE /v1/steering/vectors/{id}`
-pub async fn delete(
-    State(desk): State<Desk>,
-    Path(id): Path<String>,
-) -> Result<Json<VectorDeleted>, Refusal> {
-    let name = id.clone();
-    blocking(move || desk.steering.delete(&name)).await?;
+/// Forgets a vector that nothing names
+#[utoipa::path(
+    delete, path = "/v1/steering/vectors/{id}", tag = "steering",
+    params(("id" = String, Path, description = "Its name")),
+    responses((status = 200, description = "It is gone", body = VectorDeleted)),
+)]
+pub async fn delete(State(desk): State<Desk>, id: Name) -> Result<Json<VectorDeleted>, Refusal> {
+    let id = name(id)?;
+    let doomed = id.clone();
+    blocking(move || desk.steering.delete(&doomed)).await?;
     Ok(Json(VectorDeleted { id, object: "steering.vector".to_owned(), deleted: Flag::Yes }))
 }
 

@@ -7,6 +7,7 @@ use crate::wire::error::Code;
 use crate::wire::vector::{UploadQuery, VectorObject};
 use axum::Json;
 use axum::body::Bytes;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use std::future::Future;
@@ -24,8 +25,8 @@ fn body(text: &str) -> Bytes {
     Bytes::copy_from_slice(text.as_bytes())
 }
 
-fn id(text: &str) -> Path<String> {
-    Path(text.to_owned())
+fn id(text: &str) -> Result<Path<String>, PathRejection> {
+    Ok(Path(text.to_owned()))
 }
 
 /// An upload with what stands behind the question mark.
@@ -59,6 +60,31 @@ fn an_upload_is_201_and_again_200() {
     );
     let refusal = run(routes::delete(desk, id("new"))).unwrap_err();
     assert_eq!(refusal.status, StatusCode::NOT_FOUND);
+}
+
+#[test]
+fn the_document_knows_every_route() {
+    #[derive(utoipa::OpenApi)]
+    #[openapi(paths(
+        routes::settings,
+        routes::put_settings,
+        routes::check,
+        routes::list,
+        routes::describe,
+        routes::upload,
+        routes::load,
+        routes::delete,
+    ))]
+    struct Document;
+    let document = serde_json::to_value(<Document as utoipa::OpenApi>::openapi()).unwrap();
+    let paths = document["paths"].as_object().unwrap();
+    let calls: usize = paths.values().map(|at| at.as_object().unwrap().len()).sum();
+    assert_eq!((paths.len(), calls), (4, 8));
+    let schemas = &document["components"]["schemas"];
+    for name in ["Steering", "Vector", "Apply", "Gate", "Inline", "VectorObject"] {
+        assert!(schemas[name].is_object(), "{name}");
+    }
+    assert_eq!(schemas["VectorObject"]["properties"]["template_match"]["type"], "boolean");
 }
 
 #[test]
