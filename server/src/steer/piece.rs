@@ -56,7 +56,7 @@ impl Bench<'_> {
             Some(apply) => Scope::try_from(apply).map_err(|e| e.under("apply"))?,
         };
         let (gate, course) = self.gate(asked.gate.as_ref())?;
-        let pauses = self.pauses(asked.pause_in.as_deref(), &scope)?;
+        let pauses = self.pauses(asked.pause_in.as_deref(), &scope);
         let schedule = self.schedule(course, &pauses)?;
         let options = SteerOptions {
             operation,
@@ -116,7 +116,7 @@ impl Bench<'_> {
     /// time and keeps its prefix from being shared, so it is left out where no tool call can come: the vector does not
     /// touch the answer, or nothing has shown the model how to write one. That is shown by a marker that is a token of
     /// its own, by the template, or by the prompt. A rest that is asked for is always there.
-    fn pauses(&self, asked: Option<&[Pause]>, scope: &Scope) -> Result<Vec<Pause>, Fault> {
+    fn pauses(&self, asked: Option<&[Pause]>, scope: &Scope) -> Vec<Pause> {
         match asked {
             Some(asked) => {
                 let mut pauses: Vec<Pause> = Vec::with_capacity(asked.len());
@@ -125,10 +125,10 @@ impl Bench<'_> {
                         pauses.push(*pause);
                     }
                 }
-                Ok(pauses)
+                pauses
             }
-            None if touches_answer(scope) && self.knows_tool_calls() => Ok(vec![Pause::ToolCall]),
-            None => Ok(Vec::new()),
+            None if touches_answer(scope) && self.knows_tool_calls() => vec![Pause::ToolCall],
+            None => Vec::new(),
         }
     }
 

@@ -180,7 +180,8 @@ impl InForce {
 }
 
 impl SiteInForce {
-    /// Its part of what its intervention counted over all of its sites.
+    /// Its part of what its intervention counted over all of its sites: exact for additions, which change the same
+    /// tokens everywhere, and a mean for a gated vector of several sites, one of which may have left a token as it was.
     fn tokens(&self, fired: &[u64]) -> u64 {
         fired.get(self.item).map_or(0, |all| all / self.shares.max(1))
     }
