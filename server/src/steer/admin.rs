@@ -9,6 +9,7 @@ use super::shelf::{Lock, NullStatus, StoredSettings, StoredVector};
 use super::{Steering, held, jail};
 use crate::refusal::Refusal;
 use crate::wire::error::Code;
+use crate::wire::flag::Flag;
 use crate::wire::steering as wire;
 use crate::wire::vector::{
     Check, Checked, LimitsObject, LoadVector, PutSteering, SteeringObject, UploadQuery, VectorList,
@@ -137,7 +138,7 @@ impl Steering {
         let resolved = self.resolved(Some(&check.steering), None, None)?;
         let dose = resolved.dose.iter().map(|(site, dose)| (site.to_string(), *dose));
         Ok(Checked {
-            ok: true,
+            ok: Flag::Yes,
             dose: dose.collect(),
             warnings: resolved.warnings,
             resolved: resolved.request,
@@ -148,7 +149,10 @@ impl Steering {
         SteeringObject {
             version: settings.version,
             default: settings.default.clone(),
-            locked: settings.lock == Lock::Locked,
+            locked: match settings.lock {
+                Lock::Locked => Flag::Yes,
+                Lock::Open => Flag::No,
+            },
             presets: settings.presets.clone(),
             limits: LimitsObject { dose: self.setup.dose.site, vectors: self.setup.vector_limit },
         }

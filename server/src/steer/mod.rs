@@ -1,8 +1,8 @@
 //! Steering on the server: which vectors there are, what every answer gets, and what one request comes to.
 //!
-//! Everything that requests can name is one immutable state behind a pointer. A request takes the pointer once and keeps
-//! what it resolved; a change makes another state and never touches the old one, so a running answer cannot notice it and
-//! no cached prefix has to go: prefixes carry the fingerprint of what filled them.
+//! Everything that requests can name is one immutable state behind a pointer. A request takes the pointer once and
+//! keeps what it resolved; a change makes another state and never touches the old one. So a running answer cannot notice
+//! it, and no cached prefix has to go: prefixes carry the fingerprint of what filled them.
 //!
 //! Reading never waits for a change: files are read, checked and stored before the pointer moves.
 

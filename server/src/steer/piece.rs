@@ -56,7 +56,7 @@ impl Bench<'_> {
             Some(apply) => Scope::try_from(apply).map_err(|e| e.under("apply"))?,
         };
         let (gate, course) = self.gate(asked.gate.as_ref())?;
-        let pauses = self.pauses(asked.pause_in.as_deref(), &scope)?;
+        let pauses = self.pauses(asked.pause_in.as_deref(), &scope);
         let schedule = self.schedule(course, &pauses)?;
         let options = SteerOptions {
             operation,
@@ -116,7 +116,7 @@ impl Bench<'_> {
     /// time and keeps its prefix from being shared, so it is left out where no tool call can come: the vector does not
     /// touch the answer, or nothing has shown the model how to write one. That is shown by a marker that is a token of
     /// its own, by the template, or by the prompt. A rest that is asked for is always there.
-    fn pauses(&self, asked: Option<&[Pause]>, scope: &Scope) -> Result<Vec<Pause>, Fault> {
+    fn pauses(&self, asked: Option<&[Pause]>, scope: &Scope) -> Vec<Pause> {
         match asked {
             Some(asked) => {
                 let mut pauses: Vec<Pause> = Vec::with_capacity(asked.len());
@@ -125,10 +125,10 @@ impl Bench<'_> {
                         pauses.push(*pause);
                     }
                 }
-                Ok(pauses)
+                pauses
             }
-            None if touches_answer(scope) && self.knows_tool_calls() => Ok(vec![Pause::ToolCall]),
-            None => Ok(Vec::new()),
+            None if touches_answer(scope) && self.knows_tool_calls() => vec![Pause::ToolCall],
+            None => Vec::new(),
         }
     }
 
@@ -239,9 +239,9 @@ impl Piece {
 
     /// The interventions that are the vector, each with the sites it acts at.
     ///
-    /// One for all sites where every site changes the same tokens, so that what it counted can be told site by site: a
-    /// constant addition. A hook without a gate is split, one for each site. With a gate it is not: a gate reads its site
-    /// before the vector acts there, and a split one would read what its own other half has left.
+    /// A constant addition is one for all sites: each changes the same tokens, so that what was counted over all can be
+    /// told site by site. A hook without a gate is split, one for each site. With a gate it is not: a gate reads its
+    /// site before the vector acts there, and a split one would read what its own other half has left.
     pub(crate) fn steers(&self) -> Result<Vec<(Steer, Vec<Site>)>, Fault> {
         let options = SteerOptions { scale: Some(self.scale), ..self.options.clone() };
         let whole = Steer::new(&self.file, &options).map_err(refused)?;

@@ -7,6 +7,7 @@ use super::jail;
 use super::shelf::{NullStatus, StoredSettings};
 use super::{INLINE_LIMIT, Setup};
 use crate::wire::error::Code;
+use crate::wire::flag::Flag;
 use crate::wire::steering::Op;
 use crate::wire::vector::{ScaleObject, VectorObject};
 use base64::Engine as _;
@@ -84,7 +85,10 @@ impl Loaded {
             status: status(card.status).to_owned(),
             dose_per_unit: self.dose_per_unit(frame),
             model_match: if accepted { "accepted" } else { "exact" }.to_owned(),
-            template_match: !self.warnings.contains(&Warning::TemplateDiffers),
+            template_match: match self.warnings.contains(&Warning::TemplateDiffers) {
+                true => Flag::No,
+                false => Flag::Yes,
+            },
             bytes: self.bytes,
             warnings: self.warnings.iter().map(|w| warning(w).to_owned()).collect(),
             header: None,

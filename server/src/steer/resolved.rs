@@ -1,6 +1,7 @@
 //! What one request is steered by, and the receipt for it.
 
 use super::frame::{Frame, Invariance};
+use crate::wire::flag::Flag;
 use crate::wire::receipt::{Cost, Receipt, Replay, SiteReceipt, VectorReceipt};
 use crate::wire::steering::{Level, Op, Steering};
 use std::collections::BTreeMap;
@@ -151,7 +152,10 @@ impl Resolved {
             kv: digits(&self.kv),
             weights_sha256: self.model.weights_sha256.clone(),
             template_sha256: self.model.template_sha256.clone(),
-            batch_invariant: self.model.invariance == Invariance::Holds,
+            batch_invariant: match self.model.invariance {
+                Invariance::Holds => Flag::Yes,
+                Invariance::Unproven => Flag::No,
+            },
             vectors: self.vectors.iter().map(|vector| vector.receipt(facts.fired)).collect(),
             cost: Cost {
                 forward_tokens: facts.forward_tokens as u64,
@@ -187,7 +191,8 @@ impl InForce {
 }
 
 impl SiteInForce {
-    /// Its part of what its intervention counted over all of its sites.
+    /// Its part of what its intervention counted over all of its sites: exact for additions, which change the same
+    /// tokens everywhere, and a mean for a gated vector of several sites, one of which may have left a token as it was.
     fn tokens(&self, fired: &[u64]) -> u64 {
         fired.get(self.item).map_or(0, |all| all / self.shares.max(1))
     }

@@ -7,6 +7,7 @@ pub mod chat;
 pub mod completion;
 pub mod embedding;
 pub mod error;
+pub mod flag;
 pub mod health;
 pub mod knobs;
 pub mod model;

@@ -1,5 +1,6 @@
 //! The receipt: what was done to an answer, and in its full form all that is needed to do it again.
 
+use super::flag::Flag;
 use super::steering::{Op, Steering};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -25,7 +26,8 @@ pub struct Receipt {
     /// Of the chat template; `null` without one.
     pub template_sha256: Option<String>,
     /// Whether the answer is the same whoever else is served.
-    pub batch_invariant: bool,
+    #[schema(value_type = bool)]
+    pub batch_invariant: Flag,
     /// Vectors in order of application.
     pub vectors: Vec<VectorReceipt>,
     /// Tokens that were computed.

@@ -1,5 +1,6 @@
 //! Administration of steering: registered vectors, presets and the server default.
 
+use super::flag::Flag;
 use super::steering::{Op, Steering};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -31,7 +32,8 @@ pub struct VectorObject {
     /// `exact`, or `accepted` for a vector of another model that somebody accepted.
     pub model_match: String,
     /// Whether it was made under the template in force.
-    pub template_match: bool,
+    #[schema(value_type = bool)]
+    pub template_match: Flag,
     /// Length of its file.
     pub bytes: u64,
     /// What is to be known about it.
@@ -94,7 +96,8 @@ pub struct VectorDeleted {
     /// `steering.vector`.
     pub object: String,
     /// `true`.
-    pub deleted: bool,
+    #[schema(value_type = bool)]
+    pub deleted: Flag,
 }
 
 /// What the server does to every answer, and what requests can name.
@@ -105,7 +108,8 @@ pub struct SteeringObject {
     /// What every answer gets that does not drop it.
     pub default: Option<Steering>,
     /// Whether requests cannot drop it.
-    pub locked: bool,
+    #[schema(value_type = bool)]
+    pub locked: Flag,
     /// By name.
     pub presets: BTreeMap<String, Steering>,
     /// What no request can pass.
@@ -147,7 +151,8 @@ pub struct Check {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Checked {
     /// `true`: what cannot be done is an error.
-    pub ok: bool,
+    #[schema(value_type = bool)]
+    pub ok: Flag,
     /// Everything after defaults and presets were applied.
     pub resolved: Steering,
     /// Predicted dose of all vectors at each site where it is known beforehand.

@@ -189,7 +189,7 @@ fn a_check_says_what_would_be_done() {
     };
     let checked =
         check(r#"{"vectors":[{"id":"calm","scale":0.8},{"id":"one","scale":0.3}]}"#).unwrap();
-    assert!(checked.ok);
+    assert_eq!(checked.ok, wire::flag::Flag::Yes);
     // Both push along other axes at block 1: 1.6 and 0.6 in a stream of 10.
     let expected = (1.6_f64.powi(2) + 0.6_f64.powi(2)).sqrt() / 10.0;
     assert!((checked.dose["resid_post.1"] - expected).abs() < 1e-6, "{:?}", checked.dose);

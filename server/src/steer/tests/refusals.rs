@@ -30,8 +30,23 @@ fn refused(steering: &Steering, cases: &[(&str, u16, Code, &str)]) {
 }
 
 #[test]
+fn what_is_not_done_yet_is_refused_by_name() {
+    use Code::UnsupportedField;
+    refused(
+        &server(),
+        &[
+            (r#"{"conflict":"priority"}"#, 400, UnsupportedField, "steering.conflict"),
+            (r#"{"monitor":{"watch":[]}}"#, 400, UnsupportedField, "steering.monitor"),
+            (r#"{"adapt":{"adapter":"alice"}}"#, 400, UnsupportedField, "steering.adapt"),
+            (r#"{"ponder":{}}"#, 400, UnsupportedField, "steering.ponder"),
+            (r#"{"forecast":3}"#, 400, UnsupportedField, "steering.forecast"),
+        ],
+    );
+}
+
+#[test]
 fn shapes_that_are_no_steering() {
-    use Code::{InvalidValue, UnknownField, UnsupportedField};
+    use Code::{InvalidValue, UnknownField};
     refused(
         &server(),
         &[
@@ -105,11 +120,6 @@ fn shapes_that_are_no_steering() {
             ),
             (r#"{"use_default":1}"#, 400, InvalidValue, "steering.use_default"),
             (r#"{"receipt":"long"}"#, 400, InvalidValue, "steering.receipt"),
-            (r#"{"conflict":"priority"}"#, 400, UnsupportedField, "steering.conflict"),
-            (r#"{"monitor":{"watch":[]}}"#, 400, UnsupportedField, "steering.monitor"),
-            (r#"{"adapt":{"adapter":"alice"}}"#, 400, UnsupportedField, "steering.adapt"),
-            (r#"{"ponder":{}}"#, 400, UnsupportedField, "steering.ponder"),
-            (r#"{"forecast":3}"#, 400, UnsupportedField, "steering.forecast"),
         ],
     );
 }
@@ -166,10 +176,9 @@ fn vectors_that_say_too_much_or_too_little() {
 }
 
 #[test]
-fn scopes_and_gates_that_cannot_act() {
+fn scopes_that_cannot_act() {
     use Code::{EmptySelection, InvalidValue};
     let apply = |text: &str| format!(r#"{{"vectors":[{{"id":"calm","apply":{text}}}]}}"#);
-    let gate = |text: &str| format!(r#"{{"vectors":[{{"id":"calm","gate":{text}}}]}}"#);
     let long = format!(r#"{{"prompt_tokens":[{}1]}}"#, "1,".repeat(5000));
     let all = "steering.vectors[0].apply";
     for (text, code, param) in [
@@ -192,69 +201,38 @@ fn scopes_and_gates_that_cannot_act() {
             InvalidValue,
             format!("{all}.generation_positions"),
         ),
-        (
-            gate(r#"{"kind":"above","threshold":1}"#),
-            InvalidValue,
-            "steering.vectors[0].gate.vector".to_owned(),
-        ),
-        (
-            gate(r#"{"kind":"above","vector":"sense"}"#),
-            InvalidValue,
-            "steering.vectors[0].gate.threshold".to_owned(),
-        ),
-        (
-            gate(r#"{"kind":"above","vector":"nose","threshold":1}"#),
-            Code::VectorNotFound,
-            "steering.vectors[0].gate.vector".to_owned(),
-        ),
-        (
-            gate(r#"{"kind":"above","vector":"calm","threshold":1}"#),
-            InvalidValue,
-            "steering.vectors[0].gate.site".to_owned(),
-        ),
-        (
-            gate(r#"{"kind":"below","vector":"sense","site":"final","threshold":1}"#),
-            InvalidValue,
-            "steering.vectors[0].gate.site".to_owned(),
-        ),
-        (
-            gate(r#"{"kind":"below","vector":"bare","threshold":1}"#),
-            Code::AnchorMissing,
-            "steering.vectors[0].gate.vector".to_owned(),
-        ),
-        (
-            gate(r#"{"kind":"above","vector":"deep","threshold":1}"#),
-            InvalidValue,
-            "steering.vectors[0].gate".to_owned(),
-        ),
-        (
-            gate(r#"{"kind":"decay"}"#),
-            InvalidValue,
-            "steering.vectors[0].gate.half_life".to_owned(),
-        ),
-        (
-            gate(r#"{"kind":"decay","half_life":0}"#),
-            InvalidValue,
-            "steering.vectors[0].gate.half_life".to_owned(),
-        ),
-        (
-            gate(r#"{"kind":"decay","half_life":8,"tokens":1}"#),
-            InvalidValue,
-            "steering.vectors[0].gate.tokens".to_owned(),
-        ),
-        (
-            gate(r#"{"kind":"warmup","tokens":0}"#),
-            InvalidValue,
-            "steering.vectors[0].gate.tokens".to_owned(),
-        ),
     ] {
-        refused(
-            &server(),
-            &[(&text, if code == Code::VectorNotFound { 404 } else { 400 }, code, &param)],
-        );
+        refused(&server(), &[(&text, 400, code, &param)]);
     }
     let warm = r#"{"vectors":[{"id":"tail","gate":{"kind":"warmup","tokens":4}}]}"#;
     refused(&server(), &[(warm, 400, EmptySelection, "steering.vectors[0].apply")]);
+}
+
+#[test]
+fn gates_that_cannot_open() {
+    use Code::{AnchorMissing, InvalidValue, VectorNotFound};
+    for (text, status, code, field) in [
+        (r#"{"kind":"above","threshold":1}"#, 400, InvalidValue, "gate.vector"),
+        (r#"{"kind":"above","vector":"sense"}"#, 400, InvalidValue, "gate.threshold"),
+        (r#"{"kind":"above","vector":"nose","threshold":1}"#, 404, VectorNotFound, "gate.vector"),
+        (r#"{"kind":"above","vector":"calm","threshold":1}"#, 400, InvalidValue, "gate.site"),
+        (
+            r#"{"kind":"below","vector":"sense","site":"final","threshold":1}"#,
+            400,
+            InvalidValue,
+            "gate.site",
+        ),
+        (r#"{"kind":"below","vector":"bare","threshold":1}"#, 400, AnchorMissing, "gate.vector"),
+        (r#"{"kind":"above","vector":"deep","threshold":1}"#, 400, InvalidValue, "gate"),
+        (r#"{"kind":"decay"}"#, 400, InvalidValue, "gate.half_life"),
+        (r#"{"kind":"decay","half_life":0}"#, 400, InvalidValue, "gate.half_life"),
+        (r#"{"kind":"decay","half_life":8,"tokens":1}"#, 400, InvalidValue, "gate.tokens"),
+        (r#"{"kind":"warmup","tokens":0}"#, 400, InvalidValue, "gate.tokens"),
+    ] {
+        let text = format!(r#"{{"vectors":[{{"id":"calm","gate":{text}}}]}}"#);
+        let param = format!("steering.vectors[0].{field}");
+        refused(&server(), &[(&text, status, code, &param)]);
+    }
 }
 
 #[test]
@@ -278,14 +256,13 @@ fn the_second_vector_is_named_by_its_number() {
             ),
         ],
     );
-    let nine = vec![r#"{"id":"out"}"#; 9].join(",");
+    let nine = [r#"{"id":"out"}"#; 9].join(",");
     refused(
         &steering,
         &[(&format!(r#"{{"vectors":[{nine}]}}"#), 400, Code::InvalidValue, "steering.vectors")],
     );
     assert!(
-        ask(&steering, &format!(r#"{{"vectors":[{}]}}"#, vec![r#"{"id":"out"}"#; 8].join(",")))
-            .is_ok()
+        ask(&steering, &format!(r#"{{"vectors":[{}]}}"#, [r#"{"id":"out"}"#; 8].join(","))).is_ok()
     );
 }
 
