@@ -73,8 +73,8 @@ pub fn pinned(plan: &Eval, opened: &Opened, file: &VectorFile) -> Result<()> {
 /// Finds out whether everything that is asked for can be written, before anything is measured.
 pub fn writable(plan: &Eval) -> Result<()> {
     let card = (plan.card == CardChange::Write).then_some(&plan.file);
-    let outputs = plan.answers.iter().chain(&plan.plot).chain(card);
-    outputs.map(|path| file::writable(path).map_err(Error::writing(path))).collect()
+    let mut outputs = plan.answers.iter().chain(&plan.plot).chain(card);
+    outputs.try_for_each(|path| file::writable(path).map_err(Error::writing(path)))
 }
 
 #[derive(Serialize)]

@@ -41,8 +41,8 @@ pub fn run(plan: &Eval, console: &Console) -> Result<()> {
     files::writable(plan)?;
 
     let opened = open(&plan.opening, console)?;
-    let all = std::iter::once(&vector.file).chain(beside.iter().map(|(file, _)| file));
-    all.map(|file| files::admit(plan, &opened, file, console)).collect::<Result<Vec<()>>>()?;
+    let mut all = std::iter::once(&vector.file).chain(beside.iter().map(|(file, _)| file));
+    all.try_for_each(|file| files::admit(plan, &opened, file, console))?;
     files::pinned(plan, &opened, &vector.file)?;
     covers(&opened.model, neutral)?;
     let norms = neutral::norms(&opened, &vector.file)?;

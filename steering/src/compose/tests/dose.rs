@@ -217,8 +217,11 @@ fn what_is_not_a_number_is_refused() {
     assert_eq!(limit.check(&[], &BTreeMap::new()).unwrap_err().code(), "invalid_value");
 }
 
-/// Vectors of any direction, length and standing at two sites.
-fn plans() -> impl Strategy<Value = Vec<(Vec<f32>, f32, bool, u8, Option<f32>)>> {
+/// A row, a scale, whether it is protected, a scope, and the degrees of one that turns.
+type Made = (Vec<f32>, f32, bool, u8, Option<f32>);
+
+/// Vectors of any direction, length, standing and operation at two sites.
+fn plans() -> impl Strategy<Value = Vec<Made>> {
     let row = proptest::collection::vec(-6.0f32..6.0, 4)
         .prop_filter("a direction", |row| row.iter().map(|v| v * v).sum::<f32>() > 0.1);
     let degrees = proptest::option::of(1.0f32..180.0);
