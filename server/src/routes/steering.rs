@@ -8,6 +8,7 @@ use crate::chat::Asker;
 use crate::refusal::Refusal;
 use crate::steer::Registered;
 use crate::wire::error::Code;
+use crate::wire::flag::Flag;
 use crate::wire::openapi::{AdminErrors, GenerationErrors, ModelErrors, UserErrors};
 use crate::wire::vector::{
     Check, Checked, LoadVector, PutSteering, SteeringObject, UploadQuery, VectorDeleted,
@@ -144,7 +145,7 @@ pub(crate) async fn delete(
     let done = tokio::task::spawn_blocking(move || of.steering.delete(&name));
     done.await.unwrap_or_else(|error| Err(Refusal::failed(&error)))?;
     audit(&app, &asker, "vector.delete", &id).await?;
-    Ok(Json(VectorDeleted { id, object: "steering.vector".to_owned(), deleted: true }))
+    Ok(Json(VectorDeleted { id, object: "steering.vector".to_owned(), deleted: Flag::Yes }))
 }
 
 async fn made(app: &App, asker: &Asker, id: &str, registered: Registered) -> Made {

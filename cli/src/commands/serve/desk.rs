@@ -8,6 +8,7 @@ use trimtab_runtime::Model;
 use trimtab_runtime::engine::Engine;
 use trimtab_server::settings::Settings;
 use trimtab_server::steer::{Door, Frame, NullStatus, Setup, Steering, StoredVector};
+use trimtab_server::wire::flag::Flag;
 use trimtab_server::wire::vector::PutSteering;
 use trimtab_server::{App, Keep};
 use trimtab_steering::compose::dose::DoseLimit;
@@ -91,7 +92,7 @@ fn preset(steering: &Steering, text: &str) -> std::result::Result<(), String> {
     object.insert("expected_version".to_owned(), now.version.into());
     let put: PutSteering = serde_json::from_value(document).map_err(|error| error.to_string())?;
     let same = put.default == now.default
-        && put.locked.unwrap_or(false) == now.locked
+        && put.locked.unwrap_or(false) == (now.locked == Flag::Yes)
         && put.presets.clone().unwrap_or_default() == now.presets;
     if same {
         return Ok(());
