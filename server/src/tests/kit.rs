@@ -1,7 +1,8 @@
 //! A served tiny model, requests to it, and a brake for its engine.
 
-use crate::App;
-use crate::settings::Params;
+use crate::settings::{Key, Params, Switch};
+use crate::steer::{Frame, Setup, Steering};
+use crate::{App, Keep};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
@@ -11,6 +12,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 use tokio_stream::StreamExt;
 use tower::ServiceExt;
+use trimtab_adapters::store::Store;
 use trimtab_runtime::Model;
 use trimtab_runtime::engine::{Engine, EngineOptions, Notice, Terms, Ticket};
 use trimtab_runtime::generate::{Event, Flow, Generation, Request as Asked};
@@ -47,7 +49,26 @@ impl House {
         let model = tiny_model();
         let engine = Engine::start(model.decoder().clone(), model.pool().clone(), options);
         let settings = params.check().unwrap();
-        let app = App::new(model, Arc::new(engine.unwrap()), settings);
+        let frame = Frame::of(&model).unwrap();
+        let steering = Steering::new(frame, Setup::default(), Keep::nothing());
+        let parts = (steering, Keep::nothing());
+        let app = App::new(model, Arc::new(engine.unwrap()), settings, parts);
+        House { router: app.router(), app }
+    }
+
+    /// With an administrator, and with everything that a store holds.
+    pub async fn keeping(store: Store) -> House {
+        let model = tiny_model();
+        let options = EngineOptions::default();
+        let engine = Engine::start(model.decoder().clone(), model.pool().clone(), options);
+        let keep = Keep::in_store(store, Switch::On);
+        let steering = Steering::new(Frame::of(&model).unwrap(), Setup::default(), keep.clone());
+        let kept = (keep.vectors().await.unwrap(), keep.settings().await.unwrap());
+        assert_eq!(steering.restore(kept.0, kept.1), []);
+        let keys = vec![Key::user("alice", "a"), Key::admin("root", "r")];
+        let params = Params { keys, admin: Switch::On, ..Params::default() };
+        let settings = params.check().unwrap();
+        let app = App::new(model, Arc::new(engine.unwrap()), settings, (steering, keep));
         House { router: app.router(), app }
     }
 

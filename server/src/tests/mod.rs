@@ -7,4 +7,5 @@ mod others;
 mod pressure;
 mod refusals;
 mod socket;
+mod steering;
 mod streams;

@@ -2,7 +2,7 @@
 
 use super::{PROMPT, read, resolve, server};
 use crate::steer::Facts;
-use crate::wire::receipt::Receipt;
+use crate::wire::receipt::{Receipt, Replay};
 
 const FACTS: Facts<'_> = Facts {
     request_id: "req-81c2",
@@ -12,6 +12,7 @@ const FACTS: Facts<'_> = Facts {
     forward_tokens: 20,
     discarded_tokens: 0,
     ignored: &[],
+    replay: None,
 };
 
 #[test]
@@ -46,8 +47,9 @@ fn a_full_one_holds_what_comes_to_the_same() {
     let steering = server();
     let text = r#"{"vectors":[{"id":"calm","scale":0.8}],"receipt":"full"}"#;
     let first = resolve(&steering, text).unwrap();
-    let receipt = first.receipt(&FACTS).unwrap();
-    let request = receipt.request.unwrap();
+    let replay = Replay { steering: first.request.clone(), ..Replay::default() };
+    let receipt = first.receipt(&Facts { replay: Some(&replay), ..FACTS }).unwrap();
+    let request = receipt.request.unwrap().steering;
     let again = steering.resolve(Some(&request), None, &PROMPT).unwrap();
     assert_eq!(again.plan.fingerprint(), first.plan.fingerprint());
     assert_eq!(again.receipt(&FACTS).unwrap().plan, receipt.plan);

@@ -116,7 +116,7 @@ fn shapes_that_are_no_steering() {
                 r#"{"vectors":[{"id":"calm","gate":{}}]}"#,
                 400,
                 InvalidValue,
-                "steering.vectors[0].gate",
+                "steering.vectors[0].gate.kind",
             ),
             (r#"{"use_default":1}"#, 400, InvalidValue, "steering.use_default"),
             (r#"{"receipt":"long"}"#, 400, InvalidValue, "steering.receipt"),
