@@ -18,6 +18,7 @@ use trimtab_server::{App, Keep};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
+const ROOT: &str = "/llm";
 const QUESTION: &str = r#"{"model": "smollm2-135m-instruct", "temperature": 0, "max_tokens": 16,
     "messages": [{"role": "user", "content": "What is the capital of France? Answer in one word."}]}"#;
 
@@ -28,7 +29,7 @@ async fn main() -> Result<()> {
     let home = listener.local_addr()?;
     let application = Router::new()
         .route("/", get(|| async { "This application has a language model at /llm.\n" }))
-        .nest("/llm", model()?.router());
+        .nest(ROOT, model()?.router());
     let serving = tokio::spawn(async move { axum::serve(listener, application).await });
     if address.is_some() {
         println!("http://{home}");
@@ -36,7 +37,8 @@ async fn main() -> Result<()> {
     }
     print!("{}", send(&home.to_string(), "GET / HTTP/1.1", "").await?);
     let answer =
-        send(&home.to_string(), "POST /llm/v1/chat/completions HTTP/1.1", QUESTION).await?;
+        send(&home.to_string(), &format!("POST {ROOT}/v1/chat/completions HTTP/1.1"), QUESTION)
+            .await?;
     println!("{answer}");
     assert!(answer.contains("Paris"));
     Ok(())

@@ -22,6 +22,8 @@ struct Load {
     tokens: usize,
     until: Instant,
     temperature: f64,
+    /// A token that is never chosen, such as the one that ends an answer; below 0 for none.
+    ban: i64,
 }
 
 /// What one request came to.
@@ -49,6 +51,7 @@ async fn main() -> std::io::Result<()> {
         tokens: flag("--tokens", 64.0) as usize,
         until: began + Duration::from_secs_f64(seconds),
         temperature: flag("--temperature", 0.8),
+        ban: flag("--ban", -1.0) as i64,
     };
     let clients = (0..streams).map(|who| tokio::spawn(client(load.clone(), who)));
     let clients: Vec<_> = clients.collect();
@@ -79,12 +82,15 @@ async fn client(load: Load, who: usize) -> Vec<Outcome> {
 
 async fn ask(load: &Load, number: usize) -> std::io::Result<Outcome> {
     let topic = TOPICS[number % TOPICS.len()];
-    let body = json!({
+    let mut body = json!({
         "model": "smollm2-135m-instruct", "stream": true, "stream_options": {"include_usage": true},
         "messages": [{"role": "user", "content": format!("Tell me about {topic}, part {number}.")}],
         "max_tokens": load.tokens, "temperature": load.temperature, "seed": number,
-    })
-    .to_string();
+    });
+    if load.ban >= 0 {
+        body["logit_bias"] = json!({ load.ban.to_string(): -100 });
+    }
+    let body = body.to_string();
     let head = format!(
         "POST /v1/chat/completions HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\n\
          connection: close\r\ncontent-length: {}\r\n\r\n",

@@ -268,7 +268,7 @@ mod tests {
     #[test]
     fn what_is_the_servers_fault_is_not_told() {
         let io = std::io::Error::other("disk on fire");
-        let error = Runtime::Io { path: "/secret/place".to_owned(), source: io };
+        let error = Runtime::Io { path: "secret-place".to_owned(), source: io };
         let refusal = Refusal::from(error);
         assert_eq!(refusal.status, StatusCode::INTERNAL_SERVER_ERROR);
         assert!(!refusal.message.contains("secret") && !refusal.message.contains("fire"));

@@ -27,18 +27,20 @@ class Server:
         self.log = []
         self.url = None
         self._ready = threading.Event()
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
         if not self._ready.wait(180) or self.url is None:
             self.process.kill()
             raise RuntimeError("the server did not start:\n" + "".join(self.log))
 
     def _read(self):
-        for line in self.process.stderr:
-            self.log.append(line)
-            found = re.search(r"http://[0-9.]+:\d+", line)
-            if found and self.url is None:
-                self.url = found.group(0)
-                self._ready.set()
+        with self.process.stderr as lines:
+            for line in lines:
+                self.log.append(line)
+                found = re.search(r"http://[0-9.]+:\d+", line)
+                if found and self.url is None:
+                    self.url = found.group(0)
+                    self._ready.set()
         self._ready.set()
 
     def call(self, method, path, body=None, headers=None):
@@ -74,7 +76,9 @@ class Server:
         """Ends it; its exit status."""
         if self.process.poll() is None:
             self.process.send_signal(with_signal)
-        return self.process.wait(60)
+        status = self.process.wait(60)
+        self._reader.join(10)
+        return status
 
     def __enter__(self):
         return self

@@ -44,7 +44,7 @@ class Crash(unittest.TestCase):
                         receipts.append(self.answer(server, model, attempt))
                 except OSError:
                     pass
-                server.process.wait(30)
+                server.stop(signal.SIGKILL)
             self.assertGreater(len(promised), ROUNDS)
             self.assertGreater(len(receipts), 0)
             with Server(*FLAGS, state=folder) as server:

@@ -1,9 +1,9 @@
 """The official client against the real server: what works with OpenAI works here unchanged."""
 
+import base64
+import json
 import math
 import struct
-import base64
-import time
 import unittest
 
 import openai
@@ -88,8 +88,6 @@ class Chat(unittest.TestCase):
         near = lambda a, b: sum(x * y for x, y in zip(vectors[a], vectors[b]))
         self.assertGreater(near(0, 1), near(0, 2))
         raw = self.server.call("POST", "/v1/embeddings", {"model": self.model, "input": "x", "encoding_format": "base64"})
-        import json
-
         packed = base64.b64decode(json.loads(raw[2])["data"][0]["embedding"])
         self.assertEqual(len(struct.unpack(f"<{len(packed) // 4}f", packed)), len(vectors[0]))
 
@@ -138,12 +136,6 @@ class Chat(unittest.TestCase):
         # A forged turn would be few tokens; as text the markers are spelt out.
         forged_tokens = self.chat(messages=[{"role": "user", "content": forged}], max_tokens=1).usage.prompt_tokens
         self.assertGreater(forged_tokens, plain + 25)
-
-    def test_first_token_overhead_is_small(self):
-        self.chat()
-        began = time.monotonic()
-        next(iter(self.chat(stream=True)))
-        self.assertLess(time.monotonic() - began, 10)
 
 
 class Keys(unittest.TestCase):

@@ -149,7 +149,7 @@ fn what_makes_no_sense_is_refused_before_any_work() {
         ("bench --json -o csv", "--output excludes --json"),
         ("bench --beside steered,calm", "invalid value 'calm' for '--beside"),
         ("chat -q -v", "cannot be used with"),
-        ("serve", "unrecognized subcommand"),
+        ("train", "unrecognized subcommand"),
     ];
     for (line, expected) in table {
         let text = refusal(&format!("trimtab {line}"));

@@ -19,6 +19,8 @@ fn every_command_says_what_it_takes() {
         "bench",
         "inspect",
         "verify",
+        "serve",
+        "doctor",
         "import",
         "export",
         "extract",

@@ -128,13 +128,13 @@ impl Seat {
     }
 
     /// Ends it before it has run.
-    pub(super) fn refuse(mut self, error: &dyn Fn() -> Error) -> usize {
+    pub(super) fn refuse(mut self, error: &dyn Fn() -> Error) {
         let choice = self.note.choice;
         match self.work {
             Work::Answer(_) => self.note.tell(Notice::Ended { choice, result: Err(error()) }),
             Work::Pooling(_) => self.note.tell(Notice::Pooled { choice, result: Err(error()) }),
         };
-        1 + self.followers.into_iter().map(|seat| seat.refuse(error)).sum::<usize>()
+        self.followers.into_iter().for_each(|seat| seat.refuse(error));
     }
 
     /// Places it takes, followers included.

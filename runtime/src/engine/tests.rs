@@ -1,3 +1,5 @@
+//! Tests of the engine: whatever comes and goes beside an answer, it is the one it would be alone.
+
 use super::*;
 use crate::fingerprint::Fingerprint;
 use crate::generate::{Answer, Event, Finish, Request, complete};

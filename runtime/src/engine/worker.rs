@@ -139,8 +139,9 @@ impl Worker {
         let error = || if closed { Error::Draining } else { Error::Deadline };
         let late = |note: &Note| closed || note.is_late(now);
         for seat in self.line.drain(|seat| late(&seat.note)) {
-            let places = seat.refuse(&error);
-            self.leave(places);
+            // Its place is free before anybody hears of its end.
+            self.leave(seat.places());
+            seat.refuse(&error);
         }
         for (running, generation) in self.running.iter_mut().zip(&mut self.generations) {
             if late(&running.note) && !generation.is_finished() {

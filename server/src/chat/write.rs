@@ -7,6 +7,7 @@ use crate::app::{App, now};
 use crate::refusal::Refusal;
 use crate::sse::frame;
 use crate::visit::random;
+use crate::wire;
 use crate::wire::chat::{ChatChunk, ChunkChoice, Delta, Logprobs, Place, Retract, Steered, Usage};
 use crate::wire::completion::{CompletionChoice, CompletionResponse, TextLogprobs};
 use std::sync::Arc;
@@ -155,7 +156,7 @@ impl Writer {
                 let delta = Delta { role, content: text };
                 let choice =
                     ChunkChoice { index, delta, logprobs, finish_reason: reason, steering: place };
-                json(&self.chat_chunk(vec![choice], None, steered))
+                wire::write(&self.chat_chunk(vec![choice], None, steered))
             }
             Form::Text => {
                 let likely = self.text_likely(index, &steps);
@@ -166,7 +167,7 @@ impl Writer {
                     finish_reason: reason,
                     steering: place,
                 };
-                json(&self.text_chunk(vec![choice], None, steered))
+                wire::write(&self.text_chunk(vec![choice], None, steered))
             }
         };
         out.push_str(&frame(&written));
@@ -174,14 +175,14 @@ impl Writer {
 
     fn usage(&self, usage: Usage, out: &mut String) {
         let written = match self.form {
-            Form::Chat => json(&self.chat_chunk(Vec::new(), Some(usage), None)),
-            Form::Text => json(&self.text_chunk(Vec::new(), Some(usage), None)),
+            Form::Chat => wire::write(&self.chat_chunk(Vec::new(), Some(usage), None)),
+            Form::Text => wire::write(&self.text_chunk(Vec::new(), Some(usage), None)),
         };
         out.push_str(&frame(&written));
     }
 
     fn fail(&self, refusal: &Refusal, out: &mut String) {
-        out.push_str(&frame(&json(&refusal.body())));
+        out.push_str(&frame(&wire::write(&refusal.body())));
         out.push_str(&frame("[DONE]"));
     }
 
@@ -219,9 +220,4 @@ impl Writer {
             steering,
         }
     }
-}
-
-/// A wire type as JSON. Their keys are texts and their numbers finite, so there is always one.
-fn json(of: &impl serde::Serialize) -> String {
-    serde_json::to_string(of).unwrap_or_default()
 }

@@ -20,3 +20,8 @@ pub mod union;
 pub mod vector;
 
 pub use read::read;
+
+/// A body as JSON. Its keys are texts and its numbers finite, so there is always one.
+pub(crate) fn write(body: &impl serde::Serialize) -> String {
+    serde_json::to_string(body).unwrap_or_default()
+}
