@@ -30,6 +30,11 @@ impl Stoppable {
         Stoppable
     }
 
+    /// Stops it from here, as the first Ctrl-C does; says whether that had been said before.
+    pub fn stop() -> bool {
+        STATE.swap(STOPPING, Ordering::SeqCst) == STOPPING
+    }
+
     /// Whether it should stop.
     pub fn is_stopping(&self) -> bool {
         STATE.load(Ordering::SeqCst) == STOPPING

@@ -162,10 +162,20 @@ impl Session {
         self.bound.is_stateless()
     }
 
+    /// Blocks that all its pending tokens take.
+    pub(crate) fn wants_in_all(&self) -> usize {
+        self.cache.wants(self.pending())
+    }
+
     /// Whether its keys and values can be made again from its tokens alone, so that they may be given up: not after
     /// a change of plans that kept what the old one had made.
     pub fn can_recompute(&self) -> bool {
         self.purity == Purity::OnePlan
+    }
+
+    /// Tokens it may have: what the context allows and the pool can hold.
+    pub fn room(&self) -> usize {
+        self.decoder.context().min(self.cache.pool().tokens())
     }
 
     /// Blocks that its next pass takes from the pool.

@@ -6,11 +6,12 @@ use crate::settings::{Key, Role};
 use crate::wire::error::Code;
 use axum::extract::{Request, State};
 use axum::http::HeaderMap;
-use axum::http::header::AUTHORIZATION;
+use axum::http::header::{AUTHORIZATION, HOST};
 use axum::middleware::Next;
 use axum::response::Response;
 use std::fmt;
 use std::hint::black_box;
+use std::net::IpAddr;
 use std::sync::Arc;
 use trimtab_runtime::fingerprint::Fingerprint;
 
@@ -68,9 +69,14 @@ impl Keys {
         self.0.get(found.checked_sub(1)?).map(|(_, caller)| caller.clone())
     }
 
-    /// Who asks with these headers.
-    pub(crate) fn caller(&self, headers: &HeaderMap) -> Result<Caller, Refusal> {
+    /// Who asks with these headers. Without keys, whoever calls this machine by a name of its own: a page that has made
+    /// its name mean this machine must not get in.
+    pub(crate) fn caller(&self, headers: &HeaderMap, hosts: Hosts) -> Result<Caller, Refusal> {
         if self.0.is_empty() {
+            if hosts == Hosts::Own && !is_own(headers) {
+                let what = "host is no name of this machine; set a key, or --insecure-no-auth";
+                return Err(Refusal::new(Code::InvalidApiKey, what));
+            }
             return Ok(Caller { label: NOBODY.into(), role: Role::User });
         }
         let refused = |what| Refusal::new(Code::InvalidApiKey, what);
@@ -81,6 +87,31 @@ impl Keys {
         let key = key.ok_or_else(|| refused("authorization is not Bearer KEY"))?;
         self.find(key).ok_or_else(|| refused("key is not known"))
     }
+}
+
+/// By which names a server without keys may be called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Hosts {
+    /// Addresses, and `localhost`.
+    Own,
+    /// Any.
+    Any,
+}
+
+impl Hosts {
+    fn of(app: &App) -> Hosts {
+        if app.settings.insecure.is_on() { Hosts::Any } else { Hosts::Own }
+    }
+}
+
+/// Whether a request calls the server by an address, by `localhost`, or not at all.
+fn is_own(headers: &HeaderMap) -> bool {
+    let Some(host) = headers.get(HOST).map(|host| host.to_str().unwrap_or("?")) else {
+        return true;
+    };
+    let bare = host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()));
+    let bare = bare.map_or(host, |(bare, _)| bare).trim_matches(['[', ']']);
+    bare.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok()
 }
 
 /// The key of an authorization header.
@@ -95,7 +126,7 @@ pub(crate) async fn user(
     mut request: Request,
     next: Next,
 ) -> Result<Response, Refusal> {
-    let caller = app.keys.caller(request.headers())?;
+    let caller = app.keys.caller(request.headers(), Hosts::of(&app))?;
     request.extensions_mut().insert(caller);
     Ok(next.run(request).await)
 }
@@ -106,7 +137,7 @@ pub(crate) async fn admin(
     mut request: Request,
     next: Next,
 ) -> Result<Response, Refusal> {
-    let caller = app.keys.caller(request.headers())?;
+    let caller = app.keys.caller(request.headers(), Hosts::of(&app))?;
     if !app.settings.admin.is_on() {
         return Err(Refusal::new(
             Code::AdminDisabled,
@@ -127,7 +158,7 @@ mod tests {
 
     fn label(keys: &Keys, value: &'static str) -> Option<String> {
         let headers = HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_static(value))]);
-        keys.caller(&headers).ok().map(|caller| caller.label.to_string())
+        keys.caller(&headers, Hosts::Own).ok().map(|caller| caller.label.to_string())
     }
 
     #[test]
@@ -140,13 +171,30 @@ mod tests {
         for value in ["Bearer One", "Bearer ", "Bearer", "one", "Basic one", "Bearer one two", ""] {
             assert_eq!(label(&keys, value), None, "{value}");
         }
-        assert!(keys.caller(&HeaderMap::new()).is_err());
+        assert!(keys.caller(&HeaderMap::new(), Hosts::Own).is_err());
         assert_eq!(format!("{keys:?}"), "***");
     }
 
     #[test]
     fn without_keys_everybody_is_one_user() {
-        let caller = Keys::new(&[]).caller(&HeaderMap::new()).unwrap();
+        let caller = Keys::new(&[]).caller(&HeaderMap::new(), Hosts::Own).unwrap();
         assert_eq!((&*caller.label, caller.role), (NOBODY, Role::User));
+    }
+
+    #[test]
+    fn a_keyless_server_answers_to_its_own_names_only() {
+        let host = |name: &str| HeaderMap::from_iter([(HOST, name.parse().unwrap())]);
+        let keys = Keys::new(&[]);
+        for own in
+            ["localhost", "LOCALHOST:8080", "127.0.0.1:8080", "[::1]:8080", "[::1]", "10.0.0.1"]
+        {
+            assert!(keys.caller(&host(own), Hosts::Own).is_ok(), "{own}");
+        }
+        for strange in
+            ["evil.example", "evil.example:8080", "localhost.evil.example", "127.0.0.1.x"]
+        {
+            assert!(keys.caller(&host(strange), Hosts::Own).is_err(), "{strange}");
+            assert!(keys.caller(&host(strange), Hosts::Any).is_ok(), "{strange}");
+        }
     }
 }

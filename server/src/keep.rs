@@ -12,8 +12,13 @@ use crate::wire::vector::{LoadVector, PutSteering};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 use trimtab_adapters::store::{AuditEvent, Put, Retention, Store, Trace, Vector};
 
+/// Traces that may be on their way.
+const WRITERS: usize = 1024;
+/// How long they are waited for at the end.
+const FLUSHING: Duration = Duration::from_secs(10);
 /// How often what is old is deleted.
 const TENDING: Duration = Duration::from_secs(60);
 
@@ -22,6 +27,8 @@ const TENDING: Duration = Duration::from_secs(60);
 pub struct Keep {
     store: Option<Arc<Store>>,
     traces: Switch,
+    /// A permit for each trace that is being written.
+    writing: Arc<Semaphore>,
 }
 
 /// Milliseconds since 1970. A clock before that is wrong anyway.
@@ -33,12 +40,13 @@ pub(crate) fn now_ms() -> i64 {
 impl Keep {
     /// Keeps nothing.
     pub fn nothing() -> Keep {
-        Keep { store: None, traces: Switch::Off }
+        Keep { store: None, traces: Switch::Off, writing: Arc::new(Semaphore::new(WRITERS)) }
     }
 
     /// Keeps everything in a store; the traces of all answers only if they are switched on.
     pub fn in_store(store: Store, traces: Switch) -> Keep {
-        Keep { store: Some(Arc::new(store)), traces }
+        let writing = Arc::new(Semaphore::new(WRITERS));
+        Keep { store: Some(Arc::new(store)), traces, writing }
     }
 
     /// The vectors that were registered, for [`Steering::restore`](crate::steer::Steering::restore).
@@ -75,11 +83,22 @@ impl Keep {
     /// Keeps an answer. What cannot be kept is told to the log: the answer has been given.
     pub(crate) fn trace(&self, trace: Trace) {
         let Some(store) = self.store.clone() else { return };
+        let writing = self.writing.clone();
         tokio::spawn(async move {
+            // The semaphore is never closed.
+            let _permit = writing.acquire_owned().await;
             if let Err(error) = store.put_trace(&trace).await {
                 tracing::error!(%error, id = trace.id, "trace was not kept");
             }
         });
+    }
+
+    /// Waits for traces that are being written.
+    pub(crate) async fn flush(&self) {
+        let all = self.writing.acquire_many(WRITERS as u32);
+        if tokio::time::timeout(FLUSHING, all).await.is_err() {
+            tracing::error!("traces were not kept: the state folder is too slow");
+        }
     }
 
     /// Notes who changed what.

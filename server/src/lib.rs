@@ -24,6 +24,7 @@ mod metrics;
 mod refusal;
 mod replay;
 mod routes;
+mod slow;
 mod sse;
 mod visit;
 

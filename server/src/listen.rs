@@ -1,6 +1,7 @@
 //! The accept loop, and an end that lets running work finish.
 
 use crate::app::App;
+use crate::slow::Slow;
 use axum::Router;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
@@ -34,6 +35,7 @@ pub async fn serve(
         router: app.router(),
         slots: Arc::new(Semaphore::new(app.settings.connections)),
         header_timeout: app.settings.header_timeout,
+        read_timeout: app.settings.read_timeout,
         closed,
     };
     door.accept_until(&listener, shutdown).await;
@@ -48,6 +50,7 @@ pub async fn serve(
         tracing::warn!("connections were cut: their clients did not read");
     }
     tending.abort();
+    app.keep.flush().await;
     Ok(())
 }
 
@@ -65,6 +68,7 @@ struct Door {
     /// One for each connection that may be open.
     slots: Arc<Semaphore>,
     header_timeout: Duration,
+    read_timeout: Duration,
     closed: watch::Receiver<()>,
 }
 
@@ -79,6 +83,7 @@ impl Door {
             let connection = Connection {
                 router: self.router.clone(),
                 header_timeout: self.header_timeout,
+                read_timeout: self.read_timeout,
                 closed: self.closed.clone(),
                 _slot: slot,
             };
@@ -106,6 +111,7 @@ impl Door {
 struct Connection {
     router: Router,
     header_timeout: Duration,
+    read_timeout: Duration,
     closed: watch::Receiver<()>,
     _slot: Option<OwnedSemaphorePermit>,
 }
@@ -119,6 +125,7 @@ impl Connection {
         let mut builder = Builder::new(TokioExecutor::new()).http1_only();
         builder.http1().timer(TokioTimer::new()).header_read_timeout(self.header_timeout);
         let service = TowerToHyperService::new(self.router.clone());
+        let stream = Slow::new(stream, self.read_timeout);
         let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,

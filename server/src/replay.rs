@@ -4,7 +4,7 @@
 //! that are here; then, on the same build and device, its tokens are.
 
 use crate::app::App;
-use crate::chat;
+use crate::chat::{self, Asked};
 use crate::refusal::Refusal;
 use crate::wire;
 use crate::wire::error::Code;
@@ -31,22 +31,26 @@ impl App {
             let why = "it must be a full receipt; ask with steering.receipt set to full";
             Refusal::invalid("request", format!("is missing: {why}"))
         })?;
-        let mut generations = self.asked(&request)?;
+        let asked = self.asked(request, receipt.prompt)?;
+        let mut generations = asked.generations(self)?;
         run(&mut generations, &mut |_, _| Flow::Continue)?;
-        let texts = generations.into_iter().map(|one| Ok(one.into_answer()?.text));
+        let echo = asked.echo.unwrap_or_default();
+        let texts =
+            generations.into_iter().map(|one| Ok(format!("{echo}{}", one.into_answer()?.text)));
         Ok(Replayed { texts: texts.collect::<Result<_, Refusal>>()?, said: said(&document) })
     }
 
-    fn asked(
-        &self,
-        request: &Replay,
-    ) -> Result<Vec<trimtab_runtime::generate::Generation>, Refusal> {
-        let body = serde_json::to_vec(request).map_err(|e| Refusal::failed(&e))?;
-        let asked = match request.messages {
-            Some(_) => chat::chat(self, wire::read(&body)?)?,
-            None => chat::completion(self, wire::read(&body)?)?,
-        };
-        asked.generations(self)
+    /// The request on its tokens, by whichever name the model goes here: its weights are those of the receipt.
+    fn asked(&self, request: Replay, prompt: Option<Vec<u32>>) -> Result<Asked, Refusal> {
+        let model = self.name().to_owned();
+        let prompt = prompt.or(request.prompt);
+        let messages = request.messages.filter(|_| prompt.is_none());
+        let request = Replay { model, prompt, messages, ..request };
+        let body = serde_json::to_vec(&request).map_err(|e| Refusal::failed(&e))?;
+        match request.messages {
+            Some(_) => chat::chat(self, wire::read(&body)?),
+            None => chat::completion(self, wire::read(&body)?),
+        }
     }
 
     /// Refuses what was made with other weights, another template or other vectors.

@@ -147,6 +147,8 @@ pub struct Params {
     pub body_timeout: Duration,
     /// Within which a request's headers must have come.
     pub header_timeout: Duration,
+    /// Within which a client must have read what is written to it.
+    pub read_timeout: Duration,
     /// How long running work goes on when the server is shut down.
     pub drain_timeout: Duration,
     /// Of silence after which a stream says that it is there.
@@ -172,6 +174,7 @@ impl Default for Params {
             timeout: Duration::from_secs(600),
             body_timeout: Duration::from_secs(30),
             header_timeout: Duration::from_secs(10),
+            read_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(30),
             keep_alive: Duration::from_secs(10),
             build: Build::default(),

@@ -59,8 +59,9 @@ fn desk(plan: &Replay) -> Serve {
         sources: Sources {
             root: None,
             by_request: Switch::Off,
-            inline: Switch::Off,
-            upload: 1,
+            // What the receipt brings was taken in once.
+            inline: Switch::On,
+            upload: 4 << 20,
             dose: 8.0,
         },
         presets: None,

@@ -343,3 +343,61 @@ fn a_prompt_that_fails_does_not_take_the_others_with_it() {
     assert!(told.recv_timeout(LONG).unwrap().is_err());
     drop(ticket);
 }
+
+#[test]
+fn texts_that_do_not_fit_together_take_turns_and_answers_give_way() {
+    let house = house(12 * crate::kv::BLOCK_LEN);
+    let engine = house.engine(6, 6);
+    let long = house.ask(&engine, 1, 10, 8 * crate::kv::BLOCK_LEN);
+    long.begin();
+    let texts: Vec<Vec<u32>> =
+        (0..4).map(|who| (0..80).map(|i| ((i * 7 + who) % 60) as u32).collect()).collect();
+    let pooling = |tokens: &Vec<u32>| {
+        let mut session = Session::new(house.decoder.clone(), &house.pool, Plan::empty()).unwrap();
+        session.push_prompt(tokens).unwrap();
+        Pooling::new(session, Site::Final).unwrap()
+    };
+    let (tell, told) = channel();
+    let ticket =
+        engine.pool(texts.iter().map(pooling).collect(), Terms::default(), move |notice| {
+            if let Notice::Pooled { choice, result } = notice {
+                tell.send((choice, result)).unwrap();
+            }
+            Flow::Continue
+        });
+    for _ in 0..4 {
+        let (choice, result) = told.recv_timeout(LONG).unwrap();
+        assert!(result.is_ok(), "{choice}: {result:?}");
+    }
+    let answer = long.end().unwrap();
+    assert_eq!(answer.tokens, house.alone(1, 10, 8 * crate::kv::BLOCK_LEN).tokens);
+    drop(ticket);
+    engine.close(LONG);
+    assert!(house.is_empty());
+}
+
+#[test]
+fn an_answer_that_outgrows_the_pool_ends_as_one_that_outgrows_the_context() {
+    let house = house(4 * crate::kv::BLOCK_LEN);
+    let engine = house.engine(2, 2);
+    let answer = house.ask(&engine, 1, 10, 1000).end().unwrap();
+    assert_eq!(answer.finish, Finish::ContextFull);
+    assert_eq!(answer.tokens.len(), 4 * crate::kv::BLOCK_LEN - 10 + 1);
+}
+
+#[test]
+fn an_engine_whose_thread_died_takes_nothing_and_holds_no_place() {
+    let house = house(4096);
+    let engine = house.engine(2, 2);
+    let generation = house.generation(&house.pool, (1, 4), 4);
+    let ticket =
+        engine.submit(vec![generation], Terms::default(), |_| panic!("a sink's own fault"));
+    while !engine.is_draining() {
+        std::thread::yield_now();
+    }
+    assert!(house.try_ask(&engine, Terms::default(), (2, 4), 3).is_err());
+    drop(ticket);
+    while engine.load().present > 0 {
+        std::thread::yield_now();
+    }
+}

@@ -8,6 +8,7 @@ use super::{Command, EngineOptions, Shared};
 use crate::error::Error;
 use crate::generate::{Flow, Generation, round};
 use crate::kv::{BLOCK_LEN, KvPool};
+use crate::session::Session;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, TryRecvError};
@@ -28,6 +29,17 @@ struct Running {
 enum Stage {
     Prompt,
     Answer,
+}
+
+/// However the thread ends, nobody waits for it any more.
+struct Gone(Arc<Shared>);
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        self.0.closing.store(true, Ordering::Release);
+        self.0.present.store(0, Ordering::Release);
+        self.0.counts.active.store(0, Ordering::Relaxed);
+    }
 }
 
 /// The thread's own state.
@@ -67,6 +79,7 @@ impl Worker {
 
     /// Runs until it is closed and nobody is left, or everybody who could give it work is gone.
     pub(super) fn run(mut self) {
+        let _gone = Gone(self.shared.clone());
         while self.listen() {
             self.expire();
             self.admit();
@@ -168,6 +181,7 @@ impl Worker {
             let Some(first) = self.line.first() else { break };
             // One block each for those who run, so that the newcomer is not sent away at once.
             let wants = first.work.pending().div_ceil(BLOCK_LEN) + 1 + self.occupied();
+            let wants = wants + self.promised() + self.prompts();
             if self.occupied() > 0 && wants > self.pool.usage().available() {
                 break;
             }
@@ -207,7 +221,10 @@ impl Worker {
     /// One round of those whose turn it is.
     fn decode(&mut self) {
         let mut turn = self.turn();
-        while self.wants(&turn) > self.pool.usage().available() && self.preempt() {
+        let short = |worker: &Worker, turn: &[usize]| {
+            worker.wants(turn) + worker.promised() > worker.pool.usage().available()
+        };
+        while short(self, &turn) && self.preempt() {
             turn = self.turn();
         }
         if turn.is_empty() {
@@ -250,6 +267,17 @@ impl Worker {
     fn wants(&self, turn: &[usize]) -> usize {
         let rows = turn.iter().filter_map(|index| self.generations.get(*index));
         rows.map(|generation| generation.session().wants()).sum()
+    }
+
+    /// Blocks that poolings are yet to take: they cannot give way, so nobody else may have them.
+    fn promised(&self) -> usize {
+        self.poolings.iter().map(|(_, pooling)| pooling.session().wants_in_all()).sum()
+    }
+
+    /// Blocks that prompts are yet to take.
+    fn prompts(&self) -> usize {
+        let prompts = self.generations.iter().map(Generation::session);
+        prompts.filter(|session| session.pending() > 1).map(Session::wants_in_all).sum()
     }
 
     /// Sends the answer that came last back to the line, without its keys and values; says whether somebody went.
@@ -299,8 +327,9 @@ impl Worker {
             true => self.options.chunk,
             false => (self.options.chunk / SHARED_CHUNK).max(1),
         };
+        // Their blocks were promised to them, but for what a change of plans in mid-answer keeps from giving way.
+        while self.promised() > self.pool.usage().available() && self.preempt() {}
         for (note, mut pooling) in std::mem::take(&mut self.poolings) {
-            while pooling.session().wants() > self.pool.usage().available() && self.preempt() {}
             match pooling.advance(chunk) {
                 Ok(None) => self.poolings.push((note, pooling)),
                 Ok(Some(mean)) => self.pooled(note, Ok(mean)),

@@ -296,10 +296,10 @@ impl Generation {
         self.is_full(0).then_some(Finish::ContextFull)
     }
 
-    /// Whether what the session still has to be given, and so many tokens more, do not fit the context.
+    /// Whether what the session still has to be given, and so many tokens more, do not fit the context, or the pool.
     fn is_full(&self, more: usize) -> bool {
         let unfed = self.tokens.len() - self.fed;
-        self.session.len() + unfed + more > self.session.decoder().context()
+        self.session.len() + unfed + more > self.session.room()
     }
 
     /// The model or a limit ends the answer; monitors may still object.

@@ -119,6 +119,11 @@ impl KvPool {
         self.inner.kind
     }
 
+    /// Tokens it can hold.
+    pub fn tokens(&self) -> usize {
+        self.inner.blocks * BLOCK_LEN
+    }
+
     /// How full the pool is.
     pub fn usage(&self) -> PoolUse {
         let state = self.lock();

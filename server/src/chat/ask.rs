@@ -9,6 +9,7 @@ use crate::visit::random;
 use crate::wire::chat::{ChatRequest, ResponseFormat, StreamOptions};
 use crate::wire::completion::CompletionRequest;
 use crate::wire::error::Code;
+use crate::wire::flag::Flag;
 use crate::wire::knobs::Knobs;
 use crate::wire::receipt::{Replay, Turn};
 use crate::wire::steering::Steering;
@@ -17,7 +18,6 @@ use axum::http::{HeaderMap, HeaderValue};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use trimtab_runtime::generate::{Generation, Request};
-use trimtab_runtime::kv::BLOCK_LEN;
 use trimtab_runtime::logits::{Bias, LogitsProcessor, Penalties};
 use trimtab_runtime::sample::SamplingParams;
 use trimtab_runtime::text::{Control, Message};
@@ -176,7 +176,7 @@ pub(crate) fn chat(app: &App, body: ChatRequest) -> Result<Asked, Refusal> {
         |message: &Message| Turn { role: message.role.clone(), content: message.content.clone() };
     let replay = Replay {
         messages: Some(messages.iter().map(said).collect()),
-        ..replay(app, &body.knobs(), (&request, choices), &resolved)
+        ..replay(app, &body.knobs(), (&request, choices, prompt.len()), &resolved)
     };
     Ok(Asked {
         form: Form::Chat,
@@ -225,7 +225,8 @@ pub(crate) fn completion(app: &App, body: CompletionRequest) -> Result<Asked, Re
     let choices = choices(body.n)?;
     let replay = Replay {
         prompt: Some(prompt.clone()),
-        ..replay(app, &body.knobs(), (&request, choices), &resolved)
+        echo: echo.is_some().then_some(Flag::Yes),
+        ..replay(app, &body.knobs(), (&request, choices, prompt.len()), &resolved)
     };
     Ok(Asked {
         form: Form::Text,
@@ -247,15 +248,17 @@ pub(crate) fn completion(app: &App, body: CompletionRequest) -> Result<Asked, Re
 fn replay(
     app: &App,
     knobs: &Knobs,
-    (request, choices): (&Request, u32),
+    (request, choices, prompt): (&Request, u32, usize),
     resolved: &Resolved,
 ) -> Replay {
+    // Where this context ended the answer, a larger one must not go on.
+    let room = room(app).saturating_sub(prompt);
     let SamplingParams { temperature, top_k, top_p, min_p } = sampling(app, knobs);
     Replay {
         model: app.model.name().to_owned(),
         seed: request.seed,
         n: choices.into(),
-        max_tokens: request.max_tokens.map(|most| most as u64),
+        max_tokens: Some(request.max_tokens.map_or(room, |most| most.min(room)) as u64),
         temperature,
         top_p,
         top_k: top_k as u64,
@@ -343,9 +346,14 @@ pub(crate) fn known_ids(app: &App, ids: &[u32], at: &str) -> Result<(), Refusal>
     }
 }
 
+/// Tokens of a prompt and its answer.
+fn room(app: &App) -> usize {
+    app.model.decoder().context().min(app.model.pool().tokens())
+}
+
 /// Refuses a prompt that leaves no room for an answer.
 fn fits(app: &App, prompt: &[u32], at: &str) -> Result<(), Refusal> {
-    let room = app.model.decoder().context().min(app.model.pool().usage().blocks * BLOCK_LEN);
+    let room = room(app);
     if prompt.len() < room {
         return Ok(());
     }

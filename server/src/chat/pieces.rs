@@ -63,6 +63,7 @@ pub(crate) struct Unfold {
     usage: Usage,
     seed: u64,
     resolved: Resolved,
+    prompt: Vec<u32>,
     replay: Replay,
     ignored: Vec<String>,
     /// What is kept of it, where traces are.
@@ -144,6 +145,7 @@ impl Unfold {
             resolved: asked.resolved,
             replay: asked.replay,
             trace,
+            prompt: asked.prompt,
             metrics: app.metrics.clone(),
             first: None,
             tokenizer,
@@ -259,6 +261,7 @@ impl Unfold {
             forward_tokens: usage.prompt_tokens.saturating_sub(cached) + generated,
             discarded_tokens: usage.discarded_tokens,
             ignored: &self.ignored,
+            prompt: &self.prompt,
             replay: Some(&self.replay),
         };
         self.metrics.steered(self.resolved.fired(&answer.fired));

@@ -7,6 +7,7 @@ use crate::refusal::Refusal;
 use crate::wire::embedding::{
     Embedding, EmbeddingRequest, EmbeddingResponse, EmbeddingUsage, Values,
 };
+use crate::wire::error::Code;
 use crate::wire::openapi::GenerationErrors;
 use crate::wire::union::{Inputs, Prompt, names};
 use axum::Json;
@@ -27,6 +28,17 @@ const MOST_INPUTS: usize = 2048;
 enum Encoding {
     Float,
     Base64,
+}
+
+/// How long a full queue is left alone.
+const BREATH: std::time::Duration = std::time::Duration::from_millis(50);
+
+/// Which texts of a request these are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    First,
+    /// Others of the request are done already.
+    Later,
 }
 
 /// What is to be embedded.
@@ -58,7 +70,8 @@ pub(crate) async fn embeddings(
     let mut data = Vec::with_capacity(asked.inputs.len());
     // A few at a time: many texts of one request would take all places in the queue.
     for inputs in asked.inputs.chunks(app.engine.options().parallel) {
-        for mean in means(&app, &asker, inputs).await? {
+        let place = if data.is_empty() { Place::First } else { Place::Later };
+        for mean in means(&app, &asker, inputs, place).await? {
             let embedding = written(&unit(&mean), asked.encoding);
             data.push(Embedding { object: "embedding", index: data.len(), embedding });
         }
@@ -111,15 +124,32 @@ fn all(app: &App, prompts: &[Prompt]) -> Result<Vec<Vec<u32>>, Refusal> {
 
 /// The means of some texts, in order.
 // -> [inputs][d_model]
-async fn means(app: &App, asker: &Asker, inputs: &[Vec<u32>]) -> Result<Vec<Vec<f32>>, Refusal> {
+async fn means(
+    app: &App,
+    asker: &Asker,
+    inputs: &[Vec<u32>],
+    place: Place,
+) -> Result<Vec<Vec<f32>>, Refusal> {
     let pooling = |tokens: &Vec<u32>| {
         let mut session = app.model.session(Plan::empty())?;
         session.push_prompt(tokens)?;
         Pooling::new(session, app.settings.embedding_site)
     };
-    let poolings = inputs.iter().map(pooling).collect::<trimtab_runtime::Result<Vec<_>>>()?;
-    let give = |terms, sink| app.engine.pool(poolings, terms, sink);
-    let mut job: Job = chat::submit(app, asker, give)?;
+    let mut job: Job = loop {
+        let poolings = inputs.iter().map(pooling).collect::<trimtab_runtime::Result<Vec<_>>>()?;
+        let give = |terms, sink| app.engine.pool(poolings, terms, sink);
+        match chat::submit(app, asker, give) {
+            // What was done for the earlier texts of the request is not thrown away.
+            Err(refusal) if place == Place::Later && refusal.code == Code::QueueFull => {
+                let late = asker.visit.since + app.settings.timeout;
+                if std::time::Instant::now() >= late {
+                    return Err(refusal);
+                }
+                tokio::time::sleep(BREATH).await;
+            }
+            job => break job?,
+        }
+    };
     let mut means = vec![Vec::new(); inputs.len()];
     let mut left = inputs.len();
     while left > 0 {

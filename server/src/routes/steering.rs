@@ -15,13 +15,21 @@ use crate::wire::vector::{
     VectorList, VectorObject,
 };
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
+use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, Request, State};
 use axum::http::StatusCode;
 use std::sync::Arc;
 
 /// Answer of a route that may make something.
 type Made = Result<(StatusCode, Json<VectorObject>), Refusal>;
+
+/// A name in the path.
+type Id = Result<Path<String>, PathRejection>;
+
+fn named(id: Id) -> Result<String, Refusal> {
+    let unreadable = |_| Refusal::new(Code::VectorNotFound, "id is no text").at("id");
+    id.map(|Path(id)| id).map_err(unreadable)
+}
 
 /// What is in force
 #[utoipa::path(
@@ -78,9 +86,9 @@ pub(crate) async fn list(State(app): State<Arc<App>>) -> Json<VectorList> {
 )]
 pub(crate) async fn describe(
     State(app): State<Arc<App>>,
-    Path(id): Path<String>,
+    id: Id,
 ) -> Result<Json<VectorObject>, Refusal> {
-    app.steering.describe(&id).map(Json)
+    app.steering.describe(&named(id)?).map(Json)
 }
 
 /// Registers the vector file in the body
@@ -100,11 +108,11 @@ pub(crate) async fn describe(
 )]
 pub(crate) async fn upload(
     State(app): State<Arc<App>>,
-    Path(id): Path<String>,
+    id: Id,
     query: Result<Query<UploadQuery>, QueryRejection>,
     request: Request,
 ) -> Made {
-    let asker = asker(&request)?;
+    let (asker, id) = (asker(&request)?, named(id)?);
     let unreadable = |e: QueryRejection| Refusal::new(Code::InvalidValue, e.body_text());
     let Query(query) = query.map_err(unreadable)?;
     let name = id.clone();
@@ -137,10 +145,10 @@ pub(crate) async fn load(State(app): State<Arc<App>>, request: Request) -> Made 
 )]
 pub(crate) async fn delete(
     State(app): State<Arc<App>>,
-    Path(id): Path<String>,
+    id: Id,
     request: Request,
 ) -> Result<Json<VectorDeleted>, Refusal> {
-    let asker = asker(&request)?;
+    let (asker, id) = (asker(&request)?, named(id)?);
     let (name, of) = (id.clone(), app.clone());
     let done = tokio::task::spawn_blocking(move || of.steering.delete(&name));
     done.await.unwrap_or_else(|error| Err(Refusal::failed(&error)))?;

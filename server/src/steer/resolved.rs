@@ -90,6 +90,8 @@ pub struct Facts<'a> {
     pub discarded_tokens: usize,
     /// Fields that nothing was done with.
     pub ignored: &'a [String],
+    /// The prompt.
+    pub prompt: &'a [u32],
     /// What asks for the same again.
     pub replay: Option<&'a Replay>,
 }
@@ -139,7 +141,8 @@ impl Resolved {
 
     /// With all that is needed to do it again, whatever the request said.
     pub fn full(&self, facts: &Facts<'_>) -> Receipt {
-        Receipt { request: facts.replay.cloned(), ..self.summary(facts) }
+        let prompt = Some(facts.prompt.to_vec());
+        Receipt { prompt, request: facts.replay.cloned(), ..self.summary(facts) }
     }
 
     fn summary(&self, facts: &Facts<'_>) -> Receipt {
@@ -164,6 +167,7 @@ impl Resolved {
             },
             ignored: facts.ignored.to_vec(),
             warnings: self.warnings.clone(),
+            prompt: None,
             request: None,
         }
     }

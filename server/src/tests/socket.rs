@@ -61,7 +61,7 @@ async fn read_until(stream: &TcpStream, wanted: &str) -> String {
 
 fn ask(body: &str) -> String {
     format!(
-        "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
          content-length: {}\r\n\r\n{body}",
         body.len()
     )
@@ -87,7 +87,7 @@ async fn a_server_drains_and_goes() {
     }
     // It still answers, and says that it goes.
     let other = TcpStream::connect(address).await.unwrap();
-    write(&other, b"GET /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
+    write(&other, b"GET /health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await;
     let health = read_until(&other, NEVER).await;
     assert!(health.starts_with("HTTP/1.1 503") && health.contains("draining"), "{health}");
     tokio::time::sleep(Duration::from_millis(310)).await;

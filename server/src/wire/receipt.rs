@@ -36,6 +36,9 @@ pub struct Receipt {
     pub ignored: Vec<String>,
     /// What is to be known about the vectors.
     pub warnings: Vec<String>,
+    /// In a full receipt: the prompt's tokens, which a template that tells the time would write in another way later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<Vec<u32>>,
     /// In a full receipt: a body that asks for the same answer again, whatever the server's defaults are by then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<Replay>,
@@ -52,6 +55,10 @@ pub struct Replay {
     /// A text's tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prompt: Option<Vec<u32>>,
+    /// Whether the prompt is repeated before the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<bool>)]
+    pub echo: Option<Flag>,
     /// Of every draw.
     pub seed: u64,
     /// How many answers.

@@ -81,37 +81,31 @@ async fn bind(address: SocketAddr) -> Result<TcpListener> {
     TcpListener::bind(address).await.map_err(|source| Error::Bind { address, source })
 }
 
-/// Until Ctrl-C or SIGTERM. A second Ctrl-C ends the program at once, and so does a second SIGTERM.
+/// Until Ctrl-C or SIGTERM. A second one of either ends the program at once.
 async fn stopped(stopping: &Stoppable) {
-    let interrupted = async {
-        while !stopping.is_stopping() {
-            tokio::time::sleep(LOOK).await;
-        }
-    };
-    tokio::select! {
-        () = interrupted => {}
-        () = terminated() => {}
+    terminations();
+    while !stopping.is_stopping() {
+        tokio::time::sleep(LOOK).await;
     }
 }
 
+/// Takes SIGTERM for Ctrl-C.
 #[cfg(unix)]
-async fn terminated() {
+fn terminations() {
     use tokio::signal::unix::{SignalKind, signal};
     // Where the system does not allow it, SIGTERM ends the program as it always did.
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
-        return std::future::pending().await;
-    };
-    terminate.recv().await;
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return };
     tokio::spawn(async move {
-        terminate.recv().await;
-        std::process::exit(143);
+        while terminate.recv().await.is_some() {
+            if Stoppable::stop() {
+                std::process::exit(143);
+            }
+        }
     });
 }
 
 #[cfg(not(unix))]
-async fn terminated() {
-    std::future::pending().await
-}
+fn terminations() {}
 
 /// The one thing that is said at the start.
 fn banner(model: &Model, plan: &Serve, (settings, address): (&Settings, SocketAddr)) -> String {

@@ -12,6 +12,7 @@ const FACTS: Facts<'_> = Facts {
     forward_tokens: 20,
     discarded_tokens: 0,
     ignored: &[],
+    prompt: &PROMPT,
     replay: None,
 };
 
