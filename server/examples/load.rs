@@ -26,13 +26,20 @@ struct Load {
     ban: i64,
 }
 
+/// Whether a stream was sent to its end.
+#[derive(PartialEq)]
+enum End {
+    Whole,
+    CutOff,
+}
+
 /// What one request came to.
 struct Outcome {
     status: u16,
     tokens: usize,
     first: Option<Duration>,
     gaps: Vec<Duration>,
-    whole: bool,
+    end: End,
 }
 
 fn flag(name: &str, default: f64) -> f64 {
@@ -69,7 +76,9 @@ async fn client(load: Load, who: usize) -> Vec<Outcome> {
     while Instant::now() < load.until {
         let outcome = match ask(&load, who * 1009 + turn).await {
             Ok(outcome) => outcome,
-            Err(_) => Outcome { status: 0, tokens: 0, first: None, gaps: Vec::new(), whole: false },
+            Err(_) => {
+                Outcome { status: 0, tokens: 0, first: None, gaps: Vec::new(), end: End::CutOff }
+            }
         };
         if outcome.status != 200 {
             tokio::time::sleep(Duration::from_millis(200)).await;
@@ -105,12 +114,13 @@ async fn ask(load: &Load, number: usize) -> std::io::Result<Outcome> {
     let mut lines = BufReader::new(stream).lines();
     let status = lines.next_line().await?.unwrap_or_default();
     let status = status.split(' ').nth(1).and_then(|s| s.parse().ok()).unwrap_or(0);
-    let mut outcome = Outcome { status, tokens: 0, first: None, gaps: Vec::new(), whole: false };
+    let mut outcome =
+        Outcome { status, tokens: 0, first: None, gaps: Vec::new(), end: End::CutOff };
     let mut last = began;
     while let Some(line) = lines.next_line().await? {
         let Some(data) = line.strip_prefix("data: ") else { continue };
         if data == "[DONE]" {
-            outcome.whole = true;
+            outcome.end = End::Whole;
             break;
         }
         let chunk: Value = serde_json::from_str(data)?;
@@ -134,7 +144,7 @@ fn report(all: &[Outcome], elapsed: Duration) -> String {
     all.iter().for_each(|outcome| *statuses.entry(outcome.status).or_default() += 1);
     let answered: Vec<&Outcome> = all.iter().filter(|o| o.status == 200).collect();
     let tokens: usize = answered.iter().map(|o| o.tokens).sum();
-    let cut = answered.iter().filter(|o| !o.whole).count();
+    let cut = answered.iter().filter(|o| o.end == End::CutOff).count();
     let firsts = answered.iter().filter_map(|o| o.first).collect();
     let gaps = answered.iter().flat_map(|o| o.gaps.iter().copied()).collect();
     format!(

@@ -60,7 +60,7 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     written
 }
 
-/// Finds out whether [`write`] can write here, before the work whose result is to be written.
+/// Finds out whether [`write()`] can write here, before the work whose result is to be written.
 pub fn writable(path: &Path) -> Result<()> {
     if path.is_dir() {
         return Err(failed(path)(std::io::ErrorKind::IsADirectory.into()));

@@ -13,7 +13,6 @@ use crate::error::{Error, Result, read_text};
 use crate::interrupt::Stoppable;
 use crate::plan::{Serve, State};
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use trimtab_adapters::store::Store;
@@ -119,7 +118,7 @@ fn banner(model: &Model, plan: &Serve, (settings, address): (&Settings, SocketAd
     let state = match &plan.state {
         State::None => "none".to_owned(),
         State::Folder(folder) => folder.display().to_string(),
-        State::Usual => state_folder().unwrap_or_else(PathBuf::new).display().to_string(),
+        State::Usual => state_folder().unwrap_or_default().display().to_string(),
     };
     format!(
         "trimtab {VERSION} serves {} ({} {}) at http://{address}\n\
