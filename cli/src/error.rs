@@ -145,6 +145,12 @@ impl Error {
     }
 }
 
+impl From<trimtab_adapters::Error> for Error {
+    fn from(error: trimtab_adapters::Error) -> Self {
+        Error::State(Box::new(error))
+    }
+}
+
 impl From<trimtab_server::Refusal> for Error {
     fn from(refusal: trimtab_server::Refusal) -> Self {
         Error::Server(Box::new(refusal))

@@ -23,6 +23,7 @@ mod sampling;
 mod serve;
 mod spelling;
 mod switch;
+mod traces;
 mod vectors;
 mod verify;
 
@@ -42,6 +43,7 @@ pub use perplexity::PerplexityArgs;
 pub use sampling::SamplingArgs;
 pub use serve::ServeArgs;
 pub use switch::Switch;
+pub use traces::{TracesArgs, TracesCommand};
 pub use vectors::{Policy, Reach, VectorArgs};
 pub use verify::VerifyArgs;
 
@@ -145,6 +147,8 @@ pub enum Command {
     Compose(ComposeArgs),
     /// Serve a model over HTTP as OpenAI's API does, with answers that can be steered.
     Serve(Box<ServeArgs>),
+    /// List, show and delete the answers that a server has kept.
+    Traces(TracesArgs),
     /// Say what this machine and this build can do, and what is in the way.
     Doctor(DoctorArgs),
     /// Print a completion script for a shell.

@@ -17,6 +17,7 @@ mod perplexity;
 mod replay;
 mod serve;
 mod table;
+mod traces;
 mod vectors;
 mod verify;
 
@@ -49,6 +50,7 @@ pub fn run(task: Task, console: &Console) -> Result<()> {
         Task::Models(plan) => models::run(&plan, console),
         Task::Compose(plan) => compose::run(&plan, console),
         Task::Serve(plan) => serve::run(&plan, console),
+        Task::Traces(plan) => traces::run(&plan, console),
         Task::Doctor(plan) => doctor::run(&plan, console),
         Task::Completions(shell) => completions(shell, console),
     }

@@ -18,6 +18,7 @@ mod replay;
 mod sampling;
 mod serve;
 mod sites;
+mod traces;
 mod vectors;
 
 pub use bench::{Bench, Case};
@@ -34,6 +35,7 @@ pub use perplexity::{Contrast, Perplexity};
 pub use replay::Replay;
 pub use sampling::{Sampling, Seed};
 pub use serve::{Named, Serve, Sources, State};
+pub use traces::{TraceAct, Traces};
 pub use vectors::{Asked, FileForm, Vectors};
 
 use crate::args::{Args, Command, OutputArgs, Shell, Switch};
@@ -78,6 +80,8 @@ pub enum Task {
     Compose(Compose),
     /// Serve over HTTP.
     Serve(Box<Serve>),
+    /// Look after traces.
+    Traces(Traces),
     /// Look at the machine.
     Doctor(Doctor),
     /// Print completions.
@@ -129,6 +133,7 @@ pub fn of(args: Args) -> Result<Task> {
         Command::Models(args) => models::models(args).map(Task::Models),
         Command::Compose(args) => compose::compose(args).map(Task::Compose),
         Command::Serve(args) => serve::serve(*args).map(|plan| Task::Serve(Box::new(plan))),
+        Command::Traces(args) => Ok(Task::Traces(traces::traces(args))),
         Command::Doctor(args) => doctor::doctor(args).map(Task::Doctor),
         Command::Completions { shell } => Ok(Task::Completions(shell)),
     }

@@ -21,6 +21,7 @@ fn every_command_says_what_it_takes() {
         "verify",
         "serve",
         "doctor",
+        "traces",
         "import",
         "export",
         "extract",
@@ -31,6 +32,9 @@ fn every_command_says_what_it_takes() {
         "completions",
     ] {
         insta::assert_snapshot!(command, help(&[command]));
+    }
+    for command in ["list", "show", "delete"] {
+        insta::assert_snapshot!(format!("traces-{command}"), help(&["traces", command]));
     }
     for command in ["list", "pull", "info", "path"] {
         insta::assert_snapshot!(format!("models-{command}"), help(&["models", command]));

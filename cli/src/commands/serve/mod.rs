@@ -13,6 +13,7 @@ use crate::error::{Error, Result, read_text};
 use crate::interrupt::Stoppable;
 use crate::plan::{Serve, State};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use trimtab_adapters::store::Store;
@@ -62,18 +63,18 @@ fn settings(plan: &Serve) -> Result<Settings> {
 async fn keep(plan: &Serve) -> Result<Keep> {
     let folder = match &plan.state {
         State::None => return Ok(Keep::nothing()),
-        State::Folder(folder) => Some(folder.clone()),
-        State::Usual => state_folder(),
+        State::Folder(folder) => Some(folder),
+        State::Usual => None,
     };
-    let folder = folder.ok_or_else(|| {
-        Error::usage(
-            "--state-dir",
-            "is missing and there is no home folder; --no-state does without",
-        )
-    })?;
-    let store = Store::open(&folder).await.map_err(|error| Error::State(Box::new(error)))?;
+    let store = Store::open(&folder_of_state(folder)?).await?;
     let traces = if plan.traces.is_on() { Switch::On } else { Switch::Off };
     Ok(Keep::in_store(store, traces))
+}
+
+/// The folder that was named, or the usual one.
+pub fn folder_of_state(named: Option<&PathBuf>) -> Result<PathBuf> {
+    let missing = "is missing and there is no home folder";
+    named.cloned().or_else(state_folder).ok_or_else(|| Error::usage("--state-dir", missing))
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener> {
