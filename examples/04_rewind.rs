@@ -16,7 +16,7 @@ impl Monitor for Without {
     fn watch(&mut self, answer: &Unfolding) -> Result<Verdict> {
         if answer.text.to_lowercase().contains(self.0) {
             let from = answer.tokens.len().saturating_sub(6);
-            return Ok(Verdict::Retry { from, plan: None, guidance: Vec::new() });
+            return Ok(Verdict::retry(from));
         }
         let held = if answer.stage == Stage::Ended { 0 } else { 40 };
         let release = answer.text.len().saturating_sub(held);

@@ -3,10 +3,12 @@
 //! A [`Monitor`] reads and says what should happen; it never touches the session. The token loop acts on the
 //! [`Verdict`]: it holds text back, stops, inserts, or rewinds and tries again under another plan.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::plan::Plan;
 use crate::sample::Step;
-use crate::session::History;
+use crate::session::{History, Session};
+use crate::site::Site;
+use std::collections::BTreeMap;
 
 /// Whether more tokens may follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +19,24 @@ pub enum Stage {
     Ended,
 }
 
+/// What a monitor reads of each pass besides the token it led to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Senses {
+    /// Sites whose activation at the newest position is read. On a device each is one more copy to the host.
+    pub sites: Vec<Site>,
+    /// Blocks whose attention weights at the newest position are read. They are computed once more for it.
+    pub attention: Vec<usize>,
+}
+
+/// What was read in the pass that led to a token: at the position before it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Sensed {
+    /// `[d_model]` by site, as the plan leaves it.
+    pub activations: BTreeMap<Site, Vec<f32>>,
+    /// `[heads][positions]` by block.
+    pub attention: BTreeMap<usize, Vec<Vec<f32>>>,
+}
+
 /// An answer so far, as a monitor sees it.
 #[derive(Debug, Clone, Copy)]
 pub struct Unfolding<'a> {
@@ -24,16 +44,29 @@ pub struct Unfolding<'a> {
     pub tokens: &'a [u32],
     /// Its text, held-back text included. Complete characters only.
     pub text: &'a str,
+    /// After each token, how many bytes of the text were complete.
+    pub ends: &'a [usize],
     /// How the newest sampled token was chosen.
     pub step: Option<&'a Step>,
+    /// What its pass showed, as far as some monitor of this answer asked for it; nothing after inserted tokens.
+    pub sensed: Option<&'a Sensed>,
     /// Whether it goes on.
     pub stage: Stage,
     /// How often it was rewound.
     pub attempt: u32,
 }
 
+/// A sequence that the model has read for a monitor.
+#[derive(Debug)]
+pub struct Heard {
+    /// The sequence; nothing is pending any more.
+    pub session: Session,
+    /// Logits behind its last token, `[vocab_size]`.
+    pub logits: Vec<f32>,
+}
+
 /// What should happen next.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub enum Verdict {
     /// Go on.
     Continue {
@@ -57,9 +90,21 @@ pub enum Verdict {
         plan: Option<(Plan, History)>,
         /// Tokens that are fed and never shown.
         guidance: Vec<u32>,
+        /// Tokens that the next choice may not be.
+        ban: Vec<u32>,
     },
     /// Append these tokens to the answer, shown.
     Insert(Vec<u32>),
+    /// Have the model read these sequences' pending tokens, beside everybody else's rows, then ask again. The answer
+    /// waits; what was read comes to [`Monitor::heard`] first.
+    Ask(Vec<Session>),
+}
+
+impl Verdict {
+    /// Rewind to the first `from` tokens and generate again as before.
+    pub fn retry(from: usize) -> Verdict {
+        Verdict::Retry { from, plan: None, guidance: Vec::new(), ban: Vec::new() }
+    }
 }
 
 /// Why a monitor ended an answer.
@@ -69,6 +114,13 @@ pub enum StopReason {
     StopString(String),
     /// Anything else, in words.
     Other(String),
+    /// The answer is not to be given; something else is said behind what is kept of it.
+    Refused {
+        /// Why, for the receipt.
+        why: String,
+        /// What is said, as a paragraph of its own. It is text, not tokens of the answer.
+        reply: String,
+    },
 }
 
 /// Watches one unfolding answer.
@@ -82,7 +134,9 @@ pub enum StopReason {
 /// use trimtab_runtime::monitor::{Monitor, Stage, StopStrings, Unfolding, Verdict};
 ///
 /// let mut stops = StopStrings::new(["END"]).unwrap();
-/// let seen = |text| Unfolding { tokens: &[], text, step: None, stage: Stage::Unfolding, attempt: 0 };
+/// let seen = |text| Unfolding {
+///     tokens: &[], text, ends: &[], step: None, sensed: None, stage: Stage::Unfolding, attempt: 0,
+/// };
 /// // "EN" could become "END", so it is held back.
 /// assert!(matches!(stops.watch(&seen("so EN")).unwrap(), Verdict::Continue { release: 3, .. }));
 /// assert!(matches!(stops.watch(&seen("so END it")).unwrap(), Verdict::Stop { keep: 3, .. }));
@@ -93,6 +147,21 @@ pub trait Monitor: Send {
 
     /// Forgets everything after the answer's first `tokens` tokens.
     fn rewind(&mut self, tokens: usize);
+
+    /// What it reads of each pass. Asked once, before the first.
+    fn senses(&self) -> Senses {
+        Senses::default()
+    }
+
+    /// Takes in what it had the model read, in the order it asked.
+    fn heard(&mut self, _read: Vec<Heard>) -> Result<()> {
+        Err(Error::Misuse("a monitor that asks the model must take in what it read"))
+    }
+
+    /// Gives up the keys and values of the sequences it keeps, to be made again when they are needed.
+    fn give_way(&mut self) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// Ends an answer where a given text appears; the text itself is not part of the answer.

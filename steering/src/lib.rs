@@ -35,6 +35,8 @@ pub mod steer;
 pub mod compose;
 pub mod eval;
 
+pub mod monitor;
+
 pub mod verify;
 
 #[cfg(test)]

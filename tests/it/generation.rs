@@ -174,7 +174,7 @@ impl Monitor for Rewinder {
         if let Some(due) = self.at.iter().position(|n| *n == answer.tokens.len()) {
             let from = self.at.remove(due) - self.by;
             let (plan, guidance) = (self.plan.clone(), self.guidance.clone());
-            return Ok(Verdict::Retry { from, plan, guidance });
+            return Ok(Verdict::Retry { from, plan, guidance, ban: Vec::new() });
         }
         // Nothing is shown before the end.
         let release = if answer.stage == Stage::Ended { answer.text.len() } else { 0 };
@@ -217,7 +217,7 @@ fn a_monitor_that_always_objects_ends_within_its_budget() {
     impl Monitor for Never {
         fn watch(&mut self, answer: &Unfolding) -> Result<Verdict> {
             let from = answer.tokens.len().saturating_sub(3);
-            Ok(Verdict::Retry { from, plan: None, guidance: Vec::new() })
+            Ok(Verdict::retry(from))
         }
         fn rewind(&mut self, _: usize) {}
     }
@@ -235,7 +235,7 @@ fn text_that_was_shown_is_taken_back_in_the_open() {
     impl Monitor for Late {
         fn watch(&mut self, answer: &Unfolding) -> Result<Verdict> {
             if answer.tokens.len() == 10 && answer.attempt == 0 {
-                return Ok(Verdict::Retry { from: 4, plan: None, guidance: Vec::new() });
+                return Ok(Verdict::retry(4));
             }
             Ok(Verdict::Continue { release: answer.text.len(), ask_after: 1 })
         }
@@ -391,9 +391,9 @@ fn two_retries_around_a_change_of_plan() {
             Ok(match (answer.attempt, answer.tokens.len()) {
                 (0, 12) => {
                     let plan = Some((Plan::of(push(Site::ResidPost(0), 9)), self.0));
-                    Verdict::Retry { from: 8, plan, guidance: vec![50, 51] }
+                    Verdict::Retry { from: 8, plan, guidance: vec![50, 51], ban: Vec::new() }
                 }
-                (1, 14) => Verdict::Retry { from: 5, plan: None, guidance: vec![40] },
+                (1, 14) => Verdict::Retry { from: 5, plan: None, guidance: vec![40], ban: Vec::new() },
                 _ => Verdict::Continue { release, ask_after: 1 },
             })
         }

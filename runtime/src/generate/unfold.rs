@@ -336,10 +336,11 @@ impl Generation {
                 self.show(self.released(), out);
                 Ok(Outcome::Unchanged)
             }
-            Some((_, Verdict::Retry { from, plan, guidance })) => {
+            Some((_, Verdict::Retry { from, plan, guidance, .. })) => {
                 self.retry(from, plan, &guidance, out)
             }
             Some((_, Verdict::Insert(tokens))) => Ok(self.insert(&tokens, out)),
+            Some((_, Verdict::Ask(_))) => Err(Error::Misuse("asking is being built")),
             Some((who, Verdict::Stop { keep, reason })) => self.stop(who, keep, reason, out),
             Some((_, Verdict::Continue { .. })) => Ok(Outcome::Unchanged),
         }
@@ -350,6 +351,8 @@ impl Generation {
         let view = Unfolding {
             tokens: &self.tokens,
             text: &self.text,
+            ends: &[],
+            sensed: None,
             step: self.pieces.last().and_then(|p| p.step.as_ref()),
             stage,
             attempt: self.attempt,
@@ -385,7 +388,7 @@ impl Generation {
         }
         let mut reason = reason;
         match self.ask(Stage::Ended, Some(who))? {
-            Some((_, Verdict::Retry { from, plan, guidance })) => {
+            Some((_, Verdict::Retry { from, plan, guidance, .. })) => {
                 return self.retry(from, plan, &guidance, out);
             }
             Some((_, Verdict::Stop { keep, reason: stricter })) => {
@@ -393,13 +396,13 @@ impl Generation {
                 reason = stricter;
             }
             // An answer that has been stopped takes nothing more.
-            Some((_, Verdict::Insert(_) | Verdict::Continue { .. })) | None => {}
+            Some((_, Verdict::Insert(_) | Verdict::Ask(_) | Verdict::Continue { .. })) | None => {}
         }
         self.show(self.released(), out);
         self.cut_text(self.shown, out);
         let finish = match reason {
             StopReason::StopString(text) => Finish::StopString(text),
-            StopReason::Other(why) => Finish::Monitor(why),
+            StopReason::Other(why) | StopReason::Refused { why, .. } => Finish::Monitor(why),
         };
         self.finish(finish, out);
         Ok(Outcome::Stopped)

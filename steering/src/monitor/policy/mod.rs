@@ -1,0 +1,5 @@
+//! Policies: what is done in which state.
+
+mod state;
+
+pub use state::State;
