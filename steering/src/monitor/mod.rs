@@ -5,5 +5,6 @@
 
 pub mod perceive;
 pub mod policy;
+pub mod scorer;
 
 pub use perceive::{Action, Finding, Perceiver, Perception};
