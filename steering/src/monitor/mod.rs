@@ -3,6 +3,7 @@
 //! A [`Perceiver`] looks at an unfolding answer and says what it found; a policy says what that means; the guard asks
 //! its perceivers when they are due, rewinds within budgets, and writes everything down.
 
+pub mod guidance;
 pub mod perceive;
 pub mod policy;
 pub mod scorer;
