@@ -15,7 +15,9 @@ use trimtab_runtime::kv::KvPool;
 use trimtab_runtime::model::Decoder;
 use trimtab_runtime::plan::Plan;
 use trimtab_runtime::session::Session;
-use trimtab_runtime::text::{Message, Origin, RenderOptions, Rendered, Segment, Special, Tokenizer};
+use trimtab_runtime::text::{
+    Message, Origin, RenderOptions, Rendered, Segment, Special, Tokenizer,
+};
 
 /// Stands for the turn's text while the template is split.
 const MARK: &str = "TRIMTABQUOTATION";
@@ -47,10 +49,10 @@ impl Form {
             return Err(refused("the chat template does not write a user's text as it is"));
         };
         let tokenizer = model.tokenizer()?.clone();
-        let head = written(&tokenizer, [
-            (opening, Origin::Template),
-            (&wording.instructions, Origin::Content),
-        ])?;
+        let head = written(
+            &tokenizer,
+            [(opening, Origin::Template), (&wording.instructions, Origin::Content)],
+        )?;
         Ok(Form {
             decoder: model.decoder().clone(),
             pool: model.pool().clone(),
@@ -164,10 +166,7 @@ fn dated() -> RenderOptions {
     RenderOptions { now, ..RenderOptions::default() }
 }
 
-fn written<const N: usize>(
-    tokenizer: &Tokenizer,
-    parts: [(&str, Origin); N],
-) -> Result<Vec<u32>> {
+fn written<const N: usize>(tokenizer: &Tokenizer, parts: [(&str, Origin); N]) -> Result<Vec<u32>> {
     let segments = parts.map(|(text, origin)| Segment { text: text.to_owned(), origin });
     let rendered = Rendered { segments: segments.to_vec() };
     Ok(tokenizer.encode_rendered(&rendered).map_err(trimtab_runtime::Error::from)?)

@@ -68,9 +68,8 @@ fn session(form: &Arc<Form>, text: &Text, seed: u64) -> Result<Session> {
 
 fn walk(labels: &Labels, sessions: Vec<Session>) -> Result<Vec<Reading>> {
     let begun = listen(sessions)?.into_iter();
-    let begun = begun.map(|Heard { session, logits }| {
-        Walk::begin(labels, &session, &logits, Depth::Full)
-    });
+    let begun =
+        begun.map(|Heard { session, logits }| Walk::begin(labels, &session, &logits, Depth::Full));
     let mut walks: Vec<Walk> = begun.collect::<Result<_>>()?;
     while walks.iter().any(|walk| !walk.is_done()) {
         let asked: Vec<Vec<Session>> = walks.iter_mut().map(Walk::ask).collect();

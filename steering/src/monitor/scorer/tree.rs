@@ -84,7 +84,12 @@ pub(super) fn log_sum(values: impl Iterator<Item = f64> + Clone) -> f64 {
 pub(super) fn log_odds(log_probabilities: &[f64], marked: impl Fn(usize) -> bool) -> f64 {
     let part = |wanted: bool| {
         let each = log_probabilities.iter().enumerate();
-        log_sum(each.filter(|(index, _)| marked(*index) == wanted).map(|(_, x)| *x).collect::<Vec<_>>().into_iter())
+        log_sum(
+            each.filter(|(index, _)| marked(*index) == wanted)
+                .map(|(_, x)| *x)
+                .collect::<Vec<_>>()
+                .into_iter(),
+        )
     };
     part(true) - part(false)
 }

@@ -110,8 +110,18 @@ fn a_lazy_check_reads_what_is_new_and_the_question_and_each_fourth_reads_all() {
     let root = |index: usize| vec![4 + suffix + if index == 0 { opened } else { 0 }];
     let (three, eight) = (vec![1; 3], vec![1; 8]);
     let expected = [
-        root(0), root(1), root(2), root(3), three.clone(), eight.clone(),
-        root(4), root(5), root(6), root(7), three, eight,
+        root(0),
+        root(1),
+        root(2),
+        root(3),
+        three.clone(),
+        eight.clone(),
+        root(4),
+        root(5),
+        root(6),
+        root(7),
+        three,
+        eight,
     ];
     // The instructions may have been read for another test; then they are adopted.
     assert!(asked[0][0] <= expected[0][0]);

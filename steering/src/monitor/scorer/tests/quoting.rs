@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::monitor::perceive::{Perceiver, Perception};
-use crate::monitor::scorer::{benign, content_free, injections, Split};
+use crate::monitor::scorer::{Split, benign, content_free, injections};
 use std::collections::BTreeSet;
 
 /// The tokens a scorer has the model read.
