@@ -45,7 +45,7 @@ impl Text {
     /// Which part it belongs to: by a hash, so that a text stays where it is when others come.
     pub fn split(&self) -> Split {
         let hash = Fingerprint::builder("trimtab.benign").text(&self.request).finish().to_u64();
-        if hash % TEST_SHARE == 0 { Split::Test } else { Split::Select }
+        if hash.is_multiple_of(TEST_SHARE) { Split::Test } else { Split::Select }
     }
 
     /// A seed of its own, for the delimiter it is read between.
