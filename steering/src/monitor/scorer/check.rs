@@ -82,8 +82,9 @@ impl Perceiver for Scorer {
                     return Err(Misuse("a judge was told of no sequence"));
                 };
                 let walk = Walk::begin(&self.judge.labels, &session, &logits, *depth);
-                self.stage = Stage::Labels(Box::new(walk.map_err(plain)?));
+                // The sequence comes back whatever became of the walk.
                 self.quote.take_back(session).map_err(plain)?;
+                self.stage = Stage::Labels(Box::new(walk.map_err(plain)?));
             }
             // A rewind came between: what was read no longer matters, the sequence does.
             Stage::Idle if self.quote.is_away() => {

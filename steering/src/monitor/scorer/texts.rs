@@ -6,9 +6,9 @@ use crate::error::{Error, Result};
 use serde::Deserialize;
 use trimtab_runtime::fingerprint::Fingerprint;
 
-const BENIGN: &str = include_str!("../../../data/monitor/benign.jsonl");
-const CONTENT_FREE: &str = include_str!("../../../data/monitor/content_free.txt");
-const INJECTIONS: &str = include_str!("../../../data/monitor/injections.jsonl");
+const BENIGN: &str = include_str!("../../../../steering/data/monitor/benign.jsonl");
+const CONTENT_FREE: &str = include_str!("../../../../steering/data/monitor/content_free.txt");
+const INJECTIONS: &str = include_str!("../../../../steering/data/monitor/injections.jsonl");
 /// One text in so many is kept for reports.
 const TEST_SHARE: u64 = 5;
 
