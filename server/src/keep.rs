@@ -10,10 +10,10 @@ use crate::steer::{Lock, NullStatus, Shelf, StoredSettings, StoredVector};
 use crate::wire::error::Code;
 use crate::wire::vector::{LoadVector, PutSteering};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
-use trimtab_adapters::store::{AuditEvent, Put, Retention, Store, Trace, Vector};
+use trimtab_adapters::store::{AuditEvent, Put, Retention, Store, Trace, Vector, now_ms};
 
 /// Traces that may be on their way.
 const WRITERS: usize = 1024;
@@ -29,12 +29,6 @@ pub struct Keep {
     traces: Switch,
     /// A permit for each trace that is being written.
     writing: Arc<Semaphore>,
-}
-
-/// Milliseconds since 1970. A clock before that is wrong anyway.
-pub(crate) fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 impl Keep {

@@ -393,7 +393,9 @@ fn two_retries_around_a_change_of_plan() {
                     let plan = Some((Plan::of(push(Site::ResidPost(0), 9)), self.0));
                     Verdict::Retry { from: 8, plan, guidance: vec![50, 51], ban: Vec::new() }
                 }
-                (1, 14) => Verdict::Retry { from: 5, plan: None, guidance: vec![40], ban: Vec::new() },
+                (1, 14) => {
+                    Verdict::Retry { from: 5, plan: None, guidance: vec![40], ban: Vec::new() }
+                }
                 _ => Verdict::Continue { release, ask_after: 1 },
             })
         }

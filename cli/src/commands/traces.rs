@@ -7,8 +7,7 @@ use crate::document::Head;
 use crate::error::{Error, Result};
 use crate::plan::{TraceAct, Traces};
 use serde::Serialize;
-use std::time::{SystemTime, UNIX_EPOCH};
-use trimtab_adapters::store::{Retention, Store, Trace};
+use trimtab_adapters::store::{Retention, Store, Trace, now_ms};
 
 /// The most traces that a response is looked for among.
 const ALL: u32 = 10_000;
@@ -60,9 +59,7 @@ pub fn run(plan: &Traces, console: &Console) -> Result<()> {
             TraceAct::Show(response) => show(&store, response, console).await,
             TraceAct::DeleteOwner(owner) => deleted(store.delete_traces(owner).await?, console),
             TraceAct::DeleteOld => {
-                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-                let now = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
-                deleted(store.retain(&Retention::default(), now).await?.traces, console)
+                deleted(store.retain(&Retention::default(), now_ms()).await?.traces, console)
             }
         }
     })

@@ -1,9 +1,9 @@
 //! What is kept of an answered request, so that it can be had again and learnt from.
 
-use crate::keep::{Keep, now_ms};
+use crate::keep::Keep;
 use crate::wire::chat::Steered;
 use crate::wire::receipt::Receipt;
-use trimtab_adapters::store::{self, UserText};
+use trimtab_adapters::store::{self, UserText, now_ms};
 
 /// A request that is being answered, as it will be kept.
 pub(crate) struct Trace {
