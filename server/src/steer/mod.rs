@@ -11,6 +11,7 @@ mod asked;
 mod fault;
 mod frame;
 mod jail;
+mod monitor;
 mod piece;
 mod registry;
 mod resolve;
@@ -207,6 +208,14 @@ fn layers<'a>(
         voice: Voice::Server("the server default".to_owned(), "steering"),
         object,
     });
+    let watches =
+        |layer: &Option<Layer<'_>>| layer.as_ref().is_some_and(|l| l.object.monitor.is_some());
+    if state.settings.lock == Lock::Locked && watches(&default) && watches(&asked) {
+        let problem = "would take the place of the server default's, which the operator has locked";
+        return Err(Fault::new(Code::DefaultLocked, "monitor", problem)
+            .under("steering")
+            .refusal());
+    }
     Ok([default, preset, asked].into_iter().flatten().collect())
 }
 

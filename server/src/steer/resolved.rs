@@ -1,6 +1,7 @@
 //! What one request is steered by, and the receipt for it.
 
 use super::frame::{Frame, Invariance};
+use super::monitor::Monitoring;
 use crate::wire::flag::Flag;
 use crate::wire::receipt::{Cost, Receipt, Replay, SiteReceipt, VectorReceipt};
 use crate::wire::steering::{Level, Op, Steering};
@@ -29,6 +30,7 @@ pub struct Resolved {
     pub(crate) fingerprint: Fingerprint,
     pub(crate) kv: Fingerprint,
     pub(crate) vectors: Vec<InForce>,
+    pub(crate) monitor: Option<Monitoring>,
     pub(crate) level: Level,
     pub(crate) model: Model,
 }
@@ -110,9 +112,9 @@ pub struct Fired {
 }
 
 impl Resolved {
-    /// Whether nothing is done to the model.
+    /// Whether nothing is done to the model, and nothing watches it.
     pub fn is_plain(&self) -> bool {
-        self.vectors.is_empty()
+        self.vectors.is_empty() && self.monitor.is_none()
     }
 
     /// What fired where, for metrics.

@@ -11,6 +11,7 @@ pub mod flag;
 pub mod health;
 pub mod knobs;
 pub mod model;
+pub mod monitor;
 pub mod openapi;
 mod read;
 pub mod receipt;
