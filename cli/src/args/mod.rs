@@ -4,6 +4,7 @@
 //! words are spelt out before ([`spelling`]), every long flag gets its environment variable ([`environment`]), and
 //! what is typed outranks the variable of a flag that it excludes ([`precedence`]).
 
+mod audit;
 mod bench;
 mod capture;
 mod chat;
@@ -27,6 +28,7 @@ mod traces;
 mod vectors;
 mod verify;
 
+pub use audit::{AuditArgs, AuditCommand, AuditReading};
 pub use bench::{BenchArgs, Beside, Table};
 pub use capture::CaptureArgs;
 pub use chat::ChatArgs;
@@ -149,6 +151,8 @@ pub enum Command {
     Serve(Box<ServeArgs>),
     /// List, show and delete the answers that a server has kept.
     Traces(TracesArgs),
+    /// List what monitors found in answers and took back, or tell the story of one.
+    Audit(AuditArgs),
     /// Say what this machine and this build can do, and what is in the way.
     Doctor(DoctorArgs),
     /// Print a completion script for a shell.

@@ -1,6 +1,7 @@
 //! What the commands do.
 
 mod answer;
+mod audit;
 mod bench;
 mod capture;
 mod chat;
@@ -16,6 +17,7 @@ mod opened;
 mod perplexity;
 mod replay;
 mod serve;
+mod state;
 mod table;
 mod traces;
 mod vectors;
@@ -51,6 +53,7 @@ pub fn run(task: Task, console: &Console) -> Result<()> {
         Task::Compose(plan) => compose::run(&plan, console),
         Task::Serve(plan) => serve::run(&plan, console),
         Task::Traces(plan) => traces::run(&plan, console),
+        Task::Audit(plan) => audit::run(&plan, console),
         Task::Doctor(plan) => doctor::run(&plan, console),
         Task::Completions(shell) => completions(shell, console),
     }

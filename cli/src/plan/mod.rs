@@ -3,6 +3,7 @@
 //! No file is read and no model is opened here. What only the model can decide (its sampling defaults, how many
 //! blocks it has) stays an option until then.
 
+mod audit;
 mod bench;
 mod capture;
 mod compose;
@@ -21,6 +22,7 @@ mod sites;
 mod traces;
 mod vectors;
 
+pub use audit::{Audit, AuditAct};
 pub use bench::{Bench, Case};
 pub use capture::{Capture, Rows};
 pub use compose::{Compose, Ranked};
@@ -82,6 +84,8 @@ pub enum Task {
     Serve(Box<Serve>),
     /// Look after traces.
     Traces(Traces),
+    /// Look at what monitors did.
+    Audit(Audit),
     /// Look at the machine.
     Doctor(Doctor),
     /// Print completions.
@@ -134,6 +138,7 @@ pub fn of(args: Args) -> Result<Task> {
         Command::Compose(args) => compose::compose(args).map(Task::Compose),
         Command::Serve(args) => serve::serve(*args).map(|plan| Task::Serve(Box::new(plan))),
         Command::Traces(args) => Ok(Task::Traces(traces::traces(args))),
+        Command::Audit(args) => audit::audit(args).map(Task::Audit),
         Command::Doctor(args) => doctor::doctor(args).map(Task::Doctor),
         Command::Completions { shell } => Ok(Task::Completions(shell)),
     }

@@ -32,6 +32,10 @@ pub struct Serve {
     pub state: State,
     /// Whether the traces of all answers are kept.
     pub traces: Switch,
+    /// Whether what monitors take back is kept in words.
+    pub audit_text: Switch,
+    /// Policies that monitors may name.
+    pub policies: Vec<PathBuf>,
 }
 
 /// A vector and the name it goes by.
@@ -82,7 +86,7 @@ pub(super) fn serve(args: ServeArgs) -> Result<Serve> {
         let problem = format!("is {}, expected above 0, at most 8", args.dose_limit);
         return Err(Error::usage("--dose-limit", problem));
     }
-    if args.no_state.is_on() && (args.state_dir.is_some() || args.store_traces.is_on()) {
+    if args.no_state.is_on() && needs_state(&args) {
         return Err(Error::usage("--no-state", "is given beside a flag that needs state"));
     }
     if args.allow_source.is_on() && args.vector_root.is_none() {
@@ -114,7 +118,13 @@ pub(super) fn serve(args: ServeArgs) -> Result<Serve> {
             None => choose(args.no_state, State::None, State::Usual),
         },
         traces: args.store_traces,
+        audit_text: args.audit_text,
+        policies: args.policy,
     })
+}
+
+fn needs_state(args: &ServeArgs) -> bool {
+    args.state_dir.is_some() || args.store_traces.is_on() || args.audit_text.is_on()
 }
 
 fn params(args: &ServeArgs) -> Result<Params> {

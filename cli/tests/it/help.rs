@@ -22,6 +22,7 @@ fn every_command_says_what_it_takes() {
         "serve",
         "doctor",
         "traces",
+        "audit",
         "import",
         "export",
         "extract",
@@ -36,6 +37,7 @@ fn every_command_says_what_it_takes() {
     for command in ["list", "show", "delete"] {
         insta::assert_snapshot!(format!("traces-{command}"), help(&["traces", command]));
     }
+    insta::assert_snapshot!("audit-show", help(&["audit", "show"]));
     for command in ["list", "pull", "info", "path"] {
         insta::assert_snapshot!(format!("models-{command}"), help(&["models", command]));
     }
