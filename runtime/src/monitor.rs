@@ -54,6 +54,8 @@ pub struct Unfolding<'a> {
     pub stage: Stage,
     /// How often it was rewound.
     pub attempt: u32,
+    /// How many tokens more the context and the pool hold.
+    pub room: usize,
 }
 
 /// A sequence that the model has read for a monitor.
@@ -136,6 +138,7 @@ pub enum StopReason {
 /// let mut stops = StopStrings::new(["END"]).unwrap();
 /// let seen = |text| Unfolding {
 ///     tokens: &[], text, ends: &[], step: None, sensed: None, stage: Stage::Unfolding, attempt: 0,
+///     room: 100,
 /// };
 /// // "EN" could become "END", so it is held back.
 /// assert!(matches!(stops.watch(&seen("so EN")).unwrap(), Verdict::Continue { release: 3, .. }));

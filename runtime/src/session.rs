@@ -331,6 +331,32 @@ impl Session {
         Ok(())
     }
 
+    /// Makes the last token pending again, to be run under a plan that has just been put in force.
+    ///
+    /// Its own keys and values are made again; checkpoints that count them become stale.
+    pub fn repeat_last(&mut self) -> Result<()> {
+        if self.pending() > 0 || self.tokens.is_empty() {
+            return Err(Error::Misuse("only a session without pending tokens repeats its last"));
+        }
+        let cached = self.cache.len() - 1;
+        self.cache.truncate(cached)?;
+        self.cut(self.tokens.len(), cached);
+        Ok(())
+    }
+
+    /// Goes back to the first `len` tokens. Needs no checkpoint, because nothing is done to the sequence: a plan with
+    /// interventions is refused.
+    pub fn truncate(&mut self, len: usize) -> Result<()> {
+        if !self.plan.items().is_empty() {
+            return Err(Error::Misuse("a sequence under a plan goes back to checkpoints"));
+        }
+        self.cache.truncate(len.min(self.cache.len()))?;
+        self.tokens.truncate(len);
+        self.prompt_len = self.prompt_len.min(len);
+        self.cut(self.tokens.len(), self.cache.len());
+        Ok(())
+    }
+
     /// An independent sequence with the same history. Keys and values are shared until one of them writes.
     pub fn fork(&self) -> Session {
         let until = serial();
