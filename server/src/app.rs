@@ -4,7 +4,7 @@ use crate::auth::Keys;
 use crate::keep::Keep;
 use crate::metrics::Metrics;
 use crate::settings::Settings;
-use crate::steer::Steering;
+use crate::steer::{Library, Steering};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 use trimtab_runtime::Model;
@@ -19,6 +19,7 @@ pub struct App {
     pub(crate) keys: Keys,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) steering: Steering,
+    pub(crate) library: Library,
     pub(crate) keep: Keep,
     /// When it began to be served, in Unix seconds.
     pub(crate) since: u64,
@@ -46,6 +47,7 @@ impl App {
             keys: Keys::new(&settings.keys),
             metrics: Arc::new(Metrics::new(&settings.build, device)),
             steering,
+            library: Library::new(model.clone()),
             keep,
             since: now(),
             fingerprint: fingerprint(&model, &settings),

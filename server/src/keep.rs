@@ -13,7 +13,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
-use trimtab_adapters::store::{AuditEvent, Intervention, Put, Retention, Store, Trace, Vector, now_ms};
+use trimtab_adapters::store::{
+    AuditEvent, Intervention, Put, Retention, Store, Trace, Vector, now_ms,
+};
 
 /// Traces that may be on their way.
 const WRITERS: usize = 1024;

@@ -9,76 +9,20 @@ use crate::error::{Error, Result};
 use crate::plan::{Audit, AuditAct};
 use serde::Serialize;
 use trimtab_adapters::store::{Intervention, now_ms};
+use trimtab_server::wire::audit::AuditEntry;
 
 #[derive(Serialize)]
 struct Document {
     #[serde(flatten)]
     head: Head,
-    interventions: Vec<Entry>,
+    interventions: Vec<AuditEntry>,
 }
 
-#[derive(Serialize)]
-struct Entry {
-    request: String,
-    response: String,
-    owner: String,
-    when_ms: i64,
-    weights_sha256: String,
-    policy_sha256: Option<String>,
-    prompt_sha256: String,
-    choice: u32,
-    attempt: u32,
-    watch: String,
-    from: u32,
-    at: u32,
-    score: Option<f64>,
-    margin: Option<f64>,
-    state: Option<String>,
-    action: String,
-    rule: String,
-    guidance: String,
-    beta: Option<f64>,
-    ban: Vec<u32>,
-    discarded: u32,
-    span_sha256: Option<String>,
-    /// Whether what was taken back is there in words.
-    text_kept: Switch,
-    /// The words, if they were asked for and are there.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    text: Option<String>,
-    outcome: String,
-}
-
-impl Entry {
-    fn of(row: Intervention, text: Switch) -> Entry {
-        Entry {
-            request: row.request,
-            response: row.response,
-            owner: row.owner,
-            when_ms: row.when_ms,
-            weights_sha256: row.weights_sha256,
-            policy_sha256: row.policy_sha256,
-            prompt_sha256: row.prompt_sha256,
-            choice: row.choice,
-            attempt: row.attempt,
-            watch: row.watch,
-            from: row.from,
-            at: row.at,
-            score: row.score,
-            margin: row.margin,
-            state: row.state,
-            action: row.action,
-            rule: row.rule,
-            guidance: row.guidance,
-            beta: row.beta,
-            ban: row.ban,
-            discarded: row.discarded,
-            span_sha256: row.span_sha256,
-            text_kept: Switch::from(row.text.is_some()),
-            text: row.text.filter(|_| text.is_on()),
-            outcome: row.outcome,
-        }
-    }
+/// A row, with what was taken back only if it was asked for.
+fn entry(row: Intervention, text: Switch) -> AuditEntry {
+    let mut entry = AuditEntry::from(row);
+    entry.text = entry.text.filter(|_| text.is_on());
+    entry
 }
 
 /// Lists interventions, or tells the story of one request.
@@ -96,7 +40,7 @@ pub fn run(plan: &Audit, console: &Console) -> Result<()> {
         }
     })?;
     if console.is_json() {
-        let interventions = rows.into_iter().map(|row| Entry::of(row, plan.text)).collect();
+        let interventions = rows.into_iter().map(|row| entry(row, plan.text)).collect();
         return console.print(&Document { head: Head::bare("audit"), interventions });
     }
     match plan.act {

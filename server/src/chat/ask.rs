@@ -4,7 +4,7 @@ use super::messages::conversation;
 use crate::app::App;
 use crate::cors::{IGNORED, SEED};
 use crate::refusal::Refusal;
-use crate::steer::{About, Guards, Resolved};
+use crate::steer::{About, Guards, Resolved, Turns};
 use crate::visit::random;
 use crate::wire::chat::{ChatRequest, ResponseFormat, StreamOptions};
 use crate::wire::completion::CompletionRequest;
@@ -136,10 +136,13 @@ impl Asked {
             let tokenizer = app.model.tokenizer()?.clone();
             let mut generation = Generation::new(session, tokenizer, request)?;
             let about = About {
-                model: &app.model,
+                library: &app.library,
                 request: &self.question,
+                turns: match self.form {
+                    Form::Chat => Turns::Template,
+                    Form::Text => Turns::Plain,
+                },
                 seed: self.request.seed,
-                choice,
             };
             if let Some(guard) = self.resolved.guard(&about, &mut made.1)? {
                 generation = generation.watched_by(guard);

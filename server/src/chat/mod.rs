@@ -14,7 +14,9 @@ mod trace;
 mod unfolding;
 mod write;
 
-pub(crate) use ask::{Asked, Ignored, Made, Streaming, chat, completion, known_ids, prompt_of, served};
+pub(crate) use ask::{
+    Asked, Ignored, Made, Streaming, chat, completion, known_ids, prompt_of, served,
+};
 pub(crate) use messages::conversation;
 pub(crate) use pieces::{Unfold, failure};
 pub(crate) use write::Writer;

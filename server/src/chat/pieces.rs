@@ -70,7 +70,12 @@ pub(crate) struct Unfold {
 }
 
 impl Unfold {
-    pub(crate) fn new(app: &App, asker: Asker, response: &str, (asked, guards): (Asked, Guards)) -> Unfold {
+    pub(crate) fn new(
+        app: &App,
+        asker: Asker,
+        response: &str,
+        (asked, guards): (Asked, Guards),
+    ) -> Unfold {
         let Asker { caller, visit } = asker;
         let about = About {
             response,

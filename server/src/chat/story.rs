@@ -3,11 +3,9 @@
 use super::trace::About;
 use crate::keep::Keep;
 use crate::steer::{Monitoring, kind};
-use std::iter::Peekable;
-use std::slice::Iter;
 use trimtab_adapters::store::{Intervention, now_ms};
-use trimtab_runtime::fingerprint::Fingerprint;
-use trimtab_steering::monitor::{Action, Check, Record, record};
+use trimtab_steering::monitor::record::{self, Check};
+use trimtab_steering::monitor::{Action, Record};
 
 /// Checks of one answer that are noted one by one.
 const MOST_CHECKS: usize = 256;
@@ -83,7 +81,7 @@ impl Teller {
                 rows.push(self.check(&row, record, (check, attempt)));
             }
         }
-        rows.extend(rest(&mut done).map(|next| self.intervention(&row, record, (next, attempt))));
+        rows.extend(done.map(|next| self.intervention(&row, record, (next, attempt))));
         let why = record.why.clone().unwrap_or_default();
         rows.push(Intervention {
             attempt,
@@ -152,7 +150,7 @@ impl Teller {
             beta: done.beta,
             ban: done.ban.clone(),
             discarded: small(done.span.len()),
-            span_sha256: (!done.span.is_empty()).then(|| span(&done.span)),
+            span_sha256: (!done.span.is_empty()).then(|| done.hash.clone()),
             text: (!done.span.is_empty()).then(|| done.text.clone()),
             outcome: done.sequel.name().to_owned(),
             ..row.clone()
@@ -169,20 +167,8 @@ fn belongs(done: &record::Intervention, check: &Check) -> bool {
     done.watch == check.watch && done.at == check.at && check.action != Action::Continue
 }
 
-fn rest<'a>(
-    done: &'a mut Peekable<Iter<'_, record::Intervention>>,
-) -> impl Iterator<Item = &'a record::Intervention> {
-    done
-}
-
 fn name(record: &Record, watch: usize) -> String {
     record.watches.get(watch).cloned().unwrap_or_else(|| "guard".to_owned())
-}
-
-/// Hash of the tokens that were taken back. Salted by what they are, so that no list of hashes of texts has it.
-fn span(tokens: &[u32]) -> String {
-    let bytes: Vec<u8> = tokens.iter().flat_map(|token| token.to_le_bytes()).collect();
-    Fingerprint::builder("trimtab.span").bytes(&bytes).finish().to_string()
 }
 
 fn small(number: usize) -> u32 {

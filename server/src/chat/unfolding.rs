@@ -103,7 +103,12 @@ impl Unfolding {
     }
 
     /// Takes back the text from a byte on: every piece with some of it, and what those had before it again.
-    pub(super) fn retract(&mut self, choice: usize, bytes: usize, watch: Option<String>) -> Vec<Piece> {
+    pub(super) fn retract(
+        &mut self,
+        choice: usize,
+        bytes: usize,
+        watch: Option<String>,
+    ) -> Vec<Piece> {
         let ends = |at: usize| self.pieces.get(at + 1).map_or(self.sent.len(), |next| next.1);
         let touched = (0..self.pieces.len()).find(|at| ends(*at) > bytes);
         let Some(&(from, _)) = touched.and_then(|at| self.pieces.get(at)) else {
@@ -117,7 +122,8 @@ impl Unfolding {
         self.sent.truncate(begin);
         self.delivered = from;
         let attempt = Some(self.rewinds + 1);
-        let mut pieces = vec![Piece::Retracted { choice, bytes: begin, tokens: from, attempt, watch }];
+        let mut pieces =
+            vec![Piece::Retracted { choice, bytes: begin, tokens: from, attempt, watch }];
         if !again.is_empty() {
             pieces.push(self.piece(choice, again, 0));
         }

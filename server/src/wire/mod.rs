@@ -3,6 +3,7 @@
 //! Core types are not wire types. What comes in is converted by `TryFrom` or a function that may refuse, what goes out
 //! by `From`, both at the edge, so that a change of the protocol never reaches the runtime.
 
+pub mod audit;
 pub mod chat;
 pub mod completion;
 pub mod embedding;

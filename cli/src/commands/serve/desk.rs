@@ -3,6 +3,8 @@
 use crate::console::Console;
 use crate::error::{Error, Result, read_text};
 use crate::plan::{Named, Serve, Sources};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use trimtab_runtime::Model;
 use trimtab_runtime::engine::Engine;
@@ -13,6 +15,7 @@ use trimtab_server::wire::vector::PutSteering;
 use trimtab_server::{App, Keep};
 use trimtab_steering::compose::dose::DoseLimit;
 use trimtab_steering::file::sha256;
+use trimtab_steering::monitor::policy::Policy;
 
 /// Reads the vectors that requests may name.
 pub fn read(vectors: &[Named]) -> Result<Vec<StoredVector>> {
@@ -31,6 +34,20 @@ pub fn read(vectors: &[Named]) -> Result<Vec<StoredVector>> {
     vectors.iter().map(stored).collect()
 }
 
+/// Reads the policies that monitors may name, the built-in ones among them.
+pub fn policies(files: &[PathBuf]) -> Result<BTreeMap<String, Arc<Policy>>> {
+    let mut policies = Setup::default().policies;
+    for path in files {
+        let policy = Policy::read(path)?;
+        let name = policy.name().to_owned();
+        if policies.insert(name.clone(), Arc::new(policy)).is_some() {
+            let problem = format!("{} is called {name}, as another policy is", path.display());
+            return Err(Error::usage("--policy", problem));
+        }
+    }
+    Ok(policies)
+}
+
 /// A model with an engine that runs it and everything that requests may name.
 pub async fn app(
     model: Model,
@@ -38,7 +55,8 @@ pub async fn app(
     (settings, keep, vectors): (Settings, Keep, Vec<StoredVector>),
     console: &Console,
 ) -> Result<Arc<App>> {
-    let steering = Steering::new(Frame::of(&model)?, setup(&plan.sources), keep.clone());
+    let setup = Setup { policies: policies(&plan.policies)?, ..setup(&plan.sources) };
+    let steering = Steering::new(Frame::of(&model)?, setup, keep.clone());
     // What was named on the command line is there for this run, and in the place of what was kept under its name.
     let named: Vec<String> = vectors.iter().map(|vector| vector.id.clone()).collect();
     let kept = keep.vectors().await?.into_iter().filter(|kept| !named.contains(&kept.id));

@@ -3,6 +3,7 @@
 mod desk;
 mod log;
 
+use desk::policies;
 pub use desk::{app, read};
 
 use super::opened::open;
@@ -29,6 +30,7 @@ pub fn run(plan: &Serve, console: &Console) -> Result<()> {
     log::install(console);
     // Everything that can be wrong about files is found before the model is opened.
     let vectors = read(&plan.vectors)?;
+    policies(&plan.policies)?;
     let settings = settings(plan)?;
     let threads = threads()?;
     threads.block_on(async {
@@ -68,7 +70,8 @@ async fn keep(plan: &Serve) -> Result<Keep> {
     };
     let store = Store::open(&folder_of_state(folder)?).await?;
     let traces = if plan.traces.is_on() { Switch::On } else { Switch::Off };
-    Ok(Keep::in_store(store, traces))
+    let text = if plan.audit_text.is_on() { Switch::On } else { Switch::Off };
+    Ok(Keep::in_store(store, traces).with_audit_text(text))
 }
 
 /// The folder that was named, or the usual one.

@@ -9,6 +9,7 @@ use crate::wire::monitor::{
 };
 use std::fmt::Display;
 use std::ops::RangeInclusive;
+use trimtab_steering::monitor::policy::{Caps, Policy};
 
 /// Watches of one request.
 const MOST_WATCHES: usize = 4;
@@ -26,7 +27,7 @@ const REFUSAL: &str = "I can't help with that.";
 const WINDOW: u32 = 3;
 
 /// A monitor with everything filled in.
-pub(crate) fn settled(asked: &Monitor) -> Result<Monitor, Fault> {
+pub(crate) fn settled(asked: &Monitor, policy: Option<&Policy>) -> Result<Monitor, Fault> {
     let count = asked.watch.len();
     if !(1..=MOST_WATCHES).contains(&count) {
         return Err(Fault::value("watch", expected(count, &(1..=MOST_WATCHES), "watches")));
@@ -41,12 +42,15 @@ pub(crate) fn settled(asked: &Monitor) -> Result<Monitor, Fault> {
     }
     mandatory(&watches, on_exhausted)?;
     let has_judge = watches.iter().any(|watch| watch.kind == WatchKind::Coot);
+    let judging = policy.filter(|_| has_judge);
+    let caps = judging.map(|policy| *policy.caps()).unwrap_or_default();
+    let usual = judging.map_or(REFUSAL, Policy::refusal);
     Ok(Monitor {
         combine: Some(asked.combine.unwrap_or_default()),
-        rewind: Some(rewind(asked.rewind.as_ref()).map_err(|e| e.under("rewind"))?),
+        rewind: Some(rewind(asked.rewind.as_ref(), caps).map_err(|e| e.under("rewind"))?),
         retry: Some(retry(asked.retry.as_ref(), has_judge).map_err(|e| e.under("retry"))?),
         on_exhausted: Some(on_exhausted),
-        refusal: refusal(asked.refusal.as_deref(), on_exhausted)?,
+        refusal: refusal(asked.refusal.as_deref(), on_exhausted, usual)?,
         stream: Some(asked.stream.unwrap_or_default()),
         watch: watches,
     })
@@ -214,7 +218,7 @@ fn mandatory(watches: &[Watch], on_exhausted: OnExhausted) -> Result<(), Fault> 
     }
 }
 
-fn rewind(asked: Option<&Rewind>) -> Result<Rewind, Fault> {
+fn rewind(asked: Option<&Rewind>, caps: Caps) -> Result<Rewind, Fault> {
     let asked = asked.cloned().unwrap_or_default();
     let to = asked.to.unwrap_or_default();
     let word = match to {
@@ -230,10 +234,11 @@ fn rewind(asked: Option<&Rewind>) -> Result<Rewind, Fault> {
     if let Some((field, .., of)) = fields.iter().find(|(_, given, of, _)| *given && *of != to) {
         return Err(Fault::value(*field, format!("belongs to {of}, and the rule is {word}")));
     }
+    let discarded = u32::try_from(caps.discarded).unwrap_or(u32::MAX);
     let mut rewind = Rewind {
         to: Some(to),
-        max: within("max", asked.max, 4, 0..=10)?,
-        max_discarded: within("max_discarded", asked.max_discarded, 256, 0..=4096)?,
+        max: within("max", asked.max, caps.rewinds, 0..=10)?,
+        max_discarded: within("max_discarded", asked.max_discarded, discarded, 0..=4096)?,
         ..Rewind::default()
     };
     match to {
@@ -259,9 +264,13 @@ fn retry(asked: Option<&Retry>, has_judge: bool) -> Result<Retry, Fault> {
     Ok(Retry { vectors: asked.vectors, guidance: Some(guidance) })
 }
 
-fn refusal(asked: Option<&str>, on_exhausted: OnExhausted) -> Result<Option<String>, Fault> {
+fn refusal(
+    asked: Option<&str>,
+    on_exhausted: OnExhausted,
+    usual: &str,
+) -> Result<Option<String>, Fault> {
     match (asked, on_exhausted) {
-        (None, OnExhausted::Refuse) => Ok(Some(REFUSAL.to_owned())),
+        (None, OnExhausted::Refuse) => Ok(Some(usual.to_owned())),
         (None, OnExhausted::Stop | OnExhausted::Keep) => Ok(None),
         (Some(_), OnExhausted::Stop | OnExhausted::Keep) => {
             Err(Fault::value("refusal", "is never said, because on_exhausted is not refuse"))

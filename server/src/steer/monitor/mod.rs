@@ -3,8 +3,14 @@
 //! Everything that can be refused is refused here, before a token is made: a watch that could not act is no watch.
 
 mod asked;
+mod guard;
+mod library;
+mod receipt;
 
 pub(crate) use asked::kind;
+pub(crate) use guard::{About, Guards};
+pub(crate) use library::{Library, Turns};
+pub(super) use receipt::receipt;
 
 use super::fault::Fault;
 use super::piece::Bench;
@@ -14,16 +20,26 @@ use crate::refusal::Refusal;
 use crate::wire::error::Code;
 use crate::wire::monitor::{Monitor, Stream, Watch, WatchKind};
 use crate::wire::steering::Steering;
+use std::sync::Arc;
 use trimtab_runtime::site::{Site, SiteError};
 use trimtab_steering::gate::{Condition, Side};
+use trimtab_steering::monitor::policy::Policy;
+use trimtab_steering::monitor::{Lexical, Probe};
+
+/// The policy that counts where none is named.
+const DEFAULT_POLICY: &str = "default";
 
 /// What watches the answers of one request.
 #[derive(Debug, Clone)]
 pub(crate) struct Monitoring {
+    /// Whose it is.
+    pub(crate) voice: Voice,
     /// What would be asked to be watched the same again.
     pub(crate) written: Monitor,
     /// What the watches look at, in their order.
     pub(crate) looks: Vec<Look>,
+    /// Whose notes guide a retry: that of the first watch that judges, or the usual one.
+    pub(crate) policy: Option<Arc<Policy>>,
     /// What is done to the model once an answer was rewound, where that is something else.
     pub(crate) retry: Option<Lowered>,
 }
@@ -32,9 +48,9 @@ pub(crate) struct Monitoring {
 #[derive(Debug, Clone)]
 pub(crate) enum Look {
     /// A direction.
-    Probe(Condition),
+    Probe(Probe),
     /// Letters.
-    Text,
+    Text(Arc<Lexical>),
     /// A policy's principles.
     Coot,
 }
@@ -50,7 +66,8 @@ impl Monitoring {
         };
         let voice = layer.voice.inside("monitor");
         let read = || {
-            let mut written = asked::settled(asked)?;
+            let policy = policy(bench, asked)?;
+            let mut written = asked::settled(asked, policy.as_deref())?;
             // Whoever does not know that text can be taken back must not be sent such text.
             if !layer.voice.is_body() {
                 written.stream = Some(Stream::Hold);
@@ -60,9 +77,16 @@ impl Monitoring {
                 let look = look(bench, watch).map_err(|e| e.under(&format!("watch[{index}]")))?;
                 looks.push(look);
             }
-            Ok(Monitoring { written, looks, retry: None })
+            Ok(Monitoring { voice: voice.clone(), written, looks, policy, retry: None })
         };
         read().map(Some).map_err(|fault| voice.refusal(fault))
+    }
+
+    /// The digest of each watch's policy, where it has one.
+    pub(crate) fn policies(&self) -> Vec<Option<String>> {
+        let digest = self.policy.as_ref().map(|policy| policy.digest());
+        let judges = |watch: &Watch| watch.kind == WatchKind::Coot;
+        self.written.watch.iter().map(|w| digest.clone().filter(|_| judges(w))).collect()
     }
 
     /// The vectors of a retry as a layer's object, if there are any.
@@ -86,14 +110,37 @@ pub(crate) fn retry_voice(layers: &[Layer<'_>]) -> Voice {
 fn look(bench: Bench<'_>, watch: &Watch) -> Result<Look, Fault> {
     match watch.kind {
         WatchKind::Probe => probe(bench, watch).map(Look::Probe),
-        WatchKind::Text => Ok(Look::Text),
+        WatchKind::Text => text(watch).map(Look::Text),
         // The kinds that are not built have been refused.
         WatchKind::Coot | WatchKind::Cue | WatchKind::Geometry => Ok(Look::Coot),
     }
 }
 
-/// The condition of a probe, on a registered vector of either role.
-fn probe(bench: Bench<'_>, watch: &Watch) -> Result<Condition, Fault> {
+fn text(watch: &Watch) -> Result<Arc<Lexical>, Fault> {
+    let texts = |texts: &Option<Vec<String>>| texts.clone().unwrap_or_default();
+    let lexical = Lexical::new(&texts(&watch.any), &texts(&watch.regex));
+    lexical.map(Arc::new).map_err(|e| Fault::of(e, ""))
+}
+
+/// The policy of the first watch that judges, or the usual one; every policy that is named must be there.
+fn policy(bench: Bench<'_>, asked: &Monitor) -> Result<Option<Arc<Policy>>, Fault> {
+    let policies = &bench.setup.policies;
+    let mut first = None;
+    let judges = asked.watch.iter().enumerate().filter(|(_, w)| w.kind == WatchKind::Coot);
+    for (index, watch) in judges {
+        let name = watch.policy.as_deref().unwrap_or(DEFAULT_POLICY);
+        let Some(found) = policies.get(name) else {
+            let known: Vec<&str> = policies.keys().map(String::as_str).collect();
+            let problem = format!("is {name:?}, which is no policy; there is {}", known.join(", "));
+            return Err(Fault::value(format!("watch[{index}].policy"), problem));
+        };
+        first = first.or_else(|| Some(found.clone()));
+    }
+    Ok(first.or_else(|| policies.get(DEFAULT_POLICY).cloned()))
+}
+
+/// A probe on a registered vector of either role.
+fn probe(bench: Bench<'_>, watch: &Watch) -> Result<Probe, Fault> {
     let id = watch.vector.as_deref().unwrap_or_default();
     let found = bench.state.vectors.get(id);
     let file = &found.ok_or_else(|| registry::unknown("vector", id))?.file;
@@ -109,7 +156,8 @@ fn probe(bench: Bench<'_>, watch: &Watch) -> Result<Condition, Fault> {
         None => Condition::new(file, side, threshold),
         Some(site) => Condition::at(file, site, side, threshold),
     };
-    condition.map_err(|error| {
+    let probe = condition.and_then(|condition| Probe::new(condition, &bench.frame.spec));
+    probe.map_err(|error| {
         let field = match &error {
             trimtab_steering::Error::Setting { field: "gate.site", .. } => "site",
             trimtab_steering::Error::Setting { field: "gate.threshold", .. } => match side {
