@@ -18,6 +18,7 @@ mod inspect;
 mod model;
 mod models;
 mod perplexity;
+mod policy;
 mod precedence;
 mod sampling;
 mod serve;
@@ -40,6 +41,7 @@ pub use inspect::InspectArgs;
 pub use model::{Dtype, KvType, ModelArgs, OnOff, SourceArgs};
 pub use models::{ModelsArgs, ModelsCommand, Target};
 pub use perplexity::PerplexityArgs;
+pub use policy::{PolicyArgs, PolicyCommand};
 pub use sampling::SamplingArgs;
 pub use serve::ServeArgs;
 pub use switch::Switch;
@@ -149,6 +151,8 @@ pub enum Command {
     Serve(Box<ServeArgs>),
     /// List, show and delete the answers that a server has kept.
     Traces(TracesArgs),
+    /// Explain a monitor's policy and test it in every state.
+    Policy(PolicyArgs),
     /// Say what this machine and this build can do, and what is in the way.
     Doctor(DoctorArgs),
     /// Print a completion script for a shell.

@@ -14,6 +14,7 @@ mod inspect;
 mod models;
 mod opened;
 mod perplexity;
+mod policy;
 mod replay;
 mod serve;
 mod table;
@@ -51,6 +52,7 @@ pub fn run(task: Task, console: &Console) -> Result<()> {
         Task::Compose(plan) => compose::run(&plan, console),
         Task::Serve(plan) => serve::run(&plan, console),
         Task::Traces(plan) => traces::run(&plan, console),
+        Task::Policy(plan) => policy::run(&plan, console),
         Task::Doctor(plan) => doctor::run(&plan, console),
         Task::Completions(shell) => completions(shell, console),
     }

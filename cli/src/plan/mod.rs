@@ -14,6 +14,7 @@ mod generate;
 mod model;
 mod models;
 mod perplexity;
+mod policy;
 mod replay;
 mod sampling;
 mod serve;
@@ -32,6 +33,7 @@ pub use generate::{Arms, Chat, Delivery, Generate, Prompt, PromptForm};
 pub use model::{Opening, PoolSize, Source, Template};
 pub use models::Models;
 pub use perplexity::{Contrast, Perplexity};
+pub use policy::PolicyCheck;
 pub use replay::Replay;
 pub use sampling::{Sampling, Seed};
 pub use serve::{Named, Serve, Sources, State};
@@ -82,6 +84,8 @@ pub enum Task {
     Serve(Box<Serve>),
     /// Look after traces.
     Traces(Traces),
+    /// Look at a policy.
+    Policy(PolicyCheck),
     /// Look at the machine.
     Doctor(Doctor),
     /// Print completions.
@@ -134,6 +138,7 @@ pub fn of(args: Args) -> Result<Task> {
         Command::Compose(args) => compose::compose(args).map(Task::Compose),
         Command::Serve(args) => serve::serve(*args).map(|plan| Task::Serve(Box::new(plan))),
         Command::Traces(args) => Ok(Task::Traces(traces::traces(args))),
+        Command::Policy(args) => policy::policy(args).map(Task::Policy),
         Command::Doctor(args) => doctor::doctor(args).map(Task::Doctor),
         Command::Completions { shell } => Ok(Task::Completions(shell)),
     }
