@@ -321,6 +321,14 @@ pub enum Error {
         /// The value, and what is expected.
         problem: String,
     },
+    /// A key of a policy file that is missing, unknown, or has a value it cannot have.
+    #[error("policy: {key} {problem}")]
+    Policy {
+        /// The key, or where it stands.
+        key: String,
+        /// What is wrong, and what is expected.
+        problem: String,
+    },
     /// A direction without the numbers that make a projection on it a class coordinate.
     #[error(
         "vector {name} has no {field} at {site}; extract it again to know how far apart the classes are"
@@ -387,7 +395,7 @@ impl Error {
             Error::Data(_) => "data_refused",
             Error::Extract(refusal) => refusal.code(),
             Error::EmptySelection { .. } => "empty_selection",
-            Error::Setting { .. } => "invalid_value",
+            Error::Setting { .. } | Error::Policy { .. } => "invalid_value",
             Error::AnchorMissing { .. } => "anchor_missing",
             Error::GateTooLate { .. } => "gate_too_late",
         }

@@ -19,6 +19,7 @@ mod inspect;
 mod model;
 mod models;
 mod perplexity;
+mod policy;
 mod precedence;
 mod sampling;
 mod serve;
@@ -42,6 +43,7 @@ pub use inspect::InspectArgs;
 pub use model::{Dtype, KvType, ModelArgs, OnOff, SourceArgs};
 pub use models::{ModelsArgs, ModelsCommand, Target};
 pub use perplexity::PerplexityArgs;
+pub use policy::{PolicyArgs, PolicyCommand};
 pub use sampling::SamplingArgs;
 pub use serve::ServeArgs;
 pub use switch::Switch;
@@ -153,6 +155,8 @@ pub enum Command {
     Traces(TracesArgs),
     /// List what monitors found in answers and took back, or tell the story of one.
     Audit(AuditArgs),
+    /// Explain a monitor's policy and test it in every state.
+    Policy(PolicyArgs),
     /// Say what this machine and this build can do, and what is in the way.
     Doctor(DoctorArgs),
     /// Print a completion script for a shell.

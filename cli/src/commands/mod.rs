@@ -15,6 +15,7 @@ mod inspect;
 mod models;
 mod opened;
 mod perplexity;
+mod policy;
 mod replay;
 mod serve;
 mod state;
@@ -54,6 +55,7 @@ pub fn run(task: Task, console: &Console) -> Result<()> {
         Task::Serve(plan) => serve::run(&plan, console),
         Task::Traces(plan) => traces::run(&plan, console),
         Task::Audit(plan) => audit::run(&plan, console),
+        Task::Policy(plan) => policy::run(&plan, console),
         Task::Doctor(plan) => doctor::run(&plan, console),
         Task::Completions(shell) => completions(shell, console),
     }

@@ -83,7 +83,7 @@ pub(super) fn inspect(args: InspectArgs) -> Result<Inspect> {
 }
 
 /// The model, if the user named one.
-fn if_named(args: ModelArgs) -> Result<Option<Opening>> {
+pub(super) fn if_named(args: ModelArgs) -> Result<Option<Opening>> {
     let named = args.model.is_some() || args.source.hf_repo.is_some();
     named.then(|| Opening::of(args)).transpose()
 }

@@ -15,6 +15,7 @@ mod generate;
 mod model;
 mod models;
 mod perplexity;
+mod policy;
 mod replay;
 mod sampling;
 mod serve;
@@ -34,6 +35,7 @@ pub use generate::{Arms, Chat, Delivery, Generate, Prompt, PromptForm};
 pub use model::{Opening, PoolSize, Source, Template};
 pub use models::Models;
 pub use perplexity::{Contrast, Perplexity};
+pub use policy::PolicyCheck;
 pub use replay::Replay;
 pub use sampling::{Sampling, Seed};
 pub use serve::{Named, Serve, Sources, State};
@@ -86,6 +88,8 @@ pub enum Task {
     Traces(Traces),
     /// Look at what monitors did.
     Audit(Audit),
+    /// Look at a policy.
+    Policy(PolicyCheck),
     /// Look at the machine.
     Doctor(Doctor),
     /// Print completions.
@@ -139,6 +143,7 @@ pub fn of(args: Args) -> Result<Task> {
         Command::Serve(args) => serve::serve(*args).map(|plan| Task::Serve(Box::new(plan))),
         Command::Traces(args) => Ok(Task::Traces(traces::traces(args))),
         Command::Audit(args) => audit::audit(args).map(Task::Audit),
+        Command::Policy(args) => policy::policy(args).map(Task::Policy),
         Command::Doctor(args) => doctor::doctor(args).map(Task::Doctor),
         Command::Completions { shell } => Ok(Task::Completions(shell)),
     }

@@ -21,6 +21,7 @@ fn every_command_says_what_it_takes() {
         "verify",
         "serve",
         "doctor",
+        "policy",
         "traces",
         "audit",
         "import",
@@ -38,6 +39,7 @@ fn every_command_says_what_it_takes() {
         insta::assert_snapshot!(format!("traces-{command}"), help(&["traces", command]));
     }
     insta::assert_snapshot!("audit-show", help(&["audit", "show"]));
+    insta::assert_snapshot!("policy-check", help(&["policy", "check"]));
     for command in ["list", "pull", "info", "path"] {
         insta::assert_snapshot!(format!("models-{command}"), help(&["models", command]));
     }

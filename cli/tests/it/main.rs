@@ -18,6 +18,8 @@ mod help;
 #[cfg(test)]
 mod measures;
 #[cfg(test)]
+mod policy;
+#[cfg(test)]
 mod real;
 #[cfg(test)]
 mod streams;

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use trimtab_adapters::store::{Intervention, Store};
 use trimtab_runtime::engine::{Engine, EngineOptions};
+use trimtab_runtime::testing::tiny;
 
 /// What the tiny model says to `chat`, so that a test can object to a part of it.
 async fn plain(house: &House, more: Value) -> String {
@@ -24,11 +25,19 @@ fn watch(words: &[&str]) -> Value {
     json!({"kind": "text", "any": words, "name": "words"})
 }
 
-fn monitored(monitor: Value, more: Value) -> Value {
-    let mut body = json!({"max_tokens": 24, "steering": {"monitor": monitor}});
+/// An answer of many different tokens, with more fields.
+fn long(more: Value) -> Value {
+    let mut body = json!({"max_tokens": 24, "temperature": 1.2, "seed": 7,
+        "logit_bias": {tiny::END.to_string(): -100}});
     for (key, value) in more.as_object().unwrap() {
         body[key] = value.clone();
     }
+    body
+}
+
+fn monitored(monitor: Value, more: Value) -> Value {
+    let mut body = long(more);
+    body["steering"] = json!({"monitor": monitor});
     body
 }
 
@@ -67,11 +76,8 @@ fn has_retracts(events: &[Value]) -> bool {
 #[tokio::test]
 async fn a_watch_that_finds_nothing_changes_nothing_but_the_receipt() {
     let house = House::new();
-    for more in [json!({}), json!({"temperature": 1, "seed": 3}), json!({"logprobs": true})] {
-        let long = json!({"max_tokens": 24});
-        let mut plain = long.clone();
-        more.as_object().unwrap().iter().for_each(|(k, v)| plain[k] = v.clone());
-        let plain = house.chat(plain).await.ok();
+    for more in [json!({"temperature": 0}), json!({"seed": 3}), json!({"logprobs": true})] {
+        let plain = house.chat(long(more.clone())).await.ok();
         let guarded =
             house.chat(monitored(json!({"watch": [watch(&["§"])]}), more.clone())).await.ok();
         assert_eq!(guarded["choices"], plain["choices"], "{more}");
@@ -87,7 +93,7 @@ async fn a_watch_that_finds_nothing_changes_nothing_but_the_receipt() {
 #[tokio::test]
 async fn an_objection_is_answered_differently_and_held_text_is_never_taken_back() {
     let house = House::new();
-    let said = plain(&house, json!({"max_tokens": 24})).await;
+    let said = plain(&house, long(json!({}))).await;
     let letter = objectionable(&said);
     let monitor = json!({"watch": [watch(&[&letter])], "rewind": {"max": 10}});
     let whole = house.chat(monitored(monitor.clone(), json!({}))).await.ok();
@@ -118,8 +124,8 @@ async fn retracts_applied_to_the_chunks_give_the_final_text() {
     let house = House::new();
     let mut seen = 0;
     for seed in 0..12 {
-        let free = json!({"temperature": 1.3, "seed": seed, "max_tokens": 24});
-        let letter = objectionable(&plain(&house, free.clone()).await);
+        let free = json!({"seed": seed});
+        let letter = objectionable(&plain(&house, long(free.clone())).await);
         let monitor = json!({"watch": [watch(&[&letter])], "rewind": {"max": 10, "max_discarded": 4096},
             "stream": "retract"});
         let whole = house.chat(monitored(monitor.clone(), free.clone())).await.ok();
@@ -136,7 +142,7 @@ async fn retracts_applied_to_the_chunks_give_the_final_text() {
 #[tokio::test]
 async fn an_exhausted_guard_refuses_and_the_refusal_is_the_content() {
     let house = House::new();
-    let said = plain(&house, json!({"max_tokens": 24})).await;
+    let said = plain(&house, long(json!({}))).await;
     for (on_exhausted, stream) in [("refuse", "hold"), ("refuse", "retract"), ("stop", "hold")] {
         let mut monitor = json!({"watch": [watch(&[&objectionable(&said)])], "rewind": {"max": 0},
             "on_exhausted": on_exhausted, "stream": stream});
@@ -169,7 +175,7 @@ async fn an_exhausted_guard_refuses_and_the_refusal_is_the_content() {
 #[tokio::test]
 async fn what_is_reported_is_given_and_flagged() {
     let house = House::new();
-    let said = plain(&house, json!({"max_tokens": 24})).await;
+    let said = plain(&house, long(json!({}))).await;
     let mut watch = watch(&[&objectionable(&said)]);
     watch["then"] = json!("report");
     let answer = house.chat(monitored(json!({"watch": [watch]}), json!({}))).await.ok();
@@ -185,7 +191,7 @@ async fn what_is_reported_is_given_and_flagged() {
 async fn each_of_several_answers_has_its_own_guard() {
     let house = House::new();
     let monitor = json!({"watch": [watch(&["a", "e"])], "rewind": {"max": 2}});
-    let more = json!({"n": 3, "temperature": 1, "seed": 5});
+    let more = json!({"n": 3, "seed": 5});
     let together = house.chat(monitored(monitor.clone(), more)).await.ok();
     let receipts = together["steering"]["choices"].as_array().unwrap();
     assert_eq!(receipts.len(), 3);
@@ -195,7 +201,7 @@ async fn each_of_several_answers_has_its_own_guard() {
         let reason = &together["choices"][choice]["finish_reason"];
         assert_eq!(reason == "content_filter", receipt["monitor"]["outcome"] == "exhausted");
     }
-    let solo = json!({"n": 1, "temperature": 1, "seed": 5});
+    let solo = json!({"n": 1, "seed": 5});
     let first = house.chat(monitored(monitor, solo)).await.ok();
     assert_eq!(first["choices"][0]["message"], together["choices"][0]["message"]);
 }
@@ -205,9 +211,9 @@ async fn guarded_and_plain_answers_that_run_together_are_what_they_are_alone() {
     let house = House::new();
     let guarded = |seed: u64| {
         let monitor = json!({"watch": [watch(&["a", "n"])], "rewind": {"max": 3}});
-        monitored(monitor, json!({"temperature": 1, "seed": seed}))
+        monitored(monitor, json!({"seed": seed}))
     };
-    let free = json!({"temperature": 1, "seed": 9, "max_tokens": 24});
+    let free = long(json!({"seed": 9}));
     let content = |reply: Reply| reply.ok()["choices"].clone();
     let alone = [
         content(house.chat(guarded(1)).await),
@@ -222,7 +228,7 @@ async fn guarded_and_plain_answers_that_run_together_are_what_they_are_alone() {
 #[tokio::test]
 async fn a_full_receipt_is_answered_the_same_again() {
     let house = House::new();
-    let said = plain(&house, json!({"max_tokens": 24})).await;
+    let said = plain(&house, long(json!({}))).await;
     let mut asked = monitored(
         json!({"watch": [watch(&[&objectionable(&said)])], "rewind": {"to": "fixed", "window": 5, "max": 10}}),
         json!({}),
@@ -243,7 +249,7 @@ async fn a_full_receipt_is_answered_the_same_again() {
 #[tokio::test]
 async fn metrics_know_kinds_and_no_names() {
     let house = House::new();
-    let said = plain(&house, json!({"max_tokens": 24})).await;
+    let said = plain(&house, long(json!({}))).await;
     let watch =
         json!({"kind": "text", "any": [objectionable(&said)], "name": "a name of the client's"});
     let monitor = json!({"watch": [watch], "rewind": {"max": 1}});
@@ -315,7 +321,7 @@ async fn what_was_taken_back_is_noted_and_read_by_administrators_only() {
         let store = Store::memory().await.unwrap();
         let house = keeping(store.clone(), text, Switch::On).await;
         let path = "/v1/chat/completions";
-        let said = by(&house, "a", path, Some(chat(json!({"max_tokens": 24})))).await.ok();
+        let said = by(&house, "a", path, Some(chat(long(json!({}))))).await.ok();
         let said = said["choices"][0]["message"]["content"].as_str().unwrap().to_owned();
         let monitor = json!({"watch": [watch(&[&objectionable(&said)])], "rewind": {"max": 2}});
         let asked = chat(monitored(monitor, json!({})));

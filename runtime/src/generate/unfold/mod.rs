@@ -52,6 +52,8 @@ pub struct Generation {
     tokens: Vec<u32>,
     /// After each token, how much text was complete.
     ends: Vec<usize>,
+    /// Each token's position in the sequence.
+    places: Vec<usize>,
     stream: TextStream,
     text: String,
     shown: usize,
@@ -95,6 +97,7 @@ impl Generation {
             pieces: Vec::new(),
             tokens: Vec::new(),
             ends: Vec::new(),
+            places: Vec::new(),
             text: String::new(),
             shown: 0,
             watchers: Watchers::default(),
@@ -368,6 +371,7 @@ impl Generation {
         // An end flushes half characters; what follows after all begins behind the last whole one.
         self.text.truncate(self.stream.text_len_at(self.tokens.len()));
         self.text.push_str(self.stream.push(token));
+        self.places.push(self.session.len() + self.tokens.len() - self.fed);
         self.tokens.push(token);
         self.ends.push(self.text.len());
         self.pieces.push(Piece { step, sensed, before: self.before.clone() });
@@ -436,6 +440,7 @@ impl Generation {
         let kept = (0..self.tokens.len()).rev().find(begins_inside).map_or(0, |n| n + 1);
         self.tokens.truncate(kept);
         self.ends.truncate(kept);
+        self.places.truncate(kept);
         self.pieces.truncate(kept);
     }
 

@@ -95,6 +95,7 @@ impl Generation {
             tokens: &self.tokens,
             text: &self.text,
             ends: &self.ends,
+            places: &self.places,
             step: newest.and_then(|p| p.step.as_ref()),
             sensed: newest.and_then(|p| p.sensed.as_deref()),
             stage: question.stage(),
@@ -234,6 +235,7 @@ impl Generation {
         self.pieces.truncate(from);
         self.tokens.truncate(from);
         self.ends.truncate(from);
+        self.places.truncate(from);
         self.stream.truncate(from);
         self.cut_text(self.stream.text_len_at(from), out);
         self.watchers.rewind(from, self.text.len());
