@@ -70,7 +70,10 @@ fn a_hook_at_two_sites_counts_each_by_itself() {
     for token in [5, 6, 7] {
         session.advance(&[token]).unwrap();
     }
-    let tokens: Vec<u64> = resolved.fired(&Facts { fired: session.fired(), ..Facts::default() }).map(|at| at.tokens).collect();
+    let tokens: Vec<u64> = resolved
+        .fired(&Facts { fired: session.fired(), ..Facts::default() })
+        .map(|at| at.tokens)
+        .collect();
     assert_eq!(tokens, [3, 3, 2, 2, 0, 0]);
 }
 
