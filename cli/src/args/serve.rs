@@ -85,6 +85,10 @@ pub struct ServeArgs {
     /// A policy file that monitors may name; may be given again.
     #[arg(long, value_name = "FILE.toml", help_heading = "Steering")]
     pub policy: Vec<PathBuf>,
+    /// Let the model judge answers by this policy, where a monitor asks for it; may be given again. Measures the model
+    /// once, which takes a minute.
+    #[arg(long, value_name = "NAME", help_heading = "Steering")]
+    pub judge: Vec<String>,
     /// The folder of the server's state [default: $XDG_STATE_HOME/trimtab].
     #[arg(long, value_name = "DIR", help_heading = "State")]
     pub state_dir: Option<PathBuf>,

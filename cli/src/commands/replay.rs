@@ -69,5 +69,6 @@ fn desk(plan: &Replay) -> Serve {
         traces: Switch::Off,
         audit_text: Switch::Off,
         policies: Vec::new(),
+        judges: Vec::new(),
     }
 }

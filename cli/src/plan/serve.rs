@@ -36,6 +36,8 @@ pub struct Serve {
     pub audit_text: Switch,
     /// Policies that monitors may name.
     pub policies: Vec<PathBuf>,
+    /// Those of them that the model itself judges by.
+    pub judges: Vec<String>,
 }
 
 /// A vector and the name it goes by.
@@ -112,6 +114,7 @@ pub(super) fn serve(args: ServeArgs) -> Result<Serve> {
         traces: args.store_traces,
         audit_text: args.audit_text,
         policies: args.policy,
+        judges: args.judge,
     })
 }
 

@@ -1,21 +1,26 @@
 //! Everything behind the address: engine, vectors, presets.
 
+use super::folder;
+use crate::commands::monitors::JUDGES;
 use crate::console::Console;
 use crate::error::{Error, Result, read_text};
 use crate::plan::{Named, Serve, Sources};
+use crate::progress::Meter;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use trimtab_runtime::Model;
 use trimtab_runtime::engine::Engine;
+use trimtab_runtime::hub::Progress;
 use trimtab_server::settings::Settings;
-use trimtab_server::steer::{Door, Frame, NullStatus, Setup, Steering, StoredVector};
+use trimtab_server::steer::{Door, Frame, Judges, NullStatus, Setup, Steering, StoredVector};
 use trimtab_server::wire::flag::Flag;
 use trimtab_server::wire::vector::PutSteering;
 use trimtab_server::{App, Keep};
 use trimtab_steering::compose::dose::DoseLimit;
 use trimtab_steering::file::sha256;
 use trimtab_steering::monitor::policy::Policy;
+use trimtab_steering::monitor::scorer::MOST_UNKNOWN;
 
 /// Reads the vectors that requests may name.
 pub fn read(vectors: &[Named]) -> Result<Vec<StoredVector>> {
@@ -48,14 +53,52 @@ pub fn policies(files: &[PathBuf]) -> Result<BTreeMap<String, Arc<Policy>>> {
     Ok(policies)
 }
 
+/// Calibrates the model for the policies that it is to judge by, or takes what an earlier run left in the folder.
+pub fn judges(
+    model: &Model,
+    (names, policies): (&[String], &BTreeMap<String, Arc<Policy>>),
+    folder: Option<&Path>,
+    console: &Console,
+) -> Result<Judges> {
+    let mut judges = Judges::default();
+    for name in names {
+        let policy = policies.get(name).ok_or_else(|| {
+            let known: Vec<&str> = policies.keys().map(String::as_str).collect();
+            let problem = format!("{name:?} is no policy; there is {}", known.join(", "));
+            Error::usage("--judge", problem)
+        })?;
+        let (meter, mut read) = (Meter::new(console), 0);
+        judges.seat(model, policy, folder, &mut |done, total| {
+            if read == 0 {
+                meter.begin_items(&format!("calibrating the judge of policy {name}"), total);
+            }
+            meter.advance(done.saturating_sub(read) as u64);
+            read = done.max(1);
+        })?;
+        meter.end();
+    }
+    for (name, unknown) in judges.names().filter(|(_, unknown)| *unknown > MOST_UNKNOWN) {
+        console.warn(format!(
+            "the model cannot judge {:.0} % of benign answers by policy {name}: it may advise, but not end answers",
+            100.0 * unknown
+        ));
+    }
+    Ok(judges)
+}
+
 /// A model with an engine that runs it and everything that requests may name.
 pub async fn app(
-    model: Model,
+    model: Arc<Model>,
     plan: &Serve,
     (settings, keep, vectors): (Settings, Keep, Vec<StoredVector>),
     console: &Console,
 ) -> Result<Arc<App>> {
-    let setup = Setup { policies: policies(&plan.policies)?, ..setup(&plan.sources) };
+    let policies = policies(&plan.policies)?;
+    let folder = folder(&plan.state)?.map(|folder| folder.join(JUDGES));
+    let judges = tokio::task::block_in_place(|| {
+        judges(&model, (&plan.judges, &policies), folder.as_deref(), console)
+    })?;
+    let setup = Setup { policies, judges, ..setup(&plan.sources) };
     let steering = Steering::new(Frame::of(&model)?, setup, keep.clone());
     // What was named on the command line is there for this run, and in the place of what was kept under its name.
     let named: Vec<String> = vectors.iter().map(|vector| vector.id.clone()).collect();
@@ -78,7 +121,7 @@ pub async fn app(
     }
     let (decoder, pool) = (model.decoder().clone(), model.pool().clone());
     let engine = Arc::new(Engine::start(decoder, pool, plan.engine)?);
-    Ok(App::new(Arc::new(model), engine, settings, (steering, keep)))
+    Ok(App::new(model, engine, settings, (steering, keep)))
 }
 
 fn setup(sources: &Sources) -> Setup {

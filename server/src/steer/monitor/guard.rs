@@ -31,6 +31,11 @@ pub(crate) struct About<'a> {
 pub(crate) struct Guards(Vec<Records>);
 
 impl Guards {
+    /// What is on record of the first answer.
+    pub(crate) fn into_first(self) -> Option<Records> {
+        self.0.into_iter().next()
+    }
+
     /// What is on record of an answer; `None` where nothing watches.
     pub(crate) fn record(&self, choice: usize) -> Option<Record> {
         self.0.get(choice).map(Records::read)
@@ -189,14 +194,14 @@ impl Monitoring {
 fn perceiver(
     written: &Written,
     look: &Look,
-    _about: &About<'_>,
+    about: &About<'_>,
 ) -> Result<Box<dyn Perceiver>, Fault> {
     match look {
         Look::Probe(probe) => Ok(Box::new(probe.clone())),
         Look::Text(lexical) => Ok(Box::new(Lexical::clone(lexical))),
-        Look::Coot => {
-            let problem = format!("is {:?}, which is not built yet", written.perceiver);
-            Err(Fault::new(Code::UnsupportedField, "perceiver", problem))
+        Look::Coot(seat) => {
+            let asked = (about.request, about.seed);
+            seat.perceiver(written, asked).map_err(|error| Fault::of(error, ""))
         }
     }
 }

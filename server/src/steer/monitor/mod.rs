@@ -4,11 +4,13 @@
 
 mod asked;
 mod guard;
+mod judges;
 mod library;
 mod receipt;
 
 pub(crate) use asked::kind;
 pub(crate) use guard::{About, Guards};
+pub use judges::Judges;
 pub(crate) use library::{Library, Turns};
 pub(super) use receipt::receipt;
 
@@ -20,6 +22,7 @@ use crate::refusal::Refusal;
 use crate::wire::error::Code;
 use crate::wire::monitor::{Monitor, Stream, Watch, WatchKind};
 use crate::wire::steering::Steering;
+use judges::Seat;
 use std::sync::Arc;
 use trimtab_runtime::site::{Site, SiteError};
 use trimtab_steering::gate::{Condition, Side};
@@ -52,7 +55,7 @@ pub(crate) enum Look {
     /// Letters.
     Text(Arc<Lexical>),
     /// A policy's principles.
-    Coot,
+    Coot(Arc<Seat>),
 }
 
 impl Monitoring {
@@ -112,7 +115,9 @@ fn look(bench: Bench<'_>, watch: &Watch) -> Result<Look, Fault> {
         WatchKind::Probe => probe(bench, watch).map(Look::Probe),
         WatchKind::Text => text(watch).map(Look::Text),
         // The kinds that are not built have been refused.
-        WatchKind::Coot | WatchKind::Cue | WatchKind::Geometry => Ok(Look::Coot),
+        WatchKind::Coot | WatchKind::Cue | WatchKind::Geometry => {
+            bench.setup.judges.of(watch).map(Look::Coot)
+        }
     }
 }
 
