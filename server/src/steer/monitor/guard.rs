@@ -189,14 +189,11 @@ impl Monitoring {
 fn perceiver(
     written: &Written,
     look: &Look,
-    _about: &About<'_>,
+    about: &About<'_>,
 ) -> Result<Box<dyn Perceiver>, Fault> {
     match look {
         Look::Probe(probe) => Ok(Box::new(probe.clone())),
         Look::Text(lexical) => Ok(Box::new(Lexical::clone(lexical))),
-        Look::Coot => {
-            let problem = format!("is {:?}, which is not built yet", written.perceiver);
-            Err(Fault::new(Code::UnsupportedField, "perceiver", problem))
-        }
+        Look::Coot(policy) => about.library.judge(policy, written, about),
     }
 }
