@@ -34,8 +34,8 @@ pub struct Serve {
     pub traces: Switch,
     /// Whether what monitors take back is kept in words.
     pub audit_text: Switch,
-    /// Policies that monitors may name.
-    pub policies: Vec<PathBuf>,
+    /// Policies to judge under, by name or file.
+    pub policies: Vec<String>,
 }
 
 /// A vector and the name it goes by.

@@ -1,10 +1,9 @@
 //! Everything behind the address: engine, vectors, presets.
 
+use super::folder_of_state;
 use crate::console::Console;
 use crate::error::{Error, Result, read_text};
-use crate::plan::{Named, Serve, Sources};
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use crate::plan::{Named, Serve, Sources, State};
 use std::sync::Arc;
 use trimtab_runtime::Model;
 use trimtab_runtime::engine::Engine;
@@ -15,7 +14,7 @@ use trimtab_server::wire::vector::PutSteering;
 use trimtab_server::{App, Keep};
 use trimtab_steering::compose::dose::DoseLimit;
 use trimtab_steering::file::sha256;
-use trimtab_steering::monitor::policy::Policy;
+use trimtab_steering::monitor::policy::{BuiltIn, Policy};
 
 /// Reads the vectors that requests may name.
 pub fn read(vectors: &[Named]) -> Result<Vec<StoredVector>> {
@@ -34,18 +33,48 @@ pub fn read(vectors: &[Named]) -> Result<Vec<StoredVector>> {
     vectors.iter().map(stored).collect()
 }
 
-/// Reads the policies that monitors may name, the built-in ones among them.
-pub fn policies(files: &[PathBuf]) -> Result<BTreeMap<String, Arc<Policy>>> {
-    let mut policies = Setup::default().policies;
-    for path in files {
-        let policy = Policy::read(path)?;
-        let name = policy.name().to_owned();
-        if policies.insert(name.clone(), Arc::new(policy)).is_some() {
-            let problem = format!("{} is called {name}, as another policy is", path.display());
+/// Reads the policies that answers are judged under.
+pub fn policies(named: &[String]) -> Result<Vec<Arc<Policy>>> {
+    let mut policies: Vec<Arc<Policy>> = Vec::new();
+    for name in named {
+        let policy = Policy::open(name)?;
+        let built_in = BuiltIn::named(policy.name()).is_some() && BuiltIn::named(name).is_none();
+        if built_in || policies.iter().any(|other| other.name() == policy.name()) {
+            let problem = format!("{name} is called {}, as another policy is", policy.name());
             return Err(Error::usage("--policy", problem));
         }
+        policies.push(Arc::new(policy));
     }
     Ok(policies)
+}
+
+/// Makes ready to judge under policies, which reads some hundred texts where that was not done before.
+fn calibrate(app: &App, policies: &[Arc<Policy>], plan: &Serve, console: &Console) -> Result<()> {
+    let folder = match &plan.state {
+        State::None => None,
+        State::Folder(folder) => Some(folder_of_state(Some(folder))?),
+        State::Usual => Some(folder_of_state(None)?),
+    };
+    let folder = folder.map(|folder| folder.join("calibrations")).filter(|_| !policies.is_empty());
+    if let Some(folder) = &folder {
+        std::fs::create_dir_all(folder)
+            .map_err(|source| Error::Write { path: folder.clone(), source })?;
+    }
+    for policy in policies {
+        let mut progress = |read: usize, all: usize| {
+            if read == all {
+                console.note(format!(
+                    "policy {}: read {all} texts, once for this build",
+                    policy.name()
+                ));
+            }
+        };
+        let unknown = app.calibrate(policy, folder.as_deref(), &mut progress)?;
+        let share = 100.0 * unknown;
+        console
+            .note(format!("policy {}: {share:.0} % of harmless texts are unknown", policy.name()));
+    }
+    Ok(())
 }
 
 /// A model with an engine that runs it and everything that requests may name.
@@ -55,7 +84,10 @@ pub async fn app(
     (settings, keep, vectors): (Settings, Keep, Vec<StoredVector>),
     console: &Console,
 ) -> Result<Arc<App>> {
-    let setup = Setup { policies: policies(&plan.policies)?, ..setup(&plan.sources) };
+    let judged = policies(&plan.policies)?;
+    let mut setup = setup(&plan.sources);
+    let named = judged.iter().map(|policy| (policy.name().to_owned(), policy.clone()));
+    setup.policies.extend(named);
     let steering = Steering::new(Frame::of(&model)?, setup, keep.clone());
     // What was named on the command line is there for this run, and in the place of what was kept under its name.
     let named: Vec<String> = vectors.iter().map(|vector| vector.id.clone()).collect();
@@ -78,7 +110,9 @@ pub async fn app(
     }
     let (decoder, pool) = (model.decoder().clone(), model.pool().clone());
     let engine = Arc::new(Engine::start(decoder, pool, plan.engine)?);
-    Ok(App::new(Arc::new(model), engine, settings, (steering, keep)))
+    let app = App::new(Arc::new(model), engine, settings, (steering, keep));
+    tokio::task::block_in_place(|| calibrate(&app, &judged, plan, console))?;
+    Ok(app)
 }
 
 fn setup(sources: &Sources) -> Setup {
