@@ -6,10 +6,12 @@ use crate::steer::{
 };
 use crate::wire;
 use crate::wire::monitor::{Monitor, Stream};
+use std::path::Path;
 use std::sync::Arc;
 use trimtab_runtime::Model;
 use trimtab_runtime::generate::RetryBudget;
 use trimtab_runtime::plan::Plan;
+use trimtab_steering::monitor::policy::Policy;
 use trimtab_steering::monitor::{Guard, Records};
 
 /// Whether text that was shown can be taken back where answers go.
@@ -49,14 +51,51 @@ pub struct Guarded {
     pub retries: RetryBudget,
 }
 
+/// A model and the policies that its answers can be judged by.
+pub struct Desk {
+    model: Arc<Model>,
+    setup: Setup,
+    library: Library,
+}
+
+impl Desk {
+    /// With the policies that ship with the program, none of which the model can judge by yet.
+    pub fn new(model: Arc<Model>) -> Desk {
+        Desk { library: Library::new(model.clone()), setup: Setup::default(), model }
+    }
+
+    /// The policy of a name, if there is one.
+    pub fn policy(&self, name: &str) -> Option<Arc<Policy>> {
+        self.setup.policies.get(name).cloned()
+    }
+
+    /// Lets monitors name a policy.
+    pub fn add(&mut self, policy: Arc<Policy>) {
+        self.setup.policies.insert(policy.name().to_owned(), policy);
+    }
+
+    /// Makes the model ready to judge by a policy, with what an earlier run left in the folder if it did. `progress` hears how
+    /// many texts of how many are read. Gives the share of harmless texts that it cannot tell.
+    pub fn prepare(
+        &self,
+        policy: &Arc<Policy>,
+        folder: Option<&Path>,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<f64, Refusal> {
+        Ok(self.library.calibrate(policy, folder, progress)?)
+    }
+}
+
 impl Guarding {
     /// Reads a monitor object, a JSON document, and makes sure that it can act on this model with these vectors.
+    ///
+    /// Policies that its watches judge by must have been [`prepared`](Desk::prepare).
     pub fn new(
-        model: Arc<Model>,
-        setup: Setup,
+        desk: Desk,
         document: &[u8],
         (vectors, display): (Vec<StoredVector>, Display),
     ) -> Result<Guarding, Refusal> {
+        let Desk { model, setup, library } = desk;
         let mut monitor: Monitor = wire::read(document)?;
         if display == Display::Permanent {
             monitor.stream = Some(Stream::Hold);
@@ -66,7 +105,7 @@ impl Guarding {
             return Err(refusal);
         }
         let asked = wire::steering::Steering { monitor: Some(monitor), ..Default::default() };
-        let guarding = Guarding { steering, library: Library::new(model), asked };
+        let guarding = Guarding { steering, library, asked };
         let nothing = Plan::empty();
         guarding.guard(&Answered { request: Some(""), plan: &nothing, seed: 0 })?;
         Ok(guarding)

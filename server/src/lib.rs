@@ -33,7 +33,7 @@ mod visit;
 mod tests;
 
 pub use app::App;
-pub use guarding::{Answered, Display, Guarded, Guarding};
+pub use guarding::{Answered, Desk, Display, Guarded, Guarding};
 pub use keep::Keep;
 pub use listen::serve;
 pub use refusal::{Refusal, Retry};

@@ -15,7 +15,7 @@ pub struct MonitorArgs {
     pub monitor_vector: Vec<String>,
     /// A policy that the monitor names, besides default, strict and paper; may be given again.
     #[arg(long, value_name = "FILE.toml", requires = "monitor", help_heading = "Monitors")]
-    pub policy: Vec<PathBuf>,
+    pub policy: Vec<String>,
     /// Tell what the monitor found and did.
     #[arg(
         long,

@@ -82,13 +82,10 @@ pub struct ServeArgs {
     /// Presets and the default: a file as PUT /v1/steering takes it.
     #[arg(long, value_name = "FILE.json", help_heading = "Steering")]
     pub presets: Option<PathBuf>,
-    /// A policy file that monitors may name; may be given again.
-    #[arg(long, value_name = "FILE.toml", help_heading = "Steering")]
-    pub policy: Vec<PathBuf>,
-    /// Let the model judge answers by this policy, where a monitor asks for it; may be given again. Measures the model
-    /// once, which takes a minute.
-    #[arg(long, value_name = "NAME", help_heading = "Steering")]
-    pub judge: Vec<String>,
+    /// A policy that the model judges its answers under where a monitor says so: default, strict, paper or a file. What the
+    /// model's labels mean under it is measured at the first start and kept. May be given again.
+    #[arg(long, value_name = "NAME|FILE.toml", help_heading = "Steering")]
+    pub policy: Vec<String>,
     /// The folder of the server's state [default: $XDG_STATE_HOME/trimtab].
     #[arg(long, value_name = "DIR", help_heading = "State")]
     pub state_dir: Option<PathBuf>,

@@ -1,19 +1,17 @@
 //! Monitors of `chat` and `generate`: a guard for each answer, and what is told of it.
 
 use super::opened::Opened;
-use super::serve::{folder_of_state, judges, policies, read};
+use super::serve::{Prepare, folder_of_state, policies, prepare, read};
 use crate::console::Console;
 use crate::error::{Result, read_text};
 use crate::plan::{Monitors, Telling};
 use serde_json::Value;
+use std::sync::Arc;
 use trimtab_runtime::plan::Plan;
-use trimtab_server::steer::Setup;
-use trimtab_server::{Answered, Display, Guarded, Guarding};
+use trimtab_server::{Answered, Desk, Display, Guarded, Guarding};
+use trimtab_steering::monitor::policy::Policy;
 use trimtab_steering::monitor::record::{Check, Intervention, Outcome};
 use trimtab_steering::monitor::{Action, Record};
-
-/// The folder of calibrations below that of a server's state.
-pub const JUDGES: &str = "judges";
 
 /// Who watches answers, and how much is told of it.
 pub struct Watching {
@@ -31,17 +29,15 @@ impl Watching {
     ) -> Result<Option<Watching>> {
         let Some(path) = &plan.file else { return Ok(None) };
         let document = read_text(path)?;
-        let policies = policies(&plan.policies)?;
-        let names = judged(&document);
-        let folder = match names.is_empty() {
-            true => None,
-            false => Some(folder_of_state(None)?.join(JUDGES)),
-        };
-        let judges = judges(&opened.model, (&names, &policies), folder.as_deref(), console)?;
-        let setup = Setup { policies, judges, ..Setup::default() };
+        let mut desk = Desk::new(opened.model.clone());
+        policies(&plan.policies)?.into_iter().for_each(|policy| desk.add(policy));
+        let judged: Vec<Arc<Policy>> =
+            judged(&document).iter().filter_map(|name| desk.policy(name)).collect();
+        let folder = if judged.is_empty() { None } else { Some(folder_of_state(None)?) };
+        let calibrate: Prepare = &|policy, folder, progress| desk.prepare(policy, folder, progress);
+        prepare(&judged, folder.as_deref(), console, calibrate)?;
         let vectors = read(&plan.vectors)?;
-        let (model, document) = (opened.model.clone(), document.as_bytes());
-        let guarding = Guarding::new(model, setup, document, (vectors, display))?;
+        let guarding = Guarding::new(desk, document.as_bytes(), (vectors, display))?;
         Ok(Some(Watching { guarding, telling: plan.telling }))
     }
 

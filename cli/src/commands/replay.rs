@@ -69,6 +69,5 @@ fn desk(plan: &Replay) -> Serve {
         traces: Switch::Off,
         audit_text: Switch::Off,
         policies: Vec::new(),
-        judges: Vec::new(),
     }
 }

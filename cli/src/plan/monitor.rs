@@ -14,7 +14,7 @@ pub struct Monitors {
     /// The vectors that it names.
     pub vectors: Vec<Named>,
     /// The policies that it names.
-    pub policies: Vec<PathBuf>,
+    pub policies: Vec<String>,
     /// How much is told of what it does.
     pub telling: Telling,
 }

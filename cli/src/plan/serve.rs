@@ -34,10 +34,8 @@ pub struct Serve {
     pub traces: Switch,
     /// Whether what monitors take back is kept in words.
     pub audit_text: Switch,
-    /// Policies that monitors may name.
-    pub policies: Vec<PathBuf>,
-    /// Those of them that the model itself judges by.
-    pub judges: Vec<String>,
+    /// Policies to judge under, by name or file.
+    pub policies: Vec<String>,
 }
 
 /// A vector and the name it goes by.
@@ -114,7 +112,6 @@ pub(super) fn serve(args: ServeArgs) -> Result<Serve> {
         traces: args.store_traces,
         audit_text: args.audit_text,
         policies: args.policy,
-        judges: args.judge,
     })
 }
 

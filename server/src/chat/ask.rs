@@ -142,7 +142,8 @@ impl Asked {
                     Form::Chat => Turns::Template,
                     Form::Text => Turns::Plain,
                 },
-                seed: self.request.seed,
+                // Answers to one prompt are quoted between delimiters of their own.
+                seed: self.request.seed.wrapping_add(choice.into()),
             };
             if let Some(guard) = self.resolved.guard(&about, &mut made.1)? {
                 generation = generation.watched_by(guard);

@@ -24,7 +24,6 @@ mod tests;
 pub use admin::Registered;
 pub use frame::{Frame, Invariance};
 pub use jail::Door;
-pub use monitor::Judges;
 pub(crate) use monitor::{About, Guards, Library, Monitoring, Turns, kind};
 pub use resolved::{Facts, Fired, Resolved};
 pub use shelf::{Forgetful, Lock, NullStatus, Shelf, StoredSettings, StoredVector};
@@ -66,8 +65,6 @@ pub struct Setup {
     pub upload_limit: u64,
     /// Policies that monitors may name.
     pub policies: BTreeMap<String, Arc<Policy>>,
-    /// Policies that the model itself can judge by.
-    pub judges: Judges,
 }
 
 /// The policies that ship with the program, by their names.
@@ -87,7 +84,6 @@ impl Default for Setup {
             vector_limit: VECTORS,
             upload_limit: UPLOAD_LIMIT,
             policies: built_in(),
-            judges: Judges::default(),
         }
     }
 }

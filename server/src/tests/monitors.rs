@@ -368,3 +368,13 @@ async fn the_audit_is_closed_without_administration() {
     let reply = by(&house, "r", "/v1/steering/audit", None).await;
     assert_eq!(reply.error().1, "admin_disabled");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_judge_is_there_from_the_start_or_refused() {
+    let house = House::new();
+    let coot = json!({"watch": [{"kind": "coot", "guard": "advisory", "min_tokens": 0}]});
+    let reply = house.chat(monitored(coot, json!({}))).await;
+    let param = "steering.monitor.watch[0].policy".to_owned();
+    assert_eq!(reply.error(), (400, "invalid_value".to_owned(), param));
+    assert!(reply.text.contains("--policy default"), "{}", reply.text);
+}

@@ -3,7 +3,7 @@
 mod desk;
 mod log;
 
-pub use desk::{app, judges, policies, read};
+pub use desk::{Prepare, app, policies, prepare, read};
 
 use super::opened::open;
 use crate::args::environment::state_folder;

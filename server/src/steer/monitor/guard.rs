@@ -199,9 +199,6 @@ fn perceiver(
     match look {
         Look::Probe(probe) => Ok(Box::new(probe.clone())),
         Look::Text(lexical) => Ok(Box::new(Lexical::clone(lexical))),
-        Look::Coot(seat) => {
-            let asked = (about.request, about.seed);
-            seat.perceiver(written, asked).map_err(|error| Fault::of(error, ""))
-        }
+        Look::Coot(policy) => about.library.judge(policy, written, about),
     }
 }

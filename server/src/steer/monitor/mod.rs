@@ -4,13 +4,11 @@
 
 mod asked;
 mod guard;
-mod judges;
 mod library;
 mod receipt;
 
 pub(crate) use asked::kind;
 pub(crate) use guard::{About, Guards};
-pub use judges::Judges;
 pub(crate) use library::{Library, Turns};
 pub(super) use receipt::receipt;
 
@@ -22,7 +20,6 @@ use crate::refusal::Refusal;
 use crate::wire::error::Code;
 use crate::wire::monitor::{Monitor, Stream, Watch, WatchKind};
 use crate::wire::steering::Steering;
-use judges::Seat;
 use std::sync::Arc;
 use trimtab_runtime::site::{Site, SiteError};
 use trimtab_steering::gate::{Condition, Side};
@@ -55,7 +52,7 @@ pub(crate) enum Look {
     /// Letters.
     Text(Arc<Lexical>),
     /// A policy's principles.
-    Coot(Arc<Seat>),
+    Coot(Arc<Policy>),
 }
 
 impl Monitoring {
@@ -87,9 +84,11 @@ impl Monitoring {
 
     /// The digest of each watch's policy, where it has one.
     pub(crate) fn policies(&self) -> Vec<Option<String>> {
-        let digest = self.policy.as_ref().map(|policy| policy.digest());
-        let judges = |watch: &Watch| watch.kind == WatchKind::Coot;
-        self.written.watch.iter().map(|w| digest.clone().filter(|_| judges(w))).collect()
+        let digest = |look: &Look| match look {
+            Look::Coot(policy) => Some(policy.digest()),
+            Look::Probe(_) | Look::Text(_) => None,
+        };
+        self.looks.iter().map(digest).collect()
     }
 
     /// The vectors of a retry as a layer's object, if there are any.
@@ -116,7 +115,7 @@ fn look(bench: Bench<'_>, watch: &Watch) -> Result<Look, Fault> {
         WatchKind::Text => text(watch).map(Look::Text),
         // The kinds that are not built have been refused.
         WatchKind::Coot | WatchKind::Cue | WatchKind::Geometry => {
-            bench.setup.judges.of(watch).map(Look::Coot)
+            named(bench, watch).cloned().map(Look::Coot)
         }
     }
 }
@@ -127,21 +126,27 @@ fn text(watch: &Watch) -> Result<Arc<Lexical>, Fault> {
     lexical.map(Arc::new).map_err(|e| Fault::of(e, ""))
 }
 
-/// The policy of the first watch that judges, or the usual one; every policy that is named must be there.
+/// The policy of the first watch that judges, or the usual one.
 fn policy(bench: Bench<'_>, asked: &Monitor) -> Result<Option<Arc<Policy>>, Fault> {
-    let policies = &bench.setup.policies;
-    let mut first = None;
-    let judges = asked.watch.iter().enumerate().filter(|(_, w)| w.kind == WatchKind::Coot);
-    for (index, watch) in judges {
-        let name = watch.policy.as_deref().unwrap_or(DEFAULT_POLICY);
-        let Some(found) = policies.get(name) else {
-            let known: Vec<&str> = policies.keys().map(String::as_str).collect();
-            let problem = format!("is {name:?}, which is no policy; there is {}", known.join(", "));
-            return Err(Fault::value(format!("watch[{index}].policy"), problem));
-        };
-        first = first.or_else(|| Some(found.clone()));
+    let mut judges = asked.watch.iter().enumerate().filter(|(_, w)| w.kind == WatchKind::Coot);
+    match judges.next() {
+        None => Ok(bench.setup.policies.get(DEFAULT_POLICY).cloned()),
+        Some((index, watch)) => {
+            let found = named(bench, watch).map_err(|e| e.under(&format!("watch[{index}]")))?;
+            Ok(Some(found.clone()))
+        }
     }
-    Ok(first.or_else(|| policies.get(DEFAULT_POLICY).cloned()))
+}
+
+/// The policy that a watch names.
+fn named<'a>(bench: Bench<'a>, watch: &Watch) -> Result<&'a Arc<Policy>, Fault> {
+    let policies = &bench.setup.policies;
+    let name = watch.policy.as_deref().unwrap_or(DEFAULT_POLICY);
+    policies.get(name).ok_or_else(|| {
+        let known: Vec<&str> = policies.keys().map(String::as_str).collect();
+        let problem = format!("is {name:?}, which is no policy; there is {}", known.join(", "));
+        Fault::value("policy", problem)
+    })
 }
 
 /// A probe on a registered vector of either role.
