@@ -32,7 +32,17 @@ fn written(model: &Model, form: &Arc<Form>, policy: &Arc<Policy>, text: &Text) -
     let encoded = model.tokenizer()?.encode(&text.answer, Special::Plain);
     let tokens = &encoded.map_err(trimtab_runtime::Error::from)?;
     let (ends, step, sensed, stage, attempt) = (&[][..], None, None, Stage::Ended, 0);
-    let answer = Unfolding { tokens, text: &text.answer, ends, step, sensed, stage, attempt };
+    let answer = Unfolding {
+        tokens,
+        text: &text.answer,
+        ends,
+        places: &[],
+        step,
+        sensed,
+        stage,
+        attempt,
+        room: 0,
+    };
     let found = settle(&mut parser, &answer)?;
     Ok(found.state.map(|state| state.to_string()).or(found.note).unwrap_or_default())
 }

@@ -46,6 +46,8 @@ pub struct Unfolding<'a> {
     pub text: &'a str,
     /// After each token, how many bytes of the text were complete.
     pub ends: &'a [usize],
+    /// Each token's position in the sequence, prompt and hidden guidance counted.
+    pub places: &'a [usize],
     /// How the newest sampled token was chosen.
     pub step: Option<&'a Step>,
     /// What its pass showed, as far as some monitor of this answer asked for it; nothing after inserted tokens.
@@ -54,6 +56,8 @@ pub struct Unfolding<'a> {
     pub stage: Stage,
     /// How often it was rewound.
     pub attempt: u32,
+    /// How many tokens more the context and the pool hold.
+    pub room: usize,
 }
 
 /// A sequence that the model has read for a monitor.
@@ -135,7 +139,8 @@ pub enum StopReason {
 ///
 /// let mut stops = StopStrings::new(["END"]).unwrap();
 /// let seen = |text| Unfolding {
-///     tokens: &[], text, ends: &[], step: None, sensed: None, stage: Stage::Unfolding, attempt: 0,
+///     tokens: &[], text, ends: &[], places: &[], step: None, sensed: None,
+///     stage: Stage::Unfolding, attempt: 0, room: 100,
 /// };
 /// // "EN" could become "END", so it is held back.
 /// assert!(matches!(stops.watch(&seen("so EN")).unwrap(), Verdict::Continue { release: 3, .. }));

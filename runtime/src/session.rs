@@ -346,6 +346,19 @@ impl Session {
         Ok(())
     }
 
+    /// Makes the last token pending again, to be run under a plan that has just been put in force.
+    ///
+    /// Its own keys and values are made again; checkpoints that count them become stale.
+    pub fn repeat_last(&mut self) -> Result<()> {
+        if self.pending() > 0 || self.tokens.is_empty() {
+            return Err(Error::Misuse("only a session without pending tokens repeats its last"));
+        }
+        let cached = self.cache.len() - 1;
+        self.cache.truncate(cached)?;
+        self.cut(self.tokens.len(), cached);
+        Ok(())
+    }
+
     /// An independent sequence with the same history. Keys and values are shared until one of them writes.
     pub fn fork(&self) -> Session {
         let until = serial();

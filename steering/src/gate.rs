@@ -94,17 +94,27 @@ impl Condition {
         self.site
     }
 
+    /// The width of the stream it was made on.
+    pub(crate) fn width(&self) -> usize {
+        self.row.len()
+    }
+
     /// The class coordinate of a token.
     // x [d_model] -> []
-    fn coordinate(&self, x: &[f32]) -> f64 {
+    pub(crate) fn coordinate(&self, x: &[f32]) -> f64 {
         (dot(x, &self.row) - self.anchor) / self.magnitude
     }
 
-    fn holds(&self, coordinate: f64) -> bool {
+    /// How far a coordinate is on the side where the condition holds.
+    pub(crate) fn margin(&self, coordinate: f64) -> f64 {
         match self.side {
-            Side::Above => coordinate > f64::from(self.threshold),
-            Side::Below => coordinate < f64::from(self.threshold),
+            Side::Above => coordinate - f64::from(self.threshold),
+            Side::Below => f64::from(self.threshold) - coordinate,
         }
+    }
+
+    fn holds(&self, coordinate: f64) -> bool {
+        self.margin(coordinate) > 0.0
     }
 }
 

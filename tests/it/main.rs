@@ -20,4 +20,6 @@ mod prefixes;
 #[cfg(test)]
 mod real;
 #[cfg(test)]
+mod rewinds;
+#[cfg(test)]
 mod sessions;

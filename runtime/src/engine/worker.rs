@@ -8,7 +8,6 @@ use super::{Command, EngineOptions, Shared};
 use crate::error::Error;
 use crate::generate::{Flow, Generation, round};
 use crate::kv::{BLOCK_LEN, KvPool};
-use crate::session::Session;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, TryRecvError};
@@ -244,18 +243,17 @@ impl Worker {
     /// Who takes part in the next round: everybody who decodes, and prompts as far as a chunk goes, oldest first.
     fn turn(&mut self) -> Vec<usize> {
         let unfinished = |g: &&mut Generation| !g.is_finished();
-        let decodes = |g: &Generation| g.session().pending() == 1;
-        let busy = self.generations.iter().any(|g| !g.is_finished() && decodes(g));
+        let busy = self.generations.iter().any(|g| !g.is_finished() && g.decodes());
         let chunk = self.options.chunk;
         let mut left = if busy { (chunk / SHARED_CHUNK).max(1) } else { chunk };
         let mut turn = Vec::new();
         let all = self.generations.iter_mut().enumerate();
         for (index, generation) in all.filter(|(_, g)| unfinished(g)) {
-            if decodes(generation) {
+            if generation.decodes() {
                 turn.push(index);
             } else if left > 0 {
-                let tokens = generation.session().pending().min(left);
-                generation.session_mut().set_chunk(tokens);
+                let tokens = generation.pending().min(left);
+                generation.set_chunk(tokens);
                 left -= tokens;
                 turn.push(index);
             }
@@ -266,7 +264,7 @@ impl Worker {
     /// Blocks that a turn takes.
     fn wants(&self, turn: &[usize]) -> usize {
         let rows = turn.iter().filter_map(|index| self.generations.get(*index));
-        rows.map(|generation| generation.session().wants()).sum()
+        rows.map(|generation| generation.wants().0).sum()
     }
 
     /// Blocks that poolings are yet to take: they cannot give way, so nobody else may have them.
@@ -274,10 +272,10 @@ impl Worker {
         self.poolings.iter().map(|(_, pooling)| pooling.session().wants_in_all()).sum()
     }
 
-    /// Blocks that prompts are yet to take.
+    /// Blocks that prompts, and what monitors have read, are yet to take.
     fn prompts(&self) -> usize {
-        let prompts = self.generations.iter().map(Generation::session);
-        prompts.filter(|session| session.pending() > 1).map(Session::wants_in_all).sum()
+        let prompts = self.generations.iter().filter(|generation| !generation.decodes());
+        prompts.map(|generation| generation.wants().1).sum()
     }
 
     /// Sends the answer that came last back to the line, without its keys and values; says whether somebody went.
@@ -292,8 +290,7 @@ impl Worker {
         let Some(index) = self.generations.iter().rposition(gives) else { return false };
         let mut generation = self.generations.remove(index);
         let Running { mut note, followers, .. } = self.running.remove(index);
-        let len = generation.session().len();
-        if let Err(error) = generation.session_mut().restart(len) {
+        if let Err(error) = generation.give_way() {
             let choice = note.choice;
             generation.fail(error, &mut |event| note.tell(Notice::Event { choice, event }));
         }

@@ -87,6 +87,12 @@ pub struct Usage {
     pub cached_tokens: usize,
     /// Generated tokens that were taken back.
     pub discarded_tokens: usize,
+    /// Tokens of guidance that were fed and not shown.
+    pub hidden_tokens: usize,
+    /// Tokens of this sequence that the model was run on.
+    pub forward_tokens: usize,
+    /// Tokens that the model read for monitors.
+    pub monitor_tokens: usize,
 }
 
 /// A finished answer.

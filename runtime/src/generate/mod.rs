@@ -15,9 +15,12 @@ pub use unfold::Generation;
 
 use crate::error::{Error, Result};
 use crate::joint::{Contender, Joint};
-use crate::model::RowReadout;
+use crate::model::Output;
+use crate::monitor::Sensed;
 use crate::session::Checkpoint;
+use candle_core::DType;
 use std::sync::Arc;
+use unfold::Readout;
 
 /// Receives events with the index of the generation they come from.
 pub type Sink<'a> = &'a mut dyn FnMut(usize, Event) -> Flow;
@@ -49,10 +52,10 @@ pub fn run(generations: &mut [Generation], sink: Sink) -> Result<()> {
 ///
 /// What [`run`] does again and again. They must be unfinished and of one model.
 pub(crate) fn round(generations: &mut [Generation], who: &[usize], sink: Sink) {
-    for (index, readout) in forward(generations, who, sink) {
+    for (index, readouts) in forward(generations, who, sink) {
         let Some(generation) = generations.get_mut(index) else { continue };
         let emit = &mut |event| sink(index, event);
-        if let Err(error) = step(generation, readout, emit) {
+        if let Err(error) = step(generation, readouts, emit) {
             generation.fail(error, emit);
         }
     }
@@ -63,11 +66,22 @@ fn unfinished(generations: &[Generation]) -> Vec<usize> {
     all.filter(|(_, g)| !g.is_finished()).map(|(index, _)| index).collect()
 }
 
+/// Those whose monitors wait for the model.
+fn asking(generations: &[Generation]) -> Option<Vec<usize>> {
+    let all = generations.iter().enumerate().filter(|(_, g)| !g.is_finished() && g.is_asking());
+    let all: Vec<usize> = all.map(|(index, _)| index).collect();
+    (!all.is_empty()).then_some(all)
+}
+
 fn step(
     generation: &mut Generation,
-    readout: RowReadout,
+    mut readouts: Vec<Readout>,
     emit: &mut dyn FnMut(Event) -> Flow,
 ) -> Result<()> {
+    if generation.is_asking() {
+        return generation.hear(readouts.into_iter().map(|readout| readout.row).collect(), emit);
+    }
+    let Some(readout) = readouts.pop() else { return Ok(()) };
     let scored = generation.score(readout)?;
     let token = generation.choose(&scored)?;
     generation.accept(token, scored, emit)
@@ -77,14 +91,17 @@ fn step(
 pub fn run_joint(generations: &mut [Generation], joint: &mut dyn Joint, sink: Sink) -> Result<()> {
     of_one_model(generations)?;
     while generations.iter().any(|g| !g.is_finished()) {
+        while let Some(asking) = asking(generations) {
+            round(generations, &asking, sink);
+        }
         // Everybody's next pass must give a token to choose, however much is pending.
         for generation in generations.iter_mut().filter(|g| !g.is_finished()) {
             generation.session_mut().prefill()?;
         }
         let mut ready = Vec::new();
         let unfinished = unfinished(generations);
-        for (index, readout) in forward(generations, &unfinished, sink) {
-            if let Some(generation) = generations.get(index) {
+        for (index, mut readouts) in forward(generations, &unfinished, sink) {
+            if let (Some(generation), Some(readout)) = (generations.get(index), readouts.pop()) {
                 ready.push((index, generation.score(readout)?));
             }
         }
@@ -129,21 +146,20 @@ fn of_one_model(generations: &[Generation]) -> Result<()> {
     Err(Error::Misuse("generations that run together must be of one model"))
 }
 
-/// One pass over the next chunks of these; gives the results of those whose next token is due.
-fn forward(
-    generations: &mut [Generation],
-    indices: &[usize],
-    sink: Sink,
-) -> Vec<(usize, RowReadout)> {
-    let mut readouts = Vec::with_capacity(indices.len());
+/// What a pass gave a generation's rows.
+type Results = (usize, Vec<Readout>);
+
+/// One pass over the next chunks of these; gives the results of those whose next token, or monitor, is due.
+fn forward(generations: &mut [Generation], indices: &[usize], sink: Sink) -> Vec<Results> {
+    let mut results = Vec::with_capacity(indices.len());
     let saved = save(generations, indices);
     match pass(generations, indices) {
-        Ok(all) => readouts.extend(indices.iter().copied().zip(all)),
+        Ok(all) => results.extend(all),
         // Alone, everybody gets the bits they would have had together, and the culprit is found.
         Err(_) if indices.len() > 1 => {
             restore(generations, &saved, sink);
             for &index in indices {
-                one_alone(generations, index, &mut readouts, sink);
+                one_alone(generations, index, &mut results, sink);
             }
         }
         Err(error) => {
@@ -154,8 +170,11 @@ fn forward(
             }
         }
     }
-    let (due, early): (Vec<_>, Vec<_>) =
-        readouts.into_iter().partition(|(_, readout)| !readout.logits.is_empty());
+    let prefills = |(index, readouts): &Results| {
+        let asks = generations.get(*index).is_some_and(Generation::is_asking);
+        !asks && readouts.iter().all(|readout| readout.row.logits.is_empty())
+    };
+    let (early, due): (Vec<_>, Vec<_>) = results.into_iter().partition(prefills);
     for (index, _) in early {
         if let Some(generation) = generations.get_mut(index) {
             generation.prefilled(&mut |e| sink(index, e));
@@ -164,14 +183,9 @@ fn forward(
     due
 }
 
-fn one_alone(
-    generations: &mut [Generation],
-    index: usize,
-    readouts: &mut Vec<(usize, RowReadout)>,
-    sink: Sink,
-) {
+fn one_alone(generations: &mut [Generation], index: usize, results: &mut Vec<Results>, sink: Sink) {
     match pass(generations, &[index]) {
-        Ok(one) => readouts.extend(one.into_iter().map(|readout| (index, readout))),
+        Ok(one) => results.extend(one),
         Err(error) => {
             if let Some(generation) = generations.get_mut(index) {
                 generation.fail(error, &mut |e| sink(index, e));
@@ -180,15 +194,59 @@ fn one_alone(
     }
 }
 
-/// The rows of these generations in one pass.
-fn pass(generations: &mut [Generation], indices: &[usize]) -> Result<Vec<RowReadout>> {
+/// The rows of these generations in one pass; those that need no pass give what they have.
+fn pass(generations: &mut [Generation], indices: &[usize]) -> Result<Vec<Results>> {
     let Some(first) = indices.first().and_then(|i| generations.get(*i)) else {
         return Ok(Vec::new());
     };
     let decoder = first.session().decoder().clone();
-    let chosen = generations.iter_mut().enumerate().filter(|(i, _)| indices.contains(i));
-    let mut rows = chosen.map(|(_, g)| g.row()).collect::<Vec<_>>();
-    decoder.forward(&mut rows)?.to_host()
+    let mut rows = Vec::with_capacity(indices.len());
+    let mut counts = Vec::with_capacity(indices.len());
+    for (index, generation) in generations.iter_mut().enumerate() {
+        if indices.contains(&index) {
+            let own = generation.rows();
+            counts.push((index, own.len(), own.iter().map(|row| row.tokens.len()).sum()));
+            rows.extend(own);
+        }
+    }
+    let mut output = match rows.is_empty() {
+        true => Vec::new(),
+        false => readouts(decoder.forward(&mut rows)?)?,
+    }
+    .into_iter();
+    drop(rows);
+    let mut results = Vec::with_capacity(counts.len());
+    for (index, count, tokens) in counts {
+        let mut own: Vec<Readout> = output.by_ref().take(count).collect();
+        if let Some(generation) = generations.get_mut(index) {
+            generation.count(tokens);
+            if count == 0 {
+                own.extend(generation.ready().transpose()?);
+            }
+        }
+        results.push((index, own));
+    }
+    Ok(results)
+}
+
+/// What a pass gave every row, on the host.
+fn readouts(mut output: Output) -> Result<Vec<Readout>> {
+    let rows = output.to_host()?.into_iter().enumerate();
+    let readout = |(index, row)| {
+        let activations = output.take_captures(index).into_iter().map(|(site, tensor)| {
+            let newest = tensor.dim(0).and_then(|n| tensor.get(n.saturating_sub(1)));
+            let newest = newest.and_then(|x| x.to_dtype(DType::F32)?.to_vec1::<f32>());
+            Ok((site, newest.map_err(Error::tensor(site.to_string()))?))
+        });
+        let activations = activations.collect::<Result<_>>()?;
+        let attention = output.attention(index).into_iter().flatten().map(|(block, weights)| {
+            let at = Error::tensor(format!("attention weights of block {block}"));
+            Ok((*block, weights.to_dtype(DType::F32).and_then(|w| w.to_vec2()).map_err(at)?))
+        });
+        let attention = attention.collect::<Result<_>>()?;
+        Ok(Readout { row, sensed: Sensed { activations, attention } })
+    };
+    rows.map(readout).collect()
 }
 
 /// Hooks run even in a pass that fails, so sessions that have any are remembered.

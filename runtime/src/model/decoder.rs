@@ -84,6 +84,29 @@ impl Decoder {
         result
     }
 
+    /// The logits of an activation at `final`: the head alone, with the bits of the pass that it came from.
+    // last [d_model] -> [vocab]
+    pub(crate) fn read_out(&self, last: &[f32]) -> Result<Vec<f32>> {
+        if self.device.kind() == "cpu" {
+            return self.read_out_on(Host::new(), last);
+        }
+        self.read_out_on(Tensors::new(self.device.candle()), last)
+    }
+
+    // last [d_model] -> [vocab]
+    fn read_out_on(&self, mut lane: impl Lane, last: &[f32]) -> Result<Vec<f32>> {
+        lane.fill(last)?;
+        match lane.score(&self.output_head(), Reading::Logits)? {
+            Scores::None => Ok(Vec::new()),
+            Scores::Host { logits, .. } => Ok(logits),
+            Scores::Device(logits) => crate::device::to_host(&logits),
+        }
+    }
+
+    fn output_head(&self) -> Head<'_> {
+        Head { linear: &self.head, softcap: self.spec.logit_softcap }
+    }
+
     // as `forward`, without counting what was written
     fn pass(&self, rows: &mut [Row<'_>]) -> Result<Output> {
         if self.device.kind() == "cpu" {
@@ -101,9 +124,10 @@ impl Decoder {
         let (mut visit, caches) = Visit::split(rows, &packed);
         let scene = Scene { packed: &packed, caches: &caches, ropes: &self.ropes };
         self.run(&mut lane, &scene, &mut visit, &mut watch)?;
-        let head = Head { linear: &self.head, softcap: self.spec.logit_softcap };
-        let scores =
-            if packed.wanted.is_empty() { Scores::None } else { lane.score(&head, reading)? };
+        let scores = match packed.wanted.is_empty() {
+            true => Scores::None,
+            false => lane.score(&self.output_head(), reading)?,
+        };
         Ok(Output {
             scores,
             vocab_size: self.spec.vocab_size,

@@ -1,11 +1,24 @@
 //! Monitors that take words back: watches over an answer, rewinds, guidance, and the record of it all.
 //!
-//! A [`Perceiver`] looks at an unfolding answer and says what it found; a policy says what that means; the guard asks
-//! its perceivers when they are due, rewinds within budgets, and writes everything down.
+//! A [`Perceiver`] looks at an unfolding answer and says what it found; a [`policy`] says what a judged state means; the
+//! [`Guard`] asks its watches when they are due, rewinds within caps, guides what comes next, and writes everything down.
+//! From "Cognition-of-Thought Elicits Social-Aligned Reasoning in Large Language Models" (arXiv 2509.23441), whose rules are kept and
+//! whose code is not: see ARCHITECTURE.md for what is ours.
 
+pub mod guard;
 pub mod guidance;
 pub mod perceive;
 pub mod policy;
+pub mod probe;
+pub mod record;
 pub mod scorer;
+pub mod sharpness;
+pub mod text;
+pub mod watch;
 
+pub use guard::{Guard, Guidance, Records, RewindTo, Rules};
 pub use perceive::{Action, Finding, Perceiver, Perception};
+pub use probe::Probe;
+pub use record::Record;
+pub use text::Lexical;
+pub use watch::{Cadence, Duty, Then, Watch};

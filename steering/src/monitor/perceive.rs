@@ -81,6 +81,16 @@ pub trait Perceiver: Send {
         ))
     }
 
+    /// Bytes at the end of a text that may yet turn out to be wrong, so that nothing may be shown of them.
+    fn undecided(&self, _text: &str) -> usize {
+        0
+    }
+
+    /// Tokens it has had the model read so far, its fixed prompt apart.
+    fn spent(&self) -> usize {
+        0
+    }
+
     /// Gives up the keys and values of the sequences it keeps.
     fn give_way(&mut self) -> trimtab_runtime::Result<()> {
         Ok(())

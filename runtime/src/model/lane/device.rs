@@ -49,6 +49,13 @@ impl Lane for Tensors {
         Ok(())
     }
 
+    // row [d_model] -> stream [1, d_model]
+    fn fill(&mut self, row: &[f32]) -> Result<()> {
+        let stream = Tensor::from_slice(row, (1, row.len()), &self.device);
+        self.stream = Some(stream.map_err(Error::tensor("final"))?);
+        Ok(())
+    }
+
     // stream [Σtime, d_model] -> the same, or the branch
     fn attend(&mut self, block: &Block, layer: usize, scene: &Scene, to: Target) -> Result<()> {
         let at = |what: &str| Error::tensor(format!("{what} of block {layer}"));

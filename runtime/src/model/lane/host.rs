@@ -66,6 +66,12 @@ impl Lane for Host {
         Ok(())
     }
 
+    // row [d_model] -> stream [1, d_model]
+    fn fill(&mut self, row: &[f32]) -> Result<()> {
+        self.work.stream.shaped(1, row.len()).copy_from_slice(row);
+        Ok(())
+    }
+
     // stream [Σtime, d_model] -> the same, or the branch
     fn attend(&mut self, block: &Block, layer: usize, scene: &Scene, to: Target) -> Result<()> {
         let Workspace { stream, wide, mixed, quants, .. } = &mut *self.work;

@@ -30,6 +30,9 @@ pub(super) trait Lane {
     /// Fills the stream with the tokens' embeddings, times `scale`.
     fn embed(&mut self, embed: &Weight, tokens: &[u32], scale: f64) -> Result<()>;
 
+    /// Fills the stream with one row.
+    fn fill(&mut self, row: &[f32]) -> Result<()>;
+
     /// What a block's attention adds to the stream.
     fn attend(&mut self, block: &Block, layer: usize, scene: &Scene, to: Target) -> Result<()>;
 

@@ -5,8 +5,7 @@
 //! note, and opens the turn again, with the model's own control tokens. A template that refuses or moves a system turn there
 //! gets the note as a user turn. A model without a template gets it in brackets.
 //!
-//! The note is content and stays text, whatever it spells. What a template does at a second assistant turn it may do
-//! differently from the first; nothing here can know that, so what is said is what the template says.
+//! The note is content and stays text, whatever it spells.
 
 use super::catalogue::{Catalogue, Grid, Level, axis_key};
 use crate::error::Result;

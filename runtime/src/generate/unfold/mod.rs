@@ -1,54 +1,46 @@
 //! One answer in the making.
 
+mod inquiry;
+mod origin;
+mod verdicts;
+mod watchers;
+
 use super::answer::{Answer, Event, Finish, Flow, Usage};
 use super::request::Request;
 use crate::error::{Error, Result};
 use crate::fingerprint::Fingerprint;
 use crate::logits::Context;
 use crate::model::{LogitsAt, Reading, Row, RowReadout, Want};
-use crate::monitor::{Monitor, Stage, StopReason, StopStrings, Unfolding, Verdict};
-use crate::plan::Plan;
+use crate::monitor::{Monitor, Sensed, StopStrings};
 use crate::sample::{Draw, Purpose, Step};
-use crate::session::{Checkpoint, History, Session};
+use crate::session::Session;
 use crate::text::{TextStream, Tokenizer};
+use inquiry::Inquiry;
+use origin::{Origin, Passed};
 use std::sync::Arc;
+use verdicts::Question;
+use watchers::Watchers;
 
 /// How a token of the answer came to be.
 struct Piece {
     step: Option<Step>,
+    /// What its pass showed.
+    sensed: Option<Arc<Sensed>>,
     /// Where to go back to in order to choose another token here.
     before: Option<Arc<Origin>>,
 }
 
-/// The session before the pass that led to a token; running that pass again gives the same logits.
-struct Origin {
-    checkpoint: Checkpoint,
-    /// How many of the answer's tokens the session had.
-    fed: usize,
-}
-
-/// What became of an answer that monitors were asked about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Outcome {
-    Unchanged,
-    Stopped,
-    Extended,
-    Rewound,
+/// What a pass gave one row.
+pub(super) struct Readout {
+    pub(super) row: RowReadout,
+    pub(super) sensed: Sensed,
 }
 
 /// A row's processed logits.
 pub(super) struct Scored {
     pub(super) logits: Vec<f32>,
     pub(super) reading: Option<Vec<f32>>,
-}
-
-/// A watcher and when it wants to be asked next.
-struct Watcher {
-    monitor: Box<dyn Monitor>,
-    /// Bytes of text it allows to be shown.
-    release: usize,
-    /// Asked again when the answer has this many tokens.
-    due: usize,
+    passed: Option<Passed>,
 }
 
 /// One answer in the making: a session whose prompt is pending, a request, and its monitors.
@@ -58,13 +50,25 @@ pub struct Generation {
     request: Request,
     pieces: Vec<Piece>,
     tokens: Vec<u32>,
+    /// After each token, how much text was complete.
+    ends: Vec<usize>,
+    /// Each token's position in the sequence.
+    places: Vec<usize>,
     stream: TextStream,
     text: String,
     shown: usize,
-    watchers: Vec<Watcher>,
+    watchers: Watchers,
+    /// What the monitors are being asked.
+    question: Option<Question>,
+    /// What the model reads for one of them.
+    inquiry: Option<Inquiry>,
     before: Option<Arc<Origin>>,
     /// Where a retry began: the origin of the token it leads to, hidden guidance left out.
     retried: Option<Arc<Origin>>,
+    /// What a rewind goes on from without a pass.
+    ready: Option<Passed>,
+    /// What the next choice may not be.
+    banned: Vec<u32>,
     /// How many of the answer's tokens the session has.
     fed: usize,
     attempt: u32,
@@ -92,11 +96,17 @@ impl Generation {
             tokenizer,
             pieces: Vec::new(),
             tokens: Vec::new(),
+            ends: Vec::new(),
+            places: Vec::new(),
             text: String::new(),
             shown: 0,
-            watchers: Vec::new(),
+            watchers: Watchers::default(),
+            question: None,
+            inquiry: None,
             before: None,
             retried: None,
+            ready: None,
+            banned: Vec::new(),
             fed: 0,
             attempt: 0,
             usage,
@@ -114,7 +124,7 @@ impl Generation {
     /// Adds a monitor. Verdicts are acted on in the order monitors were added; the first that is not
     /// `Continue` counts.
     pub fn watched_by(mut self, monitor: impl Monitor + 'static) -> Self {
-        self.watchers.push(Watcher { monitor: Box::new(monitor), release: 0, due: 0 });
+        self.watchers.add(Box::new(monitor));
         self
     }
 
@@ -185,18 +195,84 @@ impl Generation {
         }
     }
 
-    /// The row of the next pass.
-    pub(super) fn row(&mut self) -> Row<'_> {
-        if !self.watchers.is_empty() {
-            let fresh = || {
-                let checkpoint = self.session.checkpoint();
-                Arc::new(Origin { checkpoint, fed: self.fed })
-            };
-            self.before = Some(self.retried.clone().unwrap_or_else(fresh));
+    /// Whether a monitor is waiting for the model.
+    pub(super) fn is_asking(&self) -> bool {
+        self.inquiry.is_some()
+    }
+
+    /// Tokens that are yet to be run before the next token, or the monitor's answer.
+    pub(crate) fn pending(&self) -> usize {
+        match (&self.inquiry, &self.ready) {
+            (Some(inquiry), _) => inquiry.pending(),
+            (None, Some(_)) => 0,
+            (None, None) => self.session.pending(),
         }
-        let want =
+    }
+
+    /// Whether its next pass is a token's: no prompt, and nothing that a monitor has read.
+    pub(crate) fn decodes(&self) -> bool {
+        self.inquiry.is_none() && self.pending() <= 1
+    }
+
+    /// Runs at most this many tokens of each of its sequences in one pass.
+    pub(crate) fn set_chunk(&mut self, tokens: usize) {
+        match &mut self.inquiry {
+            Some(inquiry) => inquiry.sessions().for_each(|session| session.set_chunk(tokens)),
+            None => self.session.set_chunk(tokens),
+        }
+    }
+
+    /// Blocks that its next pass takes, and that all of what is pending takes.
+    pub(crate) fn wants(&self) -> (usize, usize) {
+        match &self.inquiry {
+            Some(inquiry) => inquiry.wants(),
+            None => (self.session.wants(), self.session.wants_in_all()),
+        }
+    }
+
+    /// Gives keys and values up, to be made again.
+    pub(crate) fn give_way(&mut self) -> Result<()> {
+        self.ready = None;
+        self.watchers.give_way()?;
+        self.inquiry.as_mut().map_or(Ok(()), Inquiry::give_way)?;
+        self.session.restart(self.session.len())
+    }
+
+    /// The rows of the next pass: none where a rewind needs no pass, several where a monitor asks for several.
+    pub(super) fn rows(&mut self) -> Vec<Row<'_>> {
+        if let Some(inquiry) = &mut self.inquiry {
+            return inquiry.rows();
+        }
+        if self.ready.is_some() {
+            return Vec::new();
+        }
+        let mut want =
             Want { logits: LogitsAt::Last, reading: self.request.reading, ..Want::default() };
-        self.session.row(want)
+        if !self.watchers.is_empty() {
+            want.reading = Reading::LogitsAndFinal;
+            let senses = self.watchers.senses();
+            want.captures.clone_from(&senses.sites);
+            want.attention.clone_from(&senses.attention);
+        }
+        vec![self.session.row(want)]
+    }
+
+    /// Counts what a pass has run for it.
+    pub(super) fn count(&mut self, tokens: usize) {
+        match self.inquiry {
+            Some(_) => self.usage.monitor_tokens += tokens,
+            None => self.usage.forward_tokens += tokens,
+        }
+    }
+
+    /// The logits behind the place a rewind went back to: what its pass gave, and the head alone run again.
+    pub(super) fn ready(&mut self) -> Option<Result<Readout>> {
+        let Passed { last, sensed } = self.ready.take()?;
+        let logits = self.session.decoder().read_out(&last);
+        Some(logits.map(|logits| Readout {
+            row: RowReadout { logits: vec![logits], finals: vec![last.to_vec()] },
+            sensed: Sensed::clone(&sensed),
+        }))
     }
 
     /// Tells that a part of the prompt was run.
@@ -216,17 +292,23 @@ impl Generation {
     }
 
     /// The next token's logits, processed.
-    pub(super) fn score(&self, readout: RowReadout) -> Result<Scored> {
-        let RowReadout { mut logits, mut finals } = readout;
-        let mut logits = logits.pop().unwrap_or_default();
+    pub(super) fn score(&self, readout: Readout) -> Result<Scored> {
+        let Readout { row: RowReadout { mut logits, mut finals }, sensed } = readout;
+        let (mut logits, last) = (logits.pop().unwrap_or_default(), finals.pop());
+        let passed = last.as_ref().filter(|_| !self.watchers.is_empty());
+        let passed =
+            passed.map(|last| Passed { last: last.as_slice().into(), sensed: Arc::new(sensed) });
         let context =
             Context { tokens: self.session.tokens(), prompt_len: self.session.prompt_len() };
         for processor in &self.request.processors {
             processor.process(&context, &mut logits)?;
         }
-        // A batch-mate may have asked for readings where this request did not.
+        for banned in &self.banned {
+            logits.get_mut(*banned as usize).into_iter().for_each(|l| *l = f32::NEG_INFINITY);
+        }
+        // A monitor, or a batch-mate, may have asked for readings where this request did not.
         let asked = self.request.reading == Reading::LogitsAndFinal;
-        Ok(Scored { logits, reading: finals.pop().filter(|_| asked) })
+        Ok(Scored { logits, reading: last.filter(|_| asked), passed })
     }
 
     /// The request's own choice.
@@ -243,21 +325,38 @@ impl Generation {
     ) -> Result<()> {
         let mut step = Step::of(token, &scored.logits, self.request.top_logprobs);
         step.reading = scored.reading;
-        self.retried = None;
+        self.banned.clear();
+        let sensed = scored.passed.as_ref().map(|passed| passed.sensed.clone());
+        if !self.watchers.is_empty() {
+            let fresh = || Origin::of(&self.session, self.fed, scored.passed);
+            self.before = Some(self.retried.take().unwrap_or_else(fresh));
+        }
         self.usage.completion_tokens += 1;
         let mut out = Emitter { emit, flow: Flow::Continue };
         out.send(Event::Token(step.clone()));
         if self.tokenizer.is_end_of_generation(token) {
-            self.end(Finish::EndToken(token), &mut out)?;
+            self.begin_end(Finish::EndToken(token));
         } else {
-            self.append(token, Some(step));
-            self.watch(Stage::Unfolding, &mut out)?;
-            if let Some(full) = self.limit() {
-                self.end(full, &mut out)?;
-            }
+            self.append(token, Some(step), sensed);
+            self.question = Some(Question::about_a_token());
         }
-        self.obey(&mut out);
-        self.feed()
+        self.settle(&mut out)
+    }
+
+    /// Takes in what the model read for a monitor.
+    pub(super) fn hear(
+        &mut self,
+        readouts: Vec<RowReadout>,
+        emit: &mut dyn FnMut(Event) -> Flow,
+    ) -> Result<()> {
+        let Some(mut inquiry) = self.inquiry.take() else { return Ok(()) };
+        let mut out = Emitter { emit, flow: Flow::Continue };
+        if inquiry.take(readouts) {
+            self.watchers.heard(inquiry.who, inquiry.heard())?;
+            return self.settle(&mut out);
+        }
+        self.inquiry = Some(inquiry);
+        Ok(())
     }
 
     /// Ends the answer if its receiver wants no more; what was not shown is not part of it.
@@ -268,12 +367,14 @@ impl Generation {
         }
     }
 
-    fn append(&mut self, token: u32, step: Option<Step>) {
+    fn append(&mut self, token: u32, step: Option<Step>, sensed: Option<Arc<Sensed>>) {
         // An end flushes half characters; what follows after all begins behind the last whole one.
         self.text.truncate(self.stream.text_len_at(self.tokens.len()));
         self.text.push_str(self.stream.push(token));
+        self.places.push(self.session.len() + self.tokens.len() - self.fed);
         self.tokens.push(token);
-        self.pieces.push(Piece { step, before: self.before.clone() });
+        self.ends.push(self.text.len());
+        self.pieces.push(Piece { step, sensed, before: self.before.clone() });
     }
 
     /// Gives the session the tokens of the answer that it does not have yet.
@@ -303,21 +404,13 @@ impl Generation {
     }
 
     /// The model or a limit ends the answer; monitors may still object.
-    fn end(&mut self, finish: Finish, out: &mut Emitter) -> Result<()> {
+    fn begin_end(&mut self, finish: Finish) {
         self.text.push_str(&self.stream.flush());
-        match (self.watch(Stage::Ended, out)?, &finish) {
-            (Outcome::Stopped | Outcome::Rewound, _) => return Ok(()),
-            // What a monitor appends to a full answer is its end; to a short one, a new beginning.
-            (Outcome::Extended, Finish::EndToken(_)) if self.limit().is_none() => return Ok(()),
-            (Outcome::Extended | Outcome::Unchanged, _) => {}
-        }
-        self.show(self.released(), out);
-        self.cut_text(self.shown, out);
-        self.finish(finish, out);
-        Ok(())
+        self.question = Some(Question::about_the_end(finish));
     }
 
     fn finish(&mut self, finish: Finish, out: &mut Emitter) {
+        (self.question, self.inquiry) = (None, None);
         self.trim_tokens();
         out.send(Event::Done(finish.clone()));
         self.finish = Some(finish);
@@ -325,163 +418,7 @@ impl Generation {
 
     /// Bytes that every monitor allows to be shown.
     fn released(&self) -> usize {
-        let least = self.watchers.iter().map(|w| w.release).min();
-        least.unwrap_or(self.text.len()).min(self.text.len())
-    }
-
-    /// Asks every monitor that is due and does what the first objection says.
-    fn watch(&mut self, stage: Stage, out: &mut Emitter) -> Result<Outcome> {
-        match self.ask(stage, None)? {
-            None => {
-                self.show(self.released(), out);
-                Ok(Outcome::Unchanged)
-            }
-            Some((_, Verdict::Retry { from, plan, guidance, .. })) => {
-                self.retry(from, plan, &guidance, out)
-            }
-            Some((_, Verdict::Insert(tokens))) => Ok(self.insert(&tokens, out)),
-            Some((_, Verdict::Ask(_))) => Err(Error::Misuse("asking is being built")),
-            Some((who, Verdict::Stop { keep, reason })) => self.stop(who, keep, reason, out),
-            Some((_, Verdict::Continue { .. })) => Ok(Outcome::Unchanged),
-        }
-    }
-
-    /// The first verdict that is not to go on, and whose it is.
-    fn ask(&mut self, stage: Stage, but: Option<usize>) -> Result<Option<(usize, Verdict)>> {
-        let view = Unfolding {
-            tokens: &self.tokens,
-            text: &self.text,
-            ends: &[],
-            sensed: None,
-            step: self.pieces.last().and_then(|p| p.step.as_ref()),
-            stage,
-            attempt: self.attempt,
-        };
-        for (who, watcher) in self.watchers.iter_mut().enumerate() {
-            let waits = stage == Stage::Unfolding && self.tokens.len() < watcher.due;
-            if waits || Some(who) == but {
-                continue;
-            }
-            match watcher.monitor.watch(&view)? {
-                Verdict::Continue { release, ask_after } => {
-                    watcher.release = release.min(self.text.len());
-                    watcher.due = self.tokens.len().saturating_add(ask_after.max(1));
-                }
-                Verdict::Insert(tokens) if tokens.is_empty() => {}
-                other => return Ok(Some((who, other))),
-            }
-        }
-        Ok(None)
-    }
-
-    /// One monitor ends the answer; the others judge what is left of it before it is shown.
-    fn stop(
-        &mut self,
-        who: usize,
-        keep: usize,
-        reason: StopReason,
-        out: &mut Emitter,
-    ) -> Result<Outcome> {
-        self.cut_text(keep, out);
-        if let Some(watcher) = self.watchers.get_mut(who) {
-            watcher.release = self.text.len();
-        }
-        let mut reason = reason;
-        match self.ask(Stage::Ended, Some(who))? {
-            Some((_, Verdict::Retry { from, plan, guidance, .. })) => {
-                return self.retry(from, plan, &guidance, out);
-            }
-            Some((_, Verdict::Stop { keep, reason: stricter })) => {
-                self.cut_text(keep, out);
-                reason = stricter;
-            }
-            // An answer that has been stopped takes nothing more.
-            Some((_, Verdict::Insert(_) | Verdict::Ask(_) | Verdict::Continue { .. })) | None => {}
-        }
-        self.show(self.released(), out);
-        self.cut_text(self.shown, out);
-        let finish = match reason {
-            StopReason::StopString(text) => Finish::StopString(text),
-            StopReason::Other(why) | StopReason::Refused { why, .. } => Finish::Monitor(why),
-        };
-        self.finish(finish, out);
-        Ok(Outcome::Stopped)
-    }
-
-    fn insert(&mut self, tokens: &[u32], out: &mut Emitter) -> Outcome {
-        tokens.iter().for_each(|t| self.append(*t, None));
-        self.usage.completion_tokens += tokens.len();
-        out.send(Event::Inserted(tokens.to_vec()));
-        Outcome::Extended
-    }
-
-    /// Rewinds to the first `from` tokens and goes on from there, differently.
-    fn retry(
-        &mut self,
-        from: usize,
-        plan: Option<(Plan, History)>,
-        guidance: &[u32],
-        out: &mut Emitter,
-    ) -> Result<Outcome> {
-        let discarded = self.tokens.len().saturating_sub(from);
-        let budget = self.request.retries;
-        let spent = self.usage.discarded_tokens + discarded > budget.discarded;
-        if spent || self.attempt >= budget.rewinds {
-            return Ok(self.give_up(Finish::RetriesExhausted, out));
-        }
-        let origin = match self.pieces.get(from) {
-            Some(piece) => piece.before.clone(),
-            None => self.before.clone(),
-        };
-        let origin = origin.ok_or(Error::Misuse("a rewind needs a checkpoint"))?;
-        self.go_back(&origin, plan)?;
-        self.pieces.truncate(from);
-        self.tokens.truncate(from);
-        self.stream.truncate(from);
-        self.cut_text(self.stream.text_len_at(from), out);
-        for watcher in &mut self.watchers {
-            watcher.monitor.rewind(from);
-            watcher.release = watcher.release.min(self.text.len());
-            watcher.due = watcher.due.min(from);
-        }
-        self.usage.discarded_tokens += discarded;
-        self.usage.completion_tokens = self.usage.completion_tokens.saturating_sub(discarded);
-        self.attempt += 1;
-        out.send(Event::Rewound { from, attempt: self.attempt });
-        if self.is_full(guidance.len()) {
-            return Ok(self.give_up(Finish::ContextFull, out));
-        }
-        self.retried = Some(origin);
-        self.feed()?;
-        self.session.push(guidance)?;
-        Ok(Outcome::Rewound)
-    }
-
-    /// The session as it was at an origin, under the given plan or the one in force.
-    fn go_back(&mut self, origin: &Origin, plan: Option<(Plan, History)>) -> Result<()> {
-        let in_force = self.session.plan().clone();
-        match self.session.rollback(&origin.checkpoint) {
-            // Keys and values were made again since: the tokens still are what they were.
-            Err(Error::StaleCheckpoint { len }) if len <= self.session.len() => {
-                self.session.restart(len)?;
-            }
-            other => other?,
-        }
-        self.fed = origin.fed;
-        match plan {
-            Some((plan, history)) => self.session.replan(plan, history),
-            None if self.session.plan().fingerprint() != in_force.fingerprint() => {
-                self.session.replan(in_force, History::Keep)
-            }
-            None => Ok(()),
-        }
-    }
-
-    /// Fails closed: what was not shown is dropped.
-    fn give_up(&mut self, finish: Finish, out: &mut Emitter) -> Outcome {
-        self.cut_text(self.shown, out);
-        self.finish(finish, out);
-        Outcome::Stopped
+        self.watchers.released().unwrap_or(self.text.len()).min(self.text.len())
     }
 
     fn cut_text(&mut self, len: usize, out: &mut Emitter) {
@@ -502,6 +439,8 @@ impl Generation {
         let begins_inside = |n: &usize| self.stream.text_len_at(*n) < len;
         let kept = (0..self.tokens.len()).rev().find(begins_inside).map_or(0, |n| n + 1);
         self.tokens.truncate(kept);
+        self.ends.truncate(kept);
+        self.places.truncate(kept);
         self.pieces.truncate(kept);
     }
 
