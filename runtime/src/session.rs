@@ -346,9 +346,10 @@ impl Session {
         Ok(())
     }
 
-    /// Makes the last token pending again, to be run under a plan that has just been put in force.
+    /// Makes the last token pending again, to be run under a plan that is about to be put in force.
     ///
-    /// Its own keys and values are made again; checkpoints that count them become stale.
+    /// Its own keys and values are made again; checkpoints that count them become stale. Hooks have counted it already:
+    /// only a change of plans makes them anew.
     pub fn repeat_last(&mut self) -> Result<()> {
         if self.pending() > 0 || self.tokens.is_empty() {
             return Err(Error::Misuse("only a session without pending tokens repeats its last"));
@@ -390,7 +391,8 @@ impl Session {
                 self.cut(self.tokens.len(), 0);
                 self.purity = Purity::OnePlan;
             }
-            History::Keep if self.cached_edits(&self.plan) == self.cached_edits(&plan) => {}
+            // Hooks begin anew here, so a pass over everything would count more than they have.
+            History::Keep if self.leaves_alone(&plan) && bound.is_stateless() => {}
             History::Keep => self.purity = Purity::Mixed,
         }
         self.plan = plan;
@@ -429,6 +431,11 @@ impl Session {
         let n_layers = self.decoder.spec().n_layers();
         let edits = |block| self.plan.kv_fingerprint(block, self.prompt_len, n_layers);
         PrefixKey::chain(&space, self.tokens.get(..len).unwrap_or_default(), edits)
+    }
+
+    /// Whether a plan does to the keys and values that are in the cache what the one in force did.
+    fn leaves_alone(&self, plan: &Plan) -> bool {
+        self.cached_edits(&self.plan) == self.cached_edits(plan)
     }
 
     /// What a plan does to the keys and values that are in the cache.

@@ -177,6 +177,49 @@ fn a_refusal_is_text_behind_what_is_kept() {
     }
 }
 
+#[test]
+fn a_refusal_is_not_overruled_by_another_monitor() {
+    let rig = Rig::tiny(1024);
+    let refuse = Script(|answer: &Unfolding| match answer.tokens.len() {
+        20 => {
+            let reason = StopReason::Refused { why: "no".into(), reply: "I cannot.".into() };
+            Verdict::Stop { keep: 9, reason }
+        }
+        _ => go_on(answer),
+    });
+    let object = |verdict: fn() -> Verdict| {
+        Script(move |answer: &Unfolding| match answer.stage {
+            Stage::Ended => verdict(),
+            Stage::Unfolding => Verdict::Continue { release: 0, ask_after: 1 },
+        })
+    };
+    let kept = &plain(40).text;
+    let stop = || Verdict::Stop { keep: 4, reason: StopReason::Other("also".into()) };
+    for (verdict, keep) in [((|| Verdict::retry(2)) as fn() -> Verdict, 0), (stop, 0)] {
+        let watched = generation(&rig, Plan::empty(), 40).watched_by(object(verdict));
+        let answer = complete(watched.watched_by(Script(refuse.0))).unwrap();
+        assert_eq!(answer.finish, Finish::Monitor("no".into()));
+        let expected = if keep == 0 { "I cannot.".to_owned() } else { kept[..keep].to_owned() };
+        assert_eq!((answer.text, answer.rewinds), (expected, 0));
+    }
+}
+
+#[test]
+fn far_places_are_reached_by_running_one_token() {
+    let straight = plain(60);
+    for plan in [Plan::empty(), Plan::of(counting_hook(Site::Final))] {
+        let rig = Rig::tiny(1024);
+        let straight_here = complete(generation(&rig, plan.clone(), 60)).unwrap();
+        let watched = generation(&rig, plan, 60).watched_by(once(50, || Verdict::retry(5)));
+        let answer = complete(watched).unwrap();
+        assert_eq!(answer.tokens, straight_here.tokens);
+        assert_eq!(answer.usage.forward_tokens, PROMPT.len() + 59 + 44 + 1, "one kept token");
+        assert_eq!(answer.usage.completion_tokens, 60);
+        assert_eq!(answer.fired, straight_here.fired, "hooks count what stays");
+    }
+    assert_eq!(straight.usage.forward_tokens, PROMPT.len() + 59);
+}
+
 /// Has the model read what was said so far, in so many sequences, every so many tokens.
 struct Reader {
     session: Option<Session>,

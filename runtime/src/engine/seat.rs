@@ -68,7 +68,7 @@ impl Work {
     /// Tokens it is going to run before anything comes of it.
     pub(super) fn pending(&self) -> usize {
         match self {
-            Work::Answer(generation) => generation.session().len(),
+            Work::Answer(generation) => generation.ahead(),
             Work::Pooling(pooling) => pooling.len(),
         }
     }

@@ -226,6 +226,9 @@ impl Worker {
         while short(self, &turn) && self.preempt() {
             turn = self.turn();
         }
+        if short(self, &turn) && self.relieve() {
+            turn = self.turn();
+        }
         if turn.is_empty() {
             return;
         }
@@ -278,16 +281,29 @@ impl Worker {
         prompts.map(|generation| generation.wants().1).sum()
     }
 
+    /// Has those who are left give up what they do not need for their next pass; says whether there was something.
+    fn relieve(&mut self) -> bool {
+        let mut relieved = false;
+        for (running, generation) in self.running.iter_mut().zip(&mut self.generations) {
+            match generation.relieve() {
+                Ok(given) => relieved |= given,
+                Err(error) => {
+                    let Running { note, .. } = running;
+                    let choice = note.choice;
+                    generation.fail(error, &mut |event| note.tell(Notice::Event { choice, event }));
+                }
+            }
+        }
+        relieved
+    }
+
     /// Sends the answer that came last back to the line, without its keys and values; says whether somebody went.
     fn preempt(&mut self) -> bool {
         if self.occupied() < 2 {
             return false;
         }
-        let gives = |g: &Generation| {
-            let session = g.session();
-            !g.is_finished() && session.can_recompute() && session.pending() < session.len()
-        };
-        let Some(index) = self.generations.iter().rposition(gives) else { return false };
+        let last = self.generations.iter().rposition(Generation::can_give_way);
+        let Some(index) = last else { return false };
         let mut generation = self.generations.remove(index);
         let Running { mut note, followers, .. } = self.running.remove(index);
         if let Err(error) = generation.give_way() {

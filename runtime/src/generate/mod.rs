@@ -19,6 +19,7 @@ use crate::model::Output;
 use crate::monitor::Sensed;
 use crate::session::Checkpoint;
 use candle_core::DType;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use unfold::Readout;
 
@@ -202,6 +203,13 @@ fn pass(generations: &mut [Generation], indices: &[usize]) -> Result<Vec<Results
     let decoder = first.session().decoder().clone();
     let mut rows = Vec::with_capacity(indices.len());
     let mut counts = Vec::with_capacity(indices.len());
+    // First, because what fails here has touched nothing.
+    let ready = |index: &usize| Some((*index, generations.get(*index)?.ready()?));
+    let ready: Vec<(usize, Result<Readout>)> = indices.iter().filter_map(ready).collect();
+    let mut ready = ready
+        .into_iter()
+        .map(|(index, one)| Ok((index, one?)))
+        .collect::<Result<BTreeMap<_, _>>>()?;
     for (index, generation) in generations.iter_mut().enumerate() {
         if indices.contains(&index) {
             let own = generation.rows();
@@ -218,11 +226,9 @@ fn pass(generations: &mut [Generation], indices: &[usize]) -> Result<Vec<Results
     let mut results = Vec::with_capacity(counts.len());
     for (index, count, tokens) in counts {
         let mut own: Vec<Readout> = output.by_ref().take(count).collect();
+        own.extend(ready.remove(&index));
         if let Some(generation) = generations.get_mut(index) {
             generation.count(tokens);
-            if count == 0 {
-                own.extend(generation.ready().transpose()?);
-            }
         }
         results.push((index, own));
     }

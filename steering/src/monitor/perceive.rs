@@ -60,8 +60,8 @@ pub enum Perception {
 ///
 /// # Contract
 ///
-/// After `rewind(n)` it is as it was when the answer had its first `n` tokens. A perceiver that reads activations sees
-/// every token; one that does not may be asked as rarely as its cadence says.
+/// After `rewind(n)` it is as it was when the answer had its first `n` tokens. It is asked as rarely as its cadence says, and
+/// wherever text could become clean; one that reads activations sees those of the newest pass alone.
 pub trait Perceiver: Send {
     /// Looks at the answer so far.
     fn perceive(&mut self, answer: &Unfolding) -> trimtab_runtime::Result<Perception>;
@@ -79,6 +79,11 @@ pub trait Perceiver: Send {
         Err(trimtab_runtime::Error::Misuse(
             "a perceiver that asks the model must take in what it read",
         ))
+    }
+
+    /// How many of the newest tokens it cannot judge yet.
+    fn lag(&self) -> usize {
+        0
     }
 
     /// Bytes at the end of a text that may yet turn out to be wrong, so that nothing may be shown of them.

@@ -50,6 +50,11 @@ impl Perceiver for Probe {
     // A state is judged by itself.
     fn rewind(&mut self, _tokens: usize) {}
 
+    /// The newest token's own state comes with the next pass.
+    fn lag(&self) -> usize {
+        1
+    }
+
     fn senses(&self) -> Senses {
         Senses { sites: vec![self.condition.site()], attention: Vec::new() }
     }

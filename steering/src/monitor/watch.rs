@@ -107,9 +107,9 @@ impl Watching {
         self.checked.last().copied()
     }
 
-    /// Whether it looks at a place; `longest` is the limit in force.
-    pub(super) fn is_due(&self, tokens: usize, place: Place, longest: usize) -> bool {
-        let (last, action) = self.last().unwrap_or((0, Action::Continue));
+    /// Whether it looks at a place.
+    pub(super) fn is_due(&self, tokens: usize, place: Place) -> bool {
+        let last = self.last().map_or(0, |(at, _)| at);
         if self.last().is_some_and(|(at, _)| at == tokens) {
             return false;
         }
@@ -119,11 +119,19 @@ impl Watching {
         if tokens < self.watch.min_tokens {
             return false;
         }
+        let due = match self.watch.cadence {
+            Cadence::Tokens(every) => tokens - last >= every,
+            Cadence::Sentence => false,
+        };
+        due || place.bound == Bound::Candidate
+    }
+
+    /// Whether it has gone without a look for so long that this place has to be one where text could become clean.
+    pub(super) fn is_overdue(&self, tokens: usize, longest: usize) -> bool {
+        let (last, action) = self.last().unwrap_or((0, Action::Continue));
         let longest = if action == Action::Continue { longest } else { longest.min(SOON) };
-        match self.watch.cadence {
-            Cadence::Tokens(every) => tokens - last >= every || place.bound == Bound::Candidate,
-            Cadence::Sentence => place.end == AtEnd::OfSentence || tokens - last >= longest,
-        }
+        let counts = self.watch.cadence == Cadence::Sentence && tokens >= self.watch.min_tokens;
+        counts && tokens - last >= longest
     }
 
     /// A second look at one place replaces the first.
@@ -154,14 +162,16 @@ impl Watching {
         looked || self.only_reports() || (self.is_lost() && self.watch.duty == Duty::Advisory)
     }
 
-    /// Whether its newest check could not tell and it may not be left at that.
+    /// Whether its newest check could not tell, and it may not be left at that where nobody looks again. Hits short of
+    /// its patience are none.
     pub(super) fn owes(&self) -> bool {
-        self.watch.duty == Duty::Mandatory && self.trailing(Action::Unknown) > 0
+        let mandatory = self.watch.duty == Duty::Mandatory && !self.only_reports();
+        mandatory && self.trailing(Action::Unknown) > 0
     }
 
-    /// Whether its newest check, if there was one, was clean.
+    /// Whether it has looked, and found nothing the last time.
     pub(super) fn is_clean(&self) -> bool {
-        self.last().is_none_or(|(_, action)| matches!(action, Action::Continue | Action::Watch))
+        self.last().is_some_and(|(_, action)| matches!(action, Action::Continue | Action::Watch))
     }
 
     /// Whether nothing at the end of a text may yet turn out to be wrong.

@@ -1,9 +1,10 @@
 //! What a monitor has the model read, while its answer waits.
 
 use crate::error::{Error, Result};
-use crate::model::{Row, RowReadout, Want};
+use crate::model::{Decoder, Row, RowReadout, Want};
 use crate::monitor::Heard;
 use crate::session::Session;
+use std::sync::Arc;
 
 /// Sequences that are being read for a monitor.
 pub(super) struct Inquiry {
@@ -15,10 +16,17 @@ pub(super) struct Inquiry {
 }
 
 impl Inquiry {
-    /// Every sequence must have something to read.
-    pub(super) fn new(who: usize, sessions: Vec<Session>) -> Result<Inquiry> {
+    /// Every sequence must be of this model and have something to read.
+    pub(super) fn new(
+        who: usize,
+        sessions: Vec<Session>,
+        decoder: &Arc<Decoder>,
+    ) -> Result<Inquiry> {
         if sessions.is_empty() || sessions.iter().any(|s| s.pending() == 0) {
             return Err(Error::Misuse("a monitor asks the model to read pending tokens"));
+        }
+        if !sessions.iter().all(|session| Arc::ptr_eq(session.decoder(), decoder)) {
+            return Err(Error::Misuse("a monitor asks the model whose answer it watches"));
         }
         let logits = vec![Vec::new(); sessions.len()];
         Ok(Inquiry { who, sessions, logits })
@@ -27,6 +35,12 @@ impl Inquiry {
     /// Those that are not through.
     pub(super) fn sessions(&mut self) -> impl Iterator<Item = &mut Session> {
         self.sessions.iter_mut().filter(|session| session.pending() > 0)
+    }
+
+    /// Runs at most this many tokens of all of them in one pass, as far as each can have one.
+    pub(super) fn set_chunk(&mut self, tokens: usize) {
+        let open = self.sessions().count().max(1);
+        self.sessions().for_each(|session| session.set_chunk(tokens / open));
     }
 
     /// Tokens that are yet to be read.

@@ -24,11 +24,12 @@ use watchers::Watchers;
 /// How a token of the answer came to be.
 struct Piece {
     step: Option<Step>,
-    /// What its pass showed.
-    sensed: Option<Arc<Sensed>>,
     /// Where to go back to in order to choose another token here.
     before: Option<Arc<Origin>>,
 }
+
+/// Places behind the newest token whose passes are remembered, so that going back to them takes no pass.
+const REMEMBERED: usize = 32;
 
 /// What a pass gave one row.
 pub(super) struct Readout {
@@ -58,6 +59,8 @@ pub struct Generation {
     text: String,
     shown: usize,
     watchers: Watchers,
+    /// What the pass of the newest token showed.
+    sensed: Option<Arc<Sensed>>,
     /// What the monitors are being asked.
     question: Option<Question>,
     /// What the model reads for one of them.
@@ -101,6 +104,7 @@ impl Generation {
             text: String::new(),
             shown: 0,
             watchers: Watchers::default(),
+            sensed: None,
             question: None,
             inquiry: None,
             before: None,
@@ -217,7 +221,7 @@ impl Generation {
     /// Runs at most this many tokens of each of its sequences in one pass.
     pub(crate) fn set_chunk(&mut self, tokens: usize) {
         match &mut self.inquiry {
-            Some(inquiry) => inquiry.sessions().for_each(|session| session.set_chunk(tokens)),
+            Some(inquiry) => inquiry.set_chunk(tokens),
             None => self.session.set_chunk(tokens),
         }
     }
@@ -228,6 +232,31 @@ impl Generation {
             Some(inquiry) => inquiry.wants(),
             None => (self.session.wants(), self.session.wants_in_all()),
         }
+    }
+
+    /// Whether it holds keys and values that can be made again.
+    pub(crate) fn can_give_way(&self) -> bool {
+        let main = self.session.pending() < self.session.len();
+        !self.is_finished() && self.session.can_recompute() && (main || self.inquiry.is_some())
+    }
+
+    /// Gives up what it does not need for its next pass; says whether that may have been something.
+    pub(crate) fn relieve(&mut self) -> Result<bool> {
+        let idle = self.inquiry.is_none() && !self.watchers.is_empty();
+        let waits = self.inquiry.is_some()
+            && self.session.can_recompute()
+            && self.session.pending() < self.session.len();
+        if idle {
+            self.watchers.give_way()?;
+        } else if waits {
+            self.session.restart(self.session.len())?;
+        }
+        Ok(idle || waits)
+    }
+
+    /// Tokens that are run before anything comes of it.
+    pub(crate) fn ahead(&self) -> usize {
+        self.session.len() + self.inquiry.as_ref().map_or(0, Inquiry::pending)
     }
 
     /// Gives keys and values up, to be made again.
@@ -266,12 +295,12 @@ impl Generation {
     }
 
     /// The logits behind the place a rewind went back to: what its pass gave, and the head alone run again.
-    pub(super) fn ready(&mut self) -> Option<Result<Readout>> {
-        let Passed { last, sensed } = self.ready.take()?;
-        let logits = self.session.decoder().read_out(&last);
+    pub(super) fn ready(&self) -> Option<Result<Readout>> {
+        let Passed { last, sensed } = self.ready.as_ref().filter(|_| !self.is_asking())?;
+        let logits = self.session.decoder().read_out(last);
         Some(logits.map(|logits| Readout {
             row: RowReadout { logits: vec![logits], finals: vec![last.to_vec()] },
-            sensed: Sensed::clone(&sensed),
+            sensed: Sensed::clone(sensed),
         }))
     }
 
@@ -326,7 +355,8 @@ impl Generation {
         let mut step = Step::of(token, &scored.logits, self.request.top_logprobs);
         step.reading = scored.reading;
         self.banned.clear();
-        let sensed = scored.passed.as_ref().map(|passed| passed.sensed.clone());
+        self.ready = None;
+        self.sensed = scored.passed.as_ref().map(|passed| passed.sensed.clone());
         if !self.watchers.is_empty() {
             let fresh = || Origin::of(&self.session, self.fed, scored.passed);
             self.before = Some(self.retried.take().unwrap_or_else(fresh));
@@ -337,7 +367,7 @@ impl Generation {
         if self.tokenizer.is_end_of_generation(token) {
             self.begin_end(Finish::EndToken(token));
         } else {
-            self.append(token, Some(step), sensed);
+            self.append(token, Some(step));
             self.question = Some(Question::about_a_token());
         }
         self.settle(&mut out)
@@ -367,14 +397,19 @@ impl Generation {
         }
     }
 
-    fn append(&mut self, token: u32, step: Option<Step>, sensed: Option<Arc<Sensed>>) {
+    fn append(&mut self, token: u32, step: Option<Step>) {
         // An end flushes half characters; what follows after all begins behind the last whole one.
         self.text.truncate(self.stream.text_len_at(self.tokens.len()));
         self.text.push_str(self.stream.push(token));
         self.places.push(self.session.len() + self.tokens.len() - self.fed);
         self.tokens.push(token);
         self.ends.push(self.text.len());
-        self.pieces.push(Piece { step, sensed, before: self.before.clone() });
+        self.pieces.push(Piece { step, before: self.before.clone() });
+        // The first place is always one to go back to.
+        let old = self.pieces.len().checked_sub(REMEMBERED).filter(|old| *old > 0);
+        if let Some(origin) = old.and_then(|old| self.pieces.get(old)?.before.as_ref()) {
+            origin.forget();
+        }
     }
 
     /// Gives the session the tokens of the answer that it does not have yet.
@@ -410,7 +445,7 @@ impl Generation {
     }
 
     fn finish(&mut self, finish: Finish, out: &mut Emitter) {
-        (self.question, self.inquiry) = (None, None);
+        (self.question, self.inquiry, self.ready) = (None, None, None);
         self.trim_tokens();
         out.send(Event::Done(finish.clone()));
         self.finish = Some(finish);

@@ -4,7 +4,7 @@
 //! is kept as data and taken up again.
 
 use super::inquiry::Inquiry;
-use super::origin::{Origin, Return};
+use super::origin::{Last, Origin, Return};
 use super::watchers::Said;
 use super::{Emitter, Generation};
 use crate::error::{Error, Result};
@@ -72,7 +72,8 @@ impl Generation {
                 Said::Nothing => self.pass(question, out),
                 Said::Verdict(who, verdict) => self.act(question, who, verdict, out)?,
                 Said::Ask(who, sessions) => {
-                    self.inquiry = Some(Inquiry::new(who, sessions)?);
+                    let decoder = self.session.decoder();
+                    self.inquiry = Some(Inquiry::new(who, sessions, decoder)?);
                     question.next = who;
                     self.question = Some(question);
                     self.obey(out);
@@ -97,7 +98,7 @@ impl Generation {
             ends: &self.ends,
             places: &self.places,
             step: newest.and_then(|p| p.step.as_ref()),
-            sensed: newest.and_then(|p| p.sensed.as_deref()),
+            sensed: newest.and_then(|p| p.step.as_ref()).and(self.sensed.as_deref()),
             stage: question.stage(),
             attempt: self.attempt,
             room: self.session.room().saturating_sub(self.session.len()),
@@ -122,6 +123,13 @@ impl Generation {
         out: &mut Emitter,
     ) -> Result<()> {
         match (verdict, question.about) {
+            // Who refuses an answer is not overruled; less of it may be kept.
+            (verdict, About::Stop { reason: reason @ StopReason::Refused { .. }, .. }) => {
+                if let Verdict::Stop { keep, .. } = verdict {
+                    self.cut_text(keep, out);
+                }
+                self.conclude_stop(reason, out);
+            }
             (Verdict::Retry { from, plan, guidance, ban }, _) => {
                 self.retry(Retry { from, plan, guidance, ban }, out)?;
             }
@@ -139,6 +147,7 @@ impl Generation {
                 self.insert(&tokens, out);
                 // What a monitor appends to a full answer is its end; to a short one, a new beginning.
                 if !matches!(finish, Finish::EndToken(_)) || self.limit().is_some() {
+                    self.watchers.release(who, self.text.len());
                     self.conclude(finish, None, out);
                 }
             }
@@ -174,7 +183,7 @@ impl Generation {
     }
 
     fn insert(&mut self, tokens: &[u32], out: &mut Emitter) {
-        tokens.iter().for_each(|t| self.append(*t, None, None));
+        tokens.iter().for_each(|t| self.append(*t, None));
         self.usage.completion_tokens += tokens.len();
         out.send(Event::Inserted(tokens.to_vec()));
     }
@@ -194,11 +203,12 @@ impl Generation {
             None => self.before.clone(),
         };
         let origin = origin.ok_or(Error::Misuse("a rewind needs a checkpoint"))?;
-        let back = origin.restore(&mut self.session, plan)?;
+        let last = if guidance.is_empty() { Last::Repeated } else { Last::Followed };
+        let back = origin.restore(&mut self.session, plan, last)?;
         self.fed = origin.fed;
         self.cut_tokens(from, out);
         self.usage.discarded_tokens += discarded;
-        self.usage.completion_tokens = self.usage.completion_tokens.saturating_sub(discarded);
+        self.usage.completion_tokens = from;
         self.attempt += 1;
         out.send(Event::Rewound { from, attempt: self.attempt });
         if self.is_full(guidance.len()) {
@@ -210,6 +220,16 @@ impl Generation {
         self.go_on(origin, back, &guidance)
     }
 
+    /// Runs the last kept token again, from the place before it: its own pass is forgotten.
+    fn run_last_again(&mut self) -> Result<()> {
+        let Some(before) = self.pieces.last().and_then(|piece| piece.before.clone()) else {
+            return self.session.restart(self.session.len());
+        };
+        before.restore(&mut self.session, None, Last::Followed)?;
+        self.fed = before.fed;
+        self.feed()
+    }
+
     /// What is left after a rewind is answered again, under guidance that nobody sees.
     fn go_on(
         &mut self,
@@ -217,18 +237,20 @@ impl Generation {
         back: Return,
         guidance: &[u32],
     ) -> Result<()> {
-        self.retried = Some(origin.clone());
+        self.retried = Some(match back {
+            Return::Same => origin.clone(),
+            // What was made under the old plan is no place to go back to.
+            Return::Changed => Origin::of(&self.session, self.fed, None),
+        });
         if self.session.pending() > 0 || !guidance.is_empty() {
             self.usage.hidden_tokens += guidance.len();
             return self.session.push(guidance);
         }
-        self.ready = origin.passed.clone().filter(|_| back == Return::Same);
-        if self.ready.is_none() {
-            // Under another plan the last token says something else.
-            self.session.repeat_last()?;
-            self.retried = Some(Origin::of(&self.session, self.fed, None));
+        self.ready = origin.passed();
+        match self.ready {
+            Some(_) => Ok(()),
+            None => self.run_last_again(),
         }
-        Ok(())
     }
 
     fn cut_tokens(&mut self, from: usize, out: &mut Emitter) {
@@ -237,7 +259,10 @@ impl Generation {
         self.ends.truncate(from);
         self.places.truncate(from);
         self.stream.truncate(from);
-        self.cut_text(self.stream.text_len_at(from), out);
+        // A stop may have cut text that is kept after all.
+        self.text.clear();
+        self.text.push_str(self.stream.text());
+        self.cut_text(self.text.len(), out);
         self.watchers.rewind(from, self.text.len());
     }
 

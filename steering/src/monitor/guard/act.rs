@@ -3,7 +3,7 @@
 use super::super::guidance::{Catalogue, Level, axis_key};
 use super::super::perceive::Finding;
 use super::super::record::{Intervention, Outcome, Record, Sequel, span_hash};
-use super::super::watch::{Duty, Then};
+use super::super::watch::{Duty, Place, Then};
 use super::rules::{Combine, Guidance, OnExhausted, RewindTo, Stream};
 use super::{Found, Guard, Mood, end};
 use crate::monitor::policy::State;
@@ -23,6 +23,7 @@ const CONTEXT: &str = "context";
 struct Cause {
     watch: usize,
     finding: Finding,
+    place: Place,
 }
 
 /// Where a retry begins and with what.
@@ -35,13 +36,23 @@ struct Guided {
 
 impl Guard {
     /// What the newest findings ask for; `None` to go on.
-    pub(super) fn act(&mut self, answer: &Unfolding, found: &Found) -> Option<Verdict> {
+    pub(super) fn act(
+        &mut self,
+        answer: &Unfolding,
+        (found, place): (&Found, Place),
+    ) -> Option<Verdict> {
         for (watch, finding) in found {
             let watching = self.watches.get(*watch)?;
-            let cause = || Cause { watch: *watch, finding: finding.clone() };
-            let last_look = answer.stage == Stage::Ended && watching.owes();
-            match (watching.is_lost() || last_look, watching.watch.duty) {
+            let cause = || Cause { watch: *watch, finding: finding.clone(), place };
+            let over = watching.watch.perceiver.spent() > self.reading(answer);
+            match (watching.is_lost() || over, watching.watch.duty) {
                 (true, Duty::Mandatory) => return Some(self.give_up(answer, &cause(), EXHAUSTED)),
+                // What advises may not cost more than it is worth.
+                (true, Duty::Advisory) if over => {
+                    self.flag("perceiver_tokens");
+                    self.mood = Mood::Disarmed;
+                    return None;
+                }
                 (true, Duty::Advisory) => self.flag("unknown"),
                 (false, _) => {}
             }
@@ -55,7 +66,20 @@ impl Guard {
                 Then::Rewind => {}
             }
         }
-        None
+        self.unanswered(answer, place)
+    }
+
+    /// At an answer's end, a watch that could not tell and may not be left at that: the answer is not given.
+    fn unanswered(&mut self, answer: &Unfolding, place: Place) -> Option<Verdict> {
+        let owes = self.watches.iter().position(|w| w.owes());
+        let watch = owes.filter(|_| answer.stage == Stage::Ended)?;
+        let finding = Finding::unknown("the answer ended before it could be told");
+        Some(self.give_up(answer, &Cause { watch, finding, place }, EXHAUSTED))
+    }
+
+    /// Tokens that a perceiver may have had the model read by now.
+    fn reading(&self, answer: &Unfolding) -> usize {
+        self.rules.caps.perceiver_tokens(self.ledger.generated(answer.tokens.len()))
     }
 
     /// Whether the watches that rewind agree that one is due.
@@ -75,17 +99,15 @@ impl Guard {
 
     /// Rewinds within the caps, or gives up.
     fn rewind_from(&mut self, answer: &Unfolding, cause: &Cause) -> Verdict {
-        let tokens = answer.tokens.len();
         let from = self.target(answer, cause);
         let span = answer.tokens.get(from..).unwrap_or_default();
         let hash = span_hash(span);
         let caps = self.rules.caps;
-        let spent: usize = self.watches.iter().map(|w| w.watch.perceiver.spent()).sum();
+        let read: usize = self.watches.iter().map(|w| w.watch.perceiver.spent()).sum();
         let over = self.ledger.rewinds >= caps.rewinds
             || self.ledger.discarded + span.len() > caps.discarded
             || self.ledger.rejections(&hash) + 1 >= MOST_REPEATS
-            || spent > caps.perceiver_tokens(self.ledger.generated(tokens))
-            || self.ledger.is_late(caps.time_factor, tokens)
+            || self.ledger.is_dear(caps.time_factor, (from, span.len()), read)
             || span.is_empty();
         if over {
             return self.give_up(answer, cause, EXHAUSTED);
@@ -219,7 +241,7 @@ impl Guard {
                 self.write_down(answer, cause, answer.tokens.len(), "keep");
                 self.mood = Mood::Disarmed;
                 self.records.write(|record| record.end(Outcome::Flagged, why));
-                self.go_on(answer)
+                self.go_on(answer, cause.place)
             }
         }
     }

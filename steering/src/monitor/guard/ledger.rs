@@ -1,10 +1,12 @@
 //! What rewinding has cost so far, and what was rejected.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
 
-/// Time that is never too much, so that short answers are not cut by noise.
-const GRACE: Duration = Duration::from_secs(2);
+/// Tokens that are never too many, so that the first rewinds of a short answer fit.
+const GRACE: f64 = 256.0;
+/// How many tokens a model reads in the time it takes to make one. Time is counted in tokens, so that an answer comes out
+/// the same on a busy machine, and the same again when it is replayed.
+const READS: f64 = 5.0;
 
 /// The cost of a guard, and its memory of what it rejected.
 #[derive(Debug, Default)]
@@ -17,37 +19,14 @@ pub(super) struct Ledger {
     rejected: BTreeMap<String, u32>,
     /// First tokens of rejected spans, by the place they stood at.
     bans: BTreeMap<usize, Vec<u32>>,
-    began: Option<Instant>,
-    asked: Option<Instant>,
-    /// Time the model spent on reading for perceivers.
-    reading: Duration,
-    /// The longest the answer has been.
-    longest: usize,
 }
 
 impl Ledger {
-    pub(super) fn begin(&mut self, tokens: usize) {
-        self.began.get_or_insert_with(Instant::now);
-        self.longest = self.longest.max(tokens);
-    }
-
-    pub(super) fn ask(&mut self) {
-        self.asked.get_or_insert_with(Instant::now);
-    }
-
-    pub(super) fn heard(&mut self) {
-        if let Some(asked) = self.asked.take() {
-            self.reading += asked.elapsed();
-        }
-    }
-
-    /// Whether the answer has taken longer than so many times what it would have without monitors, as far as tokens tell.
-    pub(super) fn is_late(&self, factor: f64, tokens: usize) -> bool {
-        let Some(elapsed) = self.began.map(|began| began.elapsed()) else { return false };
-        let decoding = elapsed.saturating_sub(self.reading);
-        let generated = (tokens + self.discarded).max(1);
-        let plain = decoding.mul_f64(tokens.max(1) as f64 / generated as f64);
-        elapsed > plain.mul_f64(factor) + GRACE
+    /// Whether an answer of which so many tokens stay, and so many more go, with so many read by perceivers, would have
+    /// cost more than so many times its plain self.
+    pub(super) fn is_dear(&self, factor: f64, (stay, go): (usize, usize), read: usize) -> bool {
+        let extra = (self.discarded + go) as f64 + read as f64 / READS;
+        extra > (factor - 1.0) * stay as f64 + GRACE
     }
 
     /// Notes a rejected span; says how often it has been rejected with this time.

@@ -18,7 +18,7 @@ pub use rules::{Combine, Guidance, OnExhausted, RewindTo, Rules, Stream};
 
 use super::perceive::{Action, Finding, Perception};
 use super::record::{Check, Outcome, Record};
-use super::watch::{AtEnd, Bound, LONGEST, Place, SOON, Watch, Watching};
+use super::watch::{AtEnd, Bound, Duty, LONGEST, Place, SOON, Watch, Watching};
 use crate::error::{Error, Result};
 use ledger::Ledger;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,7 +26,7 @@ use trimtab_runtime::monitor::{Heard, Monitor, Senses, Stage, Unfolding, Verdict
 
 /// The most watches of one guard.
 const MOST_WATCHES: usize = 4;
-/// Names of the blocks whose attention is read come with the rule.
+/// What watches found at one place, by their numbers.
 type Found = Vec<(usize, Finding)>;
 
 /// What a guard found and did, readable while it works.
@@ -45,12 +45,21 @@ impl Records {
 }
 
 /// A round of checks of one answer, which may have to wait for the model.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Round {
     tokens: usize,
+    place: Place,
     found: Found,
     /// The watch that is asked next.
     next: usize,
+    /// Why it could not take in what the model read.
+    failed: Option<String>,
+}
+
+impl Round {
+    fn at(tokens: usize, place: Place) -> Round {
+        Round { tokens, place, found: Vec::new(), next: 0, failed: None }
+    }
 }
 
 /// Watches one answer and takes back what its watches object to.
@@ -64,6 +73,8 @@ pub struct Guard {
     sharpness: Vec<f64>,
     /// Tokens whose text has been allowed out.
     emitted: usize,
+    /// The last place that was looked at from all sides.
+    tried: usize,
     ledger: Ledger,
     mood: Mood,
     records: Records,
@@ -88,6 +99,11 @@ impl Guard {
         }
         watches.iter().try_for_each(Watch::check)?;
         rules.check()?;
+        let mandatory = watches.iter().any(|watch| watch.duty == Duty::Mandatory);
+        if mandatory && !matches!(rules.on_exhausted, OnExhausted::Refuse(_)) {
+            let problem = "lets an answer go on that a mandatory watch could not judge; refuse it";
+            return Err(Error::setting("on_exhausted", problem));
+        }
         let records = Records::default();
         records.write(|record| record.watches = watches.iter().map(|w| w.name.clone()).collect());
         let guard = Guard {
@@ -97,6 +113,7 @@ impl Guard {
             marks: vec![0],
             sharpness: Vec::new(),
             emitted: 0,
+            tried: 0,
             ledger: Ledger::default(),
             mood: Mood::Armed,
             records: records.clone(),
@@ -119,41 +136,51 @@ impl Guard {
 
     /// The place behind the newest token.
     fn place(&self, answer: &Unfolding) -> Place {
+        let tokens = answer.tokens.len();
         let end = match answer.stage {
             Stage::Ended => AtEnd::OfAnswer,
             Stage::Unfolding => AtEnd::of_text(answer.text),
         };
-        let far = answer.tokens.len().saturating_sub(self.mark()) >= self.longest();
-        let bound = if far || end != AtEnd::OfNothing { Bound::Candidate } else { Bound::No };
-        Place { end, bound }
+        // A place that did not become clean is tried again soon, but not at every token.
+        let (since, limit) = match self.tried > self.mark() {
+            true => (self.tried, SOON),
+            false => (self.mark(), self.longest()),
+        };
+        let far = tokens.saturating_sub(since) >= limit;
+        let overdue = self.watches.iter().any(|w| w.is_overdue(tokens, self.longest()));
+        let candidate = far || overdue || end != AtEnd::OfNothing;
+        Place { end, bound: if candidate { Bound::Candidate } else { Bound::No } }
     }
 
-    /// Asks every watch that is due; `None` where one has to wait for the model.
-    fn look(&mut self, answer: &Unfolding) -> std::result::Result<Found, Verdict> {
+    /// Asks every watch that is due. Where one has to wait for the model, the verdict that says so.
+    fn look(&mut self, answer: &Unfolding) -> std::result::Result<Round, Verdict> {
         let tokens = answer.tokens.len();
-        let (place, longest) = (self.place(answer), self.longest());
-        let mut round = self.round.take().filter(|round| round.tokens == tokens);
-        let Round { mut found, next, .. } = round.take().unwrap_or_default();
-        for (index, watching) in self.watches.iter_mut().enumerate().skip(next) {
+        let begun = self.round.take().filter(|round| round.tokens == tokens);
+        let ended = answer.stage == Stage::Ended;
+        let begun = begun.filter(|round| (round.place.end == AtEnd::OfAnswer) == ended);
+        let mut round = begun.unwrap_or_else(|| Round::at(tokens, self.place(answer)));
+        for (index, watching) in self.watches.iter_mut().enumerate().skip(round.next) {
             // What was undecided while the answer went on is decided by its end.
-            let again = place.end == AtEnd::OfAnswer && !watching.has_decided(answer.text);
-            if !again && !watching.is_due(tokens, place, longest) {
+            let again = round.place.end == AtEnd::OfAnswer && !watching.has_decided(answer.text);
+            if !again && !watching.is_due(tokens, round.place) {
                 continue;
             }
-            let finding = match watching.watch.perceiver.perceive(answer) {
+            let failed =
+                round.failed.take().map(|why| Ok(Perception::Found(Finding::unknown(why))));
+            let finding = match failed.unwrap_or_else(|| watching.watch.perceiver.perceive(answer))
+            {
                 Ok(Perception::Found(finding)) => finding,
                 Ok(Perception::Ask(sessions)) => {
-                    self.round = Some(Round { tokens, found, next: index });
-                    self.ledger.ask();
+                    self.round = Some(Round { next: index, ..round });
                     return Err(Verdict::Ask(sessions));
                 }
                 // A perceiver that fails has not seen that all is well.
                 Err(error) => Finding::unknown(error.to_string()),
             };
             watching.note(tokens, finding.action);
-            found.push((index, finding));
+            round.found.push((index, finding));
         }
-        Ok(found)
+        Ok(round)
     }
 
     /// Writes checks down.
@@ -168,16 +195,21 @@ impl Guard {
         });
     }
 
-    /// Makes the newest token a clean boundary, if it is one.
-    fn bound(&mut self, answer: &Unfolding) {
-        let (tokens, place) = (answer.tokens.len(), self.place(answer));
-        let vouched = self.watches.iter().all(|w| w.vouches(tokens));
-        let ended = place.end == AtEnd::OfAnswer;
-        let decided = ended || self.watches.iter().all(|w| w.has_decided(answer.text));
-        if place.bound == Bound::No || !vouched || !decided || tokens <= self.mark() {
+    /// Makes a place a clean boundary, if it is one: up to it, less what somebody cannot judge yet, all is vouched for.
+    fn bound(&mut self, answer: &Unfolding, place: Place) {
+        let (tokens, ended) = (answer.tokens.len(), place.end == AtEnd::OfAnswer);
+        if place.bound == Bound::No {
             return;
         }
-        self.marks.push(tokens);
+        self.tried = tokens;
+        let vouched = self.watches.iter().all(|w| w.vouches(tokens));
+        let decided = ended || self.watches.iter().all(|w| w.has_decided(answer.text));
+        let lag = self.watches.iter().map(|w| w.watch.perceiver.lag()).max().unwrap_or(0);
+        let clean = if ended { tokens } else { tokens.saturating_sub(lag) };
+        if !vouched || !decided || clean <= self.mark() {
+            return;
+        }
+        self.marks.push(clean);
         if let Mood::Recovering(past) = self.mood
             && (ended || tokens >= past)
         {
@@ -187,13 +219,11 @@ impl Guard {
     }
 
     /// Goes on, and says how much may be shown.
-    fn go_on(&mut self, answer: &Unfolding) -> Verdict {
+    fn go_on(&mut self, answer: &Unfolding, place: Place) -> Verdict {
         let tokens = answer.tokens.len();
-        self.bound(answer);
+        self.bound(answer, place);
         if answer.stage == Stage::Ended && self.mark() < tokens && self.mood != Mood::Disarmed {
-            // Nobody is going to look again.
             self.flag("unresolved");
-            self.mood = Mood::Disarmed;
         }
         self.emitted = self.emitted.max(self.shown(answer));
         let held = tokens.saturating_sub(self.emitted);
@@ -206,8 +236,10 @@ impl Guard {
     /// How many tokens may be shown.
     fn shown(&self, answer: &Unfolding) -> usize {
         let tokens = answer.tokens.len();
+        // At the end nobody looks again: what is not clean by then was flagged.
         let free = self.rules.stream == Stream::Retract
             || self.mood == Mood::Disarmed
+            || answer.stage == Stage::Ended
             || self.watches.iter().all(Watching::only_reports);
         if free { tokens } else { self.mark().max(self.out_of_reach(answer)) }
     }
@@ -239,21 +271,20 @@ impl Guard {
 
 impl Monitor for Guard {
     fn watch(&mut self, answer: &Unfolding) -> trimtab_runtime::Result<Verdict> {
-        self.ledger.begin(answer.tokens.len());
         if let RewindTo::Sharpness(rule) = &self.rules.rewind {
             let value = rule.read(answer.sensed);
             self.sharpness.resize(answer.tokens.len(), 0.0);
             self.sharpness.iter_mut().last().into_iter().for_each(|newest| *newest = value);
         }
         if self.mood == Mood::Disarmed {
-            return Ok(self.go_on(answer));
+            return Ok(self.go_on(answer, self.place(answer)));
         }
-        let found = match self.look(answer) {
-            Ok(found) => found,
+        let Round { found, place, .. } = match self.look(answer) {
+            Ok(round) => round,
             Err(ask) => return Ok(ask),
         };
         self.file(answer.tokens.len(), &found);
-        Ok(self.act(answer, &found).unwrap_or_else(|| self.go_on(answer)))
+        Ok(self.act(answer, (&found, place)).unwrap_or_else(|| self.go_on(answer, place)))
     }
 
     fn rewind(&mut self, tokens: usize) {
@@ -261,6 +292,7 @@ impl Monitor for Guard {
         self.marks.retain(|mark| *mark <= tokens);
         self.sharpness.truncate(tokens);
         self.emitted = self.emitted.min(tokens);
+        self.tried = self.tried.min(tokens);
         self.watches.iter_mut().for_each(|watching| watching.rewind(tokens));
     }
 
@@ -278,12 +310,12 @@ impl Monitor for Guard {
     }
 
     fn heard(&mut self, read: Vec<Heard>) -> trimtab_runtime::Result<()> {
-        self.ledger.heard();
-        let asked = self.round.as_ref().map(|round| round.next);
-        match asked.and_then(|index| self.watches.get_mut(index)) {
-            Some(watching) => watching.watch.perceiver.heard(read),
-            None => Ok(()),
+        let Some(round) = &mut self.round else { return Ok(()) };
+        if let Some(watching) = self.watches.get_mut(round.next) {
+            let heard = watching.watch.perceiver.heard(read);
+            round.failed = heard.err().map(|error| error.to_string());
         }
+        Ok(())
     }
 
     fn give_way(&mut self) -> trimtab_runtime::Result<()> {

@@ -18,6 +18,8 @@ pub struct Scorer {
     stage: Stage,
     /// How long the answer was at each finished check.
     checks: Vec<usize>,
+    /// Labels that were read.
+    labels: usize,
 }
 
 #[derive(Debug)]
@@ -31,7 +33,7 @@ enum Stage {
 
 impl Scorer {
     pub(super) fn new(judge: Arc<Judge>, quote: Quote) -> Scorer {
-        Scorer { judge, quote, stage: Stage::Idle, checks: Vec::new() }
+        Scorer { judge, quote, stage: Stage::Idle, checks: Vec::new(), labels: 0 }
     }
 
     fn begin(&mut self, answer: &[u32]) -> Result<Perception> {
@@ -53,6 +55,7 @@ impl Scorer {
             return Perception::Found(self.judge.verdict(walk.tree(), depth));
         }
         let rows = walk.ask();
+        self.labels += rows.len();
         self.stage = Stage::Labels(walk);
         Perception::Ask(rows)
     }
@@ -95,6 +98,10 @@ impl Perceiver for Scorer {
             Stage::Idle => {}
         }
         Ok(())
+    }
+
+    fn spent(&self) -> usize {
+        self.quote.spent() + self.labels
     }
 
     fn give_way(&mut self) -> Result<()> {

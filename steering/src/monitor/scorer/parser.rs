@@ -24,6 +24,8 @@ pub struct Parser {
     quote: Quote,
     stage: Stage,
     written: Vec<u32>,
+    /// Tokens of verdicts that were read again to go on.
+    reread: usize,
 }
 
 #[derive(Debug)]
@@ -52,7 +54,7 @@ impl Parser {
     ) -> crate::Result<Parser> {
         let quote = Quote::open(form, request, seed)?;
         let (form, policy) = (form.clone(), policy.clone());
-        Ok(Parser { form, policy, quote, stage: Stage::Idle, written: Vec::new() })
+        Ok(Parser { form, policy, quote, stage: Stage::Idle, written: Vec::new(), reread: 0 })
     }
 
     fn begin(&mut self, answer: &[u32]) -> Result<Perception> {
@@ -92,6 +94,7 @@ impl Parser {
             return self.quote.take_back(session).map_err(plain);
         }
         session.push(&[token])?;
+        self.reread += 1;
         self.stage = Stage::Writing(Box::new(session));
         Ok(())
     }
@@ -133,6 +136,10 @@ impl Perceiver for Parser {
                 self.quote.take_back(session).map_err(plain)
             }
         }
+    }
+
+    fn spent(&self) -> usize {
+        self.quote.spent() + self.reread
     }
 
     fn give_way(&mut self) -> Result<()> {

@@ -24,6 +24,8 @@ pub(super) struct Quote {
     ends: Vec<usize>,
     suffix: Vec<u32>,
     shared: Shared,
+    /// Tokens of answers and questions that were put into it.
+    spent: usize,
 }
 
 /// Whether others can have the instructions' keys and values.
@@ -48,6 +50,7 @@ impl Quote {
             ends,
             suffix,
             shared: Shared::NotYet,
+            spent: 0,
         })
     }
 
@@ -67,6 +70,7 @@ impl Quote {
             session.adopt_prefix(self.form.space())?;
         }
         session.push(&self.suffix)?;
+        self.spent += self.suffix.len();
         Ok(Some(session))
     }
 
@@ -85,6 +89,7 @@ impl Quote {
                 return Ok(false);
             }
             session.push(&quoted)?;
+            self.spent += quoted.len();
             self.fed.push(*token);
             self.ends.push(session.len());
         }
@@ -104,6 +109,11 @@ impl Quote {
     /// Whether the token loop has the sequence.
     pub fn is_away(&self) -> bool {
         self.session.is_none()
+    }
+
+    /// Tokens of answers and questions that the model had to read.
+    pub fn spent(&self) -> usize {
+        self.spent
     }
 
     /// How many tokens of the answer are in it.
