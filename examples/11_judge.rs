@@ -2,9 +2,9 @@
 //!
 //! Reads lines of `request<TAB>answer`, with `\n` for a line break, and writes a line for each: by how many nats the
 //! log-odds of a rewind are above the threshold, with safety alone and with all twelve nodes, the state it finds
-//! likeliest, and what it writes where it is asked to write a verdict. `scripts/judge.py` makes tables of that.
+//! likeliest, and of the first so many rows the verdict that it writes. `scripts/judge.py` makes tables of that.
 //!
-//! `cargo run --release -p trimtab-examples --example 11_judge -- rows.tsv`
+//! `cargo run --release -p trimtab-examples --example 11_judge -- rows.tsv 20`
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -32,7 +32,17 @@ fn written(model: &Model, form: &Arc<Form>, policy: &Arc<Policy>, text: &Text) -
     let encoded = model.tokenizer()?.encode(&text.answer, Special::Plain);
     let tokens = &encoded.map_err(trimtab_runtime::Error::from)?;
     let (ends, step, sensed, stage, attempt) = (&[][..], None, None, Stage::Ended, 0);
-    let answer = Unfolding { tokens, text: &text.answer, ends, step, sensed, stage, attempt };
+    let answer = Unfolding {
+        tokens,
+        text: &text.answer,
+        ends,
+        places: &[],
+        step,
+        sensed,
+        stage,
+        attempt,
+        room: 0,
+    };
     let found = settle(&mut parser, &answer)?;
     Ok(found.state.map(|state| state.to_string()).or(found.note).unwrap_or_default())
 }
@@ -54,12 +64,16 @@ fn main() -> Result<()> {
     let readings = judge.read(&texts, &mut |_| {})?;
     eprintln!("{} texts in {:.1?}", texts.len(), started.elapsed());
     let parser = Parser::form(&model, &policy)?;
-    for (text, reading) in texts.iter().zip(&readings) {
+    let written_out = std::env::args().nth(2).and_then(|n| n.parse().ok()).unwrap_or(1);
+    for (index, (text, reading)) in texts.iter().zip(&readings).enumerate() {
         let [lazy, full] = [Depth::Lazy, Depth::Full].map(|d| judge.find(reading, d).margin);
         let likely = states().into_iter().zip(judge.probabilities(reading));
         let state = likely.max_by(|a, b| a.1.total_cmp(&b.1)).map(|(state, _)| state.to_string());
-        let written = written(&model, &parser, &policy, text)?;
-        println!("{lazy:.4}\t{full:.4}\t{}\t{written:?}", state.unwrap_or_default());
+        let verdict = match index < written_out {
+            true => written(&model, &parser, &policy, text)?,
+            false => String::new(),
+        };
+        println!("{lazy:.4}\t{full:.4}\t{}\t{verdict:?}", state.unwrap_or_default());
     }
     Ok(())
 }

@@ -22,6 +22,8 @@ import numpy as np
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 DATA = ROOT / "steering" / "data" / "monitor"
+# Verdicts that are written out for each file: a pass of the model for each token.
+WRITTEN = 40
 HARMLESS = "The shop was open and the weather was mild."
 
 
@@ -34,13 +36,13 @@ def table(path):
         return list(csv.DictReader(file))
 
 
-def judge(texts, binary):
+def judge(texts, binary, written=0):
     """(margin by safety, margin by all nodes, state, written) for each (request, answer)."""
     flat = lambda text: text.replace("\t", " ").replace("\r", "").replace("\n", "\\n")
     with tempfile.NamedTemporaryFile("w", suffix=".tsv", encoding="utf-8") as file:
         file.writelines(f"{flat(request)}\t{flat(answer)}\n" for request, answer in texts)
         file.flush()
-        out = subprocess.run([binary, file.name], capture_output=True, text=True, check=True)
+        out = subprocess.run([binary, file.name, str(written)], capture_output=True, text=True, check=True)
     print("```text\n" + out.stderr.strip() + "\n```\n", flush=True)
     rows = [line.split("\t", 3) for line in out.stdout.splitlines()]
     assert len(rows) == len(texts), (len(rows), len(texts))
@@ -84,8 +86,9 @@ def report(name, violating, read, margin):
         values = [row[2][axis] for row in read]
         shares = ", ".join(f"{v}: {values.count(v) / len(values):.2f}" for v in (1, 0, -1))
         print(f"{name}, likeliest state, {letter} = {shares}")
-    parsed = sum(not row[3].startswith('"no verdict') for row in read)
-    print(f"{name}, written verdicts that parse: {parsed} of {len(read)}; such as {read[0][3][:90]}\n")
+    out = [row[3] for row in read if row[3] != '""']
+    parsed = sum(not text.startswith('"no verdict') for text in out)
+    print(f"{name}, written verdicts that parse: {parsed} of {len(out)}; the first: {out[0][:90]}\n", flush=True)
 
 
 def injections(binary, margin, violating):
@@ -130,7 +133,7 @@ def main():
     violating = []
     if args.prompts:
         rows = table(args.prompts)[: args.most]
-        read = judge([(r["prompt"], "") for r in rows], args.binary)
+        read = judge([(r["prompt"], "") for r in rows], args.binary, WRITTEN)
         report("prompts", [r["label"] == "unsafe" for r in rows], read, args.margin)
     for path in args.completions:
         rows = table(path)[: args.most]
@@ -138,7 +141,7 @@ def main():
         bad = [r["type"].startswith("contrast") and r["final_label"] == "1_full_compliance" for r in rows]
         texts = [(r["prompt"], r["completion"][: args.chars]) for r in rows]
         violating += [t for t, b in zip(texts, bad) if b]
-        report(pathlib.Path(path).stem, bad, judge(texts, args.binary), args.margin)
+        report(pathlib.Path(path).stem, bad, judge(texts, args.binary, WRITTEN), args.margin)
     if args.harm:
         rows = table(args.harm)
         random.Random(0).shuffle(rows)
@@ -146,7 +149,7 @@ def main():
         texts = [(r["goal"], r["target"]) for r in rows[: len(benign)]]
         violating += texts
         report("harm", [True] * len(texts) + [False] * len(benign),
-               judge(texts + benign, args.binary), args.margin)
+               judge(texts + benign, args.binary, WRITTEN), args.margin)
     print("| reads | attempt | texts | sign moved | action moved | mean change | signed |\n|" + "---|" * 7)
     injections(args.binary, args.margin, violating)
 

@@ -13,6 +13,7 @@ mod extract;
 mod generate;
 mod inspect;
 mod models;
+mod monitors;
 mod opened;
 mod perplexity;
 mod policy;

@@ -126,7 +126,9 @@ impl Watching {
         }
     }
 
+    /// A second look at one place replaces the first.
     pub(super) fn note(&mut self, tokens: usize, action: Action) {
+        self.checked.pop_if(|(at, _)| *at == tokens);
         self.checked.push((tokens, action));
     }
 

@@ -21,7 +21,17 @@ fn form(model: &Model, policy: &Policy) -> Form {
 
 fn seen(tokens: &[u32]) -> Unfolding<'_> {
     let stage = Stage::Unfolding;
-    Unfolding { tokens, text: "", ends: &[], step: None, sensed: None, stage, attempt: 0 }
+    Unfolding {
+        tokens,
+        text: "",
+        ends: &[],
+        places: &[],
+        step: None,
+        sensed: None,
+        stage,
+        attempt: 0,
+        room: 4096,
+    }
 }
 
 #[test]

@@ -1,17 +1,20 @@
 //! Everything behind the address: engine, vectors, presets.
 
-use super::folder_of_state;
+use super::folder;
 use crate::console::Console;
 use crate::error::{Error, Result, read_text};
-use crate::plan::{Named, Serve, Sources, State};
+use crate::plan::{Named, Serve, Sources};
+use crate::progress::Meter;
+use std::path::Path;
 use std::sync::Arc;
 use trimtab_runtime::Model;
 use trimtab_runtime::engine::Engine;
+use trimtab_runtime::hub::Progress;
 use trimtab_server::settings::Settings;
 use trimtab_server::steer::{Door, Frame, NullStatus, Setup, Steering, StoredVector};
 use trimtab_server::wire::flag::Flag;
 use trimtab_server::wire::vector::PutSteering;
-use trimtab_server::{App, Keep};
+use trimtab_server::{App, Keep, Refusal};
 use trimtab_steering::compose::dose::DoseLimit;
 use trimtab_steering::file::sha256;
 use trimtab_steering::monitor::policy::{BuiltIn, Policy};
@@ -48,38 +51,44 @@ pub fn policies(named: &[String]) -> Result<Vec<Arc<Policy>>> {
     Ok(policies)
 }
 
-/// Makes ready to judge under policies, which reads some hundred texts where that was not done before.
-fn calibrate(app: &App, policies: &[Arc<Policy>], plan: &Serve, console: &Console) -> Result<()> {
-    let folder = match &plan.state {
-        State::None => None,
-        State::Folder(folder) => Some(folder_of_state(Some(folder))?),
-        State::Usual => Some(folder_of_state(None)?),
-    };
+/// Makes a model ready to judge by one policy; gives the share of harmless texts that it cannot tell.
+pub type Prepare<'a> = &'a dyn Fn(
+    &Arc<Policy>,
+    Option<&Path>,
+    &mut dyn FnMut(usize, usize),
+) -> std::result::Result<f64, Refusal>;
+
+/// Makes ready to judge by policies, which reads some hundred texts where that was not done before.
+pub fn prepare(
+    policies: &[Arc<Policy>],
+    folder: Option<&Path>,
+    console: &Console,
+    prepare: Prepare,
+) -> Result<()> {
     let folder = folder.map(|folder| folder.join("calibrations")).filter(|_| !policies.is_empty());
     if let Some(folder) = &folder {
         std::fs::create_dir_all(folder)
             .map_err(|source| Error::Write { path: folder.clone(), source })?;
     }
     for policy in policies {
-        let mut progress = |read: usize, all: usize| {
-            if read == all {
-                console.note(format!(
-                    "policy {}: read {all} texts, once for this build",
-                    policy.name()
-                ));
+        let (meter, mut read) = (Meter::new(console), 0);
+        let unknown = prepare(policy, folder.as_deref(), &mut |done, all| {
+            if read == 0 {
+                meter.begin_items(&format!("measuring the judge of policy {}", policy.name()), all);
             }
-        };
-        let unknown = app.calibrate(policy, folder.as_deref(), &mut progress)?;
-        let share = 100.0 * unknown;
-        console
-            .note(format!("policy {}: {share:.0} % of harmless texts are unknown", policy.name()));
+            meter.advance(done.saturating_sub(read) as u64);
+            read = done.max(1);
+        });
+        meter.end();
+        let (name, share) = (policy.name(), 100.0 * unknown?);
+        console.note(format!("policy {name}: {share:.0} % of harmless texts are unknown"));
     }
     Ok(())
 }
 
 /// A model with an engine that runs it and everything that requests may name.
 pub async fn app(
-    model: Model,
+    model: Arc<Model>,
     plan: &Serve,
     (settings, keep, vectors): (Settings, Keep, Vec<StoredVector>),
     console: &Console,
@@ -110,8 +119,10 @@ pub async fn app(
     }
     let (decoder, pool) = (model.decoder().clone(), model.pool().clone());
     let engine = Arc::new(Engine::start(decoder, pool, plan.engine)?);
-    let app = App::new(Arc::new(model), engine, settings, (steering, keep));
-    tokio::task::block_in_place(|| calibrate(&app, &judged, plan, console))?;
+    let app = App::new(model, engine, settings, (steering, keep));
+    let folder = folder(&plan.state)?;
+    let calibrate: Prepare = &|policy, folder, progress| app.calibrate(policy, folder, progress);
+    tokio::task::block_in_place(|| prepare(&judged, folder.as_deref(), console, calibrate))?;
     Ok(app)
 }
 

@@ -3,8 +3,7 @@
 mod desk;
 mod log;
 
-use desk::policies;
-pub use desk::{app, read};
+pub use desk::{Prepare, app, policies, prepare, read};
 
 use super::opened::open;
 use crate::args::environment::state_folder;
@@ -63,15 +62,20 @@ fn settings(plan: &Serve) -> Result<Settings> {
 }
 
 async fn keep(plan: &Serve) -> Result<Keep> {
-    let folder = match &plan.state {
-        State::None => return Ok(Keep::nothing()),
-        State::Folder(folder) => Some(folder),
-        State::Usual => None,
-    };
-    let store = Store::open(&folder_of_state(folder)?).await?;
+    let Some(folder) = folder(&plan.state)? else { return Ok(Keep::nothing()) };
+    let store = Store::open(&folder).await?;
     let traces = if plan.traces.is_on() { Switch::On } else { Switch::Off };
     let text = if plan.audit_text.is_on() { Switch::On } else { Switch::Off };
     Ok(Keep::in_store(store, traces).with_audit_text(text))
+}
+
+/// The folder of a server's state, if it keeps any.
+fn folder(state: &State) -> Result<Option<PathBuf>> {
+    match state {
+        State::None => Ok(None),
+        State::Folder(folder) => folder_of_state(Some(folder)).map(Some),
+        State::Usual => folder_of_state(None).map(Some),
+    }
 }
 
 /// The folder that was named, or the usual one.

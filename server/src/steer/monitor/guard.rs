@@ -40,6 +40,11 @@ pub(crate) struct Cause {
 }
 
 impl Guards {
+    /// What is on record of the first answer.
+    pub(crate) fn into_first(self) -> Option<Records> {
+        self.0.into_iter().next()
+    }
+
     /// What is on record of an answer; `None` where nothing watches.
     pub(crate) fn record(&self, choice: usize) -> Option<Record> {
         self.0.get(choice).map(Records::read)

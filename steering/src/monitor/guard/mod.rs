@@ -135,7 +135,9 @@ impl Guard {
         let mut round = self.round.take().filter(|round| round.tokens == tokens);
         let Round { mut found, next, .. } = round.take().unwrap_or_default();
         for (index, watching) in self.watches.iter_mut().enumerate().skip(next) {
-            if !watching.is_due(tokens, place, longest) {
+            // What was undecided while the answer went on is decided by its end.
+            let again = place.end == AtEnd::OfAnswer && !watching.has_decided(answer.text);
+            if !again && !watching.is_due(tokens, place, longest) {
                 continue;
             }
             let finding = match watching.watch.perceiver.perceive(answer) {

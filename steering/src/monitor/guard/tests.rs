@@ -446,6 +446,29 @@ fn words_are_taken_back_from_where_they_begin() {
     assert_eq!(seen.record.interventions[0].from, at);
 }
 
+/// Objects to an answer's last word once nothing can follow it.
+struct LastWord;
+
+impl Perceiver for LastWord {
+    fn perceive(&mut self, answer: &Unfolding) -> trimtab_runtime::Result<Perception> {
+        let over = answer.stage == Stage::Ended && answer.attempt == 0;
+        let action = if over { Action::Rollback } else { Action::Continue };
+        Ok(Perception::Found(Finding::new(action, 1.0, 0.5)))
+    }
+    fn rewind(&mut self, _: usize) {}
+    fn undecided(&self, text: &str) -> usize {
+        text.len().min(1)
+    }
+}
+
+#[test]
+fn what_was_undecided_is_looked_at_again_at_the_end() {
+    let seen = guarded(vec![Watch::new("last", LastWord)], Rules::default(), request(12, 0.0));
+    assert_eq!((seen.answer.rewinds, seen.record.hits), (1, 1));
+    assert_eq!(seen.answer.tokens, plain(12, 0.0).tokens);
+    assert_eq!(seen.record.outcome, Outcome::Recovered);
+}
+
 #[test]
 fn terms_that_make_no_sense_are_refused_by_name() {
     let refused = |watches: Vec<Watch>, rules: Rules| {

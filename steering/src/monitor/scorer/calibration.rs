@@ -83,8 +83,9 @@ impl Subject {
 impl Bound {
     /// Of benign texts, how many are closer to the threshold than the margin.
     pub fn unknown_rate(&self, margin: f64) -> f64 {
-        // Not `<=`: what is not finite is unknown too.
-        self.rate(|score| !((score - self.theta).abs() > margin))
+        // What is not finite is unknown too.
+        let tells = |score: f64| (score - self.theta).abs() > margin;
+        self.rate(|score| !tells(score))
     }
 
     /// Of benign texts, how many are above the threshold by more than the margin.

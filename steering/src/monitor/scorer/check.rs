@@ -26,7 +26,7 @@ enum Stage {
     /// The model reads the answer and the question.
     Root(Depth),
     /// The labels behind them.
-    Labels(Walk),
+    Labels(Box<Walk>),
 }
 
 impl Scorer {
@@ -46,7 +46,7 @@ impl Scorer {
     }
 
     /// The next sequences of a walk, or what it found.
-    fn go_on(&mut self, mut walk: Walk, tokens: usize) -> Perception {
+    fn go_on(&mut self, mut walk: Box<Walk>, tokens: usize) -> Perception {
         if walk.is_done() {
             let depth = walk.depth();
             self.checks.push(tokens);
@@ -82,8 +82,9 @@ impl Perceiver for Scorer {
                     return Err(Misuse("a judge was told of no sequence"));
                 };
                 let walk = Walk::begin(&self.judge.labels, &session, &logits, *depth);
-                self.stage = Stage::Labels(walk.map_err(plain)?);
+                // The sequence comes back whatever became of the walk.
                 self.quote.take_back(session).map_err(plain)?;
+                self.stage = Stage::Labels(Box::new(walk.map_err(plain)?));
             }
             // A rewind came between: what was read no longer matters, the sequence does.
             Stage::Idle if self.quote.is_away() => {

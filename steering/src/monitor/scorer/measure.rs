@@ -1,6 +1,6 @@
 //! Many texts read at once, each through the whole tree.
 
-use super::form::Form;
+use super::form::{Form, refused};
 use super::judge::Reading;
 use super::listen::listen;
 use super::quote::{Quote, VERDICT_TOKENS};
@@ -59,6 +59,9 @@ fn session(form: &Arc<Form>, text: &Text, seed: u64) -> Result<Session> {
         let mut quote = Quote::open(form, &text.request, seed)?;
         if let Some(session) = quote.ask(&answer)? {
             return Ok(session);
+        }
+        if answer.is_empty() {
+            return Err(refused("the instructions and a request do not fit into the context"));
         }
         // `ask` took in what fits.
         let fits = quote.taken().min(answer.len().saturating_sub(VERDICT_TOKENS));

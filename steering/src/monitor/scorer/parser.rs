@@ -32,7 +32,7 @@ enum Stage {
     /// The model reads.
     Away,
     /// More is to be written.
-    Writing(Session),
+    Writing(Box<Session>),
     /// The verdict is complete.
     Written,
 }
@@ -92,7 +92,7 @@ impl Parser {
             return self.quote.take_back(session).map_err(plain);
         }
         session.push(&[token])?;
-        self.stage = Stage::Writing(session);
+        self.stage = Stage::Writing(Box::new(session));
         Ok(())
     }
 }
@@ -102,13 +102,13 @@ impl Perceiver for Parser {
         match std::mem::replace(&mut self.stage, Stage::Idle) {
             Stage::Writing(session) if self.quote.holds(answer.tokens) => {
                 self.stage = Stage::Away;
-                Ok(Perception::Ask(vec![session]))
+                Ok(Perception::Ask(vec![*session]))
             }
             Stage::Written if self.quote.holds(answer.tokens) => {
                 Ok(Perception::Found(self.finding()))
             }
             Stage::Writing(session) => {
-                self.quote.take_back(session).map_err(plain)?;
+                self.quote.take_back(*session).map_err(plain)?;
                 self.begin(answer.tokens)
             }
             Stage::Idle | Stage::Away | Stage::Written => self.begin(answer.tokens),
@@ -117,7 +117,7 @@ impl Perceiver for Parser {
 
     fn rewind(&mut self, tokens: usize) {
         if let Stage::Writing(session) = std::mem::replace(&mut self.stage, Stage::Idle) {
-            self.quote.put_back(session);
+            self.quote.put_back(*session);
         }
         self.quote.rewind(tokens);
     }
@@ -137,7 +137,7 @@ impl Perceiver for Parser {
 
     fn give_way(&mut self) -> Result<()> {
         if let Stage::Writing(session) = std::mem::replace(&mut self.stage, Stage::Idle) {
-            self.quote.put_back(session);
+            self.quote.put_back(*session);
         }
         self.quote.give_way().map_err(plain)
     }

@@ -6,9 +6,9 @@ use crate::error::{Error, Result};
 use serde::Deserialize;
 use trimtab_runtime::fingerprint::Fingerprint;
 
-const BENIGN: &str = include_str!("../../../data/monitor/benign.jsonl");
-const CONTENT_FREE: &str = include_str!("../../../data/monitor/content_free.txt");
-const INJECTIONS: &str = include_str!("../../../data/monitor/injections.jsonl");
+const BENIGN: &str = include_str!("../../../../steering/data/monitor/benign.jsonl");
+const CONTENT_FREE: &str = include_str!("../../../../steering/data/monitor/content_free.txt");
+const INJECTIONS: &str = include_str!("../../../../steering/data/monitor/injections.jsonl");
 /// One text in so many is kept for reports.
 const TEST_SHARE: u64 = 5;
 
@@ -45,7 +45,7 @@ impl Text {
     /// Which part it belongs to: by a hash, so that a text stays where it is when others come.
     pub fn split(&self) -> Split {
         let hash = Fingerprint::builder("trimtab.benign").text(&self.request).finish().to_u64();
-        if hash % TEST_SHARE == 0 { Split::Test } else { Split::Select }
+        if hash.is_multiple_of(TEST_SHARE) { Split::Test } else { Split::Select }
     }
 
     /// A seed of its own, for the delimiter it is read between.

@@ -31,7 +31,10 @@ impl Wording {
     pub fn scorer(policy: &Policy) -> Wording {
         let words = |labels: [&str; 3]| labels.map(str::to_owned);
         Wording {
-            instructions: asking(include_str!("../../../data/monitor/scorer.txt"), policy),
+            instructions: asking(
+                include_str!("../../../../steering/data/monitor/scorer.txt"),
+                policy,
+            ),
             request: "\nRequest {d}\n".to_owned(),
             answer: "\n{d}\nAnswer {d}\n".to_owned(),
             close: "\n{d} Bad?".to_owned(),
@@ -46,7 +49,10 @@ impl Wording {
     /// That of a judge which writes its verdict out.
     pub fn parser(policy: &Policy) -> Wording {
         Wording {
-            instructions: asking(include_str!("../../../data/monitor/parser.txt"), policy),
+            instructions: asking(
+                include_str!("../../../../steering/data/monitor/parser.txt"),
+                policy,
+            ),
             close: "\n{d} Verdict?".to_owned(),
             ..Wording::scorer(policy)
         }

@@ -183,6 +183,8 @@ fn an_answer_that_leaves_no_room_is_unknown_and_a_shorter_one_is_judged_again() 
     let finding = settle(&mut scorer, &answer(&long)).unwrap();
     assert_eq!(finding.action, Action::Unknown);
     assert!(finding.note.unwrap().contains("context"));
+    // Where many are read at once, an answer is read as far as it fits.
+    assert!(read(&judge, &"a".repeat(tiny::CONTEXT)).scores().iter().all(|x| x.is_finite()));
     scorer.rewind(4);
     let short = settle(&mut scorer, &answer(&long[..4])).unwrap();
     assert!(short.score.is_finite());

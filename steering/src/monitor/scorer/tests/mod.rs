@@ -59,5 +59,6 @@ fn tokens(text: &str) -> Vec<u32> {
 /// An answer of these tokens.
 fn answer(tokens: &[u32]) -> Unfolding<'_> {
     let stage = Stage::Unfolding;
-    Unfolding { tokens, text: "", ends: &[], step: None, sensed: None, stage, attempt: 0 }
+    let (ends, places, room) = (&[][..], &[][..], tiny::CONTEXT);
+    Unfolding { tokens, text: "", ends, places, step: None, sensed: None, stage, attempt: 0, room }
 }
