@@ -8,7 +8,7 @@ use super::unfolding::Unfolding;
 use crate::app::App;
 use crate::metrics::Metrics;
 use crate::refusal::Refusal;
-use crate::steer::{Facts, Guards, Resolved};
+use crate::steer::{Cause, Facts, Guards, Resolved};
 use crate::visit::Visit;
 use crate::wire::chat::{Steered, Usage};
 use crate::wire::receipt::{Receipt, Replay};
@@ -33,10 +33,8 @@ pub(crate) enum Piece {
         bytes: usize,
         /// The tokens that are left.
         tokens: usize,
-        /// The attempt that follows.
-        attempt: Option<u32>,
-        /// The watch that asked for it.
-        watch: Option<String>,
+        /// Why.
+        cause: Cause,
     },
     /// It has ended; with the last of them comes what was done to the model.
     Ended { choice: usize, reason: &'static str, steered: Option<Steered> },
@@ -166,8 +164,8 @@ impl Unfold {
             }
             Event::Text(text) => vec![answer.show(choice, text)],
             Event::Retracted { from } => {
-                let watch = self.guards.watch(choice, answer.rewinds + 1);
-                answer.retract(choice, from, watch)
+                let cause = self.guards.cause(choice, answer.rewinds + 1);
+                answer.retract(choice, from, cause)
             }
             Event::Rewound { from, .. } => {
                 answer.rewind(from);

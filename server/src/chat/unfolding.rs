@@ -6,6 +6,7 @@
 //! again, so that whoever drops pieces is left with the right text.
 
 use super::pieces::Piece;
+use crate::steer::Cause;
 use crate::wire::receipt::Receipt;
 use std::sync::Arc;
 use std::time::Instant;
@@ -103,12 +104,7 @@ impl Unfolding {
     }
 
     /// Takes back the text from a byte on: every piece with some of it, and what those had before it again.
-    pub(super) fn retract(
-        &mut self,
-        choice: usize,
-        bytes: usize,
-        watch: Option<String>,
-    ) -> Vec<Piece> {
+    pub(super) fn retract(&mut self, choice: usize, bytes: usize, cause: Cause) -> Vec<Piece> {
         let ends = |at: usize| self.pieces.get(at + 1).map_or(self.sent.len(), |next| next.1);
         let touched = (0..self.pieces.len()).find(|at| ends(*at) > bytes);
         let Some(&(from, _)) = touched.and_then(|at| self.pieces.get(at)) else {
@@ -121,9 +117,7 @@ impl Unfolding {
         let again = self.sent.get(begin..bytes).unwrap_or_default().to_owned();
         self.sent.truncate(begin);
         self.delivered = from;
-        let attempt = Some(self.rewinds + 1);
-        let mut pieces =
-            vec![Piece::Retracted { choice, bytes: begin, tokens: from, attempt, watch }];
+        let mut pieces = vec![Piece::Retracted { choice, bytes: begin, tokens: from, cause }];
         if !again.is_empty() {
             pieces.push(self.piece(choice, again, 0));
         }

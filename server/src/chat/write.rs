@@ -6,6 +6,7 @@ use super::pieces::Piece;
 use crate::app::{App, now};
 use crate::refusal::Refusal;
 use crate::sse::frame;
+use crate::steer::Cause;
 use crate::visit::random;
 use crate::wire;
 use crate::wire::chat::{ChatChunk, ChunkChoice, Delta, Logprobs, Place, Retract, Steered, Usage};
@@ -106,7 +107,7 @@ impl Writer {
                 let news = News { text: Some(text), steps, place, ..News::default() };
                 self.news(choice, news, out);
             }
-            Piece::Retracted { choice, tokens, attempt, watch, .. } => {
+            Piece::Retracted { choice, tokens, cause: Cause { attempt, watch }, .. } => {
                 let retract = Retract { from: tokens, attempt, watch };
                 let place = self.place(None, None, Some(retract));
                 let news = News { text: Some(String::new()), place, ..News::default() };

@@ -24,7 +24,7 @@ mod tests;
 pub use admin::Registered;
 pub use frame::{Frame, Invariance};
 pub use jail::Door;
-pub(crate) use monitor::{About, Guards, Library, Monitoring, Turns, kind};
+pub(crate) use monitor::{About, Cause, Guards, Library, Monitoring, Turns, kind};
 pub use resolved::{Facts, Fired, Resolved};
 pub use shelf::{Forgetful, Lock, NullStatus, Shelf, StoredSettings, StoredVector};
 

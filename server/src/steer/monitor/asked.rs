@@ -43,12 +43,14 @@ pub(crate) fn settled(asked: &Monitor, policy: Option<&Policy>) -> Result<Monito
     mandatory(&watches, on_exhausted)?;
     let has_judge = watches.iter().any(|watch| watch.kind == WatchKind::Coot);
     let judging = policy.filter(|_| has_judge);
+    // Guidance goes by violated principles, so it is there by default where something judges them.
+    let guidance = if has_judge { GuidanceKind::Text } else { GuidanceKind::None };
     let caps = judging.map(|policy| *policy.caps()).unwrap_or_default();
     let usual = judging.map_or(REFUSAL, Policy::refusal);
     Ok(Monitor {
         combine: Some(asked.combine.unwrap_or_default()),
         rewind: Some(rewind(asked.rewind.as_ref(), caps).map_err(|e| e.under("rewind"))?),
-        retry: Some(retry(asked.retry.as_ref(), has_judge).map_err(|e| e.under("retry"))?),
+        retry: Some(retry(asked.retry.as_ref(), guidance).map_err(|e| e.under("retry"))?),
         on_exhausted: Some(on_exhausted),
         refusal: refusal(asked.refusal.as_deref(), on_exhausted, usual)?,
         stream: Some(asked.stream.unwrap_or_default()),
@@ -252,10 +254,8 @@ fn rewind(asked: Option<&Rewind>, caps: Caps) -> Result<Rewind, Fault> {
     Ok(rewind)
 }
 
-/// Guidance goes by violated principles, so it is there by default where something judges them.
-fn retry(asked: Option<&Retry>, has_judge: bool) -> Result<Retry, Fault> {
+fn retry(asked: Option<&Retry>, usual: GuidanceKind) -> Result<Retry, Fault> {
     let asked = asked.cloned().unwrap_or_default();
-    let usual = if has_judge { GuidanceKind::Text } else { GuidanceKind::None };
     let guidance = asked.guidance.unwrap_or(usual);
     if guidance == GuidanceKind::Generated {
         let problem = "is generated, which is not built yet; none, text and vector are";

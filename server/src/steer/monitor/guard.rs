@@ -30,6 +30,15 @@ pub(crate) struct About<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct Guards(Vec<Records>);
 
+/// Why text is taken back.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Cause {
+    /// The attempt that follows, if one does.
+    pub(crate) attempt: Option<u32>,
+    /// The watch that asked for it.
+    pub(crate) watch: Option<String>,
+}
+
 impl Guards {
     /// What is on record of the first answer.
     pub(crate) fn into_first(self) -> Option<Records> {
@@ -41,12 +50,15 @@ impl Guards {
         self.0.get(choice).map(Records::read)
     }
 
-    /// The watch that asked for an attempt of an answer, or that ended it.
-    pub(crate) fn watch(&self, choice: usize, attempt: u32) -> Option<String> {
-        let record = self.record(choice)?;
-        let mut all = record.interventions.iter();
-        let cause = all.find(|one| one.attempt == attempt).or(record.interventions.last())?;
-        record.watches.get(cause.watch).cloned()
+    /// Why text of an answer is taken back: for this attempt, or to end it.
+    pub(crate) fn cause(&self, choice: usize, attempt: u32) -> Cause {
+        let Some(record) = self.record(choice) else { return Cause::default() };
+        let retry = record.interventions.iter().find(|one| one.attempt == attempt);
+        let cause = retry.or(record.interventions.last());
+        Cause {
+            attempt: retry.map(|one| one.attempt),
+            watch: cause.and_then(|cause| record.watches.get(cause.watch).cloned()),
+        }
     }
 }
 

@@ -8,7 +8,7 @@ mod library;
 mod receipt;
 
 pub(crate) use asked::kind;
-pub(crate) use guard::{About, Guards};
+pub(crate) use guard::{About, Cause, Guards};
 pub(crate) use library::{Library, Turns};
 pub(super) use receipt::receipt;
 

@@ -117,8 +117,7 @@ fn a_field_of_another_kind_is_refused_with_both_kinds() {
 
 #[test]
 fn the_rest_of_a_monitor_is_looked_at_too() {
-    use Code::{InvalidValue, UnknownField, UnsupportedField, VectorNotFound};
-    let coot = json!({"kind": "coot"});
+    use Code::{InvalidValue, UnknownField};
     for (monitor, code, field) in [
         (json!({}), InvalidValue, "watch"),
         (json!({"watch": []}), InvalidValue, "watch"),
@@ -155,6 +154,16 @@ fn the_rest_of_a_monitor_is_looked_at_too() {
             "rewind.exclude_sink",
         ),
         (json!({"watch": [text()], "rewind": {"to": "start"}}), InvalidValue, "rewind.to"),
+    ] {
+        refused(&monitor, code, &format!("{AT}.{field}"));
+    }
+}
+
+#[test]
+fn retries_endings_and_what_watches_name_are_looked_at_too() {
+    use Code::{InvalidValue, UnsupportedField, VectorNotFound};
+    let coot = json!({"kind": "coot"});
+    for (monitor, code, field) in [
         (
             json!({"watch": [text()], "retry": {"guidance": "generated"}}),
             UnsupportedField,
