@@ -4,13 +4,16 @@
 For each guidance text of steering/data/policies/default.toml the conversation
 [user, assistant, system text] is rendered with transformers' apply_chat_template
 and the generation prompt, cut behind the answer, and encoded by the tokenizer
-that transformers rebuilds from the GGUF. Rows hold the text's axis and level,
-what was written, and its ids.
+that transformers rebuilds from the GGUF. The golden holds what is written before
+and behind every text, the ids of the first, and a SHA-256 over the ids of all in
+file order, as u32 LE with their number in front.
 
     python scripts/golden_asides.py SMOLLM2.gguf
 """
 
+import hashlib
 import json
+import struct
 import sys
 import tomllib
 from pathlib import Path
@@ -34,16 +37,19 @@ def aside(tokenizer, note):
 def main():
     gguf = Path(sys.argv[1])
     tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
-    rows = []
-    for axis, levels in tomllib.loads(POLICY.read_text())["guidance"].items():
-        for level, note in levels.items():
+    frames, ids = set(), []
+    for levels in tomllib.loads(POLICY.read_text())["guidance"].values():
+        for note in levels.values():
             text = aside(tokenizer, note)
-            ids = tokenizer.encode(text, add_special_tokens=False)
-            if tokenizer.decode(ids) != text:
-                raise ValueError(f"{axis}.{level}: {tokenizer.decode(ids)!r} is not {text!r}")
-            rows.append({"axis": axis, "level": int(level), "text": text, "ids": ids})
-    lines = ",\n".join(json.dumps(row) for row in rows)
-    GOLDEN.write_text(f"[\n{lines}\n]\n")
+            frames.add(tuple(text.split(note)))
+            ids.append(tokenizer.encode(text, add_special_tokens=False))
+            if tokenizer.decode(ids[-1]) != text:
+                raise ValueError(f"{text!r} does not come back")
+    [(before, behind)] = frames
+    packed = b"".join(struct.pack(f"<{1 + len(row)}I", len(row), *row) for row in ids)
+    golden = {"before": before, "behind": behind, "first": ids[0],
+              "sha256": hashlib.sha256(packed).hexdigest()}
+    GOLDEN.write_text(json.dumps(golden, separators=(",", ":")) + "\n")
 
 
 main()

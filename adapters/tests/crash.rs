@@ -20,8 +20,12 @@ const ROUNDS: u32 = 10;
 /// Numbers of one server; the next begins behind them.
 const SPAN: u32 = 1_000_000;
 /// Kept by every retention run, so that the log is emptied and no trace is missed.
-const ALL: Retention =
-    Retention { traces: u32::MAX, trace_age: Duration::MAX, audit_age: Duration::MAX };
+const ALL: Retention = Retention {
+    traces: u32::MAX,
+    trace_age: Duration::MAX,
+    audit_age: Duration::MAX,
+    interventions: u32::MAX,
+};
 
 fn trace(number: u32) -> Trace {
     Trace {

@@ -318,6 +318,21 @@ impl Session {
         Ok(())
     }
 
+    /// Keeps the first `len` tokens and the keys and values that are there for them, bit for bit. Needs no checkpoint,
+    /// because nothing but tokens and cache changes under an empty plan; under another one it is refused.
+    pub fn truncate(&mut self, len: usize) -> Result<()> {
+        if !self.plan.items().is_empty() {
+            return Err(Error::Misuse("a session under a plan goes back to its checkpoints only"));
+        }
+        let len = len.min(self.tokens.len());
+        let cached = self.cache.len().min(len);
+        self.cache.truncate(cached)?;
+        self.tokens.truncate(len);
+        self.prompt_len = self.prompt_len.min(len);
+        self.cut(len, cached);
+        Ok(())
+    }
+
     /// Keeps the first `len` tokens, all pending again under the plan in force with fresh hooks.
     ///
     /// Unlike [`rollback`](Self::rollback) this needs no checkpoint, and costs the keys and values.
@@ -341,19 +356,6 @@ impl Session {
         let cached = self.cache.len() - 1;
         self.cache.truncate(cached)?;
         self.cut(self.tokens.len(), cached);
-        Ok(())
-    }
-
-    /// Goes back to the first `len` tokens. Needs no checkpoint, because nothing is done to the sequence: a plan with
-    /// interventions is refused.
-    pub fn truncate(&mut self, len: usize) -> Result<()> {
-        if !self.plan.items().is_empty() {
-            return Err(Error::Misuse("a sequence under a plan goes back to checkpoints"));
-        }
-        self.cache.truncate(len.min(self.cache.len()))?;
-        self.tokens.truncate(len);
-        self.prompt_len = self.prompt_len.min(len);
-        self.cut(self.tokens.len(), self.cache.len());
         Ok(())
     }
 

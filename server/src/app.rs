@@ -3,13 +3,16 @@
 use crate::auth::Keys;
 use crate::keep::Keep;
 use crate::metrics::Metrics;
+use crate::refusal::Refusal;
 use crate::settings::Settings;
-use crate::steer::Steering;
+use crate::steer::{Library, Steering};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 use trimtab_runtime::Model;
 use trimtab_runtime::engine::Engine;
 use trimtab_runtime::fingerprint::Fingerprint;
+use trimtab_steering::monitor::policy::Policy;
 
 /// A model that is served.
 pub struct App {
@@ -19,6 +22,7 @@ pub struct App {
     pub(crate) keys: Keys,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) steering: Steering,
+    pub(crate) library: Library,
     pub(crate) keep: Keep,
     /// When it began to be served, in Unix seconds.
     pub(crate) since: u64,
@@ -46,6 +50,7 @@ impl App {
             keys: Keys::new(&settings.keys),
             metrics: Arc::new(Metrics::new(&settings.build, device)),
             steering,
+            library: Library::new(model.clone()),
             keep,
             since: now(),
             fingerprint: fingerprint(&model, &settings),
@@ -53,6 +58,18 @@ impl App {
             engine,
             settings,
         })
+    }
+
+    /// Makes ready to judge answers under a policy: takes what its labels mean on this build from a folder, or measures it
+    /// on some hundred texts and leaves it there. Says which share of harmless texts the model cannot tell. `progress` hears
+    /// how many texts of how many were read.
+    pub fn calibrate(
+        &self,
+        policy: &Arc<Policy>,
+        folder: Option<&Path>,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<f64, Refusal> {
+        Ok(self.library.calibrate(policy, folder, progress)?)
     }
 
     /// The name that is shown for the model.

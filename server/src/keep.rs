@@ -10,10 +10,12 @@ use crate::steer::{Lock, NullStatus, Shelf, StoredSettings, StoredVector};
 use crate::wire::error::Code;
 use crate::wire::vector::{LoadVector, PutSteering};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
-use trimtab_adapters::store::{AuditEvent, Put, Retention, Store, Trace, Vector};
+use trimtab_adapters::store::{
+    AuditEvent, Intervention, Put, Retention, Store, Trace, Vector, now_ms,
+};
 
 /// Traces that may be on their way.
 const WRITERS: usize = 1024;
@@ -27,26 +29,28 @@ const TENDING: Duration = Duration::from_secs(60);
 pub struct Keep {
     store: Option<Arc<Store>>,
     traces: Switch,
+    /// Whether what monitors take back is kept in words.
+    audit_text: Switch,
     /// A permit for each trace that is being written.
     writing: Arc<Semaphore>,
-}
-
-/// Milliseconds since 1970. A clock before that is wrong anyway.
-pub(crate) fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 impl Keep {
     /// Keeps nothing.
     pub fn nothing() -> Keep {
-        Keep { store: None, traces: Switch::Off, writing: Arc::new(Semaphore::new(WRITERS)) }
+        let writing = Arc::new(Semaphore::new(WRITERS));
+        Keep { store: None, traces: Switch::Off, audit_text: Switch::Off, writing }
     }
 
     /// Keeps everything in a store; the traces of all answers only if they are switched on.
     pub fn in_store(store: Store, traces: Switch) -> Keep {
         let writing = Arc::new(Semaphore::new(WRITERS));
-        Keep { store: Some(Arc::new(store)), traces, writing }
+        Keep { store: Some(Arc::new(store)), traces, audit_text: Switch::Off, writing }
+    }
+
+    /// Keeps what monitors take back in words too, or not.
+    pub fn with_audit_text(self, audit_text: Switch) -> Keep {
+        Keep { audit_text, ..self }
     }
 
     /// The vectors that were registered, for [`Steering::restore`](crate::steer::Steering::restore).
@@ -93,7 +97,40 @@ impl Keep {
         });
     }
 
-    /// Waits for traces that are being written.
+    /// Whether there is anywhere to note what monitors do.
+    pub(crate) fn notes_interventions(&self) -> bool {
+        self.store.is_some()
+    }
+
+    /// Notes what monitors did to an answer. What cannot be noted is told to the log: the answer has been given.
+    pub(crate) fn interventions(&self, mut rows: Vec<Intervention>) {
+        let Some(store) = self.store.clone() else { return };
+        if !self.audit_text.is_on() {
+            rows.iter_mut().for_each(|row| row.text = None);
+        }
+        let writing = self.writing.clone();
+        tokio::spawn(async move {
+            // The semaphore is never closed.
+            let _permit = writing.acquire_owned().await;
+            if let Err(error) = store.put_interventions(&rows).await {
+                tracing::error!(%error, "interventions were not noted");
+            }
+        });
+    }
+
+    /// What monitors did since a moment, newest first.
+    pub(crate) async fn interventions_since(
+        &self,
+        since_ms: i64,
+        limit: u32,
+    ) -> Result<Vec<Intervention>, Refusal> {
+        match &self.store {
+            None => Ok(Vec::new()),
+            Some(store) => Ok(store.interventions(since_ms, limit).await?),
+        }
+    }
+
+    /// Waits for traces and interventions that are being written.
     pub(crate) async fn flush(&self) {
         let all = self.writing.acquire_many(WRITERS as u32);
         if tokio::time::timeout(FLUSHING, all).await.is_err() {

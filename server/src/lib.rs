@@ -18,6 +18,7 @@ mod app;
 mod auth;
 mod chat;
 mod cors;
+mod guarding;
 mod keep;
 mod listen;
 mod metrics;
@@ -32,6 +33,7 @@ mod visit;
 mod tests;
 
 pub use app::App;
+pub use guarding::{Answered, Desk, Display, Guarded, Guarding};
 pub use keep::Keep;
 pub use listen::serve;
 pub use refusal::{Refusal, Retry};

@@ -14,6 +14,7 @@ use prometheus_client::registry::Registry;
 use std::time::Duration;
 use trimtab_runtime::engine::Load;
 use trimtab_runtime::kv::BLOCK_LEN;
+use trimtab_steering::monitor::{Action, Record};
 
 /// Which route answered how.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -27,6 +28,12 @@ pub(crate) struct Answered {
 struct Acted {
     site: String,
     op: String,
+}
+
+/// Which kind of watch looked. What clients call theirs is no label.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Looked {
+    watch: &'static str,
 }
 
 /// How rewinds ended.
@@ -81,6 +88,9 @@ pub(crate) struct Metrics {
     discarded_tokens: Counter,
     steered_tokens: Family<Acted, Counter>,
     dose: Family<Acted, Histogram, fn() -> Histogram>,
+    monitor_tokens: Counter,
+    monitor_checks: Family<Looked, Counter>,
+    monitor_hits: Family<Looked, Counter>,
     rewinds: Family<Rewound, Counter>,
     prefix_tokens: Family<Found, Counter>,
 }
@@ -113,6 +123,9 @@ impl Metrics {
             discarded_tokens: Counter::default(),
             steered_tokens: Family::default(),
             dose: Family::new_with_constructor(doses),
+            monitor_tokens: Counter::default(),
+            monitor_checks: Family::default(),
+            monitor_hits: Family::default(),
             rewinds: Family::default(),
             prefix_tokens: Family::default(),
         };
@@ -155,6 +168,12 @@ impl Metrics {
         to.register("steered_tokens", help, self.steered_tokens.clone());
         let help = "Length of a vector's push over that of the stream, by answer";
         to.register("dose", help, self.dose.clone());
+        let help = "Tokens that monitors had the model read";
+        to.register("monitor_tokens", help, self.monitor_tokens.clone());
+        let help = "Looks at answers";
+        to.register("monitor_checks", help, self.monitor_checks.clone());
+        let help = "Looks at answers that found something";
+        to.register("monitor_hits", help, self.monitor_hits.clone());
         to.register("rewinds", "Rewinds of answers", self.rewinds.clone());
         let help = "Prompt tokens whose keys and values were there already, or were not";
         to.register("prefix_cache_tokens", help, self.prefix_tokens.clone());
@@ -185,13 +204,25 @@ impl Metrics {
     }
 
     /// What an answer that has ended was.
-    pub(crate) fn ended(&self, tokens: usize, discarded: usize, rewinds: u32) {
+    pub(crate) fn ended(&self, tokens: usize, discarded: usize, for_monitors: usize) {
         self.generated_tokens.inc_by(tokens as u64);
         self.discarded_tokens.inc_by(discarded as u64);
-        if rewinds > 0 {
-            // No monitor has a name yet.
-            let rewound = Rewound { watch: "unnamed", outcome: "retried" };
-            self.rewinds.get_or_create(&rewound).inc_by(u64::from(rewinds));
+        self.monitor_tokens.inc_by(for_monitors as u64);
+    }
+
+    /// What an answer's guard found and did; `kinds` are those of its watches.
+    pub(crate) fn watched(&self, record: &Record, kinds: &[&'static str]) {
+        let kind = |watch: usize| kinds.get(watch).copied().unwrap_or("unknown");
+        for check in &record.checks {
+            let looked = Looked { watch: kind(check.watch) };
+            self.monitor_checks.get_or_create(&looked).inc();
+            if check.action == Action::Rollback {
+                self.monitor_hits.get_or_create(&looked).inc();
+            }
+        }
+        for rewind in record.rewinds() {
+            let rewound = Rewound { watch: kind(rewind.watch), outcome: rewind.sequel.name() };
+            self.rewinds.get_or_create(&rewound).inc();
         }
     }
 

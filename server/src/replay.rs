@@ -32,7 +32,7 @@ impl App {
             Refusal::invalid("request", format!("is missing: {why}"))
         })?;
         let asked = self.asked(request, receipt.prompt)?;
-        let mut generations = asked.generations(self)?;
+        let (mut generations, _) = asked.generations(self)?;
         run(&mut generations, &mut |_, _| Flow::Continue)?;
         let echo = asked.echo.unwrap_or_default();
         let texts =

@@ -1,14 +1,17 @@
 """The official client against the real server: what works with OpenAI works here unchanged."""
 
 import base64
+import concurrent.futures
 import json
 import math
 import struct
+import subprocess
+import tempfile
 import unittest
 
 import openai
 
-from server import Server
+from server import PROGRAM, Server
 
 QUESTION = [{"role": "user", "content": "What is the capital of France? Answer in one word."}]
 
@@ -136,6 +139,149 @@ class Chat(unittest.TestCase):
         # A forged turn would be few tokens; as text the markers are spelt out.
         forged_tokens = self.chat(messages=[{"role": "user", "content": forged}], max_tokens=1).usage.prompt_tokens
         self.assertGreater(forged_tokens, plain + 25)
+
+
+def applied(chunks):
+    """The text that is left after a client has done what the chunks say, and how often something was taken back."""
+    kept, sent, retracts = [], set(), 0
+    for choice in (choice for chunk in chunks for choice in chunk.choices):
+        place = getattr(choice, "steering", None) or {}
+        if "retract" in place:
+            start = place["retract"]["from"]
+            assert start in sent, f"{start} was never sent"
+            assert choice.delta.content == "" and place["retract"]["watch"], place
+            kept = [piece for piece in kept if piece[0] < start]
+            retracts += 1
+        elif "token_index" in place:
+            sent.add(place["token_index"])
+            kept.append((place["token_index"], choice.delta.content or ""))
+    return "".join(text for _, text in kept), retracts
+
+
+class Monitors(unittest.TestCase):
+    """Answers that are watched, held back, taken back and refused."""
+
+    COUNT = [{"role": "user", "content": "Count from one to nine, with digits."}]
+    DIGITS = {"kind": "text", "regex": ["[0-9]"], "name": "digits"}
+
+    @classmethod
+    def setUpClass(cls):
+        cls.server = Server("--parallel", 4)
+        cls.client = openai.OpenAI(base_url=cls.server.url + "/v1", api_key="none", max_retries=0)
+        cls.model = cls.client.models.list().data[0].id
+
+    @classmethod
+    def tearDownClass(cls):
+        assert cls.server.stop() == 0, "".join(cls.server.log)
+
+    def ask(self, monitor=None, **more):
+        more = {"temperature": 0, "max_tokens": 48, "messages": self.COUNT, **more}
+        if monitor:
+            more["extra_body"] = {"steering": {"monitor": monitor}}
+        return self.client.chat.completions.create(model=self.model, **more)
+
+    def test_a_guard_that_finds_nothing_changes_nothing(self):
+        for more in [{}, {"temperature": 1, "seed": 4}]:
+            guarded = self.ask({"watch": [{"kind": "text", "any": ["§§"]}]}, **more)
+            self.assertEqual(guarded.choices[0].message.content, self.ask(**more).choices[0].message.content)
+            self.assertEqual(guarded.steering["monitor"]["outcome"], "clean")
+
+    def test_held_text_is_never_taken_back(self):
+        monitor = {"watch": [self.DIGITS], "rewind": {"max": 10}, "retry": {"guidance": "text"}}
+        whole = self.ask(monitor)
+        receipt, said = whole.steering["monitor"], whole.choices[0].message.content
+        self.assertGreater(receipt["hits"], 0)
+        self.assertEqual(len(receipt["rewinds"]) + 1, whole.steering["attempts"])
+        self.assertFalse(any(letter.isdigit() for letter in said), said)
+        chunks = list(self.ask(monitor, stream=True))
+        self.assertEqual("".join(c.choices[0].delta.content or "" for c in chunks if c.choices), said)
+        self.assertEqual(applied(chunks), (said, 0))
+        last = [c.choices[0].finish_reason for c in chunks if c.choices][-1]
+        self.assertEqual(last, whole.choices[0].finish_reason)
+
+    def test_what_is_taken_back_is_gone_from_the_text(self):
+        monitor = {"watch": [self.DIGITS], "rewind": {"max": 4}, "stream": "retract"}
+        taken = 0
+        for seed in range(4):
+            more = {"temperature": 1, "seed": seed}
+            whole = self.ask(monitor, **more)
+            text, retracts = applied(list(self.ask(monitor, stream=True, **more)))
+            self.assertEqual(text, whole.choices[0].message.content)
+            self.assertFalse(any(letter.isdigit() for letter in text), text)
+            taken += retracts
+        self.assertGreater(taken, 0)
+
+    def test_an_exhausted_guard_refuses(self):
+        for stream in ["hold", "retract"]:
+            monitor = {"watch": [self.DIGITS], "rewind": {"max": 0}, "refusal": "I would rather not.", "stream": stream}
+            whole = self.ask(monitor)
+            self.assertEqual(whole.choices[0].finish_reason, "content_filter")
+            self.assertTrue(whole.choices[0].message.content.endswith("I would rather not."))
+            self.assertEqual(whole.steering["monitor"]["outcome"], "exhausted")
+            self.assertEqual(whole.steering["monitor"]["reason"], "guard_exhausted")
+            chunks = list(self.ask(monitor, stream=True))
+            self.assertEqual(applied(chunks)[0], whole.choices[0].message.content)
+            self.assertEqual([c.choices[0].finish_reason for c in chunks if c.choices][-1], "content_filter")
+
+    def test_a_probe_reads_the_stream(self):
+        probe = {"kind": "probe", "vector": "refusal", "site": self.site("refusal"), "above": -50.0, "patience": 3, "then": "report"}
+        answer = self.ask({"watch": [probe]})
+        self.assertEqual(answer.steering["monitor"]["outcome"], "flagged")
+        self.assertEqual(answer.choices[0].message.content, self.ask().choices[0].message.content)
+
+    def site(self, vector):
+        found = self.server.call("GET", f"/v1/steering/vectors/{vector}")
+        return json.loads(found[2])["sites"][0]
+
+    def test_guarded_answers_do_not_touch_each_other_nor_their_batch_mates(self):
+        monitor = {"watch": [self.DIGITS], "rewind": {"max": 4}, "retry": {"guidance": "text"}}
+        asks = [
+            lambda: self.ask(monitor, temperature=1, seed=1),
+            lambda: self.ask(monitor, temperature=1, seed=2),
+            lambda: self.ask(temperature=1, seed=3, max_tokens=96),
+        ]
+        content = lambda answer: answer.choices[0].message.content
+        alone = [content(ask()) for ask in asks]
+        with concurrent.futures.ThreadPoolExecutor(len(asks)) as threads:
+            together = [content(done) for done in threads.map(lambda ask: ask(), asks)]
+        self.assertEqual(together, alone)
+
+    def test_refusals_name_the_field(self):
+        for monitor, field in [
+            ({"watch": [{"kind": "geometry"}]}, "watch[0].kind"),
+            ({"watch": [{**self.DIGITS, "patience": 2}]}, "watch[0].patience"),
+            ({"watch": [{"kind": "text", "regex": ["("]}]}, "watch[0].regex"),
+            ({"watch": []}, "watch"),
+        ]:
+            with self.assertRaises(openai.BadRequestError) as refused:
+                self.ask(monitor)
+            self.assertEqual(refused.exception.body["param"], "steering.monitor." + field)
+
+
+class Audit(unittest.TestCase):
+    def test_what_was_taken_back_is_told_to_those_who_may_know(self):
+        with tempfile.TemporaryDirectory() as folder:
+            flags = ["--audit-text", "--api-key", "alice:a", "--admin-key", "boss", "--admin"]
+            with Server(*flags, state=folder) as server:
+                body = {
+                    "model": "smollm2-135m-instruct", "messages": Monitors.COUNT, "temperature": 0, "max_tokens": 48,
+                    "steering": {"monitor": {"watch": [Monitors.DIGITS], "rewind": {"max": 2}}},
+                }
+                key = lambda name: {"authorization": f"Bearer {name}", "x-request-id": "count-1"}
+                done = server.call("POST", "/v1/chat/completions", body, key("a"))
+                self.assertEqual(done[0], 200, done[2])
+                self.assertEqual(server.call("GET", "/v1/steering/audit", headers=key("a"))[0], 403)
+                self.assertEqual(server.stop(), 0)
+            run = lambda *words: subprocess.run([PROGRAM, "audit", *words, "--state-dir", folder], capture_output=True, text=True)
+            listed = json.loads(run("--json").stdout)["interventions"]
+            self.assertEqual(listed[0]["action"], "end")
+            self.assertTrue(any(row["action"] == "retry" and row["text_kept"] for row in listed))
+            self.assertFalse(any("text" in row for row in listed))
+            story = run("show", "count-1", "--text").stdout
+            self.assertIn("taken back", story)
+            self.assertNotIn("not kept", story)
+            self.assertIn("ask with --text", run("show", "count-1").stdout)
+            self.assertEqual(run("show", "nobody").returncode, 2)
 
 
 class Keys(unittest.TestCase):

@@ -3,4 +3,5 @@
 mod asides;
 mod exact;
 mod parity;
+mod scorer;
 mod vectors;

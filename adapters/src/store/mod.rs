@@ -11,11 +11,13 @@
 //! connection no method can meet a lock that another of them holds, an emptied log is really empty, and a store in
 //! memory behaves like one on disk. SQLite works on a thread of its own, so waiting for the disk blocks no task.
 //!
-//! Times are milliseconds since 1970 and come from the caller: the store reads no clock.
+//! Times are milliseconds since 1970 and come from the caller, who may take them from [`now_ms`]: the store reads no
+//! clock of its own accord.
 
 mod audit;
 mod document;
 mod folder;
+mod interventions;
 mod retain;
 mod row;
 mod schema;
@@ -25,6 +27,7 @@ mod vectors;
 mod versions;
 
 pub use audit::AuditEvent;
+pub use interventions::Intervention;
 pub use retain::{Removed, Retention};
 pub use settings::SteeringSettings;
 pub use traces::{Trace, UserText};
@@ -40,10 +43,16 @@ use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{SqlitePool, SqliteTransaction};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// How long a statement waits for another program that has the file open, such as a shell.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Milliseconds since 1970. A clock before that is wrong anyway.
+pub fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
 
 /// What became of something that was to be stored under a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! Retention: what is too old or too much goes, and leaves no text behind.
 
-use super::Store;
+use super::{Store, interventions};
 use crate::{Error, Result};
 use std::time::Duration;
 
@@ -11,16 +11,19 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 pub struct Retention {
     /// How many traces, the newest.
     pub traces: u32,
+    /// How many interventions, the newest.
+    pub interventions: u32,
     /// How old a trace may be.
     pub trace_age: Duration,
-    /// How old an event of the audit log may be.
+    /// How old an event of the audit log or an intervention may be. The words of an intervention are as old as a trace
+    /// may be.
     pub audit_age: Duration,
 }
 
 impl Default for Retention {
-    /// 10,000 traces of 24 hours; an audit log of 90 days.
+    /// 10,000 traces of 24 hours; an audit log of 90 days, and a million interventions of that time.
     fn default() -> Self {
-        Retention { traces: 10_000, trace_age: DAY, audit_age: 90 * DAY }
+        Retention { traces: 10_000, interventions: 1_000_000, trace_age: DAY, audit_age: 90 * DAY }
     }
 }
 
@@ -31,6 +34,8 @@ pub struct Removed {
     pub traces: u64,
     /// How many events of the audit log.
     pub audits: u64,
+    /// How many interventions.
+    pub interventions: u64,
 }
 
 impl Store {
@@ -54,9 +59,14 @@ impl Store {
         let audits = sqlx::query("DELETE FROM audit WHERE when_ms < ?1");
         let audits = audits.bind(before(now_ms, keep.audit_age));
         let audits = audits.execute(&mut *transaction).await.map_err(Error::database(doing))?;
+        let moments = (before(now_ms, keep.trace_age), before(now_ms, keep.audit_age));
+        let interventions =
+            interventions::grow_old(&mut transaction, moments, keep.interventions).await;
+        let interventions = interventions.map_err(Error::database(doing))?;
         transaction.commit().await.map_err(Error::database(doing))?;
         self.empty_log().await?;
-        Ok(Removed { traces: traces.rows_affected(), audits: audits.rows_affected() })
+        let (traces, audits) = (traces.rows_affected(), audits.rows_affected());
+        Ok(Removed { traces, audits, interventions })
     }
 }
 

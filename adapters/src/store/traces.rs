@@ -4,7 +4,7 @@
 //! response it belongs to; it goes with retention, with [`Store::delete_traces`], or with its owner.
 
 use super::row::column;
-use super::{Store, document};
+use super::{Store, document, interventions};
 use crate::{Error, Result};
 use sqlx::sqlite::SqliteRow;
 
@@ -100,16 +100,22 @@ impl Store {
         rows.map_err(Error::database("listing traces"))?.iter().map(trace).collect()
     }
 
-    /// Deletes all traces of an owner and says how many there were. Their text is gone from the folder afterwards.
+    /// Deletes all traces of an owner and says how many there were. Their text is gone from the folder afterwards, and so
+    /// is what monitors took back of that owner's answers.
     ///
     /// # Errors
     ///
     /// [`Error::Busy`] where another program keeps the log from being emptied: the rows are deleted, and a second call
     /// empties it.
     pub async fn delete_traces(&self, owner: &str) -> Result<u64> {
+        let doing = "deleting traces";
+        let mut transaction = self.begin(doing).await?;
         let query = sqlx::query("DELETE FROM traces WHERE owner = ?1").bind(owner);
-        let done = query.execute(&self.pool).await;
-        let done = done.map_err(Error::database("deleting traces"))?;
+        let done = query.execute(&mut *transaction).await.map_err(Error::database(doing))?;
+        interventions::forget_texts(&mut transaction, owner)
+            .await
+            .map_err(Error::database(doing))?;
+        transaction.commit().await.map_err(Error::database(doing))?;
         self.empty_log().await?;
         Ok(done.rows_affected())
     }

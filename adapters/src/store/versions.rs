@@ -5,7 +5,7 @@
 //! and to delete one whose adapter stays.
 
 use super::row::column;
-use super::{Put, Store, document};
+use super::{Put, Store, document, interventions};
 use crate::{Error, Result};
 use sqlx::sqlite::SqliteRow;
 
@@ -187,7 +187,8 @@ impl Store {
         rows.map_err(Error::database("listing versions"))?.iter().map(entry).collect()
     }
 
-    /// Deletes all that belongs to an owner: traces, adapters and their versions, all or nothing. The audit log stays.
+    /// Deletes all that belongs to an owner: traces, what monitors took back, adapters and their
+    /// versions, all or nothing. The audit log stays, and so do interventions without text.
     ///
     /// # Errors
     ///
@@ -203,6 +204,9 @@ impl Store {
         let adapters = query.execute(&mut *transaction).await.map_err(Error::database(doing))?;
         let query = sqlx::query("DELETE FROM traces WHERE owner = ?1").bind(owner);
         let traces = query.execute(&mut *transaction).await.map_err(Error::database(doing))?;
+        interventions::forget_texts(&mut transaction, owner)
+            .await
+            .map_err(Error::database(doing))?;
         transaction.commit().await.map_err(Error::database(doing))?;
         self.empty_log().await?;
         Ok(Forgotten {

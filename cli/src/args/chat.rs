@@ -1,6 +1,6 @@
 //! Flags of `chat`.
 
-use super::{ModelArgs, SamplingArgs, Switch, VectorArgs, switch};
+use super::{ModelArgs, MonitorArgs, SamplingArgs, Switch, VectorArgs, switch};
 use clap::{ArgAction, Args};
 
 /// Flags of `chat`.
@@ -15,6 +15,9 @@ pub struct ChatArgs {
     /// The vectors.
     #[command(flatten)]
     pub vectors: VectorArgs,
+    /// Who watches.
+    #[command(flatten)]
+    pub monitor: MonitorArgs,
     /// The model.
     #[command(flatten)]
     pub model: ModelArgs,

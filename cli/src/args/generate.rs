@@ -1,6 +1,6 @@
 //! Flags of `generate`.
 
-use super::{ModelArgs, SamplingArgs, Switch, VectorArgs, switch};
+use super::{ModelArgs, MonitorArgs, SamplingArgs, Switch, VectorArgs, switch};
 use clap::{ArgAction, Args};
 use std::path::PathBuf;
 
@@ -46,6 +46,9 @@ pub struct GenerateArgs {
     /// The vectors.
     #[command(flatten)]
     pub vectors: VectorArgs,
+    /// Who watches.
+    #[command(flatten)]
+    pub monitor: MonitorArgs,
     /// The model.
     #[command(flatten)]
     pub model: ModelArgs,

@@ -4,6 +4,7 @@
 //! words are spelt out before ([`spelling`]), every long flag gets its environment variable ([`environment`]), and
 //! what is typed outranks the variable of a flag that it excludes ([`precedence`]).
 
+mod audit;
 mod bench;
 mod capture;
 mod chat;
@@ -17,6 +18,7 @@ mod generate;
 mod inspect;
 mod model;
 mod models;
+mod monitor;
 mod perplexity;
 mod policy;
 mod precedence;
@@ -28,6 +30,7 @@ mod traces;
 mod vectors;
 mod verify;
 
+pub use audit::{AuditArgs, AuditCommand, AuditReading};
 pub use bench::{BenchArgs, Beside, Table};
 pub use capture::CaptureArgs;
 pub use chat::ChatArgs;
@@ -40,6 +43,7 @@ pub use generate::GenerateArgs;
 pub use inspect::InspectArgs;
 pub use model::{Dtype, KvType, ModelArgs, OnOff, SourceArgs};
 pub use models::{ModelsArgs, ModelsCommand, Target};
+pub use monitor::MonitorArgs;
 pub use perplexity::PerplexityArgs;
 pub use policy::{PolicyArgs, PolicyCommand};
 pub use sampling::SamplingArgs;
@@ -151,6 +155,8 @@ pub enum Command {
     Serve(Box<ServeArgs>),
     /// List, show and delete the answers that a server has kept.
     Traces(TracesArgs),
+    /// List what monitors found in answers and took back, or tell the story of one.
+    Audit(AuditArgs),
     /// Explain a monitor's policy and test it in every state.
     Policy(PolicyArgs),
     /// Say what this machine and this build can do, and what is in the way.

@@ -82,6 +82,10 @@ pub struct ServeArgs {
     /// Presets and the default: a file as PUT /v1/steering takes it.
     #[arg(long, value_name = "FILE.json", help_heading = "Steering")]
     pub presets: Option<PathBuf>,
+    /// A policy that the model judges its answers under where a monitor says so: default, strict, paper or a file. What the
+    /// model's labels mean under it is measured at the first start and kept. May be given again.
+    #[arg(long, value_name = "NAME|FILE.toml", help_heading = "Steering")]
+    pub policy: Vec<String>,
     /// The folder of the server's state [default: $XDG_STATE_HOME/trimtab].
     #[arg(long, value_name = "DIR", help_heading = "State")]
     pub state_dir: Option<PathBuf>,
@@ -91,6 +95,9 @@ pub struct ServeArgs {
     /// Keep the traces of all answers, 10,000 for 24 hours. They hold what people wrote.
     #[arg(long, help_heading = "State", action = ArgAction::SetTrue, value_parser = switch::parse)]
     pub store_traces: Switch,
+    /// Keep what monitors take back in words too, as long as a trace. Without it the audit holds numbers and hashes.
+    #[arg(long, help_heading = "State", action = ArgAction::SetTrue, value_parser = switch::parse)]
+    pub audit_text: Switch,
     /// Write what people write and get into the log.
     #[arg(long, help_heading = "State", action = ArgAction::SetTrue, value_parser = switch::parse)]
     pub log_content: Switch,

@@ -10,6 +10,8 @@ use std::hash::{BuildHasher, Hasher};
 use std::time::Instant;
 use trimtab_runtime::generate::{Answer, Event, Finish, Flow, Generation, Request, run};
 use trimtab_runtime::session::Session;
+use trimtab_server::Guarded;
+use trimtab_steering::monitor::Record;
 
 /// Seconds and rates of one answer.
 #[derive(Debug, Clone, Serialize)]
@@ -38,6 +40,8 @@ pub struct Reply {
     pub session: Session,
     /// How long it took.
     pub timings: Timings,
+    /// What its guard found and did.
+    pub record: Option<Record>,
 }
 
 impl Reply {
@@ -115,19 +119,49 @@ pub fn request(
     sampling.request(opened.model.sampling(), seed(sampling.seed, place, console))
 }
 
-/// Answers what is pending in a session. `started` is when the user asked; `show` gets each piece of text.
+/// What becomes of an answer while it is made.
+#[derive(Debug, Clone, Copy)]
+pub enum Said<'a> {
+    /// More of it.
+    More(&'a str),
+    /// A monitor has taken something back; this much of it stays.
+    Only(&'a str),
+}
+
+/// How an answer is to be made.
+pub struct Asked {
+    /// The request.
+    pub request: Request,
+    /// Who watches.
+    pub guarded: Option<Guarded>,
+    /// When the user asked.
+    pub started: Instant,
+}
+
+/// The generation, watched if it is to be.
+fn generation(opened: &Opened, session: Session, asked: Asked) -> Result<Generation> {
+    let tokenizer = opened.model.tokenizer()?.clone();
+    let Some(Guarded { guard, retries, .. }) = asked.guarded else {
+        return Ok(Generation::new(session, tokenizer, asked.request)?);
+    };
+    let request = Request { retries, ..asked.request };
+    Ok(Generation::new(session, tokenizer, request)?.watched_by(guard))
+}
+
+/// Answers what is pending in a session; `show` hears what becomes of it.
 pub fn answer(
     opened: &Opened,
     mut session: Session,
-    request: Request,
-    started: Instant,
-    show: &mut dyn FnMut(&str) -> Result<()>,
+    asked: Asked,
+    show: &mut dyn FnMut(Said) -> Result<()>,
 ) -> Result<Reply> {
     session.set_chunk(opened.chunk);
     let stoppable = Stoppable::begin();
-    let began = Instant::now();
-    let generation = Generation::new(session, opened.model.tokenizer()?.clone(), request)?;
+    let (started, began) = (asked.started, Instant::now());
+    let record = asked.guarded.as_ref().map(|guarded| guarded.records.clone());
+    let generation = generation(opened, session, asked)?;
     let (mut first, mut last, mut lost) = (None, began, None);
+    let mut shown = String::new();
     let mut one = [generation];
     run(&mut one, &mut |_, event| {
         match event {
@@ -135,7 +169,14 @@ pub fn answer(
                 last = Instant::now();
                 first.get_or_insert(last);
             }
-            Event::Text(text) => lost = show(&text).err().or(lost.take()),
+            Event::Text(text) => {
+                shown.push_str(&text);
+                lost = show(Said::More(&text)).err().or(lost.take());
+            }
+            Event::Retracted { from } => {
+                shown.truncate(from);
+                lost = show(Said::Only(&shown)).err().or(lost.take());
+            }
             _ => {}
         }
         if stoppable.is_stopping() || lost.is_some() { Flow::Cancel } else { Flow::Continue }
@@ -158,5 +199,5 @@ pub fn answer(
         gen_s,
         gen_per_s: rate(usage.completion_tokens.saturating_sub(1), gen_s),
     };
-    Ok(Reply { answer, session, timings })
+    Ok(Reply { answer, session, timings, record: record.map(|records| records.read()) })
 }

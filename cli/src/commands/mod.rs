@@ -1,6 +1,7 @@
 //! What the commands do.
 
 mod answer;
+mod audit;
 mod bench;
 mod capture;
 mod chat;
@@ -12,11 +13,13 @@ mod extract;
 mod generate;
 mod inspect;
 mod models;
+mod monitors;
 mod opened;
 mod perplexity;
 mod policy;
 mod replay;
 mod serve;
+mod state;
 mod table;
 mod traces;
 mod vectors;
@@ -52,6 +55,7 @@ pub fn run(task: Task, console: &Console) -> Result<()> {
         Task::Compose(plan) => compose::run(&plan, console),
         Task::Serve(plan) => serve::run(&plan, console),
         Task::Traces(plan) => traces::run(&plan, console),
+        Task::Audit(plan) => audit::run(&plan, console),
         Task::Policy(plan) => policy::run(&plan, console),
         Task::Doctor(plan) => doctor::run(&plan, console),
         Task::Completions(shell) => completions(shell, console),

@@ -6,6 +6,7 @@ use crate::error::{Error, Result, read_text};
 use crate::plan::{Opening, PoolSize, Source, Template};
 use crate::progress::Meter;
 use crate::threads::physical_cores;
+use std::sync::Arc;
 use std::time::Instant;
 use trimtab_runtime::hub::{Local, Resolver};
 use trimtab_runtime::kv::{BLOCK_LEN, KvType};
@@ -17,7 +18,7 @@ use trimtab_runtime::{Error as Runtime, Model, OpenOptions, device};
 /// An opened model.
 pub struct Opened {
     /// The model.
-    pub model: Model,
+    pub model: Arc<Model>,
     /// Seconds that loading took, a download aside.
     pub load_s: f64,
     /// Tokens of one sequence in one pass.
@@ -74,7 +75,7 @@ pub fn open(plan: &Opening, console: &Console) -> Result<Opened> {
         model.pool().usage().blocks * BLOCK_LEN,
         device::threads(),
     ));
-    Ok(Opened { model, load_s, chunk: plan.chunk, dense: plan.decoder.dense })
+    Ok(Opened { model: Arc::new(model), load_s, chunk: plan.chunk, dense: plan.decoder.dense })
 }
 
 fn pool_tokens(size: PoolSize, kind: KvType, local: &Local) -> Result<Option<usize>> {

@@ -67,5 +67,7 @@ fn desk(plan: &Replay) -> Serve {
         presets: None,
         state: State::None,
         traces: Switch::Off,
+        audit_text: Switch::Off,
+        policies: Vec::new(),
     }
 }

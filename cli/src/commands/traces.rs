@@ -1,14 +1,13 @@
 //! `traces`: the answers that a server has kept, while it does not run.
 
-use super::serve::{folder_of_state, threads};
+use super::state::with_store;
 use super::table::{Column, markdown};
 use crate::console::Console;
 use crate::document::Head;
 use crate::error::{Error, Result};
 use crate::plan::{TraceAct, Traces};
 use serde::Serialize;
-use std::time::{SystemTime, UNIX_EPOCH};
-use trimtab_adapters::store::{Retention, Store, Trace};
+use trimtab_adapters::store::{Retention, Store, Trace, now_ms};
 
 /// The most traces that a response is looked for among.
 const ALL: u32 = 10_000;
@@ -52,18 +51,12 @@ impl Entry {
 
 /// Lists, shows or deletes traces.
 pub fn run(plan: &Traces, console: &Console) -> Result<()> {
-    let folder = folder_of_state(plan.folder.as_ref())?;
-    threads()?.block_on(async {
-        let store = Store::open(&folder).await?;
-        match &plan.act {
-            TraceAct::List(most) => list(&store, *most, console).await,
-            TraceAct::Show(response) => show(&store, response, console).await,
-            TraceAct::DeleteOwner(owner) => deleted(store.delete_traces(owner).await?, console),
-            TraceAct::DeleteOld => {
-                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-                let now = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
-                deleted(store.retain(&Retention::default(), now).await?.traces, console)
-            }
+    with_store(plan.folder.as_ref(), async |store| match &plan.act {
+        TraceAct::List(most) => list(store, *most, console).await,
+        TraceAct::Show(response) => show(store, response, console).await,
+        TraceAct::DeleteOwner(owner) => deleted(store.delete_traces(owner).await?, console),
+        TraceAct::DeleteOld => {
+            deleted(store.retain(&Retention::default(), now_ms()).await?.traces, console)
         }
     })
 }

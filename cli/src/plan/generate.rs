@@ -1,6 +1,6 @@
 //! What `chat` and `generate` are to do.
 
-use super::{Form, Opening, Sampling, Vectors, choose};
+use super::{Form, Monitors, Opening, Sampling, Vectors, choose};
 use crate::args::{ChatArgs, GenerateArgs, Switch};
 use crate::error::{Error, Result};
 use std::path::PathBuf;
@@ -16,6 +16,8 @@ pub struct Chat {
     pub system: Option<String>,
     /// What steers.
     pub vectors: Vectors,
+    /// Who watches.
+    pub monitors: Monitors,
     /// Which answers are made.
     pub arms: Arms,
 }
@@ -46,6 +48,8 @@ pub struct Generate {
     pub logprobs: Option<usize>,
     /// What steers.
     pub vectors: Vectors,
+    /// Who watches.
+    pub monitors: Monitors,
     /// Which answers are made.
     pub arms: Arms,
 }
@@ -94,6 +98,7 @@ pub(super) fn chat(args: ChatArgs) -> Result<Chat> {
     Ok(Chat {
         arms: arms(args.compare, &vectors)?,
         vectors,
+        monitors: Monitors::of(args.monitor)?,
         opening: Opening::of(args.model)?,
         sampling: Sampling::of(args.sampling)?,
         system: args.system_prompt,
@@ -117,6 +122,7 @@ pub(super) fn generate(args: GenerateArgs, form: Form) -> Result<Generate> {
     Ok(Generate {
         vectors,
         arms,
+        monitors: Monitors::of(args.monitor)?,
         opening: Opening::of(args.model)?,
         sampling: Sampling::of(args.sampling)?,
         prompt: match (args.prompt, args.file) {

@@ -3,6 +3,7 @@
 //! No file is read and no model is opened here. What only the model can decide (its sampling defaults, how many
 //! blocks it has) stays an option until then.
 
+mod audit;
 mod bench;
 mod capture;
 mod compose;
@@ -13,6 +14,7 @@ mod files;
 mod generate;
 mod model;
 mod models;
+mod monitor;
 mod perplexity;
 mod policy;
 mod replay;
@@ -22,6 +24,7 @@ mod sites;
 mod traces;
 mod vectors;
 
+pub use audit::{Audit, AuditAct};
 pub use bench::{Bench, Case};
 pub use capture::{Capture, Rows};
 pub use compose::{Compose, Ranked};
@@ -32,6 +35,7 @@ pub use files::{Depth, Export, ExportForm, Import, Inspect, Verify};
 pub use generate::{Arms, Chat, Delivery, Generate, Prompt, PromptForm};
 pub use model::{Opening, PoolSize, Source, Template};
 pub use models::Models;
+pub use monitor::{Monitors, Telling};
 pub use perplexity::{Contrast, Perplexity};
 pub use policy::PolicyCheck;
 pub use replay::Replay;
@@ -84,6 +88,8 @@ pub enum Task {
     Serve(Box<Serve>),
     /// Look after traces.
     Traces(Traces),
+    /// Look at what monitors did.
+    Audit(Audit),
     /// Look at a policy.
     Policy(PolicyCheck),
     /// Look at the machine.
@@ -138,6 +144,7 @@ pub fn of(args: Args) -> Result<Task> {
         Command::Compose(args) => compose::compose(args).map(Task::Compose),
         Command::Serve(args) => serve::serve(*args).map(|plan| Task::Serve(Box::new(plan))),
         Command::Traces(args) => Ok(Task::Traces(traces::traces(args))),
+        Command::Audit(args) => audit::audit(args).map(Task::Audit),
         Command::Policy(args) => policy::policy(args).map(Task::Policy),
         Command::Doctor(args) => doctor::doctor(args).map(Task::Doctor),
         Command::Completions { shell } => Ok(Task::Completions(shell)),

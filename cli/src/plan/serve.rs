@@ -32,6 +32,10 @@ pub struct Serve {
     pub state: State,
     /// Whether the traces of all answers are kept.
     pub traces: Switch,
+    /// Whether what monitors take back is kept in words.
+    pub audit_text: Switch,
+    /// Policies to judge under, by name or file.
+    pub policies: Vec<String>,
 }
 
 /// A vector and the name it goes by.
@@ -70,6 +74,7 @@ pub enum State {
 }
 
 pub(super) fn serve(args: ServeArgs) -> Result<Serve> {
+    together(&args)?;
     let params = params(&args)?;
     let mut opening = Opening::of(args.model)?;
     if opening.pool == PoolSize::Usual {
@@ -81,15 +86,6 @@ pub(super) fn serve(args: ServeArgs) -> Result<Serve> {
     if !(args.dose_limit > 0.0 && args.dose_limit <= 8.0) {
         let problem = format!("is {}, expected above 0, at most 8", args.dose_limit);
         return Err(Error::usage("--dose-limit", problem));
-    }
-    if args.no_state.is_on() && (args.state_dir.is_some() || args.store_traces.is_on()) {
-        return Err(Error::usage("--no-state", "is given beside a flag that needs state"));
-    }
-    if args.allow_source.is_on() && args.vector_root.is_none() {
-        return Err(Error::usage(
-            "--allow-source",
-            "needs --vector-root, below which files may be",
-        ));
     }
     Ok(Serve {
         engine: EngineOptions {
@@ -114,7 +110,22 @@ pub(super) fn serve(args: ServeArgs) -> Result<Serve> {
             None => choose(args.no_state, State::None, State::Usual),
         },
         traces: args.store_traces,
+        audit_text: args.audit_text,
+        policies: args.policy,
     })
+}
+
+/// Refuses flags that are of no use together.
+fn together(args: &ServeArgs) -> Result<()> {
+    let keeps = args.store_traces.is_on() || args.audit_text.is_on();
+    if args.no_state.is_on() && (args.state_dir.is_some() || keeps) {
+        return Err(Error::usage("--no-state", "is given beside a flag that needs state"));
+    }
+    if args.allow_source.is_on() && args.vector_root.is_none() {
+        let problem = "needs --vector-root, below which files may be";
+        return Err(Error::usage("--allow-source", problem));
+    }
+    Ok(())
 }
 
 fn params(args: &ServeArgs) -> Result<Params> {

@@ -23,6 +23,7 @@ fn every_command_says_what_it_takes() {
         "doctor",
         "policy",
         "traces",
+        "audit",
         "import",
         "export",
         "extract",
@@ -37,6 +38,7 @@ fn every_command_says_what_it_takes() {
     for command in ["list", "show", "delete"] {
         insta::assert_snapshot!(format!("traces-{command}"), help(&["traces", command]));
     }
+    insta::assert_snapshot!("audit-show", help(&["audit", "show"]));
     insta::assert_snapshot!("policy-check", help(&["policy", "check"]));
     for command in ["list", "pull", "info", "path"] {
         insta::assert_snapshot!(format!("models-{command}"), help(&["models", command]));

@@ -4,7 +4,7 @@ use super::messages::conversation;
 use crate::app::App;
 use crate::cors::{IGNORED, SEED};
 use crate::refusal::Refusal;
-use crate::steer::Resolved;
+use crate::steer::{About, Guards, Resolved, Turns};
 use crate::visit::random;
 use crate::wire::chat::{ChatRequest, ResponseFormat, StreamOptions};
 use crate::wire::completion::CompletionRequest;
@@ -97,12 +97,17 @@ impl Ignored {
     }
 }
 
+/// The answers in the making, and what their guards write down.
+pub(crate) type Made = (Vec<Generation>, Guards);
+
 /// What is asked for, whichever route it came by.
 pub(crate) struct Asked {
     pub(crate) form: Form,
     /// The model as it was asked for.
     pub(crate) model: String,
     pub(crate) prompt: Vec<u32>,
+    /// What the user wants, in words, for whoever judges the answer.
+    pub(crate) question: String,
     /// The prompt's text, if it is to be repeated.
     pub(crate) echo: Option<String>,
     pub(crate) choices: u32,
@@ -119,17 +124,33 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
-    /// The generations. What the plan cannot do on this model is refused here.
-    pub(crate) fn generations(&self, app: &App) -> Result<Vec<Generation>, Refusal> {
-        let generation = |choice| {
-            let plan = self.resolved.plan.clone();
-            let session = app.model.session(plan);
+    /// The generations, each with its guard. What plan or guard cannot do on this model is refused here.
+    pub(crate) fn generations(&self, app: &App) -> Result<Made, Refusal> {
+        let mut made: Made = (Vec::new(), Guards::default());
+        for choice in 0..self.choices {
+            let session = app.model.session(self.resolved.plan.clone());
             let mut session = session.map_err(|error| Refusal::from(error).about("steering"))?;
             session.push_prompt(&self.prompt)?;
-            let request = Request { choice, ..self.request.clone() };
-            Ok(Generation::new(session, app.model.tokenizer()?.clone(), request)?)
-        };
-        (0..self.choices).map(generation).collect()
+            let retries = self.resolved.retries();
+            let request = Request { choice, retries, ..self.request.clone() };
+            let tokenizer = app.model.tokenizer()?.clone();
+            let mut generation = Generation::new(session, tokenizer, request)?;
+            let about = About {
+                library: &app.library,
+                request: &self.question,
+                turns: match self.form {
+                    Form::Chat => Turns::Template,
+                    Form::Text => Turns::Plain,
+                },
+                // Answers to one prompt are quoted between delimiters of their own.
+                seed: self.request.seed.wrapping_add(choice.into()),
+            };
+            if let Some(guard) = self.resolved.guard(&about, &mut made.1)? {
+                generation = generation.watched_by(guard);
+            }
+            made.0.push(generation);
+        }
+        Ok(made)
     }
 
     /// What the response's headers say.
@@ -185,6 +206,7 @@ pub(crate) fn chat(app: &App, body: ChatRequest) -> Result<Asked, Refusal> {
         placed: placed(body.steering.as_ref()),
         model: body.model,
         echo: None,
+        question: question(&messages),
         prompt,
         request,
         logprobs,
@@ -235,6 +257,10 @@ pub(crate) fn completion(app: &App, body: CompletionRequest) -> Result<Asked, Re
         placed: placed(body.steering.as_ref()),
         model: body.model,
         echo,
+        question: match body.prompt {
+            Prompt::Text(text) => text,
+            Prompt::Ids(ids) => app.model.tokenizer()?.decode(&ids, Control::Show),
+        },
         prompt,
         request,
         logprobs,
@@ -242,6 +268,12 @@ pub(crate) fn completion(app: &App, body: CompletionRequest) -> Result<Asked, Re
         replay,
         ignored,
     })
+}
+
+/// What a user said last.
+fn question(messages: &[Message]) -> String {
+    let said = messages.iter().rev().find(|message| message.role == "user");
+    said.map(|message| message.content.clone()).unwrap_or_default()
 }
 
 /// A body that asks for the same again, but for what is to be continued.

@@ -42,7 +42,7 @@ impl Fold {
                     whole.steps.extend(steps);
                 }
             }
-            Piece::Retracted { choice, bytes, tokens } => {
+            Piece::Retracted { choice, bytes, tokens, .. } => {
                 if let Some(whole) = self.answers.get_mut(choice) {
                     whole.text.truncate(bytes);
                     whole.steps.truncate(tokens);

@@ -9,10 +9,14 @@ mod fold;
 mod likely;
 mod messages;
 mod pieces;
+mod story;
 mod trace;
+mod unfolding;
 mod write;
 
-pub(crate) use ask::{Asked, Ignored, Streaming, chat, completion, known_ids, prompt_of, served};
+pub(crate) use ask::{
+    Asked, Ignored, Made, Streaming, chat, completion, known_ids, prompt_of, served,
+};
 pub(crate) use messages::conversation;
 pub(crate) use pieces::{Unfold, failure};
 pub(crate) use write::Writer;
@@ -29,7 +33,7 @@ use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use trimtab_runtime::engine::{Notice, Terms, Ticket};
-use trimtab_runtime::generate::{Flow, Generation};
+use trimtab_runtime::generate::Flow;
 
 /// A job in the engine. Dropped, it is cancelled.
 pub(crate) struct Job {
@@ -89,14 +93,14 @@ pub(crate) async fn answer(
     app: Arc<App>,
     asker: Asker,
     asked: Asked,
-    generations: Vec<Generation>,
+    (generations, guards): Made,
 ) -> Result<Response, Refusal> {
     let give = |terms, sink| app.engine.submit(generations, terms, sink);
     let job = submit(&app, &asker, give)?;
     asker.visit.prompt(asked.prompt.len());
     let headers = asked.headers();
     let writer = Writer::new(&app, &asked);
-    let unfold = Unfold::new(&app, asker, &writer.id, asked);
+    let unfold = Unfold::new(&app, asker, &writer.id, (asked, guards));
     let body = match writer.streaming() {
         Streaming::No => whole(job, unfold, Fold::new(writer)).await?,
         Streaming::Chunks | Streaming::ChunksAndUsage => {

@@ -1,16 +1,14 @@
 //! What the engine tells, as pieces of answers: text with the tokens it is made of, ends, failures.
-//!
-//! A token and its text do not come together: characters may take several tokens, and text that could become a stop
-//! text is held back. A token belongs to the piece with the first byte of its text, so that the tokens of all pieces are
-//! those of the answer.
 
 use super::Asker;
 use super::ask::Asked;
+use super::story::{Story, Teller};
 use super::trace::{About, Trace};
+use super::unfolding::Unfolding;
 use crate::app::App;
 use crate::metrics::Metrics;
 use crate::refusal::Refusal;
-use crate::steer::{Facts, Resolved};
+use crate::steer::{Facts, Guards, Resolved};
 use crate::visit::Visit;
 use crate::wire::chat::{Steered, Usage};
 use crate::wire::receipt::{Receipt, Replay};
@@ -20,7 +18,7 @@ use trimtab_runtime::Error;
 use trimtab_runtime::engine::Notice;
 use trimtab_runtime::generate::{Answer, Event};
 use trimtab_runtime::sample::Step;
-use trimtab_runtime::text::{TextStream, Tokenizer};
+use trimtab_runtime::text::Tokenizer;
 
 /// A piece of one of the answers.
 pub(crate) enum Piece {
@@ -29,29 +27,23 @@ pub(crate) enum Piece {
     /// New text, and the tokens that begin in it.
     Text { choice: usize, text: String, first: usize, steps: Vec<Option<Step>> },
     /// Text that had been sent is not part of it any more.
-    Retracted { choice: usize, bytes: usize, tokens: usize },
+    Retracted {
+        choice: usize,
+        /// What is left of it.
+        bytes: usize,
+        /// The tokens that are left.
+        tokens: usize,
+        /// The attempt that follows.
+        attempt: Option<u32>,
+        /// The watch that asked for it.
+        watch: Option<String>,
+    },
     /// It has ended; with the last of them comes what was done to the model.
     Ended { choice: usize, reason: &'static str, steered: Option<Steered> },
     /// All have ended.
     Closed { usage: Usage },
     /// Something went wrong: the last piece.
     Failed(Refusal),
-}
-
-/// One answer as it unfolds.
-struct Unfolding {
-    stream: TextStream,
-    /// How each token was chosen; inserted ones were not.
-    steps: Vec<Option<Step>>,
-    /// Bytes of text that were sent.
-    shown: usize,
-    /// Tokens that were sent.
-    delivered: usize,
-    /// When the newest token came.
-    newest: Option<Instant>,
-    /// Prompt tokens that were there already.
-    cached: usize,
-    receipt: Option<Receipt>,
 }
 
 /// The answers of one request as they unfold.
@@ -68,63 +60,22 @@ pub(crate) struct Unfold {
     ignored: Vec<String>,
     /// What is kept of it, where traces are.
     trace: Option<Trace>,
+    /// What their guards find and do.
+    guards: Guards,
+    /// Who notes it.
+    teller: Option<Teller>,
     visit: Arc<Visit>,
     metrics: Arc<Metrics>,
     first: Option<Instant>,
 }
 
-impl Unfolding {
-    fn new(tokenizer: Arc<Tokenizer>) -> Unfolding {
-        Unfolding {
-            stream: TextStream::new(tokenizer),
-            steps: Vec::new(),
-            shown: 0,
-            delivered: 0,
-            newest: None,
-            cached: 0,
-            receipt: None,
-        }
-    }
-
-    fn push(&mut self, token: u32, step: Option<Step>) {
-        self.stream.push(token);
-        self.steps.push(step);
-    }
-
-    /// The tokens that begin in the text sent so far and were not sent.
-    fn due(&mut self, at_least: usize) -> Vec<Option<Step>> {
-        let begins = |n: &usize| self.stream.text_len_at(*n) < self.shown;
-        let begun = (self.delivered..self.steps.len()).take_while(begins).count();
-        let until = (self.delivered + begun).max(at_least).min(self.steps.len());
-        let due = self.steps.get(self.delivered..until).unwrap_or_default().to_vec();
-        self.delivered = until;
-        due
-    }
-
-    fn text(&mut self, choice: usize, text: String, at_least: usize) -> Piece {
-        self.shown += text.len();
-        let first = self.delivered;
-        let steps = self.due(at_least);
-        Piece::Text { choice, text, first, steps }
-    }
-
-    /// Forgets tokens that were rewound.
-    fn rewind(&mut self, tokens: usize) {
-        self.stream.truncate(tokens);
-        self.steps.truncate(tokens);
-        self.delivered = self.delivered.min(tokens);
-    }
-
-    fn retract(&mut self, choice: usize, bytes: usize) -> Piece {
-        self.shown = bytes;
-        let begins = |n: &usize| self.stream.text_len_at(*n) < bytes;
-        self.delivered = (0..self.delivered).take_while(begins).count();
-        Piece::Retracted { choice, bytes, tokens: self.delivered }
-    }
-}
-
 impl Unfold {
-    pub(crate) fn new(app: &App, asker: Asker, response: &str, asked: Asked) -> Unfold {
+    pub(crate) fn new(
+        app: &App,
+        asker: Asker,
+        response: &str,
+        (asked, guards): (Asked, Guards),
+    ) -> Unfold {
         let Asker { caller, visit } = asker;
         let about = About {
             response,
@@ -134,6 +85,7 @@ impl Unfold {
             prompt: &asked.prompt,
         };
         let trace = Trace::new(&app.keep, &about, asked.choices as usize);
+        let teller = Teller::new(&app.keep, &about, asked.resolved.monitor.as_ref());
         let tokenizer = app.model.tokenizer().ok().cloned();
         let answers = (0..asked.choices).filter_map(|_| tokenizer.clone().map(Unfolding::new));
         Unfold {
@@ -145,6 +97,8 @@ impl Unfold {
             resolved: asked.resolved,
             replay: asked.replay,
             trace,
+            guards,
+            teller,
             prompt: asked.prompt,
             metrics: app.metrics.clone(),
             first: None,
@@ -210,8 +164,11 @@ impl Unfold {
                 tokens.into_iter().for_each(|token| answer.push(token, None));
                 Vec::new()
             }
-            Event::Text(text) => vec![answer.text(choice, text, 0)],
-            Event::Retracted { from } => vec![answer.retract(choice, from)],
+            Event::Text(text) => vec![answer.show(choice, text)],
+            Event::Retracted { from } => {
+                let watch = self.guards.watch(choice, answer.rewinds + 1);
+                answer.retract(choice, from, watch)
+            }
             Event::Rewound { from, .. } => {
                 answer.rewind(from);
                 Vec::new()
@@ -226,13 +183,12 @@ impl Unfold {
         let tokens = answer.tokens.len();
         self.usage.completion_tokens += tokens;
         self.visit.generated(tokens);
-        self.metrics.ended(tokens, answer.usage.discarded_tokens, answer.rewinds);
+        let usage = answer.usage;
+        self.metrics.ended(tokens, usage.discarded_tokens, usage.monitor_tokens);
         let receipt = self.receipt(choice, &answer);
         if let Some(unfolding) = self.answers.get_mut(choice) {
             // Tokens without text behind the last that has some.
-            if unfolding.delivered < tokens {
-                pieces.push(unfolding.text(choice, String::new(), tokens));
-            }
+            pieces.extend(unfolding.rest(choice, tokens));
             unfolding.receipt = receipt;
         }
         self.left = self.left.saturating_sub(1);
@@ -249,22 +205,26 @@ impl Unfold {
     }
 
     fn receipt(&mut self, choice: usize, answer: &Answer) -> Option<Receipt> {
-        let cached = self.answers.get(choice).map_or(0, |answer| answer.cached);
         let usage = answer.usage;
-        // The newest token is not run.
-        let generated = usage.completion_tokens.saturating_sub(1) + usage.discarded_tokens;
+        let record = self.guards.record(choice);
+        if let (Some(record), Some(teller)) = (&record, &self.teller) {
+            self.metrics.watched(record, teller.kinds());
+            teller.tell(&Story { choice, tokens: answer.tokens.len(), record });
+        }
         let facts = Facts {
             request_id: &self.visit.id,
             seed: self.seed,
             attempts: answer.rewinds + 1,
             fired: &answer.fired,
-            forward_tokens: usage.prompt_tokens.saturating_sub(cached) + generated,
+            record: record.as_ref(),
+            forward_tokens: usage.forward_tokens,
             discarded_tokens: usage.discarded_tokens,
+            monitor_tokens: usage.monitor_tokens,
             ignored: &self.ignored,
             prompt: &self.prompt,
             replay: Some(&self.replay),
         };
-        self.metrics.steered(self.resolved.fired(&answer.fired));
+        self.metrics.steered(self.resolved.fired(&facts));
         if let Some(trace) = &mut self.trace {
             trace.push(choice, self.resolved.full(&facts), &answer.tokens);
         }

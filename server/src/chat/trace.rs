@@ -1,9 +1,9 @@
 //! What is kept of an answered request, so that it can be had again and learnt from.
 
-use crate::keep::{Keep, now_ms};
+use crate::keep::Keep;
 use crate::wire::chat::Steered;
 use crate::wire::receipt::Receipt;
-use trimtab_adapters::store::{self, UserText};
+use trimtab_adapters::store::{self, UserText, now_ms};
 
 /// A request that is being answered, as it will be kept.
 pub(crate) struct Trace {
@@ -21,11 +21,17 @@ pub(crate) struct About<'a> {
     pub(crate) prompt: &'a [u32],
 }
 
+impl About<'_> {
+    /// The id that the answer's trace has. A client may use one request id twice; a response's id is made here.
+    pub(crate) fn trace_id(&self) -> String {
+        format!("{}.{}", self.request_id, self.response)
+    }
+}
+
 impl Trace {
     pub(crate) fn new(keep: &Keep, about: &About<'_>, choices: usize) -> Option<Trace> {
         let row = store::Trace {
-            // A client may use one request id twice; a response's id is made here.
-            id: format!("{}.{}", about.request_id, about.response),
+            id: about.trace_id(),
             response: about.response.to_owned(),
             owner: about.owner.to_owned(),
             created_ms: now_ms(),

@@ -106,8 +106,9 @@ impl Writer {
                 let news = News { text: Some(text), steps, place, ..News::default() };
                 self.news(choice, news, out);
             }
-            Piece::Retracted { choice, tokens, .. } => {
-                let place = self.place(None, None, Some(Retract { from: tokens }));
+            Piece::Retracted { choice, tokens, attempt, watch, .. } => {
+                let retract = Retract { from: tokens, attempt, watch };
+                let place = self.place(None, None, Some(retract));
                 let news = News { text: Some(String::new()), place, ..News::default() };
                 self.news(choice, news, out);
             }

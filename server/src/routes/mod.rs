@@ -21,7 +21,7 @@ use axum::routing::{get, post, put};
 use std::sync::Arc;
 
 /// Every route, as metrics and logs call it: a path that a request makes up must not become a label.
-const ROUTES: [&str; 15] = [
+const ROUTES: [&str; 16] = [
     "/v1/chat/completions",
     "/v1/completions",
     "/v1/embeddings",
@@ -30,6 +30,7 @@ const ROUTES: [&str; 15] = [
     "/apply-template",
     "/v1/models",
     "/v1/steering",
+    "/v1/steering/audit",
     "/v1/steering/check",
     "/v1/steering/vectors",
     "/health",
@@ -78,6 +79,7 @@ impl App {
             .route_layer(from_fn_with_state(self.clone(), auth::user));
         let admin = Router::new()
             .route("/v1/steering", put(steering::put_settings))
+            .route("/v1/steering/audit", get(steering::audits))
             .route("/v1/steering/vectors", post(steering::load))
             .route("/v1/steering/vectors/{id}", put(steering::upload).delete(steering::delete))
             .route_layer(from_fn_with_state(self.clone(), auth::admin));

@@ -7,6 +7,7 @@ use crate::app::App;
 use crate::chat::Asker;
 use crate::refusal::Refusal;
 use crate::steer::Registered;
+use crate::wire::audit::{AuditEntry, AuditList, AuditQuery};
 use crate::wire::error::Code;
 use crate::wire::flag::Flag;
 use crate::wire::openapi::{AdminErrors, GenerationErrors, ModelErrors, UserErrors};
@@ -19,6 +20,10 @@ use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, Request, State};
 use axum::http::StatusCode;
 use std::sync::Arc;
+
+/// Interventions that are listed: unless somebody says how many, and at most.
+const USUAL_AUDITS: u32 = 100;
+const MOST_AUDITS: u32 = 1000;
 
 /// Answer of a route that may make something.
 type Made = Result<(StatusCode, Json<VectorObject>), Refusal>;
@@ -54,6 +59,30 @@ pub(crate) async fn put_settings(
     let object = with_body(&app, request, work).await?;
     audit(&app, &asker, "steering.put", &object.version.to_string()).await?;
     Ok(Json(object))
+}
+
+/// What monitors found in answers and took back
+#[utoipa::path(
+    get, path = "/v1/steering/audit", tag = "steering",
+    params(
+        ("since" = Option<i64>, Query, description = "Milliseconds since 1970 of the oldest"),
+        ("limit" = Option<u32>, Query, description = "How many, the newest, at most 1000"),
+    ),
+    responses((status = 200, description = "Interventions, newest first", body = AuditList), AdminErrors),
+)]
+pub(crate) async fn audits(
+    State(app): State<Arc<App>>,
+    query: Result<Query<AuditQuery>, QueryRejection>,
+) -> Result<Json<AuditList>, Refusal> {
+    let unreadable = |e: QueryRejection| Refusal::new(Code::InvalidValue, e.body_text());
+    let Query(AuditQuery { since, limit }) = query.map_err(unreadable)?;
+    let limit = limit.unwrap_or(USUAL_AUDITS);
+    if !(1..=MOST_AUDITS).contains(&limit) {
+        return Err(Refusal::invalid("limit", format!("is {limit}, not 1 to {MOST_AUDITS}")));
+    }
+    let rows = app.keep.interventions_since(since.unwrap_or(i64::MIN), limit).await?;
+    let data = rows.into_iter().map(AuditEntry::from).collect();
+    Ok(Json(AuditList { object: "list".to_owned(), data }))
 }
 
 /// Says what a steering object comes to, without a token

@@ -249,6 +249,18 @@ fn named(field: &str, name: &str) -> Result<(), Fault> {
     Err(Fault::value(field, problem))
 }
 
+/// Whether a monitor names a vector.
+fn watches(object: &wire::Steering, id: &str) -> bool {
+    let Some(monitor) = &object.monitor else { return false };
+    let retry = monitor.retry.iter().flat_map(|retry| retry.vectors.iter().flatten());
+    let mut retry = retry.map(|vector| {
+        let gate = vector.gate.as_ref().and_then(|gate| gate.vector.as_deref());
+        [vector.id.as_deref(), gate]
+    });
+    monitor.watch.iter().any(|watch| watch.vector.as_deref() == Some(id))
+        || retry.any(|names| names.contains(&Some(id)))
+}
+
 /// Whether settings name a vector, and where.
 fn user(settings: &StoredSettings, id: &str) -> Option<String> {
     let names = |object: &wire::Steering| {
@@ -256,7 +268,7 @@ fn user(settings: &StoredSettings, id: &str) -> Option<String> {
         vectors.any(|vector| {
             let gate = vector.gate.as_ref().and_then(|gate| gate.vector.as_deref());
             vector.id.as_deref() == Some(id) || gate == Some(id)
-        })
+        }) || watches(object, id)
     };
     if settings.default.as_ref().is_some_and(names) {
         return Some("the server default".to_owned());

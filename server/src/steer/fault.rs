@@ -50,6 +50,11 @@ impl Fault {
         fault.under(field)
     }
 
+    /// What the core refuses, at this field whatever the core calls it.
+    pub(crate) fn at(error: trimtab_steering::Error, field: &str) -> Fault {
+        Fault { field: field.to_owned(), ..Fault::of(error, "") }
+    }
+
     /// The same, seen from around a part of this name.
     pub(crate) fn under(self, part: &str) -> Fault {
         let field = match (part, self.field.as_str()) {

@@ -11,6 +11,7 @@ mod asked;
 mod fault;
 mod frame;
 mod jail;
+mod monitor;
 mod piece;
 mod registry;
 mod resolve;
@@ -23,6 +24,7 @@ mod tests;
 pub use admin::Registered;
 pub use frame::{Frame, Invariance};
 pub use jail::Door;
+pub(crate) use monitor::{About, Guards, Library, Monitoring, Turns, kind};
 pub use resolved::{Facts, Fired, Resolved};
 pub use shelf::{Forgetful, Lock, NullStatus, Shelf, StoredSettings, StoredVector};
 
@@ -33,9 +35,11 @@ use fault::Fault;
 use piece::Bench;
 use registry::{Loaded, State, Terms};
 use resolve::{Layer, Voice};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use trimtab_steering::compose::dose::DoseLimit;
+use trimtab_steering::monitor::policy::{BuiltIn, Policy};
 
 /// Bytes of a vector inside a request.
 pub(crate) const INLINE_LIMIT: u64 = 4 << 20;
@@ -59,6 +63,15 @@ pub struct Setup {
     pub vector_limit: usize,
     /// Bytes of a vector file.
     pub upload_limit: u64,
+    /// Policies that monitors may name.
+    pub policies: BTreeMap<String, Arc<Policy>>,
+}
+
+/// The policies that ship with the program, by their names.
+fn built_in() -> BTreeMap<String, Arc<Policy>> {
+    let named =
+        |which: BuiltIn| Some((which.name().to_owned(), Arc::new(Policy::built_in(which).ok()?)));
+    BuiltIn::ALL.into_iter().filter_map(named).collect()
 }
 
 impl Default for Setup {
@@ -70,6 +83,7 @@ impl Default for Setup {
             dose: DoseLimit::default(),
             vector_limit: VECTORS,
             upload_limit: UPLOAD_LIMIT,
+            policies: built_in(),
         }
     }
 }
@@ -207,6 +221,14 @@ fn layers<'a>(
         voice: Voice::Server("the server default".to_owned(), "steering"),
         object,
     });
+    let watches =
+        |layer: &Option<Layer<'_>>| layer.as_ref().is_some_and(|l| l.object.monitor.is_some());
+    if state.settings.lock == Lock::Locked && watches(&default) && watches(&asked) {
+        let problem = "would take the place of the server default's, which the operator has locked";
+        return Err(Fault::new(Code::DefaultLocked, "monitor", problem)
+            .under("steering")
+            .refusal());
+    }
     Ok([default, preset, asked].into_iter().flatten().collect())
 }
 

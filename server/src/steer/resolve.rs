@@ -4,12 +4,13 @@
 //! of its list. Nothing that cannot be done as asked is left out: it is refused, at the field of whoever asked for it.
 
 use super::fault::Fault;
+use super::monitor::{self, Monitoring};
 use super::piece::{Bench, Piece};
 use super::resolved::{InForce, Model, Resolved, SiteInForce};
 use super::scope::overlap;
 use crate::refusal::Refusal;
 use crate::wire::error::Code;
-use crate::wire::steering::{Conflict, Steering};
+use crate::wire::steering::{Conflict, Steering, Vector};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use trimtab_runtime::hook::Intervention;
@@ -37,12 +38,31 @@ pub(crate) struct Layer<'a> {
     pub(crate) object: &'a Steering,
 }
 
-impl Layer<'_> {
-    fn refusal(&self, fault: Fault) -> Refusal {
-        match &self.voice {
+impl Voice {
+    /// Of a part of its object.
+    pub(crate) fn inside(&self, part: &str) -> Voice {
+        match self {
+            Voice::Body(path) => Voice::Body(format!("{path}.{part}")),
+            Voice::Server(name, param) => Voice::Server(format!("{name}: {part}"), param),
+        }
+    }
+
+    /// Whether it is the request's own.
+    pub(crate) fn is_body(&self) -> bool {
+        matches!(self, Voice::Body(_))
+    }
+
+    pub(crate) fn refusal(&self, fault: Fault) -> Refusal {
+        match self {
             Voice::Body(path) => fault.under(path).refusal(),
             Voice::Server(name, param) => fault.refusal_of(name, param),
         }
+    }
+}
+
+impl Layer<'_> {
+    fn refusal(&self, fault: Fault) -> Refusal {
+        self.voice.refusal(fault)
     }
 }
 
@@ -63,18 +83,84 @@ impl Placed {
     }
 }
 
+/// Vectors, as something that can be done to the model.
+#[derive(Debug, Clone)]
+pub(crate) struct Lowered {
+    pub(crate) plan: Plan,
+    pub(crate) vectors: Vec<InForce>,
+    /// Predicted dose of all vectors at each site where it is known beforehand.
+    dose: BTreeMap<Site, f64>,
+    warnings: Vec<String>,
+    /// What would be asked to get the same again, and the number of its layer.
+    written: Vec<(usize, Vector)>,
+}
+
 /// What layers come to.
 pub(crate) fn resolve(bench: Bench<'_>, layers: &[Layer<'_>]) -> Result<Resolved, Refusal> {
     for layer in layers {
         supported(layer.object).map_err(|e| layer.refusal(e))?;
     }
+    let Lowered { plan, vectors, dose, mut warnings, written } = lower(bench, layers)?;
+    let monitor = monitor(bench, layers)?;
+    if let Some(retry) = monitor.as_ref().and_then(|monitor| monitor.retry.as_ref()) {
+        let new = retry.warnings.iter().filter(|told| !warnings.contains(told));
+        let new: Vec<String> = new.cloned().collect();
+        warnings.extend(new);
+    }
+    let level = last(layers, |object| object.receipt).unwrap_or_default();
+    let request = Steering {
+        use_default: Some(false),
+        vectors: Some(written.into_iter().map(|(_, vector)| vector).collect()),
+        conflict: Some(conflict(layers)),
+        receipt: Some(level),
+        monitor: monitor.as_ref().map(|monitor| monitor.written.clone()),
+        ..Steering::default()
+    };
+    let prompt = bench.prompt.map_or(0, <[u32]>::len);
+    Ok(Resolved {
+        kv: plan.kv_fingerprint(0..prompt, prompt, bench.frame.spec.n_layers()),
+        fingerprint: plan.fingerprint(),
+        plan,
+        vectors,
+        dose,
+        warnings,
+        request,
+        monitor,
+        level,
+        model: Model::of(bench.frame),
+    })
+}
+
+/// The monitor, with what is done to the model on a retry: the request's vectors, and those of the retry behind them.
+fn monitor(bench: Bench<'_>, layers: &[Layer<'_>]) -> Result<Option<Monitoring>, Refusal> {
+    let Some(mut monitor) = Monitoring::of(bench, layers)? else {
+        return Ok(None);
+    };
+    if let Some(object) = monitor.retry_vectors() {
+        let layer = Layer { voice: monitor::retry_voice(layers), object: &object };
+        let all: Vec<Layer<'_>> = layers.iter().cloned().chain([layer]).collect();
+        let retry = lower(bench, &all)?;
+        let own = retry.written.iter().filter(|(number, _)| *number == layers.len());
+        let own: Vec<Vector> = own.map(|(_, vector)| vector.clone()).collect();
+        if let Some(written) = &mut monitor.written.retry {
+            written.vectors = Some(own);
+        }
+        monitor.retry = Some(retry);
+    }
+    Ok(Some(monitor))
+}
+
+fn conflict(layers: &[Layer<'_>]) -> Conflict {
+    last(layers, |object| object.conflict).unwrap_or_default()
+}
+
+/// The vectors of all layers.
+fn lower(bench: Bench<'_>, layers: &[Layer<'_>]) -> Result<Lowered, Refusal> {
     let mut placed = pieces(bench, layers)?;
-    let conflict = last(layers, |object| object.conflict).unwrap_or_default();
-    if conflict == Conflict::Error {
+    if conflict(layers) == Conflict::Error {
         apart(&placed, layers, bench.prompt)?;
     }
     let doses = dosed(bench, &mut placed, layers)?;
-    let level = last(layers, |object| object.receipt);
     let mut made = Made { items: Vec::new(), vectors: Vec::new() };
     for (number, one) in placed.iter().enumerate() {
         made.push(one, layers, (number, &doses))?;
@@ -83,27 +169,12 @@ pub(crate) fn resolve(bench: Bench<'_>, layers: &[Layer<'_>]) -> Result<Resolved
     if let Err(error) = plan.bind(&bench.frame.spec) {
         return Err(made.unbound(error, &placed, layers));
     }
-    let request = Steering {
-        use_default: Some(false),
-        vectors: Some(placed.iter().map(|one| one.piece.written.clone()).collect()),
-        conflict: Some(conflict),
-        receipt: Some(level.unwrap_or_default()),
-        ..Steering::default()
-    };
-    Ok(Resolved {
-        kv: plan.kv_fingerprint(
-            0..bench.prompt.map_or(0, <[u32]>::len),
-            bench.prompt.map_or(0, <[u32]>::len),
-            bench.frame.spec.n_layers(),
-        ),
-        fingerprint: plan.fingerprint(),
+    Ok(Lowered {
         plan,
         vectors: made.vectors,
         dose: doses.sites.iter().map(|at| (at.site, at.dose)).collect(),
         warnings: warnings(&placed, &doses.notes),
-        request,
-        level: level.unwrap_or_default(),
-        model: Model::of(bench.frame),
+        written: placed.into_iter().map(|one| (one.layer, one.piece.written)).collect(),
     })
 }
 
@@ -114,7 +185,6 @@ fn last<T>(layers: &[Layer<'_>], said: impl Fn(&Steering) -> Option<T>) -> Optio
 
 fn supported(object: &Steering) -> Result<(), Fault> {
     let later = [
-        ("monitor", object.monitor.is_some()),
         ("adapt", object.adapt.is_some()),
         ("ponder", object.ponder.is_some()),
         ("forecast", object.forecast.is_some()),

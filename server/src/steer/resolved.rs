@@ -1,6 +1,7 @@
 //! What one request is steered by, and the receipt for it.
 
 use super::frame::{Frame, Invariance};
+use super::monitor::{self, Monitoring};
 use crate::wire::flag::Flag;
 use crate::wire::receipt::{Cost, Receipt, Replay, SiteReceipt, VectorReceipt};
 use crate::wire::steering::{Level, Op, Steering};
@@ -9,6 +10,7 @@ use trimtab_runtime::fingerprint::Fingerprint;
 use trimtab_runtime::plan::Plan;
 use trimtab_runtime::site::Site;
 use trimtab_steering::file::card::Operation;
+use trimtab_steering::monitor::Record;
 
 /// Version of the receipt's shape.
 const SPEC: u32 = 1;
@@ -29,6 +31,7 @@ pub struct Resolved {
     pub(crate) fingerprint: Fingerprint,
     pub(crate) kv: Fingerprint,
     pub(crate) vectors: Vec<InForce>,
+    pub(crate) monitor: Option<Monitoring>,
     pub(crate) level: Level,
     pub(crate) model: Model,
 }
@@ -82,12 +85,16 @@ pub struct Facts<'a> {
     pub seed: u64,
     /// How often it was begun, rewinds included.
     pub attempts: u32,
+    /// What its guard found and did.
+    pub record: Option<&'a Record>,
     /// Positions each intervention has changed, in plan order.
     pub fired: &'a [u64],
     /// Tokens that were computed.
     pub forward_tokens: usize,
     /// Of them taken back.
     pub discarded_tokens: usize,
+    /// Tokens that were computed for monitors.
+    pub monitor_tokens: usize,
     /// Fields that nothing was done with.
     pub ignored: &'a [String],
     /// The prompt.
@@ -110,14 +117,15 @@ pub struct Fired {
 }
 
 impl Resolved {
-    /// Whether nothing is done to the model.
+    /// Whether nothing is done to the model, and nothing watches it.
     pub fn is_plain(&self) -> bool {
-        self.vectors.is_empty()
+        self.vectors.is_empty() && self.monitor.is_none()
     }
 
     /// What fired where, for metrics.
-    pub fn fired(&self, fired: &[u64]) -> impl Iterator<Item = Fired> {
-        self.vectors.iter().flat_map(move |vector| {
+    pub fn fired(&self, facts: &Facts<'_>) -> impl Iterator<Item = Fired> {
+        let fired = facts.fired;
+        self.in_force(facts.attempts).iter().flat_map(move |vector| {
             let op = Op::from(vector.operation);
             vector.sites.iter().map(move |at| Fired {
                 site: at.site,
@@ -126,6 +134,15 @@ impl Resolved {
                 dose: at.dose,
             })
         })
+    }
+
+    /// The vectors of an answer's last attempt: after a rewind those of the retry too.
+    fn in_force(&self, attempts: u32) -> &[InForce] {
+        let retry = self.monitor.as_ref().and_then(|monitor| monitor.retry.as_ref());
+        match retry.filter(|_| attempts > 1) {
+            Some(retry) => &retry.vectors,
+            None => &self.vectors,
+        }
     }
 
     /// The receipt, if one is due: something was done to the model and the request did not say `none`, or it said
@@ -146,6 +163,7 @@ impl Resolved {
     }
 
     fn summary(&self, facts: &Facts<'_>) -> Receipt {
+        let vectors = self.in_force(facts.attempts);
         Receipt {
             spec: SPEC,
             request_id: facts.request_id.to_owned(),
@@ -159,11 +177,12 @@ impl Resolved {
                 Invariance::Holds => Flag::Yes,
                 Invariance::Unproven => Flag::No,
             },
-            vectors: self.vectors.iter().map(|vector| vector.receipt(facts.fired)).collect(),
+            vectors: vectors.iter().map(|vector| vector.receipt(facts.fired)).collect(),
+            monitor: facts.record.map(monitor::receipt),
             cost: Cost {
                 forward_tokens: facts.forward_tokens as u64,
                 discarded_tokens: facts.discarded_tokens as u64,
-                monitor_tokens: 0,
+                monitor_tokens: facts.monitor_tokens as u64,
             },
             ignored: facts.ignored.to_vec(),
             warnings: self.warnings.clone(),

@@ -3,6 +3,7 @@
 mod access;
 mod answers;
 mod kit;
+mod monitors;
 mod others;
 mod pressure;
 mod refusals;

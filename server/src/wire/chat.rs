@@ -303,4 +303,10 @@ pub struct Place {
 pub struct Retract {
     /// Every chunk of this answer with this `token_index` or a larger one.
     pub from: usize,
+    /// The attempt that follows; left out where none does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<u32>,
+    /// The watch that asked for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub watch: Option<String>,
 }

@@ -3,6 +3,7 @@
 //! Core types are not wire types. What comes in is converted by `TryFrom` or a function that may refuse, what goes out
 //! by `From`, both at the edge, so that a change of the protocol never reaches the runtime.
 
+pub mod audit;
 pub mod chat;
 pub mod completion;
 pub mod embedding;
@@ -11,6 +12,7 @@ pub mod flag;
 pub mod health;
 pub mod knobs;
 pub mod model;
+pub mod monitor;
 pub mod openapi;
 mod read;
 pub mod receipt;

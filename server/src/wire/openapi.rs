@@ -25,6 +25,7 @@ use utoipa::{IntoResponses, Modify, OpenApi};
         steering::settings,
         steering::put_settings,
         steering::check,
+        steering::audits,
         steering::list,
         steering::describe,
         steering::upload,

@@ -30,6 +30,9 @@ pub struct Receipt {
     pub batch_invariant: Flag,
     /// Vectors in order of application.
     pub vectors: Vec<VectorReceipt>,
+    /// What watched the answer, and what it did; left out where nothing did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub monitor: Option<MonitorReceipt>,
     /// Tokens that were computed.
     pub cost: Cost,
     /// Fields of the request that nothing was done with.
@@ -139,6 +142,55 @@ pub struct SiteReceipt {
     /// Mean class coordinate behind it; only where it was measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<f64>,
+}
+
+/// What monitors found and did.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct MonitorReceipt {
+    /// `clean`, `recovered`, `stopped`, `exhausted` or `flagged`.
+    pub outcome: String,
+    /// How often the answer was looked at.
+    pub checks: u64,
+    /// Checks that found something.
+    pub hits: u64,
+    /// The most tokens that were held back at once.
+    pub held: u64,
+    /// Rewinds, in their order.
+    pub rewinds: Vec<RewindReceipt>,
+    /// Why the answer was ended, where a monitor ended it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// One rewind.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct RewindReceipt {
+    /// Which attempt it began.
+    pub attempt: u32,
+    /// The watch that asked for it.
+    pub watch: String,
+    /// How many of the answer's tokens stayed.
+    pub from: u64,
+    /// How many there were.
+    pub at: u64,
+    /// How many were taken back.
+    pub discarded: u64,
+    /// What the watch had found; `null` where it could not tell.
+    pub score: Option<f64>,
+    /// `retry`.
+    pub action: String,
+    /// By which rule the point was found.
+    pub rule: String,
+    /// What was said to the model.
+    pub guidance: String,
+    /// How hard guidance pushed, where it was a vector.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beta: Option<f64>,
+    /// Safety, altruism, egoism, where they were judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<[i8; 3]>,
+    /// `recovered`, `repeated`, `exhausted` or `open`.
+    pub outcome: String,
 }
 
 /// Tokens that were computed.

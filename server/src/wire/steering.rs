@@ -3,6 +3,7 @@
 //! Flat structs of optional fields: what belongs together is decided where they are resolved, so that every refusal can
 //! name its field. Presets, the server default and the `request` of a full receipt have the same shape.
 
+use super::monitor::Monitor;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -19,10 +20,9 @@ pub struct Steering {
     /// Vectors in order of application, behind those of the server default and of the preset.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vectors: Option<Vec<Vector>>,
-    /// Not supported yet.
+    /// What watches the answer. The request's replaces the preset's, and that the server default's, as a whole.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
-    pub monitor: Option<serde_json::Value>,
+    pub monitor: Option<Monitor>,
     /// Not supported yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]

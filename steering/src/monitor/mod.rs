@@ -11,6 +11,7 @@ pub mod perceive;
 pub mod policy;
 pub mod probe;
 pub mod record;
+pub mod scorer;
 pub mod sharpness;
 pub mod text;
 pub mod watch;

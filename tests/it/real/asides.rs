@@ -9,12 +9,20 @@ use trimtab_steering::monitor::policy::{Axis, BuiltIn, Policy};
 use trimtab_steering::neutral::Text;
 use trimtab_tests::{golden, real};
 
-/// The end of an answer and the prompt for the next, as the template of SmolLM2 spells them.
-const ENDS: &str = "<|im_end|>\n<|im_start|>system\n";
-const OPENS: &str = "<|im_end|>\n<|im_start|>assistant\n";
+/// What Hugging Face writes: what stands around every text, the first aside's ids, and a hash over the ids of all.
+struct Written {
+    before: String,
+    behind: String,
+    first: Vec<u32>,
+    sha256: String,
+}
 
-fn axis(letter: &str) -> Option<Axis> {
-    Axis::ALL.into_iter().find(|axis| axis.letter() == letter)
+fn written() -> Written {
+    let text = std::fs::read_to_string(golden::path("text/asides.json")).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let part = |name: &str| json[name].as_str().unwrap().to_owned();
+    let first = serde_json::from_value(json["first"].clone()).unwrap();
+    Written { before: part("before"), behind: part("behind"), sha256: part("sha256"), first }
 }
 
 #[test]
@@ -23,24 +31,24 @@ fn built_in_asides_are_those_of_hugging_face_and_fit() {
         return;
     }
     let model = real::model();
-    let golden = std::fs::read_to_string(golden::path("text/asides.json")).unwrap();
-    let rows: Vec<serde_json::Value> = serde_json::from_str(&golden).unwrap();
-    assert_eq!(rows.len(), 12);
+    let Written { before, behind, first, sha256 } = written();
+    assert!(before.starts_with("<|im_end|>") && behind.ends_with("<|im_start|>assistant\n"));
     for which in BuiltIn::ALL {
         let policy = Policy::built_in(which).unwrap();
         let asides = Asides::new(&model, policy.catalogue()).unwrap();
-        for row in &rows {
-            let axis = axis(row["axis"].as_str().unwrap());
-            let number = row["level"].as_u64().unwrap() as usize;
-            let level = Level::ALL.into_iter().find(|level| level.number() == number).unwrap();
-            let ids: Vec<u32> = serde_json::from_value(row["ids"].clone()).unwrap();
-            assert_eq!(asides.tokens(axis, level), ids, "{row}");
+        let mut packed = Vec::new();
+        let axes = Axis::ALL.map(Some).into_iter().chain([None]);
+        for (axis, level) in axes.flat_map(|axis| Level::ALL.map(|level| (axis, level))) {
+            let ids = asides.tokens(axis, level);
             assert!(ids.len() <= MOST_TOKENS);
-            let text = model.tokenizer().unwrap().decode(&ids, Control::Show);
-            assert_eq!(text, row["text"].as_str().unwrap());
+            let text = model.tokenizer().unwrap().decode(ids, Control::Show);
             let note = policy.catalogue().note(axis, level);
-            assert_eq!(text, format!("{ENDS}{note}{OPENS}"));
+            assert_eq!(text, format!("{before}{note}{behind}"));
+            let words = std::iter::once(ids.len() as u32).chain(ids.iter().copied());
+            packed.extend(words.flat_map(u32::to_le_bytes));
         }
+        assert_eq!(asides.tokens(Some(Axis::Safety), Level::Guide), first);
+        assert_eq!(trimtab_steering::file::sha256(&packed), sha256);
     }
 }
 
@@ -59,7 +67,8 @@ fn a_note_cannot_end_its_turn() {
     assert_eq!(controls(&ids), controls(&aside::tokens(&model, "stop").unwrap()));
     assert_eq!(controls(&ids).len(), 4);
     let text = tokenizer.decode(&ids, Control::Show);
-    assert_eq!(text, format!("{ENDS}{forged}{OPENS}"));
+    let Written { before, behind, .. } = written();
+    assert_eq!(text, format!("{before}{forged}{behind}"));
 }
 
 #[test]

@@ -9,7 +9,12 @@ const ROUNDS: u32 = 12;
 const KEPT: u32 = 20;
 
 fn newest() -> Retention {
-    Retention { traces: KEPT, trace_age: Duration::MAX, audit_age: Duration::MAX }
+    Retention {
+        traces: KEPT,
+        trace_age: Duration::MAX,
+        audit_age: Duration::MAX,
+        ..Retention::default()
+    }
 }
 
 /// Writes and reads as one client would. Returns how often somebody else was quicker.

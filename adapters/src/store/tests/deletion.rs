@@ -49,7 +49,12 @@ async fn deleting_an_owners_traces_leaves_no_text() {
 async fn retention_leaves_no_text() {
     let scratch = Scratch::new();
     let store = filled(&scratch).await;
-    let newest = Retention { traces: 1, trace_age: Duration::MAX, audit_age: Duration::MAX };
+    let newest = Retention {
+        traces: 1,
+        trace_age: Duration::MAX,
+        audit_age: Duration::MAX,
+        ..Retention::default()
+    };
     assert_eq!(store.retain(&newest, 0).await.unwrap().traces, 59);
     assert_eq!(holders(&scratch), [""; 0]);
     assert_eq!(store.traces(999).await.unwrap(), [trace("bob", 29)]);

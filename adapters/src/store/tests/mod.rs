@@ -2,11 +2,14 @@
 
 mod crowd;
 mod deletion;
+mod interventions;
 mod opening;
 mod rows;
 mod torn;
 
-use super::{Adapter, AdapterVersion, AuditEvent, Cause, Store, Trace, UserText, Vector};
+use super::{
+    Adapter, AdapterVersion, AuditEvent, Cause, Intervention, Store, Trace, UserText, Vector,
+};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -87,6 +90,38 @@ fn version(owner: &str, id: &str, parent: u32) -> AdapterVersion {
         created_ms: 8,
         detail: r#"{"kl":0.013}"#.to_owned(),
         state: format!("{owner} {id} {parent}").into_bytes(),
+    }
+}
+
+/// An intervention in the answer of [`trace`]'s trace of this number.
+fn intervention(owner: &str, number: u32) -> Intervention {
+    let trace = trace(owner, number);
+    Intervention {
+        request: format!("req-{owner}-{number}"),
+        response: trace.response,
+        trace: trace.id,
+        owner: owner.to_owned(),
+        when_ms: trace.created_ms,
+        weights_sha256: trace.weights_sha256,
+        policy_sha256: Some("ab12".to_owned()),
+        prompt_sha256: "cd34".to_owned(),
+        choice: 1,
+        attempt: 2,
+        watch: "harm.read".to_owned(),
+        from: 16,
+        at: 26,
+        score: Some(0.71),
+        margin: Some(-0.25),
+        state: Some("(-1, 0, 0)".to_owned()),
+        action: "retry".to_owned(),
+        rule: "clean".to_owned(),
+        guidance: "text:S:1".to_owned(),
+        beta: Some(0.2),
+        ban: vec![7, u32::MAX],
+        discarded: 10,
+        span_sha256: Some("ef56".to_owned()),
+        text: Some(format!("what {number} said")),
+        outcome: "recovered".to_owned(),
     }
 }
 

@@ -113,7 +113,8 @@ async fn a_file_of_a_newer_program_is_refused_with_both_versions() {
     let said = format!("has state version 7, this program knows versions up to {known}");
     assert!(error.to_string().ends_with(&said), "{error}");
     assert_eq!((error.kind(), error.code()), (Kind::Input, "state_newer"));
-    other_program(&scratch, "DROP TABLE later; PRAGMA user_version = 1").await;
+    assert_eq!(known, 2);
+    other_program(&scratch, "DROP TABLE later; PRAGMA user_version = 2").await;
     Store::open(&scratch.0).await.unwrap().check().await.unwrap();
 }
 
@@ -134,21 +135,40 @@ async fn every_step_ends_by_setting_its_version() {
 }
 
 #[tokio::test]
+async fn a_file_of_the_first_version_keeps_what_it_holds() {
+    let scratch = Scratch::new();
+    let url = format!("sqlite:{}?mode=rwc", scratch.file().display());
+    std::fs::create_dir_all(&scratch.0).unwrap();
+    let mut old = SqliteConnection::connect(&url).await.unwrap();
+    sqlx::raw_sql(schema::MIGRATIONS[0]).execute(&mut old).await.unwrap();
+    let audit =
+        "INSERT INTO audit (when_ms, who, what, object, detail) VALUES (5, 'a', 'b', 'c', '{}')";
+    sqlx::raw_sql(audit).execute(&mut old).await.unwrap();
+    old.close().await.unwrap();
+    let store = Store::open(&scratch.0).await.unwrap();
+    assert_eq!(store.audits(0, 9).await.unwrap().len(), 1);
+    store.put_interventions(&[super::intervention("ada", 1)]).await.unwrap();
+    assert_eq!(store.interventions(0, 9).await.unwrap(), [super::intervention("ada", 1)]);
+    store.check().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_step_that_fails_is_taken_back_whole() {
     let store = Store::memory().await.unwrap();
     let steps = [
         schema::MIGRATIONS[0],
-        "CREATE TABLE second (x); PRAGMA user_version = 2;",
-        "CREATE TABLE third (x); PRAGMA user_version = 3; INSERT INTO nowhere VALUES (1);",
+        schema::MIGRATIONS[1],
+        "CREATE TABLE third (x); PRAGMA user_version = 3;",
+        "CREATE TABLE fourth (x); PRAGMA user_version = 4; INSERT INTO nowhere VALUES (1);",
     ];
     let error = schema::migrate(&store.pool, &steps).await.unwrap_err();
-    assert!(matches!(error, Error::Migration { version: 3, .. }), "{error}");
+    assert!(matches!(error, Error::Migration { version: 4, .. }), "{error}");
     let count = async |sql: String| -> i64 {
         sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&store.pool).await.unwrap()
     };
-    assert_eq!(count("PRAGMA user_version".to_owned()).await, 2);
+    assert_eq!(count("PRAGMA user_version".to_owned()).await, 3);
     let tables = |name| format!("SELECT count(*) FROM sqlite_schema WHERE name = '{name}'");
-    assert_eq!((count(tables("second")).await, count(tables("third")).await), (1, 0));
+    assert_eq!((count(tables("third")).await, count(tables("fourth")).await), (1, 0));
 }
 
 #[tokio::test]

@@ -76,10 +76,22 @@ async fn retention_keeps_the_newest_and_the_young() {
         store.audit(&event(trace("ada", number).created_ms)).await.unwrap();
     }
     let ms = Duration::from_millis;
-    let young = Retention { traces: 1000, trace_age: ms(30), audit_age: ms(9) };
-    assert_eq!(store.retain(&young, now).await.unwrap(), Removed { traces: 70, audits: 91 });
-    let few = Retention { traces: 10, trace_age: Duration::MAX, audit_age: Duration::MAX };
-    assert_eq!(store.retain(&few, now).await.unwrap(), Removed { traces: 21, audits: 0 });
+    let young =
+        Retention { traces: 1000, trace_age: ms(30), audit_age: ms(9), ..Retention::default() };
+    assert_eq!(
+        store.retain(&young, now).await.unwrap(),
+        Removed { traces: 70, audits: 91, interventions: 0 }
+    );
+    let few = Retention {
+        traces: 10,
+        trace_age: Duration::MAX,
+        audit_age: Duration::MAX,
+        ..Retention::default()
+    };
+    assert_eq!(
+        store.retain(&few, now).await.unwrap(),
+        Removed { traces: 21, ..Removed::default() }
+    );
     assert_eq!(store.retain(&few, now).await.unwrap(), Removed::default());
     let left: Vec<i64> =
         store.traces(99).await.unwrap().iter().map(|trace| now - trace.created_ms).collect();

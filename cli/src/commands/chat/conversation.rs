@@ -1,6 +1,7 @@
 //! A conversation: messages, rendered anew each turn, whose keys and values are found again by prefix.
 
-use crate::commands::answer::{Reply, answer};
+use crate::commands::answer::{Asked, Reply, Said, answer};
+use crate::commands::monitors::Watching;
 use crate::commands::opened::Opened;
 use crate::error::Result;
 use std::time::Instant;
@@ -13,6 +14,7 @@ use trimtab_steering::scope::Scope;
 /// A conversation with one model.
 pub struct Conversation<'a> {
     opened: &'a Opened,
+    watching: Option<&'a Watching>,
     request: Request,
     messages: Vec<Message>,
     /// Messages that `/reset` keeps: the system prompt.
@@ -29,7 +31,7 @@ pub struct Conversation<'a> {
 impl<'a> Conversation<'a> {
     /// A conversation under a plan that begins with a system prompt, or with nothing.
     pub fn new(
-        opened: &'a Opened,
+        (opened, watching): (&'a Opened, Option<&'a Watching>),
         request: Request,
         system: Option<&str>,
         (plan, scopes): (&Plan, Vec<Scope>),
@@ -39,6 +41,7 @@ impl<'a> Conversation<'a> {
         let (kept, plan, past) = (messages.len(), plan.clone(), None);
         Conversation {
             opened,
+            watching,
             request,
             kept,
             messages,
@@ -51,7 +54,7 @@ impl<'a> Conversation<'a> {
 
     /// Says something and gets the answer; each piece of it goes to `show`. What fails is not remembered, what
     /// Ctrl-C ended is, as far as it came.
-    pub fn ask(&mut self, text: &str, show: &mut dyn FnMut(&str) -> Result<()>) -> Result<&Reply> {
+    pub fn ask(&mut self, text: &str, show: &mut dyn FnMut(Said) -> Result<()>) -> Result<&Reply> {
         self.messages.push(Message::new("user", text));
         match self.reply(show) {
             Ok(reply) => {
@@ -65,7 +68,7 @@ impl<'a> Conversation<'a> {
         }
     }
 
-    fn reply(&mut self, show: &mut dyn FnMut(&str) -> Result<()>) -> Result<Reply> {
+    fn reply(&mut self, show: &mut dyn FnMut(Said) -> Result<()>) -> Result<Reply> {
         let (started, model) = (Instant::now(), &self.opened.model);
         let space = model.prefix_space("");
         let tokens = model.chat_prompt(&self.messages)?;
@@ -80,7 +83,11 @@ impl<'a> Conversation<'a> {
                 session
             }
         };
-        let reply = answer(self.opened, session, self.request.clone(), started, show)?;
+        let (request, question) = (self.request.clone(), self.messages.last());
+        let question = question.map(|message| message.content.as_str());
+        let guard = |watching: &Watching| watching.guard(question, &self.plan, request.seed);
+        let guarded = self.watching.map(guard).transpose()?;
+        let reply = answer(self.opened, session, Asked { request, guarded, started }, show)?;
         reply.session.publish_prefix(&space);
         Ok(reply)
     }

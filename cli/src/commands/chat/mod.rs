@@ -3,8 +3,9 @@
 mod conversation;
 mod words;
 
-use super::answer::{Reply, SeedIn, request};
+use super::answer::{Reply, Said, SeedIn, request};
 use super::generate::{Document, PLAIN, report, stdin_text, titled};
+use super::monitors::Watching;
 use super::opened::{Opened, open};
 use super::vectors::{self, Steering};
 use crate::console::Console;
@@ -15,6 +16,7 @@ use std::io::IsTerminal;
 use trimtab_runtime::generate::Request;
 use trimtab_runtime::plan::Plan;
 use trimtab_runtime::session::History;
+use trimtab_server::Display;
 use trimtab_steering::scope::Scope;
 use words::Word;
 
@@ -28,12 +30,35 @@ pub fn run(plan: &Chat, console: &Console) -> Result<()> {
     let sources = vectors::read(&plan.vectors)?;
     let opened = open(&plan.opening, console)?;
     let steering = Steering::open(sources, &plan.vectors, &opened, console)?;
+    let display = match message.is_none() && std::io::stdout().is_terminal() {
+        true => Display::Erasable,
+        false => Display::Permanent,
+    };
+    let watching = Watching::open(&plan.monitors, &opened, display, console)?;
+    let opened = Room { opened: &opened, watching: watching.as_ref() };
     match message {
-        Some(message) => one_message(plan, &opened, &steering, (&message, console)),
+        Some(message) => one_message(plan, opened, &steering, (&message, console)),
         None => {
             // A missing template is said before the first message is typed.
-            opened.model.template()?;
-            talk(plan, &opened, steering, console)
+            opened.opened.model.template()?;
+            talk(plan, opened, steering, console)
+        }
+    }
+}
+
+/// Where conversations are held.
+#[derive(Clone, Copy)]
+struct Room<'a> {
+    opened: &'a Opened,
+    watching: Option<&'a Watching>,
+}
+
+impl Room<'_> {
+    /// Tells a person how an answer went.
+    fn report(&self, reply: &Reply, steering: &Steering, console: &Console) {
+        report(reply, steering, console);
+        if let (Some(watching), Some(record)) = (self.watching, &reply.record) {
+            watching.tell(record, console);
         }
     }
 }
@@ -46,9 +71,10 @@ struct Talk<'a> {
 }
 
 impl<'a> Talk<'a> {
-    fn new(plan: &Chat, opened: &'a Opened, request: Request, steering: &Steering) -> Talk<'a> {
+    fn new(plan: &Chat, room: Room<'a>, request: Request, steering: &Steering) -> Talk<'a> {
         let one = |under: &Plan, scopes: Vec<Scope>| {
-            Conversation::new(opened, request.clone(), plan.system.as_deref(), (under, scopes))
+            let place = (room.opened, room.watching);
+            Conversation::new(place, request.clone(), plan.system.as_deref(), (under, scopes))
         };
         let plain = match plan.arms {
             Arms::One => None,
@@ -59,7 +85,14 @@ impl<'a> Talk<'a> {
 
     /// Says something in every conversation and prints the answers as they come.
     fn ask(&mut self, text: &str, steering: &Steering, console: &Console) -> Result<&Reply> {
-        let show = &mut |text: &str| console.say(text);
+        let show = &mut |said: Said| match said {
+            Said::More(text) => console.say(text),
+            // A terminal cannot be unwritten: what stays is written again.
+            Said::Only(kept) => {
+                console.tell_always("\n(taken back)");
+                console.say(kept)
+            }
+        };
         if let Some(plain) = &mut self.plain {
             console.say_line(console.titled(PLAIN))?;
             let stopped = plain.ask(text, show)?.complete();
@@ -96,20 +129,21 @@ impl<'a> Talk<'a> {
 
 fn one_message(
     plan: &Chat,
-    opened: &Opened,
+    room: Room<'_>,
     steering: &Steering,
     (message, console): (&str, &Console),
 ) -> Result<()> {
     let place = if console.is_json() { SeedIn::Document } else { SeedIn::Stderr };
+    let opened = room.opened;
     let request = request(opened, &plan.sampling, place, console)?;
     let seed = request.seed;
-    let mut talk = Talk::new(plan, opened, request, steering);
+    let mut talk = Talk::new(plan, room, request, steering);
     if !console.is_json() {
         let reply = talk.ask(message, steering, console)?;
-        report(reply, steering, console);
+        room.report(reply, steering, console);
         return reply.complete();
     }
-    let silent = &mut |_: &str| Ok(());
+    let silent = &mut |_: Said| Ok(());
     let plain = match &mut talk.plain {
         None => None,
         Some(plain) => Some(plain.ask(message, silent)?),
@@ -120,13 +154,14 @@ fn one_message(
     let reply = talk.steered.ask(message, silent)?;
     let document = Document::new(opened.head("chat"), reply, seed);
     console.print(&document.steered(steering.receipt(reply, seed, opened), plain))?;
-    report(reply, steering, console);
+    room.report(reply, steering, console);
     reply.complete()
 }
 
-fn talk(plan: &Chat, opened: &Opened, mut steering: Steering, console: &Console) -> Result<()> {
+fn talk(plan: &Chat, room: Room<'_>, mut steering: Steering, console: &Console) -> Result<()> {
+    let opened = room.opened;
     let request = request(opened, &plan.sampling, SeedIn::Stderr, console)?;
-    let mut talk = Talk::new(plan, opened, request, &steering);
+    let mut talk = Talk::new(plan, room, request, &steering);
     console
         .note(format!("talking with {}; /help shows what else can be done", opened.model.name()));
     loop {
@@ -154,7 +189,7 @@ fn talk(plan: &Chat, opened: &Opened, mut steering: Steering, console: &Console)
                 turn(&mut talk, &mut steering, (name, scale, history), console);
             }
             Word::Message(message) => match talk.ask(message, &steering, console) {
-                Ok(reply) => report(reply, &steering, console),
+                Ok(reply) => room.report(reply, &steering, console),
                 Err(error @ Error::Stdout(_)) => return Err(error),
                 Err(error) => console.fail(&error.to_string(), error.hint().as_deref()),
             },

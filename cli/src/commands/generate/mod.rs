@@ -7,7 +7,8 @@ mod printer;
 
 pub use document::Document;
 
-use super::answer::{Reply, SeedIn, answer, request};
+use super::answer::{Asked, Reply, Said, SeedIn, answer, request};
+use super::monitors::Watching;
 use super::opened::{Opened, open};
 use super::vectors::{self, Steering};
 use crate::console::Console;
@@ -20,6 +21,7 @@ use std::time::Instant;
 use trimtab_runtime::generate::Request;
 use trimtab_runtime::plan::Plan;
 use trimtab_runtime::text::Message;
+use trimtab_server::Display;
 
 /// Answers one prompt.
 pub fn run(plan: &Generate, console: &Console) -> Result<()> {
@@ -28,6 +30,8 @@ pub fn run(plan: &Generate, console: &Console) -> Result<()> {
     let sources = vectors::read(&plan.vectors)?;
     let opened = open(&plan.opening, console)?;
     let steering = Steering::open(sources, &plan.vectors, &opened, console)?;
+    // What is on stdout stays there.
+    let watching = Watching::open(&plan.monitors, &opened, Display::Permanent, console)?;
     // A stream of chunks has no field for the seed.
     let place = match (console.is_json(), plan.delivery) {
         (true, Delivery::Whole | Delivery::ByTerminal) => SeedIn::Document,
@@ -39,7 +43,12 @@ pub fn run(plan: &Generate, console: &Console) -> Result<()> {
     let tokens = tokens(plan.form, &text, &opened, console)?;
     steering.admit(&tokens)?;
     let printer = Printer::new(plan.delivery, &opened, console);
-    let task = Task { opened: &opened, tokens, request, printer };
+    let question = match plan.form {
+        PromptForm::Message => Some(text.as_str()),
+        PromptForm::Raw => None,
+    };
+    let watching = watching.as_ref();
+    let task = Task { opened: &opened, tokens, request, printer, watching, question };
 
     let (plain, reply) = match plan.arms {
         Arms::One => (None, task.heard(steering.plan(), None)?),
@@ -62,6 +71,9 @@ pub fn run(plan: &Generate, console: &Console) -> Result<()> {
         console.print(&document)?;
     }
     report(&reply, &steering, console);
+    if let (Some(watching), Some(record)) = (watching, &reply.record) {
+        watching.tell(record, console);
+    }
     reply.complete()
 }
 
@@ -91,6 +103,9 @@ struct Task<'a> {
     tokens: Vec<u32>,
     request: Request,
     printer: Printer<'a>,
+    watching: Option<&'a Watching>,
+    /// What the user wants, in words; `None` of a text that is continued.
+    question: Option<&'a str>,
 }
 
 impl Task<'_> {
@@ -101,8 +116,14 @@ impl Task<'_> {
         session.push_prompt(&self.tokens)?;
         self.printer.begin(label)?;
         let request = self.request.clone();
-        let show = &mut |text: &str| self.printer.piece(text);
-        let reply = answer(self.opened, session, request, started, show)?;
+        let guard = |watching: &Watching| watching.guard(self.question, plan, request.seed);
+        let guarded = self.watching.map(guard).transpose()?;
+        let show = &mut |said: Said| match said {
+            Said::More(text) => self.printer.piece(text),
+            // Text is held back until it stays.
+            Said::Only(_) => Ok(()),
+        };
+        let reply = answer(self.opened, session, Asked { request, guarded, started }, show)?;
         self.printer.end(&reply)?;
         Ok(reply)
     }

@@ -1,18 +1,23 @@
 //! Everything behind the address: engine, vectors, presets.
 
+use super::folder;
 use crate::console::Console;
 use crate::error::{Error, Result, read_text};
 use crate::plan::{Named, Serve, Sources};
+use crate::progress::Meter;
+use std::path::Path;
 use std::sync::Arc;
 use trimtab_runtime::Model;
 use trimtab_runtime::engine::Engine;
+use trimtab_runtime::hub::Progress;
 use trimtab_server::settings::Settings;
 use trimtab_server::steer::{Door, Frame, NullStatus, Setup, Steering, StoredVector};
 use trimtab_server::wire::flag::Flag;
 use trimtab_server::wire::vector::PutSteering;
-use trimtab_server::{App, Keep};
+use trimtab_server::{App, Keep, Refusal};
 use trimtab_steering::compose::dose::DoseLimit;
 use trimtab_steering::file::sha256;
+use trimtab_steering::monitor::policy::{BuiltIn, Policy};
 
 /// Reads the vectors that requests may name.
 pub fn read(vectors: &[Named]) -> Result<Vec<StoredVector>> {
@@ -31,14 +36,68 @@ pub fn read(vectors: &[Named]) -> Result<Vec<StoredVector>> {
     vectors.iter().map(stored).collect()
 }
 
+/// Reads the policies that answers are judged under.
+pub fn policies(named: &[String]) -> Result<Vec<Arc<Policy>>> {
+    let mut policies: Vec<Arc<Policy>> = Vec::new();
+    for name in named {
+        let policy = Policy::open(name)?;
+        let built_in = BuiltIn::named(policy.name()).is_some() && BuiltIn::named(name).is_none();
+        if built_in || policies.iter().any(|other| other.name() == policy.name()) {
+            let problem = format!("{name} is called {}, as another policy is", policy.name());
+            return Err(Error::usage("--policy", problem));
+        }
+        policies.push(Arc::new(policy));
+    }
+    Ok(policies)
+}
+
+/// Makes a model ready to judge by one policy; gives the share of harmless texts that it cannot tell.
+pub type Prepare<'a> = &'a dyn Fn(
+    &Arc<Policy>,
+    Option<&Path>,
+    &mut dyn FnMut(usize, usize),
+) -> std::result::Result<f64, Refusal>;
+
+/// Makes ready to judge by policies, which reads some hundred texts where that was not done before.
+pub fn prepare(
+    policies: &[Arc<Policy>],
+    folder: Option<&Path>,
+    console: &Console,
+    prepare: Prepare,
+) -> Result<()> {
+    let folder = folder.map(|folder| folder.join("calibrations")).filter(|_| !policies.is_empty());
+    if let Some(folder) = &folder {
+        std::fs::create_dir_all(folder)
+            .map_err(|source| Error::Write { path: folder.clone(), source })?;
+    }
+    for policy in policies {
+        let (meter, mut read) = (Meter::new(console), 0);
+        let unknown = prepare(policy, folder.as_deref(), &mut |done, all| {
+            if read == 0 {
+                meter.begin_items(&format!("measuring the judge of policy {}", policy.name()), all);
+            }
+            meter.advance(done.saturating_sub(read) as u64);
+            read = done.max(1);
+        });
+        meter.end();
+        let (name, share) = (policy.name(), 100.0 * unknown?);
+        console.note(format!("policy {name}: {share:.0} % of harmless texts are unknown"));
+    }
+    Ok(())
+}
+
 /// A model with an engine that runs it and everything that requests may name.
 pub async fn app(
-    model: Model,
+    model: Arc<Model>,
     plan: &Serve,
     (settings, keep, vectors): (Settings, Keep, Vec<StoredVector>),
     console: &Console,
 ) -> Result<Arc<App>> {
-    let steering = Steering::new(Frame::of(&model)?, setup(&plan.sources), keep.clone());
+    let judged = policies(&plan.policies)?;
+    let mut setup = setup(&plan.sources);
+    let named = judged.iter().map(|policy| (policy.name().to_owned(), policy.clone()));
+    setup.policies.extend(named);
+    let steering = Steering::new(Frame::of(&model)?, setup, keep.clone());
     // What was named on the command line is there for this run, and in the place of what was kept under its name.
     let named: Vec<String> = vectors.iter().map(|vector| vector.id.clone()).collect();
     let kept = keep.vectors().await?.into_iter().filter(|kept| !named.contains(&kept.id));
@@ -60,7 +119,11 @@ pub async fn app(
     }
     let (decoder, pool) = (model.decoder().clone(), model.pool().clone());
     let engine = Arc::new(Engine::start(decoder, pool, plan.engine)?);
-    Ok(App::new(Arc::new(model), engine, settings, (steering, keep)))
+    let app = App::new(model, engine, settings, (steering, keep));
+    let folder = folder(&plan.state)?;
+    let calibrate: Prepare = &|policy, folder, progress| app.calibrate(policy, folder, progress);
+    tokio::task::block_in_place(|| prepare(&judged, folder.as_deref(), console, calibrate))?;
+    Ok(app)
 }
 
 fn setup(sources: &Sources) -> Setup {

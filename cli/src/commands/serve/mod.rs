@@ -3,7 +3,7 @@
 mod desk;
 mod log;
 
-pub use desk::{app, read};
+pub use desk::{Prepare, app, policies, prepare, read};
 
 use super::opened::open;
 use crate::args::environment::state_folder;
@@ -29,6 +29,7 @@ pub fn run(plan: &Serve, console: &Console) -> Result<()> {
     log::install(console);
     // Everything that can be wrong about files is found before the model is opened.
     let vectors = read(&plan.vectors)?;
+    policies(&plan.policies)?;
     let settings = settings(plan)?;
     let threads = threads()?;
     threads.block_on(async {
@@ -61,14 +62,20 @@ fn settings(plan: &Serve) -> Result<Settings> {
 }
 
 async fn keep(plan: &Serve) -> Result<Keep> {
-    let folder = match &plan.state {
-        State::None => return Ok(Keep::nothing()),
-        State::Folder(folder) => Some(folder),
-        State::Usual => None,
-    };
-    let store = Store::open(&folder_of_state(folder)?).await?;
+    let Some(folder) = folder(&plan.state)? else { return Ok(Keep::nothing()) };
+    let store = Store::open(&folder).await?;
     let traces = if plan.traces.is_on() { Switch::On } else { Switch::Off };
-    Ok(Keep::in_store(store, traces))
+    let text = if plan.audit_text.is_on() { Switch::On } else { Switch::Off };
+    Ok(Keep::in_store(store, traces).with_audit_text(text))
+}
+
+/// The folder of a server's state, if it keeps any.
+fn folder(state: &State) -> Result<Option<PathBuf>> {
+    match state {
+        State::None => Ok(None),
+        State::Folder(folder) => folder_of_state(Some(folder)).map(Some),
+        State::Usual => folder_of_state(None).map(Some),
+    }
 }
 
 /// The folder that was named, or the usual one.

@@ -1,7 +1,7 @@
 //! What stays a constant addition, which costs next to nothing, and when a rest inside tool calls makes it a hook.
 
 use super::{PROMPT, frame, read, resolve, served, server};
-use crate::steer::{Forgetful, Frame, Resolved, Setup};
+use crate::steer::{Facts, Forgetful, Frame, Resolved, Setup};
 use trimtab_runtime::plan::Plan;
 use trimtab_runtime::session::Session;
 use trimtab_runtime::testing::tiny;
@@ -70,7 +70,10 @@ fn a_hook_at_two_sites_counts_each_by_itself() {
     for token in [5, 6, 7] {
         session.advance(&[token]).unwrap();
     }
-    let tokens: Vec<u64> = resolved.fired(session.fired()).map(|at| at.tokens).collect();
+    let tokens: Vec<u64> = resolved
+        .fired(&Facts { fired: session.fired(), ..Facts::default() })
+        .map(|at| at.tokens)
+        .collect();
     assert_eq!(tokens, [3, 3, 2, 2, 0, 0]);
 }
 

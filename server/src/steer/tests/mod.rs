@@ -4,6 +4,7 @@ mod admin;
 mod combine;
 mod jail;
 mod lowering;
+mod monitors;
 mod receipts;
 mod refusals;
 

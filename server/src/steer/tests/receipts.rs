@@ -10,6 +10,8 @@ const FACTS: Facts<'_> = Facts {
     attempts: 1,
     fired: &[24, 11],
     forward_tokens: 20,
+    monitor_tokens: 4,
+    record: None,
     discarded_tokens: 0,
     ignored: &[],
     prompt: &PROMPT,

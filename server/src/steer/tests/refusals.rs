@@ -36,7 +36,18 @@ fn what_is_not_done_yet_is_refused_by_name() {
         &server(),
         &[
             (r#"{"conflict":"priority"}"#, 400, UnsupportedField, "steering.conflict"),
-            (r#"{"monitor":{"watch":[]}}"#, 400, UnsupportedField, "steering.monitor"),
+            (
+                r#"{"monitor":{"watch":[{"kind":"cue","vector":"one","max":2}]}}"#,
+                400,
+                UnsupportedField,
+                "steering.monitor.watch[0].kind",
+            ),
+            (
+                r#"{"monitor":{"watch":[{"kind":"geometry","window":64}]}}"#,
+                400,
+                UnsupportedField,
+                "steering.monitor.watch[0].kind",
+            ),
             (r#"{"adapt":{"adapter":"alice"}}"#, 400, UnsupportedField, "steering.adapt"),
             (r#"{"ponder":{}}"#, 400, UnsupportedField, "steering.ponder"),
             (r#"{"forecast":3}"#, 400, UnsupportedField, "steering.forecast"),

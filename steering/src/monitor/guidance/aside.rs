@@ -5,11 +5,10 @@
 //! note, and opens the turn again, with the model's own control tokens. A template that refuses or moves a system turn there
 //! gets the note as a user turn. A model without a template gets it in brackets.
 //!
-//! The note is content and stays text, whatever it spells. What a template does at a second assistant turn it may do
-//! differently from the first; nothing here can know that, so what is said is what the template says.
+//! The note is content and stays text, whatever it spells.
 
 use super::catalogue::{Catalogue, Grid, Level, axis_key};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::monitor::policy::{Axis, flaw};
 use trimtab_runtime::Model;
 use trimtab_runtime::text::{
@@ -121,8 +120,7 @@ fn encoded(tokenizer: &Tokenizer, tail: &Rendered) -> Result<Vec<u32>> {
 
 fn in_brackets(tokenizer: &Tokenizer, note: &str) -> Result<Vec<u32>> {
     let text = format!("\n\n[Note: {note}]\n\n");
-    let ids = tokenizer.encode(&text, Special::Plain);
-    Ok(ids.map_err(|error| Error::from(trimtab_runtime::Error::from(error)))?)
+    Ok(tokenizer.encode(&text, Special::Plain).map_err(trimtab_runtime::Error::from)?)
 }
 
 #[cfg(test)]

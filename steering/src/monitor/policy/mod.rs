@@ -53,9 +53,9 @@ impl BuiltIn {
     /// Its file.
     pub fn source(self) -> &'static str {
         match self {
-            BuiltIn::Default => include_str!("../../../data/policies/default.toml"),
-            BuiltIn::Strict => include_str!("../../../data/policies/strict.toml"),
-            BuiltIn::Paper => include_str!("../../../data/policies/paper.toml"),
+            BuiltIn::Default => include_str!("../../../../steering/data/policies/default.toml"),
+            BuiltIn::Strict => include_str!("../../../../steering/data/policies/strict.toml"),
+            BuiltIn::Paper => include_str!("../../../../steering/data/policies/paper.toml"),
         }
     }
 }

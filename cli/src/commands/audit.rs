@@ -1,0 +1,162 @@
+//! `audit`: what monitors found in answers and took back, as a server has noted it.
+
+use super::state::with_store;
+use super::table::{Column, markdown};
+use crate::args::Switch;
+use crate::console::Console;
+use crate::document::Head;
+use crate::error::{Error, Result};
+use crate::plan::{Audit, AuditAct};
+use serde::Serialize;
+use trimtab_adapters::store::{Intervention, now_ms};
+use trimtab_server::wire::audit::AuditEntry;
+
+#[derive(Serialize)]
+struct Document {
+    #[serde(flatten)]
+    head: Head,
+    interventions: Vec<AuditEntry>,
+}
+
+/// A row, with what was taken back only if it was asked for.
+fn entry(row: Intervention, text: Switch) -> AuditEntry {
+    let mut entry = AuditEntry::from(row);
+    entry.text = entry.text.filter(|_| text.is_on());
+    entry
+}
+
+/// Lists interventions, or tells the story of one request.
+pub fn run(plan: &Audit, console: &Console) -> Result<()> {
+    let rows = with_store(plan.folder.as_ref(), async |store| match &plan.act {
+        AuditAct::List { most, age } => {
+            let age =
+                age.map_or(i64::MAX, |age| i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
+            Ok(store.interventions(now_ms().saturating_sub(age), *most).await?)
+        }
+        AuditAct::Show(request) => {
+            let rows = store.interventions_of(request).await?;
+            let nothing = || format!("{request} has no intervention here");
+            if rows.is_empty() { Err(Error::usage("REQUEST", nothing())) } else { Ok(rows) }
+        }
+    })?;
+    if console.is_json() {
+        let interventions = rows.into_iter().map(|row| entry(row, plan.text)).collect();
+        return console.print(&Document { head: Head::bare("audit"), interventions });
+    }
+    match plan.act {
+        AuditAct::List { .. } => list(&rows, plan.text, console),
+        AuditAct::Show(_) => story(&rows, plan.text, console),
+    }
+}
+
+fn list(rows: &[Intervention], text: Switch, console: &Console) -> Result<()> {
+    let mut columns = vec![
+        Column::Left("request"),
+        Column::Left("owner"),
+        Column::Right("ms since 1970"),
+        Column::Left("watch"),
+        Column::Left("action"),
+        Column::Right("from"),
+        Column::Right("at"),
+        Column::Right("score"),
+        Column::Left("outcome"),
+    ];
+    if text.is_on() {
+        columns.push(Column::Left("taken back"));
+    }
+    let cells = |row: &Intervention| {
+        let mut cells = vec![
+            row.request.clone(),
+            row.owner.clone(),
+            row.when_ms.to_string(),
+            row.watch.clone(),
+            row.action.clone(),
+            row.from.to_string(),
+            row.at.to_string(),
+            row.score.map(number).unwrap_or_default(),
+            row.outcome.clone(),
+        ];
+        if text.is_on() {
+            cells.push(taken_back(row, text).unwrap_or_default());
+        }
+        cells
+    };
+    console.say_line(markdown(&columns, rows.iter().map(cells).collect()))
+}
+
+/// What happened, a line for each step.
+fn story(rows: &[Intervention], text: Switch, console: &Console) -> Result<()> {
+    let mut told: Option<(&str, u32)> = None;
+    let mut step = 0;
+    for row in rows {
+        let answer = (row.response.as_str(), row.choice);
+        if told.replace(answer) != Some(answer) {
+            step = 0;
+            console.say_line(heading(row))?;
+        }
+        step += 1;
+        console.say_line(format!("{step}. {}", sentence(row)))?;
+        if let Some(words) = taken_back(row, text) {
+            console.say_line(format!("   taken back: {words}"))?;
+        }
+    }
+    Ok(())
+}
+
+fn heading(row: &Intervention) -> String {
+    let judged = row.policy_sha256.as_deref().map(|policy| format!(", policy {}", short(policy)));
+    format!(
+        "request {}, answer {} of {}, asked by {}; weights {}, prompt {}{}",
+        row.request,
+        row.choice,
+        row.response,
+        row.owner,
+        short(&row.weights_sha256),
+        short(&row.prompt_sha256),
+        judged.unwrap_or_default(),
+    )
+}
+
+fn sentence(row: &Intervention) -> String {
+    let mut parts = vec![format!("attempt {}, token {}: {}", row.attempt + 1, row.at, row.watch)];
+    let found = [
+        row.state.as_ref().map(|state| format!("state {state}")),
+        row.score.map(|score| format!("score {}", number(score))),
+        row.margin.map(|margin| format!("margin {}", number(margin))),
+    ];
+    let found: Vec<String> = found.into_iter().flatten().collect();
+    if !found.is_empty() {
+        parts.push(format!("({})", found.join(", ")));
+    }
+    parts.push(row.action.clone());
+    if row.discarded > 0 {
+        parts.push(format!("to token {} by {}, {} taken back", row.from, row.rule, row.discarded));
+    }
+    if row.guidance != "none" && !row.guidance.is_empty() {
+        parts.push(format!("guided by {}", row.guidance));
+    }
+    if !row.ban.is_empty() {
+        parts.push(format!("{} banned", row.ban.len()));
+    }
+    format!("{}: {}", parts.join(" "), row.outcome)
+}
+
+/// What was taken back, or why it is not shown; `None` where nothing was.
+fn taken_back(row: &Intervention, text: Switch) -> Option<String> {
+    match (&row.text, text.is_on()) {
+        (Some(words), true) => Some(format!("{words:?}")),
+        (Some(_), false) => Some("not shown; ask with --text".to_owned()),
+        (None, _) if row.discarded > 0 => {
+            Some("not kept; serve --audit-text keeps it as long as a trace".to_owned())
+        }
+        (None, _) => None,
+    }
+}
+
+fn number(value: f64) -> String {
+    format!("{value:.3}")
+}
+
+fn short(digest: &str) -> &str {
+    digest.get(..12).unwrap_or(digest)
+}
