@@ -1,10 +1,10 @@
 //! What watching and rewinding cost: time, tokens, and the wait for the first byte.
 //!
 //! ```sh
-//! cargo run --release -p trimtab-examples --example rewind_cost -- 15
+//! cargo run --release -p trimtab-examples --example rewind_cost -- 15 1
 //! ```
 //!
-//! The number is how many rounds. Further words choose parts: `watch`, `beside`, `planted`, `scorer`, `first`, `rewind`.
+//! The numbers are rounds and threads. Further words choose parts: `watch`, `beside`, `planted`, `scorer`, `first`, `rewind`.
 //! Every time is a ratio to the same answers without a guard, run just before and just after in the same process.
 
 #[path = "rewind/cost/back.rs"]
@@ -14,12 +14,13 @@ mod clock;
 #[path = "rewind/cost/guards.rs"]
 mod guards;
 
-use clock::{Middle, Timing, middle, time};
+use clock::{Middle, Timing, Until, middle, time};
 use guards::Planted;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use trimtab_runtime::Model;
+use trimtab_runtime::device;
 use trimtab_runtime::generate::{Generation, Request};
 use trimtab_runtime::logits::Bias;
 use trimtab_runtime::plan::Plan;
@@ -51,11 +52,35 @@ impl<'a> Variant<'a> {
     }
 }
 
-/// The ratios of a variant, and what its answers took.
+/// Times of a variant and of the answers without a guard around it, in seconds, and what its answers took.
 struct Measured {
-    decode: Vec<f64>,
-    total: Vec<f64>,
+    decode: Beside,
+    total: Beside,
     last: Timing,
+}
+
+/// Times, and those of the same without a guard just before and after.
+#[derive(Default)]
+struct Beside {
+    own: Vec<f64>,
+    plain: Vec<[f64; 2]>,
+}
+
+impl Beside {
+    fn add(&mut self, own: Duration, plain: [Duration; 2]) {
+        self.own.push(own.as_secs_f64());
+        self.plain.push(plain.map(|time| time.as_secs_f64()));
+    }
+
+    fn ratios(&self) -> Vec<f64> {
+        self.own.iter().zip(&self.plain).map(|(own, [a, b])| 2.0 * own / (a + b)).collect()
+    }
+
+    /// The shortest over the shortest: what other programs took is in neither.
+    fn minima(&self) -> f64 {
+        let least = |all: &mut dyn Iterator<Item = f64>| all.fold(f64::INFINITY, f64::min);
+        least(&mut self.own.iter().copied()) / least(&mut self.plain.iter().flatten().copied())
+    }
 }
 
 struct Bench {
@@ -99,27 +124,29 @@ impl Bench {
     }
 
     /// Every variant between two runs without a guard, round after round.
-    fn measure(&self, shape: (usize, usize), variants: &[Variant]) -> Result<Vec<Measured>> {
+    fn measure(
+        &self,
+        shape: (usize, usize),
+        rounds: usize,
+        variants: &[Variant],
+    ) -> Result<Vec<Measured>> {
         let plain: Guards = Box::new(|_| Ok(None));
-        let run = |guards: &Guards| Ok(time(self.answers(shape, guards)?)?) as Result<Timing>;
+        let run =
+            |guards: &Guards| Ok(time(self.answers(shape, guards)?, Until::End)?) as Result<Timing>;
         let mut all: Vec<Measured> = Vec::new();
         run(&plain)?;
-        for _ in 0..self.rounds {
+        for _ in 0..rounds {
             let mut before = run(&plain)?;
             for (index, variant) in variants.iter().enumerate() {
                 let one = run(&variant.guards)?;
                 let after = run(&plain)?;
-                let ratio = |of: fn(&Timing) -> Duration| {
-                    let beside = (of(&before) + of(&after)).as_secs_f64() / 2.0;
-                    of(&one).as_secs_f64() / beside
-                };
-                let (decode, total) = (ratio(|t| t.decode), ratio(|t| t.total));
                 if all.len() <= index {
-                    all.push(Measured { decode: vec![], total: vec![], last: one.clone() });
+                    let (decode, total) = (Beside::default(), Beside::default());
+                    all.push(Measured { decode, total, last: one.clone() });
                 }
                 if let Some(measured) = all.get_mut(index) {
-                    measured.decode.push(decode);
-                    measured.total.push(total);
+                    measured.decode.add(one.decode, [before.decode, after.decode]);
+                    measured.total.add(one.total, [before.total, after.total]);
                     measured.last = one;
                 }
                 before = after;
@@ -145,10 +172,10 @@ impl Bench {
                 guards::guard(guards::idle(Cadence::Tokens(1)), guards::sharp(&self.model)?)
             }),
         ];
-        let one = self.measure((1, 96), &variants)?;
-        let sixteen = self.measure((16, 48), &variants)?;
+        let one = self.measure((1, 48), self.rounds, &variants)?;
+        let sixteen = self.measure((16, 24), self.rounds, &variants)?;
         for ((variant, one), sixteen) in variants.iter().zip(one).zip(sixteen) {
-            let (one, sixteen) = (extra(one.decode), extra(sixteen.decode));
+            let (one, sixteen) = (extra(&one.decode), extra(&sixteen.decode));
             println!("| {} | {one} | {sixteen} |", variant.name);
         }
         Ok(())
@@ -156,7 +183,9 @@ impl Bench {
 
     /// Half of sixteen rows watched: what the other half notices, which decodes in the same passes.
     fn beside(&self) -> Result<()> {
-        println!("| 8 rows watched beside 8 | speed of the other 8 |\n| --- | --- |");
+        println!(
+            "| 8 rows watched beside 8 | speed of the other 8 | by minima |\n| --- | --- | --: |"
+        );
         let half = |name: &str, watch: fn(&Model) -> Result<Watch>| {
             let guards = move |index: usize| {
                 let odd =
@@ -169,9 +198,12 @@ impl Bench {
             half("probe, every token", guards::probe),
             half("text, every token", |_| guards::text()),
         ];
-        for (variant, measured) in variants.iter().zip(self.measure((16, 48), &variants)?) {
-            let speed = middle(measured.decode.iter().map(|ratio| 1.0 / ratio).collect());
-            println!("| {} | {} |", variant.name, plain(speed, 3));
+        for (variant, measured) in
+            variants.iter().zip(self.measure((16, 24), self.rounds, &variants)?)
+        {
+            let speed = middle(measured.decode.ratios().iter().map(|ratio| 1.0 / ratio).collect());
+            let least = 1.0 / measured.decode.minima();
+            println!("| {} | {} | {least:.3} |", variant.name, plain(speed, 3));
         }
         Ok(())
     }
@@ -183,36 +215,35 @@ impl Bench {
              | --- | --- | --: | --- | --: | --: | --: | --: |"
         );
         let text = Rules { guidance: guards::guidance(&self.model)?, ..guards::rules() };
-        let cadences = [
-            ("token", Cadence::Tokens(1)),
-            ("16 tokens", Cadence::Tokens(16)),
-            ("sentence", Cadence::Sentence),
+        let none = guards::rules();
+        // Sentence ends are looked at whatever the cadence, so that it changes the looks and not the rewinds.
+        let kinds: [(&str, Cadence, &Rules, &[f64]); 4] = [
+            ("token | none", Cadence::Tokens(1), &none, &[0.0, 0.2]),
+            ("16 tokens | none", Cadence::Tokens(16), &none, &[0.0, 0.2]),
+            ("sentence | none", Cadence::Sentence, &none, &[0.0, 0.05, 0.1, 0.2, 0.4]),
+            ("sentence | text", Cadence::Sentence, &text, &[0.05, 0.1, 0.2, 0.4]),
         ];
-        let mut cases = Vec::new();
-        for (every, cadence) in cadences {
-            for (guided, rules) in [("none", guards::rules()), ("text", text.clone())] {
-                // Guidance is another matter at each rewind, not at each check.
-                let cases_of = if guided == "text" && every != "sentence" { 0 } else { 5 };
-                for rate in [0.0, 0.05, 0.1, 0.2, 0.4].into_iter().take(cases_of) {
-                    let rules = rules.clone();
-                    let name = format!("{every} | {guided} | {rate}");
-                    cases.push(Variant::of(&name, move |index| {
-                        let perceiver = Planted { rate, seed: index as u64 };
-                        let watch = Watch { cadence, ..Watch::new("planted", perceiver) };
-                        guards::guard(watch, rules.clone())
-                    }));
-                }
-            }
-        }
-        let rounds = Bench { rounds: self.rounds.div_ceil(3), ..Bench::new(1)? };
-        for (case, measured) in cases.iter().zip(rounds.measure((16, 96), &cases)?) {
+        let case = |(name, cadence, rules, rate): (&str, Cadence, &Rules, f64)| {
+            let rules = rules.clone();
+            Variant::of(&format!("{name} | {rate}"), move |index| {
+                let perceiver = Planted { rate, seed: index as u64 };
+                let watch = Watch { cadence, ..Watch::new("planted", perceiver) };
+                guards::guard(watch, rules.clone())
+            })
+        };
+        let cases = kinds.into_iter().flat_map(|(name, cadence, rules, rates)| {
+            rates.iter().map(move |rate| (name, cadence, rules, *rate))
+        });
+        let cases: Vec<Variant> = cases.map(case).collect();
+        let rounds = self.rounds.div_ceil(3);
+        for (case, measured) in cases.iter().zip(self.measure((16, 64), rounds, &cases)?) {
             let Timing { usage, rewinds, .. } = measured.last;
             let (answers, made) = (16.0, usage.completion_tokens as f64);
             let each = |count: usize| count as f64 / answers;
             println!(
                 "| {} | {} | {:.2} | {:.1} | {:.1} | {:.2} |",
                 case.name,
-                extra(measured.total),
+                extra(&measured.total),
                 f64::from(rewinds) / answers,
                 each(usage.discarded_tokens),
                 each(usage.hidden_tokens),
@@ -248,13 +279,13 @@ impl Bench {
             every("16 tokens", Cadence::Tokens(16)),
             every("32 tokens", Cadence::Tokens(32)),
         ];
-        let rounds = Bench { rounds: self.rounds.div_ceil(2), ..Bench::new(1)? };
-        let one = rounds.measure((1, 96), &variants)?;
-        let sixteen = rounds.measure((16, 96), &variants)?;
+        let rounds = self.rounds.div_ceil(2);
+        let one = self.measure((1, 96), rounds, &variants)?;
+        let sixteen = self.measure((16, 96), rounds, &variants)?;
         for ((variant, one), sixteen) in variants.iter().zip(one).zip(sixteen) {
             let usage = sixteen.last.usage;
             let read = usage.monitor_tokens as f64 / usage.completion_tokens as f64;
-            let (one, sixteen) = (extra(one.total), extra(sixteen.total));
+            let (one, sixteen) = (extra(&one.total), extra(&sixteen.total));
             println!("| {} | {one} | {sixteen} | {read:.2} |", variant.name);
         }
         Ok(())
@@ -282,8 +313,8 @@ impl Bench {
         for (name, guards) in cases {
             let (mut waits, mut tokens) = (Vec::new(), Vec::new());
             for index in 0..questions {
-                let mut all = self.answers((questions, 64), &guards)?;
-                let timing = time(vec![all.swap_remove(index)])?;
+                let mut all = self.answers((index + 1, 64), &guards)?;
+                let timing = time(all.split_off(index), Until::FirstText)?;
                 let Some((wait, behind)) = timing.text else { continue };
                 waits.push(wait.as_secs_f64() * 1e3);
                 tokens.push(behind as f64);
@@ -294,11 +325,12 @@ impl Bench {
     }
 }
 
-/// A median and its quarters as a gain over 1, in per cent.
-fn extra(ratios: Vec<f64>) -> String {
-    let Middle { low, median, high } = middle(ratios);
-    let [low, median, high] = [low, median, high].map(|ratio| (ratio - 1.0) * 100.0);
-    format!("{median:+.1} % ({low:+.1} to {high:+.1})")
+/// A median and its quarters as a gain over 1, in per cent, and the same by minima.
+fn extra(times: &Beside) -> String {
+    let Middle { low, median, high } = middle(times.ratios());
+    let [low, median, high, least] =
+        [low, median, high, times.minima()].map(|ratio| (ratio - 1.0) * 100.0);
+    format!("{median:+.1} % ({low:+.1} to {high:+.1}), {least:+.1} %")
 }
 
 fn plain(Middle { low, median, high }: Middle, digits: usize) -> String {
@@ -306,15 +338,16 @@ fn plain(Middle { low, median, high }: Middle, digits: usize) -> String {
 }
 
 fn main() -> Result<()> {
-    let mut args = std::env::args().skip(1).peekable();
-    let rounds = args.next_if(|arg| arg.parse::<usize>().is_ok());
-    let rounds = rounds.and_then(|n| n.parse().ok()).unwrap_or(15);
-    let parts: Vec<String> = args.collect();
+    let (numbers, parts): (Vec<String>, Vec<String>) =
+        std::env::args().skip(1).partition(|arg| arg.parse::<usize>().is_ok());
+    let numbers: Vec<usize> = numbers.iter().filter_map(|n| n.parse().ok()).collect();
+    let rounds = numbers.first().copied().unwrap_or(15);
+    device::set_threads(numbers.get(1).copied().unwrap_or(1))?;
     let wanted = |part: &str| parts.is_empty() || parts.iter().any(|one| one == part);
     let bench = Bench::new(rounds)?;
     println!(
-        "Medians of {rounds} rounds, in brackets the quarters, on {} threads.",
-        trimtab_runtime::device::threads()
+        "Medians of {rounds} rounds, in brackets the quarters, then the ratio of minima; {} threads.",
+        device::threads()
     );
     type Part = fn(&Bench) -> Result<()>;
     let all: [(&str, Part); 6] = [

@@ -17,8 +17,16 @@ pub struct Timing {
     pub rewinds: u32,
 }
 
+/// Until when answers run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Until {
+    End,
+    /// The first answer's first text.
+    FirstText,
+}
+
 /// Runs answers together.
-pub fn time(mut generations: Vec<Generation>) -> Result<Timing> {
+pub fn time(mut generations: Vec<Generation>, until: Until) -> Result<Timing> {
     let mut first = vec![None; generations.len()];
     let (mut text, mut tokens) = (None, 0);
     let began = Instant::now();
@@ -32,6 +40,9 @@ pub fn time(mut generations: Vec<Generation>) -> Result<Timing> {
             }
             Event::Text(_) if index == 0 => {
                 text.get_or_insert_with(|| (began.elapsed(), tokens));
+                if until == Until::FirstText {
+                    return Flow::Cancel;
+                }
             }
             _ => {}
         }
