@@ -76,7 +76,7 @@ impl Beside {
         self.own.iter().zip(&self.plain).map(|(own, [a, b])| 2.0 * own / (a + b)).collect()
     }
 
-    /// The shortest over the shortest: what other programs took is in neither.
+    /// The shortest over the shortest: what others on the machine slowed down is in neither.
     fn minima(&self) -> f64 {
         let least = |all: &mut dyn Iterator<Item = f64>| all.fold(f64::INFINITY, f64::min);
         least(&mut self.own.iter().copied()) / least(&mut self.plain.iter().flatten().copied())
