@@ -36,6 +36,8 @@ use trimtab_runtime::engine::Engine;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
+/// Prompts of a policy on whose answers of the first seed perplexity is measured.
+const FLUENT: usize = 50;
 /// Prompts of a policy on which time is measured, and rounds of it.
 const TIMED: (usize, usize) = (40, 3);
 
@@ -136,7 +138,7 @@ impl Bench<'_> {
             let made = Run { engine, prompts: &prompts, seed, tokens, rate }.deliver(kit, arm)?;
             let mut rows: Vec<Row> = made.iter().map(|made| row(made, &rule)).collect();
             if seed == 0 {
-                for ((made, row), prompt) in made.iter().zip(&mut rows).zip(&prompts) {
+                for ((made, row), prompt) in made.iter().zip(&mut rows).zip(&prompts).take(FLUENT) {
                     let answered = row.figures.iter().any(|(name, _)| *name == "delivered");
                     let nll = self.fluency.nll(self.model, prompt, &made.answer)?;
                     row.figures.extend(nll.filter(|_| answered).map(|nll| ("nll", nll)));

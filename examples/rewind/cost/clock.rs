@@ -1,0 +1,92 @@
+//! Times of answers that run together, each beside the same without a guard just before and after it.
+
+use std::time::{Duration, Instant};
+use trimtab_runtime::generate::{Event, Flow, Generation, Usage, run};
+use trimtab_runtime::{Result, device};
+
+/// Time that this thread was given, so that other programs' is not in it; with kernels on one thread that is all there
+/// is. Where the system does not tell, time itself.
+fn now(since: Instant) -> Duration {
+    // Linux counts it in nanoseconds, up to the last tick of its clock.
+    let told = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
+    let given = told.and_then(|line| line.split_whitespace().next()?.parse().ok());
+    given.filter(|_| device::threads() == 1).map_or_else(|| since.elapsed(), Duration::from_nanos)
+}
+
+/// When what happened, from the beginning of the prompts.
+#[derive(Debug, Clone, Default)]
+pub struct Timing {
+    /// From the last of the first tokens to the end: nothing but decoding.
+    pub decode: Duration,
+    pub total: Duration,
+    /// When text of the first answer was shown first, by the clock on the wall, and behind how many tokens.
+    pub text: Option<(Duration, usize)>,
+    /// Counts of all answers together.
+    pub usage: Usage,
+    pub rewinds: u32,
+}
+
+/// Until when answers run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Until {
+    End,
+    /// The first answer's first text.
+    FirstText,
+}
+
+/// Runs answers together.
+pub fn time(mut generations: Vec<Generation>, until: Until) -> Result<Timing> {
+    let mut first = vec![None; generations.len()];
+    let (mut text, mut tokens) = (None, 0);
+    let began = Instant::now();
+    let start = now(began);
+    run(&mut generations, &mut |index, event| {
+        match event {
+            Event::Token(_) => {
+                tokens += usize::from(index == 0);
+                if let Some(first) = first.get_mut(index) {
+                    first.get_or_insert_with(|| now(began));
+                }
+            }
+            Event::Text(_) if index == 0 => {
+                text.get_or_insert_with(|| (began.elapsed(), tokens));
+                if until == Until::FirstText {
+                    return Flow::Cancel;
+                }
+            }
+            _ => {}
+        }
+        Flow::Continue
+    })?;
+    let end = now(began);
+    let prefilled = first.into_iter().flatten().max().unwrap_or(start);
+    let (total, decode) = (end.saturating_sub(start), end.saturating_sub(prefilled));
+    let (mut usage, mut rewinds) = (Usage::default(), 0);
+    for generation in generations {
+        let answer = generation.into_answer()?;
+        usage.completion_tokens += answer.usage.completion_tokens;
+        usage.discarded_tokens += answer.usage.discarded_tokens;
+        usage.hidden_tokens += answer.usage.hidden_tokens;
+        usage.forward_tokens += answer.usage.forward_tokens;
+        usage.monitor_tokens += answer.usage.monitor_tokens;
+        rewinds += answer.rewinds;
+    }
+    Ok(Timing { decode, total, text, usage, rewinds })
+}
+
+/// A sample's middle, and its quarters.
+#[derive(Debug, Clone, Copy)]
+pub struct Middle {
+    pub low: f64,
+    pub median: f64,
+    pub high: f64,
+}
+
+pub fn middle(mut sample: Vec<f64>) -> Middle {
+    sample.sort_unstable_by(f64::total_cmp);
+    let at = |share: f64| {
+        let index = (share * sample.len().saturating_sub(1) as f64).round() as usize;
+        sample.get(index).copied().unwrap_or(f64::NAN)
+    };
+    Middle { low: at(0.25), median: at(0.5), high: at(0.75) }
+}
