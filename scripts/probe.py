@@ -37,8 +37,9 @@ def key(text, salt):
 
 
 def shuffled(texts, salt):
-    """In an order that neither the file nor the process decides."""
-    return sorted(dict.fromkeys(t.strip() for t in texts), key=lambda text: key(text, salt))
+    """In an order that neither the file nor the process decides; without full stops, which one class ends with."""
+    bare = (t.strip().rstrip(".").strip() for t in texts)
+    return sorted(dict.fromkeys(bare), key=lambda text: key(text, salt))
 
 
 def rows(path, skip=0):
@@ -98,10 +99,10 @@ def answers(data):
     unsafe, refused, harmless, kept = [], [], [], []
     for model in ["gemma-2b-it", "qwen-1_8b-chat"]:
         for row in logs(data, model, "jailbreakbench_ablation"):
-            if row["is_jailbreak_llamaguard2"] == "1":
+            if int(row["is_jailbreak_llamaguard2"]) == 1:
                 unsafe.append((row["prompt"], row["response"]))
         for row in logs(data, model, "jailbreakbench_baseline"):
-            if row["is_jailbreak_llamaguard2"] == "0":
+            if int(row["is_jailbreak_llamaguard2"]) == 0:
                 refused.append((row["prompt"], row["response"]))
         for row in logs(data, model, "harmless_baseline"):
             part = kept if int(key(row["prompt"], "part"), 16) % 2 else harmless
