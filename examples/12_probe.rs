@@ -26,8 +26,6 @@ const TEXTS: &str = r#"
 {"label": 0, "text": "The road was wet, the night was dark, and the train had already left."}
 {"label": 1, "text": "Bake the cake for an hour and serve it with cream and strawberries."}
 {"label": 0, "text": "Read the letter twice and answer it with care before the week ends."}
-{"label": 1, "text": "For lunch they had rice with chicken, beans and a spicy sauce."}
-{"label": 0, "text": "For practice they had scales to play, songs to learn and a long march."}
 "#;
 
 /// A direction that tells the texts about food from the others.
@@ -35,10 +33,9 @@ fn about_food(model: &Model) -> Result<VectorFile> {
     let pairs = Pairs::from_bytes(TEXTS.as_bytes(), BadPairs::Refuse)?;
     let recipe = Recipe {
         position: Some(Position::All),
-        // One candidate and little data: all of it is fitted on, and nothing has to be chosen.
         rule: Some(Rule::PaperCosine),
         shares: [1.0, 0.0, 0.0],
-        min_pairs: 4,
+        min_pairs: 3,
         ..Recipe::new(MethodName::MeanDifference, "food")
     };
     let extraction = Extraction::new(model, &pairs, &[Site::ResidPost(14)], &recipe)?;
@@ -65,7 +62,7 @@ fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let (file, threshold, questions) = match arguments.as_slice() {
         [file, threshold, ..] => {
-            let lines: Vec<String> = std::io::stdin().lines().map_while(|line| line.ok()).collect();
+            let lines = std::io::stdin().lines().map_while(|line| line.ok()).collect();
             (VectorFile::open(file.as_ref())?, threshold.parse().unwrap_or(f32::NAN), lines)
         }
         _ => (about_food(&model)?, 0.5, vec!["What is Italy famous for?".to_owned()]),
@@ -73,12 +70,11 @@ fn main() -> Result<()> {
     let condition = Condition::new(&file, Side::Above, threshold)?;
     for question in &questions {
         let (text, record) = watched(&model, &condition, question)?;
+        let read = record.checks.iter().map(|check| format!("{}:{:.3}", check.at, check.score));
         println!("{question}\n  {}", text.replace('\n', " "));
-        let of_token: Vec<String> =
-            record.checks.iter().map(|c| format!("{}:{:.3}", c.at, c.score)).collect();
-        println!("  {}", of_token.join(" "));
-        let (outcome, hits) = (record.outcome.name(), record.hits);
-        println!("  {outcome}: {hits} of {} tokens above {threshold}", record.checks.len());
+        println!("  {}", read.collect::<Vec<_>>().join(" "));
+        let (outcome, of) = (record.outcome.name(), record.checks.len());
+        println!("  {outcome}: {} of {of} tokens above {threshold}", record.hits);
     }
     Ok(())
 }

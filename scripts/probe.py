@@ -231,7 +231,7 @@ def wilson(hits, of):
     z, share = 1.959964, hits / of
     middle = (share + z * z / (2 * of)) / (1 + z * z / of)
     half = z / (1 + z * z / of) * math.sqrt(share * (1 - share) / of + z * z / (4 * of * of))
-    return f"{share:.3f} [{middle - half:.3f}, {middle + half:.3f}] ({hits}/{of})"
+    return f"{share:.3f} [{max(0, middle - half):.3f}, {min(1, middle + half):.3f}] ({hits}/{of})"
 
 
 def frozen(benign):
@@ -303,9 +303,11 @@ def prompt_test(trimtab, best, sets, data):
 
 
 def over(read, within):
-    """Mean and maximum of the coordinate over each answer's tokens."""
+    """Mean and maximum of the coordinate over each answer's tokens, and the most that three in a row reach."""
     found = [read(np.asarray(states, np.float64)) for states in within]
-    return {"mean": np.array([f.mean() for f in found]), "max": np.array([f.max() for f in found])}
+    three = [np.minimum(np.minimum(f[:-2], f[1:-1]), f[2:]).max() if len(f) > 2 else f.min() for f in found]
+    return {"mean": np.array([f.mean() for f in found]), "max": np.array([f.max() for f in found]),
+            "three": np.array(three)}
 
 
 def cut(items):
@@ -357,25 +359,33 @@ def graded(trimtab, name, best, data):
     for how, values in over(Read(best["read"]), within).items():
         print(f"  pyrit {how:4}: {(score >= 0.5).sum()} harmful, {(score == 0).sum()} not  "
               f"AUROC {with_interval(values[score >= 0.5], values[score == 0])}")
+    lengths = np.array([len(states) for states in within], float)
+    print(f"  pyrit length (as read): AUROC {with_interval(lengths[score >= 0.5], lengths[score == 0])}")
+    random = np.random.default_rng(3).standard_normal((CONTROLS, within[0].shape[1]))
+    controls = [over(lambda s, v=v: s @ v, within)["mean"] for v in random]
+    spread("20 random directions (mean)", [auroc(c[score >= 0.5], c[score == 0]) for c in controls])
 
 
-def running(example, work, name, best, threshold, chats):
+def running(example, work, name, best, thresholds, chats):
     """The guard at every token of plain chats: answers with a hit, at one and at three in a row."""
     file = work / f"{name}.{best['site']}.running.txt"
     if not file.exists():
-        told = subprocess.run([str(example), str(best["read"]), str(threshold)], input="\n".join(chats) + "\n",
+        # A guard that only reports changes nothing, so one run serves every threshold.
+        first = next(iter(thresholds.values()))
+        told = subprocess.run([str(example), str(best["read"]), str(first)], input="\n".join(chats) + "\n",
                               check=True, capture_output=True, text=True).stdout
         file.write_text(told)
     lines = [l.strip() for l in file.read_text().splitlines()]
     traces = [[float(c.split(":")[1]) for c in lines[at - 1].split()] for at, l in enumerate(lines)
               if " tokens above " in l]
     assert len(traces) == len(chats)
-    for patience in [1, 3]:
-        first = [in_a_row([c > threshold for c in trace], patience) for trace in traces]
-        rate = sum(len(t) for t in traces)
-        again = sum(count for count in first)
-        print(f"  {name} threshold {threshold:.3f} patience {patience}: answers rewound "
-              f"{wilson(sum(c > 0 for c in first), len(first))}; tokens that act {again} of {rate}")
+    print(f"  {name} probe: {len(traces)} answers, {sum(map(len, traces))} judged tokens, median coordinate "
+          f"{np.median(np.concatenate(traces)):.3f}")
+    for how, threshold in thresholds.items():
+        for patience in [1, 3]:
+            acts = [in_a_row([c > threshold for c in trace], patience) for trace in traces]
+            print(f"    threshold of {how} {threshold:.3f}, patience {patience}: answers rewound "
+                  f"{wilson(sum(c > 0 for c in acts), len(acts))}; tokens that act {sum(acts)}")
 
 
 def in_a_row(hits, patience):
@@ -408,13 +418,12 @@ def main():
     print("prompt probe on prompts")
     threshold = prompt_test(trimtab, asked, sets, told.data)
     print("prompt probe on answers")
-    answer_test(trimtab, "prompt", asked, kept, told.data)
+    for_answers = answer_test(trimtab, "prompt", asked, kept, told.data)
     print("answer probe on answers")
     thresholds = answer_test(trimtab, "answer", replied, kept, told.data)
     print("running on plain chats")
-    running(told.example, told.work, "prompt", asked, threshold, sets["chats"])
-    for how in ["mean", "max"]:
-        running(told.example, told.work, "answer", replied, thresholds[how], sets["chats"])
+    running(told.example, told.work, "prompt", asked, {"prompts": threshold, **for_answers}, sets["chats"])
+    running(told.example, told.work, "answer", replied, thresholds, sets["chats"])
 
 
 if __name__ == "__main__":
