@@ -11,6 +11,7 @@ use std::io::Write;
 use std::process::ExitCode;
 use trimtab_runtime::hub::ErrorKind as Hub;
 use trimtab_runtime::{Error as Runtime, Kind};
+use trimtab_server::wire::error::Code;
 use trimtab_steering::Error as Steering;
 
 /// Exit number and wire code of an error.
@@ -33,6 +34,7 @@ fn verdict(error: &Error) -> (u8, &'static str) {
         Error::Bind { .. } => (5, "unavailable"),
         Error::System { .. } => (1, "internal"),
         Error::Server(refusal) if refusal.status.is_server_error() => (1, "internal"),
+        Error::Server(refusal) if is_malformed(refusal.code) => (2, "invalid_value"),
         Error::Server(_) => (3, "operation_refused"),
         Error::State(error) => match error.kind() {
             Kind::Busy => (5, error.code()),
@@ -55,6 +57,14 @@ fn verdict(error: &Error) -> (u8, &'static str) {
             (_, Kind::Internal) => (1, "internal"),
         },
     }
+}
+
+/// Whether a document says something that cannot be meant.
+fn is_malformed(code: Code) -> bool {
+    matches!(
+        code,
+        Code::InvalidJson | Code::InvalidValue | Code::UnknownField | Code::UnsupportedField
+    )
 }
 
 /// Reports a failure and gives its number.

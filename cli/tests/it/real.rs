@@ -176,3 +176,39 @@ fn a_capture_of_texts_needs_no_ids() {
     let (special, _) = tokens(&[&words[..], &["--special"]].concat());
     assert_eq!(special, [2]);
 }
+
+#[test]
+fn a_monitor_takes_back_and_a_bad_one_is_2() {
+    if model().is_none() {
+        return;
+    }
+    let folder = Folder::new();
+    let path = folder.0.join("monitor.json");
+    let file = path.to_str().unwrap();
+    let words = ["generate", "--temperature", "0", "-n", "24", "--monitor", file, "--show-monitor"];
+    let question = "List three facts about the moon.";
+    let watch = |document: &str| {
+        std::fs::write(&path, document).unwrap();
+        feed(binary().args(words), question)
+    };
+    let plain = run(&["generate", "--temperature", "0", "-n", "24"], question).stdout;
+    assert!(plain.contains('1'), "{plain}");
+    let silent = watch(r#"{"watch": [{"kind": "text", "any": ["never said"]}]}"#);
+    assert_eq!((silent.code, &silent.stdout), (Some(0), &plain), "{}", silent.stderr);
+    assert!(silent.stderr.contains("monitor: clean, "), "{}", silent.stderr);
+    let digits = watch(r#"{"watch": [{"kind": "text", "regex": ["[0-9]"]}], "refusal": "No."}"#);
+    assert!(digits.code == Some(0) && !digits.stdout.contains('1'), "{}", digits.stdout);
+    assert!(digits.stderr.contains("monitor: text took back 1 to 0 (clean)"), "{}", digits.stderr);
+    for (document, field) in [
+        ("{", "body is not JSON"),
+        (r#"{"watch": []}"#, "steering.monitor.watch"),
+        (r#"{"watch": [{"kind": "text", "any": ["a"], "ever": 1}]}"#, "ever"),
+        (
+            r#"{"watch": [{"kind": "text", "any": ["a"]}], "retry": {"guidance": "generated"}}"#,
+            "retry.guidance",
+        ),
+    ] {
+        let refused = watch(document);
+        assert!(refused.code == Some(2) && refused.stderr.contains(field), "{}", refused.stderr);
+    }
+}

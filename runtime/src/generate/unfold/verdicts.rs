@@ -174,7 +174,11 @@ impl Generation {
         self.cut_text(self.shown, out);
         if let Some(reply) = reply {
             self.trim_tokens();
-            let apart = if self.text.is_empty() { "" } else { "\n\n" };
+            let apart = match self.text.as_str() {
+                text if text.is_empty() || text.ends_with("\n\n") => "",
+                text if text.ends_with('\n') => "\n",
+                _ => "\n\n",
+            };
             self.text.push_str(apart);
             self.text.push_str(&reply);
             self.show(self.text.len(), out);

@@ -106,7 +106,7 @@ impl Guard {
         let read: usize = self.watches.iter().map(|w| w.watch.perceiver.spent()).sum();
         let over = self.ledger.rewinds >= caps.rewinds
             || self.ledger.discarded + span.len() > caps.discarded
-            || self.ledger.rejections(&hash) + 1 >= MOST_REPEATS
+            || self.ledger.rejections(from, &hash) + 1 >= MOST_REPEATS
             || self.ledger.is_dear(caps.time_factor, (from, span.len()), read)
             || span.is_empty();
         if over {
@@ -118,7 +118,7 @@ impl Guard {
     fn retry(&mut self, answer: &Unfolding, cause: &Cause, (from, hash): (usize, &str)) -> Verdict {
         let attempt = self.ledger.rewinds + 1;
         let span = answer.tokens.get(from..).unwrap_or_default();
-        let again = self.ledger.rejections(hash) > 0;
+        let again = self.ledger.rejections(from, hash) > 0;
         let level = match Level::of_attempt(attempt) {
             Level::Guide if again => Level::Insist,
             level => level,

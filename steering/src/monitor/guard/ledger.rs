@@ -15,8 +15,8 @@ pub(super) struct Ledger {
     pub(super) rewinds: u32,
     /// Tokens taken back so far.
     pub(super) discarded: usize,
-    /// How often each span was rejected.
-    rejected: BTreeMap<String, u32>,
+    /// How often each span was rejected at its place: short spans are equal elsewhere without being the same mistake.
+    rejected: BTreeMap<(usize, String), u32>,
     /// First tokens of rejected spans, by the place they stood at.
     bans: BTreeMap<usize, Vec<u32>>,
 }
@@ -38,14 +38,14 @@ impl Ledger {
                 bans.push(*first);
             }
         }
-        let count = self.rejected.entry(hash.to_owned()).or_default();
+        let count = self.rejected.entry((from, hash.to_owned())).or_default();
         *count += 1;
         *count
     }
 
-    /// How often a span was rejected so far.
-    pub(super) fn rejections(&self, hash: &str) -> u32 {
-        self.rejected.get(hash).copied().unwrap_or(0)
+    /// How often a span was rejected at a place so far.
+    pub(super) fn rejections(&self, from: usize, hash: &str) -> u32 {
+        self.rejected.get(&(from, hash.to_owned())).copied().unwrap_or(0)
     }
 
     /// First tokens of all spans that were rejected at a place.
