@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""How well read directions on the residual stream tell harm from its likeness: the numbers of docs/probe-draft.md.
+"""How well read directions on the residual stream tell harm from its likeness: the numbers of docs/probe.md.
 
     scripts/probe.py DATA [--work DIR] [--trimtab PROGRAM] [--example PROGRAM]
 

@@ -113,7 +113,7 @@ impl Watching {
         if self.last().is_some_and(|(at, _)| at == tokens) {
             return false;
         }
-        if place.end == AtEnd::OfAnswer {
+        if place.end == AtEnd::Answer {
             return tokens > 0;
         }
         if tokens < self.watch.min_tokens {
@@ -217,11 +217,11 @@ pub(super) enum Bound {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum AtEnd {
     /// Nothing.
-    OfNothing,
+    Nothing,
     /// A sentence, or a line.
-    OfSentence,
+    Sentence,
     /// The answer.
-    OfAnswer,
+    Answer,
 }
 
 impl AtEnd {
@@ -231,9 +231,9 @@ impl AtEnd {
         let line = text.ends_with('\n') && !text.trim_end().is_empty();
         let stops = ['.', '!', '?', '…', '。', '！', '？'];
         if line || text.trim_end_matches(closing).ends_with(stops) {
-            AtEnd::OfSentence
+            AtEnd::Sentence
         } else {
-            AtEnd::OfNothing
+            AtEnd::Nothing
         }
     }
 }

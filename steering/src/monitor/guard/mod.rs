@@ -138,7 +138,7 @@ impl Guard {
     fn place(&self, answer: &Unfolding) -> Place {
         let tokens = answer.tokens.len();
         let end = match answer.stage {
-            Stage::Ended => AtEnd::OfAnswer,
+            Stage::Ended => AtEnd::Answer,
             Stage::Unfolding => AtEnd::of_text(answer.text),
         };
         // A place that did not become clean is tried again soon, but not at every token.
@@ -148,7 +148,7 @@ impl Guard {
         };
         let far = tokens.saturating_sub(since) >= limit;
         let overdue = self.watches.iter().any(|w| w.is_overdue(tokens, self.longest()));
-        let candidate = far || overdue || end != AtEnd::OfNothing;
+        let candidate = far || overdue || end != AtEnd::Nothing;
         Place { end, bound: if candidate { Bound::Candidate } else { Bound::No } }
     }
 
@@ -157,11 +157,11 @@ impl Guard {
         let tokens = answer.tokens.len();
         let begun = self.round.take().filter(|round| round.tokens == tokens);
         let ended = answer.stage == Stage::Ended;
-        let begun = begun.filter(|round| (round.place.end == AtEnd::OfAnswer) == ended);
+        let begun = begun.filter(|round| (round.place.end == AtEnd::Answer) == ended);
         let mut round = begun.unwrap_or_else(|| Round::at(tokens, self.place(answer)));
         for (index, watching) in self.watches.iter_mut().enumerate().skip(round.next) {
             // What was undecided while the answer went on is decided by its end.
-            let again = round.place.end == AtEnd::OfAnswer && !watching.has_decided(answer.text);
+            let again = round.place.end == AtEnd::Answer && !watching.has_decided(answer.text);
             if !again && !watching.is_due(tokens, round.place) {
                 continue;
             }
@@ -197,7 +197,7 @@ impl Guard {
 
     /// Makes a place a clean boundary, if it is one: up to it, less what somebody cannot judge yet, all is vouched for.
     fn bound(&mut self, answer: &Unfolding, place: Place) {
-        let (tokens, ended) = (answer.tokens.len(), place.end == AtEnd::OfAnswer);
+        let (tokens, ended) = (answer.tokens.len(), place.end == AtEnd::Answer);
         if place.bound == Bound::No {
             return;
         }
