@@ -206,10 +206,12 @@ impl Guard {
         let decided = ended || self.watches.iter().all(|w| w.has_decided(answer.text));
         let lag = self.watches.iter().map(|w| w.watch.perceiver.lag()).max().unwrap_or(0);
         let clean = if ended { tokens } else { tokens.saturating_sub(lag) };
-        if !vouched || !decided || clean <= self.mark() {
+        if !vouched || !decided {
             return;
         }
-        self.marks.push(clean);
+        if clean > self.mark() {
+            self.marks.push(clean);
+        }
         if let Mood::Recovering(past) = self.mood
             && (ended || tokens >= past)
         {

@@ -98,3 +98,20 @@ fn a_stop_that_was_overruled_leaves_no_hole() {
     assert_eq!(seen.record.interventions.len(), 1);
     assert_eq!(seen.answer.text, straight.text[..at]);
 }
+
+#[test]
+fn a_short_second_answer_is_recovered_at_its_end() {
+    // Rewound at 50 to the beginning's boundary, then ended by a stop text before it gets that far again.
+    let straight = plain(60, 0.0).text;
+    let stop: String = straight.chars().skip(44).take(3).collect();
+    let at = straight.find(&stop).unwrap();
+    let hit = |answer: &Unfolding| match (answer.tokens.len(), answer.attempt) {
+        (41, 0) => Action::Rollback,
+        _ => Action::Continue,
+    };
+    let request = Request { stop: vec![stop], ..request(60, 0.0) };
+    let seen = guarded(vec![watch(hit)], Rules::default(), request);
+    assert_eq!(seen.text, straight[..at]);
+    let [one] = seen.record.interventions.as_slice() else { panic!("{:?}", seen.record) };
+    assert_eq!((one.sequel, seen.record.outcome), (Sequel::Recovered, Outcome::Recovered));
+}
