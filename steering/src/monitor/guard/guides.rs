@@ -25,8 +25,9 @@ impl Guides {
     ) -> Result<Guides> {
         let axes = Axis::ALL.map(Some).into_iter().chain([None]);
         let pairs = axes.flat_map(|axis| Level::ALL.map(|level| (axis, level)));
+        let length = Guide::length(model)?;
         let guide = |(axis, level)| {
-            let guide = Guide::of(model, catalogue.note(axis, level), neutral)?;
+            let guide = Guide::on(model, catalogue.note(axis, level), neutral, length)?;
             // What could not be pushed later is refused now.
             guide.push(beta, 0).and_then(|_| guide.push(most, 0))?;
             Ok((axis, level, guide))

@@ -53,7 +53,24 @@ pub struct Guide {
 impl Guide {
     /// The direction of a note, beside the beginning of a neutral text.
     pub fn of(model: &Model, note: &str, neutral: &str) -> Result<Guide> {
-        let site = Site::ResidPost(2 * model.decoder().spec().n_layers() / 3);
+        Guide::on(model, note, neutral, Guide::length(model)?)
+    }
+
+    /// Where guides act: two thirds up.
+    fn place(model: &Model) -> Site {
+        Site::ResidPost(2 * model.decoder().spec().n_layers() / 3)
+    }
+
+    /// The stream's median length where guides act, on neutral prose.
+    pub(crate) fn length(model: &Model) -> Result<f32> {
+        let site = Guide::place(model);
+        let norms = stream_norms(model, &[site], NORM_TOKENS)?;
+        Ok(norms.get(&site).map_or(0.0, |norm| norm.median))
+    }
+
+    /// As [`of`](Self::of), where the stream's length is known.
+    pub(crate) fn on(model: &Model, note: &str, neutral: &str, stream_norm: f32) -> Result<Guide> {
+        let site = Guide::place(model);
         let tokenizer = model.tokenizer()?;
         let tokens = |text: &str| {
             let ids = tokenizer.encode(text, Special::Plain);
@@ -70,8 +87,6 @@ impl Guide {
         })?;
         let (ours, theirs) = (mean(model, &note, site)?, mean(model, beside, site)?);
         let difference = ours.iter().zip(&theirs).map(|(a, b)| a - b).collect();
-        let norms = stream_norms(model, &[site], NORM_TOKENS)?;
-        let stream_norm = norms.get(&site).map_or(0.0, |norm| norm.median);
         Ok(Guide { site, direction: unit(difference)?, stream_norm })
     }
 
