@@ -115,6 +115,11 @@ impl Guarding {
     pub fn guard(&self, answered: &Answered<'_>) -> Result<Guarded, Refusal> {
         let mut resolved = self.steering.resolve(Some(&self.asked), None, &[])?;
         resolved.plan = answered.plan.clone();
+        // What steers an answer steers its retries too.
+        if let Some(retry) = resolved.monitor.as_mut().and_then(|monitor| monitor.retry.as_mut()) {
+            let all = answered.plan.items().iter().chain(retry.plan.items()).cloned();
+            retry.plan = Plan::from_shared(all);
+        }
         let about = About {
             library: &self.library,
             request: answered.request.unwrap_or_default(),

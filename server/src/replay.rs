@@ -44,13 +44,19 @@ impl App {
     fn asked(&self, request: Replay, prompt: Option<Vec<u32>>) -> Result<Asked, Refusal> {
         let model = self.name().to_owned();
         let prompt = prompt.or(request.prompt);
-        let messages = request.messages.filter(|_| prompt.is_none());
+        let said = request.messages;
+        let messages = said.clone().filter(|_| prompt.is_none());
         let request = Replay { model, prompt, messages, ..request };
         let body = serde_json::to_vec(&request).map_err(|e| Refusal::failed(&e))?;
-        match request.messages {
-            Some(_) => chat::chat(self, wire::read(&body)?),
-            None => chat::completion(self, wire::read(&body)?),
+        let mut asked = match request.messages {
+            Some(_) => chat::chat(self, wire::read(&body)?)?,
+            None => chat::completion(self, wire::read(&body)?)?,
+        };
+        // The tokens are those of a conversation: guards guide and judge it as one.
+        if let Some(said) = said {
+            asked.is_said(&said);
         }
+        Ok(asked)
     }
 
     /// Refuses what was made with other weights, another template or other vectors.

@@ -153,6 +153,14 @@ impl Asked {
         Ok(made)
     }
 
+    /// The prompt's tokens are those of a conversation.
+    pub(crate) fn is_said(&mut self, turns: &[Turn]) {
+        let messages =
+            turns.iter().map(|turn| Message::new(turn.role.clone(), turn.content.clone()));
+        self.form = Form::Chat;
+        self.question = question(&messages.collect::<Vec<Message>>());
+    }
+
     /// What the response's headers say.
     pub(crate) fn headers(&self) -> HeaderMap {
         let mut headers = HeaderMap::new();

@@ -223,11 +223,19 @@ fn layers<'a>(
     });
     let watches =
         |layer: &Option<Layer<'_>>| layer.as_ref().is_some_and(|l| l.object.monitor.is_some());
-    if state.settings.lock == Lock::Locked && watches(&default) && watches(&asked) {
-        let problem = "would take the place of the server default's, which the operator has locked";
-        return Err(Fault::new(Code::DefaultLocked, "monitor", problem)
-            .under("steering")
-            .refusal());
+    let field = match (watches(&asked), watches(&preset)) {
+        (true, _) => Some("monitor"),
+        // A preset is the operator's, but which one is the client's choice.
+        (false, true) => Some("preset"),
+        (false, false) => None,
+    };
+    if let Some(field) = field
+        && state.settings.lock == Lock::Locked
+        && watches(&default)
+    {
+        let problem =
+            "would take the place of the server default's monitor, which the operator has locked";
+        return Err(Fault::new(Code::DefaultLocked, field, problem).under("steering").refusal());
     }
     Ok([default, preset, asked].into_iter().flatten().collect())
 }

@@ -5,8 +5,13 @@ use crate::error::{Error, Result};
 use regex::{Regex, RegexBuilder};
 use trimtab_runtime::monitor::Unfolding;
 
-/// The most bytes a compiled pattern may take.
-const MOST_BYTES: usize = 1 << 20;
+/// The most bytes a compiled pattern may take, and what it keeps while it is looked for.
+const MOST_BYTES: usize = 256 << 10;
+const MOST_STATES: usize = 1 << 20;
+/// Bytes at a text's end in which something is looked for: what lies before has been looked at. No longer match is found.
+const REACH: usize = 4096;
+/// Characters of what was found that a finding tells.
+const TOLD: usize = 64;
 
 /// Finds any of some texts, or of some patterns.
 #[derive(Debug, Clone)]
@@ -29,7 +34,10 @@ impl Lexical {
             return Err(Error::setting("any", "holds an empty text, which is everywhere"));
         }
         let pattern = |pattern: &String| {
-            let built = RegexBuilder::new(pattern).size_limit(MOST_BYTES).build();
+            let built = RegexBuilder::new(pattern)
+                .size_limit(MOST_BYTES)
+                .dfa_size_limit(MOST_STATES)
+                .build();
             let built = built.map_err(|error| Error::setting("regex", error.to_string()))?;
             match built.is_match("") {
                 true => Err(Error::setting("regex", format!("{pattern:?} matches the empty text"))),
@@ -42,10 +50,16 @@ impl Lexical {
 
     /// The first place where something is found.
     fn find(&self, text: &str) -> Option<(usize, String)> {
-        let texts = self.texts.iter().filter_map(|t| Some((text.find(t.as_str())?, t.clone())));
-        let patterns = self.patterns.iter().filter_map(|pattern| pattern.find(text));
-        let patterns = patterns.map(|found| (found.start(), found.as_str().to_owned()));
-        texts.chain(patterns).min_by_key(|(at, _)| *at)
+        let from = text.len().saturating_sub(REACH);
+        let from = (from..=text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+        let tail = text.get(from..).unwrap_or_default();
+        let texts =
+            self.texts.iter().filter_map(|t| Some((from + tail.find(t.as_str())?, t.as_str())));
+        // What stands before the tail still says whether a line or a word begins there.
+        let patterns = self.patterns.iter().filter_map(|pattern| pattern.find_at(text, from));
+        let patterns = patterns.map(|found| (found.start(), found.as_str()));
+        let (at, what) = texts.chain(patterns).min_by_key(|(at, _)| *at)?;
+        Some((at, what.chars().take(TOLD).collect()))
     }
 }
 
@@ -110,6 +124,15 @@ mod tests {
         assert_eq!(found.note.as_deref(), Some("\"42\""));
         assert_eq!(lexical.undecided("it was re"), 2);
         assert_eq!(lexical.undecided("it was"), 0);
+    }
+
+    #[test]
+    fn only_the_end_of_a_long_text_is_looked_at_and_little_of_it_told() {
+        let mut lexical = Lexical::new(&[], &["(?m)^b+".into()]).unwrap();
+        let long = format!("b\n{}", "ab".repeat(4000));
+        assert_eq!(look(&mut lexical, &long, &[]).action, Action::Continue, "no line begins there");
+        let found = look(&mut lexical, &format!("{long}\n{}", "b".repeat(500)), &[]);
+        assert_eq!(found.note.map(|note| note.len()), Some(64 + 2));
     }
 
     #[test]
