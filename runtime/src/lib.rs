@@ -3,7 +3,9 @@
 //! Reading order is the order of the modules below, foundation first.
 
 pub mod error;
+pub mod filetype;
 pub mod fingerprint;
+pub mod printable;
 pub mod site;
 
 pub mod device;

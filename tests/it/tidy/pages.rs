@@ -7,7 +7,7 @@ use super::{Findings, Samples, hold, none};
 use std::collections::BTreeSet;
 use trimtab_tests::workspace_root;
 
-const MOST_GOLDEN_BYTES: u64 = 2_000_000;
+const MOST_GOLDEN_BYTES: u64 = 2_200_000;
 
 /// First folders of absolute paths that mean the same on every machine: the system's, one that nobody has, and those
 /// of addresses and JSON pointers.
@@ -166,7 +166,7 @@ fn golden_files_are_small() {
     assert!(bytes(&"Cargo.toml".to_owned()) > 0);
     let golden = files().iter().filter(|path| path.split('/').any(|part| part == "golden"));
     let total: u64 = golden.map(bytes).sum();
-    assert!(total < MOST_GOLDEN_BYTES, "golden_files_are_small: {total} bytes in all, below 2 MB");
+    assert!(total < MOST_GOLDEN_BYTES, "golden_files_are_small: {total} bytes in all, below 2.2 MB");
 }
 
 #[test]
