@@ -95,11 +95,20 @@ pub(super) struct Watching {
     pub(super) watch: Watch,
     /// Where it looked and what that asked for, in order.
     checked: Vec<(usize, Action)>,
+    standing: Standing,
+}
+
+/// Whether a watch is still asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    Active,
+    /// It advised and cost more than it is worth.
+    Retired,
 }
 
 impl Watching {
     pub(super) fn new(watch: Watch) -> Watching {
-        Watching { watch, checked: Vec::new() }
+        Watching { watch, checked: Vec::new(), standing: Standing::Active }
     }
 
     /// Where it looked last.
@@ -110,7 +119,7 @@ impl Watching {
     /// Whether it looks at a place.
     pub(super) fn is_due(&self, tokens: usize, place: Place) -> bool {
         let last = self.last().map_or(0, |(at, _)| at);
-        if self.last().is_some_and(|(at, _)| at == tokens) {
+        if self.standing == Standing::Retired || self.last().is_some_and(|(at, _)| at == tokens) {
             return false;
         }
         if place.end == AtEnd::Answer {
@@ -130,7 +139,9 @@ impl Watching {
     pub(super) fn is_overdue(&self, tokens: usize, longest: usize) -> bool {
         let (last, action) = self.last().unwrap_or((0, Action::Continue));
         let longest = if action == Action::Continue { longest } else { longest.min(SOON) };
-        let counts = self.watch.cadence == Cadence::Sentence && tokens >= self.watch.min_tokens;
+        let counts = self.standing == Standing::Active
+            && self.watch.cadence == Cadence::Sentence
+            && tokens >= self.watch.min_tokens;
         counts && tokens - last >= longest
     }
 
@@ -159,14 +170,24 @@ impl Watching {
     /// nobody's way.
     pub(super) fn vouches(&self, tokens: usize) -> bool {
         let looked = self.last().is_some_and(|(at, _)| at == tokens) && self.is_clean();
-        looked || self.only_reports() || (self.is_lost() && self.watch.duty == Duty::Advisory)
+        let silent = self.standing == Standing::Retired || (self.is_lost() && !self.must_tell());
+        looked || silent || self.only_reports()
+    }
+
+    /// Asks it no more.
+    pub(super) fn retire(&mut self) {
+        self.standing = Standing::Retired;
+    }
+
+    /// Whether an answer that it cannot judge is not given.
+    pub(super) fn must_tell(&self) -> bool {
+        self.watch.duty == Duty::Mandatory && !self.only_reports()
     }
 
     /// Whether its newest check could not tell, and it may not be left at that where nobody looks again. Hits short of
     /// its patience are none.
     pub(super) fn owes(&self) -> bool {
-        let mandatory = self.watch.duty == Duty::Mandatory && !self.only_reports();
-        mandatory && self.trailing(Action::Unknown) > 0
+        self.must_tell() && self.trailing(Action::Unknown) > 0
     }
 
     /// Whether it has looked, and found nothing the last time.

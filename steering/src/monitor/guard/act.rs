@@ -3,7 +3,7 @@
 use super::super::guidance::{Catalogue, Level, axis_key};
 use super::super::perceive::Finding;
 use super::super::record::{Intervention, Outcome, Record, Sequel, span_hash};
-use super::super::watch::{Duty, Place, Then};
+use super::super::watch::{Place, Then};
 use super::rules::{Combine, Guidance, OnExhausted, RewindTo, Stream};
 use super::{Found, Guard, Mood, end};
 use crate::monitor::policy::State;
@@ -45,15 +45,14 @@ impl Guard {
             let watching = self.watches.get(*watch)?;
             let cause = || Cause { watch: *watch, finding: finding.clone(), place };
             let over = watching.watch.perceiver.spent() > self.reading(answer);
-            match (watching.is_lost() || over, watching.watch.duty) {
-                (true, Duty::Mandatory) => return Some(self.give_up(answer, &cause(), EXHAUSTED)),
-                // What advises may not cost more than it is worth.
-                (true, Duty::Advisory) if over => {
+            match (watching.is_lost() || over, watching.must_tell()) {
+                (true, true) => return Some(self.give_up(answer, &cause(), EXHAUSTED)),
+                (true, false) if over => {
                     self.flag("perceiver_tokens");
-                    self.mood = Mood::Disarmed;
-                    return None;
+                    self.watches.get_mut(*watch)?.retire();
+                    continue;
                 }
-                (true, Duty::Advisory) => self.flag("unknown"),
+                (true, false) => self.flag("unknown"),
                 (false, _) => {}
             }
             if !watching.hits() {

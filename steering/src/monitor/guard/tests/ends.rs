@@ -80,6 +80,21 @@ fn a_perceiver_that_reads_too_much_is_no_longer_asked() {
     let seen = guarded(vec![Watch::new("glutton", Glutton(0))], Rules::default(), request(60, 0.0));
     assert_eq!((seen.record.checks.len(), seen.record.outcome), (5, Outcome::Flagged));
     assert_eq!(seen.record.why.as_deref(), Some("perceiver_tokens"));
+    // The others go on watching, and nothing waits for it.
+    let both = vec![Watch::new("glutton", Glutton(0)), watch(hit_at(40, 1))];
+    let seen = guarded(both, Rules::default(), request(60, 0.0));
+    let rewinds: Vec<(usize, usize)> = seen.record.rewinds().map(|r| (r.watch, r.at)).collect();
+    assert_eq!((rewinds, seen.record.outcome), (vec![(1, 40)], Outcome::Flagged));
+    assert_eq!(seen.text, plain(60, 0.0).text);
+    assert!(seen.record.held <= 32);
+}
+
+#[test]
+fn a_watch_that_reports_ends_nothing_whatever_its_duty() {
+    let then = Then::Report;
+    let blind = Watch { then, duty: Duty::Mandatory, ..watch(|_| Action::Unknown) };
+    let seen = guarded(vec![blind], Rules::default(), request(60, 0.0));
+    assert_eq!((seen.record.outcome, seen.text), (Outcome::Flagged, plain(60, 0.0).text));
 }
 
 #[test]
