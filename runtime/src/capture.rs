@@ -9,14 +9,13 @@ use crate::error::{Error, Result};
 use crate::generate::Flow;
 use crate::kv::{BLOCK_LEN, KvPool};
 use crate::model::{Decoder, LogitsAt, Want};
+use crate::output::{self, Draft};
 use crate::plan::Plan;
 use crate::session::Session;
 use crate::site::Site;
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 /// Tokens that share a pass, cache blocks counted whole.
@@ -72,11 +71,12 @@ impl Capture {
     ) -> Result<Captured> {
         self.check(decoder)?;
         let layout = Layout::new(self, decoder)?;
-        let mut file = Partial::create(path)?;
-        file.put(0, &layout.header)?;
+        let mut file = Draft::create(path).map_err(failed(path))?;
+        let mut put = |at, bytes: &[u8]| file.put(at, bytes).map_err(failed(path));
+        put(0, &layout.header)?;
         for (row, places) in self.rows.iter().zip(&layout.places) {
             let bytes: Vec<u8> = row.iter().flat_map(|t| t.to_le_bytes()).collect();
-            file.put(places.tokens, &bytes)?;
+            put(places.tokens, &bytes)?;
         }
         for batch in self.batches(decoder, pool) {
             self.run(&batch, decoder, pool, &mut |row, what, from, values| {
@@ -84,13 +84,13 @@ impl Capture {
                     return Err(Error::Misuse("a capture came from a site nobody asked for"));
                 };
                 let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-                file.put(place + 4 * from as u64, &bytes)
+                put(place + 4 * from as u64, &bytes)
             })?;
             if progress(batch.len()) == Flow::Cancel {
                 return Ok(Captured::Cancelled);
             }
         }
-        file.keep()?;
+        file.keep().map_err(failed(path))?;
         Ok(Captured::Written { bytes: layout.end })
     }
 
@@ -282,54 +282,12 @@ impl Entries {
     }
 }
 
-/// A file beside its later name; gone again unless it is kept.
-struct Partial {
-    file: File,
-    path: PathBuf,
-    target: PathBuf,
-    state: State,
-}
-
-#[derive(PartialEq)]
-enum State {
-    Partial,
-    Kept,
-}
-
-impl Partial {
-    fn create(target: &Path) -> Result<Partial> {
-        let mut name = target.as_os_str().to_owned();
-        name.push(format!(".partial-{}", std::process::id()));
-        let path = PathBuf::from(name);
-        let file = File::create(&path).map_err(failed(&path))?;
-        Ok(Partial { file, path, target: target.to_owned(), state: State::Partial })
-    }
-
-    fn put(&mut self, at: u64, bytes: &[u8]) -> Result<()> {
-        let written = self.file.seek(SeekFrom::Start(at)).and_then(|_| self.file.write_all(bytes));
-        written.map_err(failed(&self.path))
-    }
-
-    fn keep(mut self) -> Result<()> {
-        self.file.sync_all().map_err(failed(&self.path))?;
-        std::fs::rename(&self.path, &self.target).map_err(failed(&self.target))?;
-        self.state = State::Kept;
-        Ok(())
-    }
-}
-
-impl Drop for Partial {
-    fn drop(&mut self) {
-        if self.state == State::Partial {
-            // Nobody is left to tell.
-            std::fs::remove_file(&self.path).ok();
-        }
-    }
-}
-
-fn failed(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
+fn failed<E: Into<output::Problem>>(path: &Path) -> impl FnOnce(E) -> Error {
     let path = path.display().to_string();
-    move |source| Error::Io { path, source }
+    move |problem| {
+        let problem: output::Problem = problem.into();
+        Error::Io { path, source: problem.into() }
+    }
 }
 
 #[cfg(test)]
@@ -337,6 +295,7 @@ mod tests {
     use super::*;
     use crate::testing::tiny;
     use safetensors::SafeTensors;
+    use std::path::PathBuf;
 
     fn capture(rows: Vec<Vec<u32>>) -> Capture {
         let sites = vec![Site::ResidPost(1), Site::Final];

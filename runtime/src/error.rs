@@ -103,6 +103,14 @@ pub enum Error {
         /// The most a sequence may have.
         limit: usize,
     },
+    /// A text that was not tokenised, because it is too long in any case.
+    #[error("text of at least {at_least} tokens does not fit the context of {room} with an answer")]
+    PromptTooLong {
+        /// Tokens it has at least.
+        at_least: usize,
+        /// Tokens that a prompt and its answer may have.
+        room: usize,
+    },
     /// No free block is left in the key–value pool.
     #[error("key-value pool is full ({blocks} blocks of {block_len} tokens)")]
     PoolFull {
@@ -140,6 +148,12 @@ pub enum Error {
     /// Cache, rows and decoder that do not belong together, or a broken call order.
     #[error("{0}")]
     Misuse(&'static str),
+    /// A tokenizer that cannot be built. The model takes token ids all the same.
+    #[error("tokenizer of this model cannot be used")]
+    Tokenizer(#[source] std::sync::Arc<crate::text::Error>),
+    /// A chat template that cannot be used. The model continues texts all the same.
+    #[error("chat template of this model cannot be used")]
+    Template(#[source] std::sync::Arc<crate::text::Error>),
     /// A model whose files hold no tokenizer.
     #[error("model has no tokenizer: only token ids can be given")]
     NoTokenizer,
@@ -210,11 +224,17 @@ impl Error {
                 crate::hub::ErrorKind::Missing => Kind::Outside,
                 crate::hub::ErrorKind::Disk => Kind::Internal,
             },
-            Error::Weights(_) | Error::Spec(_) | Error::Text(_) | Error::NoTokenizer => Kind::Model,
+            Error::Weights(_)
+            | Error::Spec(_)
+            | Error::Text(_)
+            | Error::Tokenizer(_)
+            | Error::Template(_)
+            | Error::NoTokenizer => Kind::Model,
             Error::Site(_)
             | Error::Invalid { .. }
             | Error::NoSuchToken { .. }
-            | Error::ContextFull { .. } => Kind::Input,
+            | Error::ContextFull { .. }
+            | Error::PromptTooLong { .. } => Kind::Input,
             Error::NoSuchSite { .. } | Error::CannotAct { .. } | Error::Width { .. } => {
                 Kind::Refused
             }

@@ -99,6 +99,27 @@ impl fmt::Display for Site {
     }
 }
 
+impl Site {
+    /// A site by its own text, or by the name that TransformerLens has for it.
+    ///
+    /// # Errors
+    /// When the text is neither.
+    pub fn named(name: &str) -> Result<Site, SiteError> {
+        let lens = |name: &str| {
+            if name == "hook_embed" {
+                return Some("embed".to_owned());
+            }
+            let (block, kind) = name.strip_prefix("blocks.")?.split_once(".hook_")?;
+            Some(format!("{kind}.{block}"))
+        };
+        let site: Result<Site, SiteError> = lens(name).as_deref().unwrap_or(name).parse();
+        site.map_err(|error| match error {
+            SiteError::Unknown(_) => SiteError::Unknown(name.to_owned()),
+            pre @ SiteError::ResidPre { .. } => pre,
+        })
+    }
+}
+
 /// A text that names no site.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SiteError {
