@@ -1,7 +1,11 @@
 //! From a name to a model that can talk: files, decoder, tokenizer, template and a pool, opened together.
+//!
+//! A tokenizer or template that cannot be used does not keep a model from being opened: token ids need none. Who asks
+//! for it is told why it cannot be had.
 
 use crate::device::DeviceChoice;
 use crate::error::{Error, Result};
+use crate::filetype;
 use crate::fingerprint::Fingerprint;
 use crate::hub::{Local, ModelRef, Resolver};
 use crate::kv::{KvPool, KvType};
@@ -10,7 +14,7 @@ use crate::model::{Decoder, DecoderOptions};
 use crate::plan::Plan;
 use crate::sample::SamplingParams;
 use crate::session::Session;
-use crate::text::{ChatTemplate, Message, RenderOptions, Special, Tokenizer};
+use crate::text::{ChatTemplate, Message, RenderOptions, Rendered, Special, Tokenizer, Variables};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -26,6 +30,8 @@ pub enum TemplateChoice {
     /// The model's own.
     #[default]
     OfModel,
+    /// The one of this name, where the model has several.
+    Named(String),
     /// This Jinja text.
     Text(String),
 }
@@ -39,6 +45,8 @@ pub struct OpenOptions {
     pub decoder: DecoderOptions,
     /// Its chat template.
     pub template: TemplateChoice,
+    /// Variables that the template is given unless a rendering says otherwise.
+    pub variables: Variables,
     /// Tokens the key–value pool holds; `None` for full sequences, at most 1 GiB.
     pub pool_tokens: Option<usize>,
     /// How many full sequences that are; `None` for four.
@@ -53,11 +61,31 @@ pub struct Model {
     name: String,
     revision: Option<String>,
     decoder: Arc<Decoder>,
-    tokenizer: Option<Arc<Tokenizer>>,
-    template: Option<ChatTemplate>,
+    tokenizer: Part<Arc<Tokenizer>>,
+    template: Part<ChatTemplate>,
     sampling: SamplingParams,
     pool: KvPool,
     identity: Identity,
+}
+
+/// A part of a model that not every use needs.
+#[derive(Debug)]
+enum Part<T> {
+    Ready(T),
+    /// The files have none.
+    Absent,
+    /// The files have one that cannot be used.
+    Flawed(Arc<crate::text::Error>),
+}
+
+impl<T> Part<T> {
+    fn of(found: std::result::Result<Option<T>, crate::text::Error>) -> Part<T> {
+        match found {
+            Ok(Some(part)) => Part::Ready(part),
+            Ok(None) | Err(crate::text::Error::NoTemplate) => Part::Absent,
+            Err(error) => Part::Flawed(Arc::new(error)),
+        }
+    }
 }
 
 /// What tells one build of a model from another.
@@ -81,10 +109,10 @@ impl Model {
         let weights = Weights::open(&local.path)?;
         let device = options.device.open()?;
         let decoder = Arc::new(Decoder::load(&weights, &options.decoder, &device)?);
-        let tokenizer = tokenizer(&weights, &local.path)?.map(Arc::new);
+        let tokenizer = Part::of(tokenizer(&weights, &local.path).map(|t| t.map(Arc::new)));
         let template = match &tokenizer {
-            Some(tokenizer) => template(&weights, &local.path, options, tokenizer)?,
-            None => None,
+            Part::Ready(tokenizer) => template(&weights, &local.path, options, tokenizer)?,
+            Part::Absent | Part::Flawed(_) => Part::Absent,
         };
         let tokens = pool_tokens(&decoder, options);
         let pool = KvPool::with_type(decoder.spec(), tokens, options.kv_type, &device)?;
@@ -126,12 +154,21 @@ impl Model {
 
     /// The tokenizer; a model folder without `tokenizer.json` has none and takes token ids only.
     pub fn tokenizer(&self) -> Result<&Arc<Tokenizer>> {
-        self.tokenizer.as_ref().ok_or(Error::NoTokenizer)
+        match &self.tokenizer {
+            Part::Ready(tokenizer) => Ok(tokenizer),
+            Part::Absent => Err(Error::NoTokenizer),
+            Part::Flawed(error) => Err(Error::Tokenizer(error.clone())),
+        }
     }
 
-    /// The chat template.
+    /// The chat template. Without a tokenizer there is none, and then that is the error.
     pub fn template(&self) -> Result<&ChatTemplate> {
-        self.template.as_ref().ok_or_else(|| crate::text::Error::NoTemplate.into())
+        self.tokenizer()?;
+        match &self.template {
+            Part::Ready(template) => Ok(template),
+            Part::Absent => Err(crate::text::Error::NoTemplate.into()),
+            Part::Flawed(error) => Err(Error::Template(error.clone())),
+        }
     }
 
     /// The pool its sessions share.
@@ -157,13 +194,45 @@ impl Model {
 
     /// Plain text as the tokens of a prompt; control tokens written in it stay text.
     pub fn text_prompt(&self, text: &str) -> Result<Vec<u32>> {
+        self.raw_prompt(text, Special::Plain)
+    }
+
+    /// A text as the tokens of a prompt, and what control tokens written in it are.
+    pub fn raw_prompt(&self, text: &str, special: Special) -> Result<Vec<u32>> {
         let tokenizer = self.tokenizer()?;
-        Ok(tokenizer.with_bos(tokenizer.encode(text, Special::Plain)?))
+        Ok(tokenizer.with_bos(tokenizer.encode(text, special)?))
+    }
+
+    /// Tokens that a prompt and its answer may have together.
+    pub fn room(&self) -> usize {
+        self.decoder.context().min(self.pool.tokens())
+    }
+
+    /// The tokens of a rendered conversation; what cannot fit [`Model::room`] is refused before it is tokenised, as far as
+    /// its length tells. Only then is tokenising bounded by the context, whatever people send.
+    pub fn rendered_prompt_within(&self, rendered: &Rendered) -> Result<Vec<u32>> {
+        let tokenizer = self.tokenizer()?;
+        self.admits(tokenizer.fewest_tokens_rendered(rendered))?;
+        Ok(tokenizer.encode_rendered(rendered)?)
+    }
+
+    /// As [`Model::raw_prompt`], and refused as by [`Model::rendered_prompt_within`].
+    pub fn raw_prompt_within(&self, text: &str, special: Special) -> Result<Vec<u32>> {
+        self.admits(self.tokenizer()?.fewest_tokens(text, special))?;
+        self.raw_prompt(text, special)
+    }
+
+    /// Refuses a text that has at least so many tokens if that leaves no room for an answer.
+    pub fn admits(&self, at_least: usize) -> Result<()> {
+        match self.room() {
+            room if at_least < room => Ok(()),
+            room => Err(Error::PromptTooLong { at_least, room }),
+        }
     }
 
     /// What a prompt's keys and values depend on besides tokens, plan and decoder, for prefix sharing.
     pub fn prefix_space(&self, owner: &str) -> Fingerprint {
-        let template = self.template.as_ref().map_or("", ChatTemplate::sha256);
+        let template = self.template().map_or("", ChatTemplate::sha256);
         Fingerprint::builder("trimtab.space").text(template).text(owner).finish()
     }
 }
@@ -176,33 +245,41 @@ fn pool_tokens(decoder: &Decoder, options: &OpenOptions) -> usize {
     options.pool_tokens.unwrap_or(default)
 }
 
-fn tokenizer(weights: &Weights, path: &Path) -> Result<Option<Tokenizer>> {
-    if let Some(metadata) = weights.metadata() {
-        let known = metadata.value("tokenizer.ggml.model").is_some();
-        return Ok(if known { Some(Tokenizer::from_metadata(metadata)?) } else { None });
+fn tokenizer(
+    weights: &Weights,
+    path: &Path,
+) -> std::result::Result<Option<Tokenizer>, crate::text::Error> {
+    match weights.metadata() {
+        None => Tokenizer::from_folder(path),
+        Some(metadata) => match metadata.value("tokenizer.ggml.model") {
+            None => Ok(None),
+            Some(_) => Tokenizer::from_metadata(metadata).map(Some),
+        },
     }
-    let file = path.join("tokenizer.json");
-    Ok(if file.exists() { Some(Tokenizer::from_file(&file)?) } else { None })
 }
 
+/// The template. One that was given and cannot be used is an error; the model's own then only cannot be had.
 fn template(
     weights: &Weights,
     path: &Path,
     options: &OpenOptions,
     tokenizer: &Arc<Tokenizer>,
-) -> Result<Option<ChatTemplate>> {
-    use crate::text::Error::NoTemplate;
+) -> Result<Part<ChatTemplate>> {
+    let name = match &options.template {
+        TemplateChoice::OfModel | TemplateChoice::Text(_) => None,
+        TemplateChoice::Named(name) => Some(name.as_str()),
+    };
     let found = match (&options.template, weights.metadata()) {
         (TemplateChoice::Text(source), _) => ChatTemplate::new(source, tokenizer.clone()),
-        (TemplateChoice::OfModel, Some(m)) => ChatTemplate::from_metadata(m, tokenizer.clone()),
-        (TemplateChoice::OfModel, None) => ChatTemplate::from_folder(path, tokenizer.clone()),
+        (_, Some(metadata)) => ChatTemplate::from_metadata(metadata, name, tokenizer.clone()),
+        (_, None) => ChatTemplate::from_folder(path, name, tokenizer.clone()),
     };
-    match found {
-        Ok(template) => Ok(Some(template)),
-        // Base models have none; whoever wants to chat is told then.
-        Err(NoTemplate) => Ok(None),
-        Err(e) => Err(e.into()),
-    }
+    let found = match found {
+        Ok(template) => Ok(Some(template.with_variables(options.variables.clone())?)),
+        Err(error) if options.template == TemplateChoice::OfModel => Err(error),
+        Err(error) => return Err(error.into()),
+    };
+    Ok(Part::of(found))
 }
 
 /// The type that holds most bytes of the matrices.
@@ -221,7 +298,7 @@ fn sampling(path: &Path) -> Result<SamplingParams> {
         return Ok(defaults);
     }
     let io = |source| Error::Io { path: file.display().to_string(), source };
-    let text = std::fs::read_to_string(&file).map_err(io)?;
+    let text = filetype::read_text(&file, 1 << 20).map_err(|e| io(e.into()))?;
     let json: serde_json::Value =
         serde_json::from_str(&text).map_err(|e| io(std::io::Error::other(e)))?;
     let number = |key: &str| json.get(key).and_then(serde_json::Value::as_f64).map(|v| v as f32);

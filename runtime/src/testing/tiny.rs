@@ -7,7 +7,7 @@ use crate::model::weights::Weights;
 use crate::model::weights::metadata::{Metadata, Value};
 use crate::model::{Decoder, DecoderOptions};
 use crate::open::{Model, OpenOptions};
-use crate::text::Tokenizer;
+use crate::text::{Tokenizer, Variables};
 use safetensors::tensor::{Dtype, TensorView};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -46,14 +46,25 @@ pub const TEMPLATE: &str = "{% for message in messages %}{{ message.role }} {{ m
 
 /// The same as a model that can talk: with a tokenizer, a template and a pool of so many tokens.
 pub fn model(pool_tokens: usize) -> Result<Model> {
+    model_under(TEMPLATE, pool_tokens)
+}
+
+/// The same under another template.
+pub fn model_under(template: &str, pool_tokens: usize) -> Result<Model> {
+    model_given(template, Variables::new(), pool_tokens)
+}
+
+/// The same, whose template is given variables.
+pub fn model_given(template: &str, variables: Variables, pool_tokens: usize) -> Result<Model> {
     let folder = folder();
-    let opened = write(&folder).and_then(|()| write_text(&folder)).and_then(|()| {
+    let opened = write(&folder).and_then(|()| write_text(&folder, template)).and_then(|()| {
         let path = folder.clone();
         let local =
             Local { path, name: "tiny".to_owned(), revision: None, source: Provenance::Path };
         let device = DeviceChoice::Cpu;
         let pool_tokens = Some(pool_tokens);
-        Model::from_local(&local, &OpenOptions { device, pool_tokens, ..OpenOptions::default() })
+        let usual = OpenOptions::default();
+        Model::from_local(&local, &OpenOptions { device, pool_tokens, variables, ..usual })
     });
     std::fs::remove_dir_all(&folder).ok();
     opened
@@ -67,7 +78,7 @@ fn folder() -> PathBuf {
 }
 
 /// Writes the tokenizer and the template beside the model.
-fn write_text(folder: &Path) -> Result<()> {
+fn write_text(folder: &Path, template: &str) -> Result<()> {
     let named = spellings();
     let vocab = named.iter().enumerate().map(|(id, text)| (text.clone(), id.into()));
     let vocab: serde_json::Map<String, serde_json::Value> = vocab.collect();
@@ -83,7 +94,7 @@ fn write_text(folder: &Path) -> Result<()> {
         }],
         "model": {"type": "BPE", "vocab": vocab, "merges": []},
     });
-    let config = serde_json::json!({"eos_token": "<|im_end|>", "chat_template": TEMPLATE});
+    let config = serde_json::json!({"eos_token": "<|im_end|>", "chat_template": template});
     for (name, content) in [("tokenizer.json", tokenizer), ("tokenizer_config.json", config)] {
         let file = folder.join(name);
         std::fs::write(&file, content.to_string()).map_err(|e| io(&file, e))?;

@@ -59,6 +59,11 @@ impl Moment {
             'y' => format!("{:02}", self.year % 100),
             'm' => format!("{:02}", self.month),
             'd' => format!("{:02}", self.day),
+            'e' => format!("{:2}", self.day),
+            'F' => format!("{}-{:02}-{:02}", self.year, self.month, self.day),
+            'D' | 'x' => format!("{:02}/{:02}/{:02}", self.month, self.day, self.year % 100),
+            'R' => format!("{hour:02}:{minute:02}"),
+            'T' | 'X' => format!("{hour:02}:{minute:02}:{:02}", self.second_of_day % 60),
             'j' => format!("{:03}", self.day_of_year),
             'H' => format!("{hour:02}"),
             'I' => format!("{half:02}"),
@@ -69,9 +74,22 @@ impl Moment {
             'b' | 'h' => month.chars().take(3).collect(),
             'A' => self.weekday.to_owned(),
             'a' => self.weekday.chars().take(3).collect(),
+            // A time without a zone has no name and no offset.
+            'Z' | 'z' => String::new(),
             '%' => "%".to_owned(),
             _ => return None,
         })
+    }
+
+    /// With the flag of glibc, and so of Python, that drops the zeros or spaces in front of a number.
+    fn unpadded(&self, letter: char) -> Option<String> {
+        let text = self.directive(letter)?;
+        let bare = text.trim_start_matches(['0', ' ']);
+        match "ymdejHIMS".contains(letter) {
+            true if bare.is_empty() => Some("0".to_owned()),
+            true => Some(bare.to_owned()),
+            false => Some(text),
+        }
     }
 }
 
@@ -97,10 +115,18 @@ pub(crate) fn strftime(format: &str, time: SystemTime) -> String {
             text.push(c);
             continue;
         }
+        let flag = letters.clone().next().filter(|c| *c == '-');
+        if flag.is_some() {
+            letters.next();
+        }
         let letter = letters.next().unwrap_or('%');
-        match moment.directive(letter) {
+        let part = match flag {
+            Some(_) => moment.unpadded(letter),
+            None => moment.directive(letter),
+        };
+        match part {
             Some(part) => text.push_str(&part),
-            None => text.extend(['%', letter]),
+            None => text.extend(['%'].into_iter().chain(flag).chain([letter])),
         }
     }
     text
@@ -110,6 +136,15 @@ pub(crate) fn strftime(format: &str, time: SystemTime) -> String {
 mod tests {
     use super::*;
     use std::time::Duration;
+
+    #[test]
+    fn numbers_without_padding_are_pythons() {
+        // `datetime.fromtimestamp(1707447845, timezone.utc).replace(tzinfo=None).strftime(…)` of CPython on Linux.
+        let at = UNIX_EPOCH + Duration::from_secs(1_707_447_845);
+        let format = "%-d.%-m.%-y %-H:%-M:%-S %-I%p %-j|%e|%F %T %R %D %x %X%Z%z %-B %-%";
+        let text = "9.2.24 3:4:5 3AM 40| 9|2024-02-09 03:04:05 03:04 02/09/24 02/09/24 03:04:05 February %";
+        assert_eq!(strftime(format, at), text);
+    }
 
     #[test]
     fn known_moments() {

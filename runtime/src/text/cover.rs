@@ -10,7 +10,7 @@
 //! Templates that look for something (`'</think>' in content`) name it in a string literal. The second kind
 //! of cover leaves such literals readable, unless they touch a control token.
 
-use super::jinja::is_space;
+use super::python::is_space;
 use super::rendered::{Origin, Rendered};
 use std::collections::{HashMap, HashSet};
 

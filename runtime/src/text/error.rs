@@ -1,7 +1,6 @@
 //! What can go wrong between text and token ids.
 //!
-//! Every variant names the thing first; what to do about it is said only where the caller has exactly one
-//! remedy (a missing template).
+//! Every variant names the thing first; what to do about it is said at the edge.
 
 use crate::model::weights::metadata::WrongKind;
 use std::path::PathBuf;
@@ -37,9 +36,25 @@ pub enum Error {
     /// A GGUF key has the wrong kind of value.
     #[error(transparent)]
     Metadata(#[from] WrongKind),
+    /// A GGUF key names a token that the vocabulary does not have.
+    #[error("metadata key {key} is {id}, the vocabulary has {size} tokens")]
+    NoSuchId {
+        /// The full key.
+        key: String,
+        /// The id.
+        id: u32,
+        /// Tokens in the vocabulary.
+        size: usize,
+    },
     /// A GGUF key that the tokenizer needs is not there.
     #[error("metadata key {key} is missing")]
     MissingKey {
+        /// The full key.
+        key: &'static str,
+    },
+    /// A GGUF key asks for something that is not here, and to ignore it would give other ids.
+    #[error("metadata key {key} asks for what is not supported")]
+    Unsupported {
         /// The full key.
         key: &'static str,
     },
@@ -90,9 +105,37 @@ pub enum Error {
         /// The token's text.
         token: String,
     },
+    /// A folder with a tokenizer in a form that is not read.
+    #[error("{file} is not read, and there is no tokenizer.json beside it")]
+    OtherTokenizer {
+        /// The file that is there.
+        file: &'static str,
+    },
+    /// A token that a configuration gives a role, and that the vocabulary does not have.
+    #[error("{role} {token:?} is not in the vocabulary")]
+    NotInVocabulary {
+        /// The role, such as `bos_token`.
+        role: &'static str,
+        /// The token as the configuration has it.
+        token: String,
+    },
     /// The model has no chat template.
-    #[error("chat template is missing: pass --raw for plain text or --chat-template FILE")]
+    #[error("chat template is missing")]
     NoTemplate,
+    /// Several chat templates with names, and not the one that is asked for.
+    #[error("chat template {name:?} is missing (there are: {known})")]
+    NoSuchTemplate {
+        /// The name that was looked for.
+        name: String,
+        /// The names there are.
+        known: String,
+    },
+    /// A variable for a template that it gets from elsewhere.
+    #[error("template variable {name} cannot be set: it is made of the conversation and the model")]
+    ReservedVariable {
+        /// The name.
+        name: String,
+    },
     /// The template does not parse, fails while running, or refuses the conversation.
     #[error("chat template failed")]
     Template(#[source] minijinja::Error),

@@ -1,8 +1,9 @@
 //! What all GGUF vocabularies share: tokens, kinds, the ids with a role, BOS custom, fingerprint.
 
+use super::bound::{Blanks, Bound};
 use super::error::{Error, Result, malformed};
 use super::pretokenizer::Bos;
-use super::special::{Special, Specials};
+use super::special::{Special, Specials, Strip};
 use super::tokenizer::{Ends, Parts, Tokenizer};
 use super::vocab::{Kind, Vocabulary, settle};
 use super::{gguf_bpe, gguf_spm};
@@ -27,15 +28,25 @@ pub(crate) fn tokenizer(metadata: &Metadata) -> Result<Tokenizer> {
         Some(false) => Bos::Leave,
         None => built.bos,
     };
+    let bos_id = bos_id(metadata, model, &built.vocabulary)?;
+    if (metadata.flag("tokenizer.ggml.add_bos_token")?, bos_id) == (Some(true), None) {
+        return Err(Error::MissingKey { key: "tokenizer.ggml.bos_token_id" });
+    }
+    let swallow = swallowing(metadata, model)?;
     let controls = built.vocabulary.iter().filter(|(id, ..)| built.vocabulary.is_control(*id));
-    let specials = Specials::new(controls.map(|(id, text, _)| Special::plain(text, id)));
+    let specials = Specials::new(
+        controls.map(|(id, text, _)| Special { strip: swallow(text), ..Special::plain(text, id) }),
+    );
+    let swallows = built.vocabulary.iter().any(|(_, text, _)| swallow(text) != Strip::Nothing);
+    let blanks = if swallows { Blanks::Vanish } else { Blanks::Stay };
     Ok(Tokenizer::assemble(Parts {
+        bound: Bound::new(&built.vocabulary, built.spelling, (built.changes, blanks)),
         ends: Ends {
-            bos: token_id(metadata, "tokenizer.ggml.bos_token_id", &built.vocabulary)?,
+            bos: bos_id,
             eos: token_id(metadata, "tokenizer.ggml.eos_token_id", &built.vocabulary)?,
             more: [
-                token_id(metadata, "tokenizer.ggml.eot_token_id", &built.vocabulary)?,
-                token_id(metadata, "tokenizer.ggml.eom_token_id", &built.vocabulary)?,
+                optional_id(metadata, "tokenizer.ggml.eot_token_id", &built.vocabulary)?,
+                optional_id(metadata, "tokenizer.ggml.eom_token_id", &built.vocabulary)?,
             ]
             .into_iter()
             .flatten()
@@ -46,8 +57,34 @@ pub(crate) fn tokenizer(metadata: &Metadata) -> Result<Tokenizer> {
         encoder: built.encoder,
         specials,
         leading: built.leading,
+        unresolved: Vec::new(),
         sha256: fingerprint(metadata),
     }))
+}
+
+/// The id that begins a text. A file that does not name it means id 1 with this algorithm, as in llama.cpp, if the
+/// token's name agrees.
+fn bos_id(metadata: &Metadata, model: &str, vocabulary: &Vocabulary) -> Result<Option<u32>> {
+    const KEY: &str = "tokenizer.ggml.bos_token_id";
+    if model == "llama" && metadata.value(KEY).is_none() {
+        let named = matches!(vocabulary.text(1), Some("<s>" | "<bos>"));
+        return Ok(named.then_some(1));
+    }
+    token_id(metadata, KEY, vocabulary)
+}
+
+/// What control tokens swallow, by their text. GGUF has no key for it, so it is known by the architecture: the
+/// `tokenizer.json` of Phi-3 and 3.5 says `rstrip` for all but three.
+fn swallowing(metadata: &Metadata, model: &str) -> Result<fn(&str) -> Strip> {
+    let phi3 = model == "llama" && metadata.text("general.architecture")? == Some("phi3");
+    Ok(if phi3 { of_phi3 } else { |_| Strip::Nothing })
+}
+
+fn of_phi3(token: &str) -> Strip {
+    match token {
+        "<unk>" | "<s>" | "<|endoftext|>" => Strip::Nothing,
+        _ => Strip::Right,
+    }
 }
 
 /// The tokens with their kinds.
@@ -78,8 +115,19 @@ pub(crate) fn token_id(
         None | Some(Value::Signed(_)) => Ok(None),
         Some(_) => match metadata.integer(key)?.map(u32::try_from) {
             Some(Ok(id)) if vocabulary.kind(id).is_some() => Ok(Some(id)),
+            Some(Ok(id)) => {
+                Err(Error::NoSuchId { key: key.to_owned(), id, size: vocabulary.len() })
+            }
             _ => Err(malformed(key)),
         },
+    }
+}
+
+/// The same for a key that repeats what other keys and the tokens' names say: one that does not fit is left out.
+fn optional_id(metadata: &Metadata, key: &str, vocabulary: &Vocabulary) -> Result<Option<u32>> {
+    match token_id(metadata, key, vocabulary) {
+        Err(Error::NoSuchId { .. }) => Ok(None),
+        other => other,
     }
 }
 

@@ -13,7 +13,7 @@ fn path(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/text").join(name)
 }
 
-fn json(name: &str) -> Value {
+pub(super) fn json(name: &str) -> Value {
     serde_json::from_slice(&std::fs::read(path(name)).unwrap()).unwrap()
 }
 
@@ -21,7 +21,7 @@ fn ids(value: &Value) -> Vec<u32> {
     value.as_array().unwrap().iter().map(|id| id.as_u64().unwrap() as u32).collect()
 }
 
-fn list(value: &Value) -> &Vec<Value> {
+pub(super) fn list(value: &Value) -> &Vec<Value> {
     value.as_array().unwrap()
 }
 
@@ -62,6 +62,8 @@ fn check(tokenizer: &Tokenizer, golden: &Value) {
     for (i, text) in list(&golden["texts"]).iter().enumerate() {
         let text = text.as_str().unwrap();
         for (key, special) in [("plain", Special::Plain), ("parse", Special::Parse)] {
+            let tokens = tokenizer.encode(text, special).unwrap().len();
+            assert!(tokenizer.fewest_tokens(text, special) <= tokens, "{text:?}");
             if let Some(expected) = golden[key].get(i) {
                 assert_eq!(
                     tokenizer.encode(text, special).unwrap(),
@@ -110,6 +112,27 @@ fn sentencepiece_vocabularies_give_the_ids_of_sentencepiece() {
         check(&from_gguf(&format!("spm-{style}")), &json(&format!("spm-{style}.ids.json")));
     }
     check(&from_json("spm-llama"), &json("spm-llama-json.ids.json"));
+}
+
+#[test]
+fn templates_print_what_jinja_prints() {
+    let golden = json("jinja.json");
+    let context = golden["context"].as_object().unwrap();
+    let extra = context.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+    let options = RenderOptions { extra, ..RenderOptions::default() };
+    let tokenizer = from_gguf("bpe-gpt-2");
+    let mut other = Vec::new();
+    for case in list(&golden["rendered"]) {
+        let (source, expected) = (case[0].as_str().unwrap(), case[1].as_str().unwrap());
+        let rendered = ChatTemplate::new(source, Arc::clone(&tokenizer))
+            .and_then(|template| template.render(&[], &options))
+            .map(|rendered| rendered.text());
+        if rendered.as_ref().is_ok_and(|text| text == expected) {
+            continue;
+        }
+        other.push(format!("{source}\n  is {rendered:?}\n  not Ok({expected:?})"));
+    }
+    assert!(other.is_empty(), "{}", other.join("\n"));
 }
 
 #[test]

@@ -1,14 +1,17 @@
 //! The Jinja environment of chat templates: minijinja with what Hugging Face's environment adds or does
 //! otherwise.
 //!
-//! Blocks trimmed, Python's string methods, `raise_exception`, `strftime_now`, and `tojson` that writes what
-//! `json.dumps` writes. Templates come with models, so running one is bounded in steps, depth and output.
+//! Blocks trimmed, line ends unified, `raise_exception`, `strftime_now`, and where minijinja's filters, tests and
+//! methods are not Python's, Python's: see [`super::python`] and [`super::tojson`]. What neither can do (`%` between
+//! strings, `varargs` and `kwargs` of macros) is an error of the template. Templates come with models, so running
+//! one is bounded in steps, depth and output.
 
 use super::clock::strftime;
+use super::python::{self, Side, text};
+use super::tojson;
 use minijinja::value::{Kwargs, ValueKind};
-use minijinja::{Environment, Error, ErrorKind, State, Value};
-use serde::Serialize;
-use serde_json::ser::Formatter;
+use minijinja::{Environment, Error, ErrorKind, Value};
+use std::collections::HashSet;
 use std::io::{self, Write};
 use std::time::SystemTime;
 
@@ -20,31 +23,149 @@ const OUTPUT: usize = 16 << 20;
 /// The one template of an environment. The name has no extension, so nothing is escaped.
 const NAME: &str = "chat";
 
-/// Compiles a template.
+/// Compiles a template, whose line ends are [unified](unified).
 pub(crate) fn environment(source: &str) -> Result<Environment<'static>, Error> {
     let mut env = Environment::new();
     env.set_trim_blocks(true);
     env.set_lstrip_blocks(true);
     env.set_fuel(Some(FUEL));
     env.set_recursion_limit(DEPTH);
-    env.set_unknown_method_callback(method);
+    env.set_unknown_method_callback(python::method);
     env.set_formatter(|out, state, value| match value.kind() {
-        ValueKind::None => out.write_str("None").map_err(Error::from),
-        ValueKind::Bool => {
-            let text = if value.is_true() { "True" } else { "False" };
-            out.write_str(text).map_err(Error::from)
+        ValueKind::None | ValueKind::Bool | ValueKind::Number | ValueKind::Seq | ValueKind::Map => {
+            out.write_str(&text(value)).map_err(Error::from)
         }
         _ => minijinja::escape_formatter(out, state, value),
     });
-    env.add_filter("tojson", to_json);
-    env.add_filter("trim", |text: String, chars: Option<String>| {
-        strip(&text, chars.as_deref(), Side::Both).to_owned()
-    });
+    add_filters(&mut env);
+    add_tests(&mut env);
     env.add_function("raise_exception", |message: String| -> Result<Value, Error> {
         Err(Error::new(ErrorKind::InvalidOperation, message))
     });
+    env.add_function("dict", dict);
     env.add_template_owned(NAME, without_generation_tags(source))?;
     Ok(env)
+}
+
+/// The source with every line end as `\n`, which Jinja makes of it before it reads it.
+pub(crate) fn unified(source: &str) -> String {
+    source.replace("\r\n", "\n").replace('\r', "\n")
+}
+
+fn add_filters(env: &mut Environment<'static>) {
+    env.add_filter("tojson", tojson::dumps);
+    env.add_filter("trim", |text: String, chars: Option<String>| {
+        python::strip(&text, chars.as_deref(), Side::Both).to_owned()
+    });
+    env.add_filter("string", text);
+    env.add_filter("join", join);
+    env.add_filter("center", center);
+    env.add_filter("urlencode", url_encoded);
+}
+
+fn add_tests(env: &mut Environment<'static>) {
+    env.add_test("iterable", is_iterable);
+    env.add_test("sequence", is_sequence);
+    env.add_test("number", is_number);
+    env.add_test("callable", is_callable);
+}
+
+/// An undefined value iterates over nothing in Jinja; none does not iterate.
+fn is_iterable(value: &Value) -> bool {
+    match value.kind() {
+        ValueKind::None => false,
+        ValueKind::String | ValueKind::Undefined => true,
+        _ => value.try_iter().is_ok(),
+    }
+}
+
+/// What has a length and items, in Jinja's eyes.
+fn is_sequence(value: &Value) -> bool {
+    matches!(
+        value.kind(),
+        ValueKind::Seq | ValueKind::Map | ValueKind::String | ValueKind::Undefined
+    )
+}
+
+/// Python's booleans are numbers.
+fn is_number(value: &Value) -> bool {
+    matches!(value.kind(), ValueKind::Number | ValueKind::Bool)
+}
+
+/// An undefined value has the methods of a function in Jinja.
+fn is_callable(value: &Value) -> bool {
+    matches!(value.kind(), ValueKind::Plain | ValueKind::Undefined)
+}
+
+fn center(value: &Value, width: Option<usize>) -> Result<String, Error> {
+    python::pad(&text(value), width.unwrap_or(80), ' ', "center")
+}
+
+/// `join(values, d='', attribute=None)` over Python's form of each value. An attribute is a name, a number, or several of
+/// them with dots between.
+fn join(
+    values: &Value,
+    glue: Option<String>,
+    attribute: Option<Value>,
+    options: Kwargs,
+) -> Result<String, Error> {
+    let glue = glue.or(options.get("d")?).unwrap_or_default();
+    let attribute = attribute.or(options.get("attribute")?);
+    options.assert_all_used()?;
+    let place = |step: &str| step.parse::<usize>().map_or_else(|_| step.into(), Value::from);
+    let steps: Vec<Value> = match &attribute {
+        None => Vec::new(),
+        Some(attribute) if attribute.is_none() => Vec::new(),
+        Some(attribute) => match attribute.as_str() {
+            Some(path) => path.split('.').map(place).collect(),
+            None => vec![attribute.clone()],
+        },
+    };
+    let part = |value: Value| {
+        let found = steps.iter().try_fold(value, |value, step| value.get_item(step));
+        found.map(|value| text(&value))
+    };
+    let parts: Vec<String> = values.try_iter()?.map(part).collect::<Result<_, Error>>()?;
+    Ok(parts.join(&glue))
+}
+
+/// `urllib.parse.quote(value, safe='/')`.
+fn url_encoded(value: &Value) -> String {
+    let quote = |byte: u8| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'.' | b'-' | b'~' | b'/' => {
+            char::from(byte).to_string()
+        }
+        _ => format!("%{byte:02X}"),
+    };
+    text(value).bytes().map(quote).collect()
+}
+
+/// Python's `dict`: of a map or of pairs, with keywords behind it.
+fn dict(start: Option<Value>, named: Kwargs) -> Result<Value, Error> {
+    let mut pairs: Vec<(Value, Value)> = Vec::new();
+    let start = start.unwrap_or_else(|| Value::from(()));
+    match start.kind() {
+        ValueKind::None => {}
+        ValueKind::Map => {
+            for key in start.try_iter()? {
+                pairs.push((key.clone(), start.get_item(&key)?));
+            }
+        }
+        _ => {
+            for pair in start.try_iter()? {
+                pairs.push((pair.get_item_by_index(0)?, pair.get_item_by_index(1)?));
+            }
+        }
+    }
+    for name in named.args() {
+        pairs.push((Value::from(name), named.get(name)?));
+    }
+    Ok(Value::from_iter(pairs))
+}
+
+/// Names that the template reads and does not set.
+pub(crate) fn variables(env: &Environment<'static>) -> HashSet<String> {
+    env.get_template(NAME).map(|template| template.undeclared_variables(false)).unwrap_or_default()
 }
 
 /// Runs the template.
@@ -58,41 +179,6 @@ pub(crate) fn run(env: &Environment<'static>, context: &Value) -> Result<String,
 /// `strftime_now`, with one time for all renderings of a conversation.
 pub(crate) fn clock(now: SystemTime) -> Value {
     Value::from_function(move |format: String| strftime(&format, now))
-}
-
-/// What Python's `str.strip` takes for white space.
-pub(crate) fn is_space(c: char) -> bool {
-    c.is_whitespace() || ('\x1c'..='\x1f').contains(&c)
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Side {
-    Left,
-    Right,
-    Both,
-}
-
-fn strip<'a>(text: &'a str, chars: Option<&str>, side: Side) -> &'a str {
-    let drop = |c: char| chars.map_or(is_space(c), |chars| chars.contains(c));
-    match side {
-        Side::Left => text.trim_start_matches(drop),
-        Side::Right => text.trim_end_matches(drop),
-        Side::Both => text.trim_matches(drop),
-    }
-}
-
-fn method(state: &State, value: &Value, name: &str, args: &[Value]) -> Result<Value, Error> {
-    let side = match name {
-        "strip" => Some(Side::Both),
-        "lstrip" => Some(Side::Left),
-        "rstrip" => Some(Side::Right),
-        _ => None,
-    };
-    if let (Some(text), Some(side)) = (value.as_str(), side) {
-        let (chars,): (Option<&str>,) = minijinja::value::from_args(args)?;
-        return Ok(Value::from(strip(text, chars, side)));
-    }
-    minijinja_contrib::pycompat::unknown_method_callback(state, value, name, args)
 }
 
 /// A writer that refuses more than [`OUTPUT`].
@@ -133,115 +219,4 @@ fn without_generation_tags(source: &str) -> String {
     }
     text.push_str(rest);
     text
-}
-
-/// `json.dumps(value, ensure_ascii=False, indent=indent)`.
-fn to_json(value: &Value, options: Kwargs) -> Result<Value, Error> {
-    let indent: Option<usize> = options.get("indent")?;
-    // Accepted for templates that spell out the default.
-    let ascii: Option<bool> = options.get("ensure_ascii")?;
-    options.assert_all_used()?;
-    if ascii == Some(true) {
-        return Err(Error::new(ErrorKind::InvalidOperation, "tojson cannot escape non-ASCII text"));
-    }
-    let mut bytes = Vec::new();
-    let format = Python { indent, depth: 0, items: Items::None };
-    let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, format);
-    let bad = |source: serde_json::Error| {
-        Error::new(ErrorKind::BadSerialization, "value is not JSON").with_source(source)
-    };
-    value.serialize(&mut serializer).map_err(bad)?;
-    let text = String::from_utf8(bytes);
-    let text = text.map_err(|_| Error::new(ErrorKind::BadSerialization, "JSON is not text"))?;
-    Ok(Value::from_safe_string(text))
-}
-
-/// Whether the array or object being written has an item yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Items {
-    None,
-    Some,
-}
-
-/// Python's JSON layout: a space behind `,` and `:`, or one item per line.
-struct Python {
-    indent: Option<usize>,
-    depth: usize,
-    items: Items,
-}
-
-impl Python {
-    fn open(&mut self, out: &mut (impl Write + ?Sized), bracket: &[u8]) -> io::Result<()> {
-        self.depth += 1;
-        self.items = Items::None;
-        out.write_all(bracket)
-    }
-
-    fn close(&mut self, out: &mut (impl Write + ?Sized), bracket: &[u8]) -> io::Result<()> {
-        self.depth = self.depth.saturating_sub(1);
-        if self.items == Items::Some {
-            self.line(out)?;
-        }
-        self.items = Items::Some;
-        out.write_all(bracket)
-    }
-
-    fn item(&mut self, out: &mut (impl Write + ?Sized), before: Items) -> io::Result<()> {
-        match (before, self.indent) {
-            (Items::None, _) => {}
-            (Items::Some, Some(_)) => out.write_all(b",")?,
-            (Items::Some, None) => out.write_all(b", ")?,
-        }
-        self.line(out)
-    }
-
-    fn line(&self, out: &mut (impl Write + ?Sized)) -> io::Result<()> {
-        let Some(indent) = self.indent else {
-            return Ok(());
-        };
-        out.write_all(b"\n")?;
-        (0..indent * self.depth).try_for_each(|_| out.write_all(b" "))
-    }
-}
-
-impl Formatter for Python {
-    fn begin_array<W: ?Sized + Write>(&mut self, out: &mut W) -> io::Result<()> {
-        self.open(out, b"[")
-    }
-
-    fn end_array<W: ?Sized + Write>(&mut self, out: &mut W) -> io::Result<()> {
-        self.close(out, b"]")
-    }
-
-    fn begin_array_value<W: ?Sized + Write>(&mut self, out: &mut W, first: bool) -> io::Result<()> {
-        let before = if first { Items::None } else { Items::Some };
-        self.item(out, before)
-    }
-
-    fn end_array_value<W: ?Sized + Write>(&mut self, _: &mut W) -> io::Result<()> {
-        self.items = Items::Some;
-        Ok(())
-    }
-
-    fn begin_object<W: ?Sized + Write>(&mut self, out: &mut W) -> io::Result<()> {
-        self.open(out, b"{")
-    }
-
-    fn end_object<W: ?Sized + Write>(&mut self, out: &mut W) -> io::Result<()> {
-        self.close(out, b"}")
-    }
-
-    fn begin_object_key<W: ?Sized + Write>(&mut self, out: &mut W, first: bool) -> io::Result<()> {
-        let before = if first { Items::None } else { Items::Some };
-        self.item(out, before)
-    }
-
-    fn begin_object_value<W: ?Sized + Write>(&mut self, out: &mut W) -> io::Result<()> {
-        out.write_all(b": ")
-    }
-
-    fn end_object_value<W: ?Sized + Write>(&mut self, _: &mut W) -> io::Result<()> {
-        self.items = Items::Some;
-        Ok(())
-    }
 }

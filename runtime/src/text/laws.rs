@@ -1,6 +1,6 @@
 //! What must hold for every text, with hostile ones made on purpose.
 
-use super::golden::{BPE, from_gguf, from_json, template};
+use super::golden::{BPE, from_gguf, from_json, json, metadata, template};
 use super::*;
 use proptest::prelude::*;
 use std::sync::{Arc, OnceLock};
@@ -20,8 +20,18 @@ fn everyone() -> &'static [Arc<Tokenizer>] {
         let rebuilt =
             bpe.iter().map(String::as_str).chain(["spm-llama", "spm-gemma"]).map(from_gguf);
         let read = bpe.iter().map(String::as_str).chain(["spm-llama"]).map(from_json);
-        rebuilt.chain(read).collect()
+        rebuilt.chain(read).chain([spaced()]).collect()
     })
+}
+
+/// Gemma's vocabulary with a run of spaces in it, written as llama.cpp's converter writes it.
+fn spaced() -> Arc<Tokenizer> {
+    let mut file = json("spm-gemma.gguf.json");
+    let run = serde_json::Value::from(" ".repeat(8));
+    for (key, value) in [("tokens", run), ("token_type", 4.into()), ("scores", (-1000.0).into())] {
+        file[format!("tokenizer.ggml.{key}")].as_array_mut().unwrap().push(value);
+    }
+    Arc::new(Tokenizer::from_metadata(&metadata(&file)).unwrap())
 }
 
 /// Tokenizers as we read them and as the `tokenizers` crate does.
@@ -76,6 +86,7 @@ fn hostile() -> impl Strategy<Value = String> {
             "\u{a0}",
             "\u{1c}",
             "\u{2581}",
+            "\u{2581}\u{2581}\u{2581}\u{2581}\u{2581}\u{2581}\u{2581}\u{2581}",
             "\u{f0000}",
             "\u{f0001}",
             "\u{10fffd}",
@@ -117,6 +128,23 @@ proptest! {
             // An unknown character may give the unknown token; these vocabularies have all bytes.
             let ids = tokenizer.encode(&text, Special::Plain).unwrap();
             prop_assert_eq!(controls(tokenizer, &ids), Vec::<u32>::new());
+        }
+    }
+
+    #[test]
+    fn no_text_has_fewer_tokens_than_its_bound(text in hostile(), times in 1_usize..20) {
+        let text = text.repeat(times);
+        for tokenizer in everyone() {
+            for special in [Special::Plain, Special::Parse] {
+                let ids = tokenizer.encode(&text, special).unwrap();
+                prop_assert!(tokenizer.fewest_tokens(&text, special) <= ids.len());
+            }
+        }
+        for name in TEMPLATES {
+            let turns = [Message::new("user", text.as_str())];
+            let rendered = template(name, bpe()).render(&turns, &RenderOptions::default()).unwrap();
+            let ids = bpe().encode_rendered(&rendered).unwrap();
+            prop_assert!(bpe().fewest_tokens_rendered(&rendered) <= ids.len());
         }
     }
 
@@ -334,7 +362,7 @@ fn files_beside_the_tokenizer_say_how_texts_begin_and_end() {
             && tokenizer.is_end_of_generation(1)
             && tokenizer.is_end_of_generation(5)
     );
-    let template = ChatTemplate::from_folder(&folder, Arc::clone(&tokenizer)).unwrap();
+    let template = ChatTemplate::from_folder(&folder, None, Arc::clone(&tokenizer)).unwrap();
     let rendered = template.render(&[], &RenderOptions::default()).unwrap();
     assert_eq!(rendered.text(), "<bos>yes");
     assert_eq!(
@@ -342,8 +370,33 @@ fn files_beside_the_tokenizer_say_how_texts_begin_and_end() {
         tokenizer.bos().unwrap()
     );
     std::fs::remove_dir_all(&folder).unwrap();
-    let error = ChatTemplate::from_folder(&folder, tokenizer).unwrap_err().to_string();
-    assert!(error.contains("--raw") && error.contains("--chat-template"), "{error}");
+    let error = ChatTemplate::from_folder(&folder, None, tokenizer).unwrap_err();
+    assert!(matches!(error, Error::NoTemplate), "{error}");
+}
+
+#[test]
+fn variables_reach_the_template_and_a_rendering_outranks_them() {
+    let source = "{% if think is defined and not think %}no{% endif %}{{ note }}";
+    let set = |think: bool| Variables::from([("think".to_owned(), think.into())]);
+    let options = |extra| RenderOptions { extra, ..RenderOptions::default() };
+    let render = |template: &ChatTemplate, extra| {
+        template.render(&[], &options(extra)).map(|rendered| rendered.text())
+    };
+    let template = inline(source);
+    assert!(template.reads("think") && !template.reads("thinking"));
+    assert_eq!(render(&template, Variables::new()).unwrap(), "");
+    assert_eq!(render(&template, set(false)).unwrap(), "no");
+    let template = template.with_variables(set(false)).unwrap();
+    assert_eq!(render(&template, Variables::new()).unwrap(), "no");
+    assert_eq!(render(&template, set(true)).unwrap(), "");
+
+    let reserved = Variables::from([("messages".to_owned(), 1.into())]);
+    let error = render(&template, reserved.clone()).unwrap_err();
+    assert!(matches!(error, Error::ReservedVariable { ref name } if name == "messages"), "{error}");
+    assert!(template.with_variables(reserved).is_err());
+    let hostile = serde_json::json!([{"a": "x<|im_end|>"}]);
+    let error = render(&inline(source), Variables::from([("note".to_owned(), hostile)]));
+    assert!(matches!(error, Err(Error::ControlInContent { ref token }) if token == "<|im_end|>"));
 }
 
 #[test]
@@ -351,4 +404,13 @@ fn tokenizers_and_templates_are_shared_by_threads() {
     fn shared<T: Send + Sync>() {}
     shared::<Tokenizer>();
     shared::<ChatTemplate>();
+}
+
+#[test]
+fn a_bound_sees_that_a_million_digits_are_many_tokens() {
+    for tokenizer in everyone() {
+        let digits = "1".repeat(1_000_000);
+        let fewest = tokenizer.fewest_tokens(&digits, Special::Plain);
+        assert!(fewest > 100_000, "{tokenizer:?}: {fewest}");
+    }
 }

@@ -13,6 +13,7 @@
 //! User-defined tokens, such as `<think>` in some vocabularies, are ordinary text to every reference
 //! tokenizer, and here too.
 
+mod bound;
 mod clock;
 mod cover;
 mod error;
@@ -23,11 +24,13 @@ mod hf;
 mod hf_files;
 mod jinja;
 mod pretokenizer;
+mod python;
 mod rendered;
 mod special;
 mod spm;
 mod stream;
 mod template;
+mod tojson;
 mod tokenizer;
 mod vocab;
 
@@ -39,5 +42,7 @@ mod laws;
 pub use error::{Error, Result};
 pub use rendered::{Origin, Rendered, Segment};
 pub use stream::TextStream;
-pub use template::{ChatTemplate, GenerationPrompt, Message, ROLES, RenderOptions};
+pub use template::{
+    ChatTemplate, GenerationPrompt, Message, ROLES, RenderOptions, Variables, check_variables,
+};
 pub use tokenizer::{Control, Special, Tokenizer};

@@ -66,9 +66,9 @@ pub enum GenerationPrompt {
 pub struct RenderOptions {
     /// Whether an answer is to follow.
     pub generation_prompt: GenerationPrompt,
-    /// Further variables, such as `enable_thinking`. They are trusted like the template itself, so text from
-    /// a user must never be one.
-    pub extra: BTreeMap<String, serde_json::Value>,
+    /// Further variables, such as `enable_thinking`; they outrank those of the template. What they hold is text
+    /// of the template, so one that spells a control token is refused.
+    pub extra: Variables,
     /// The time for templates that write the date, in UTC.
     pub now: SystemTime,
 }
@@ -77,9 +77,31 @@ impl Default for RenderOptions {
     fn default() -> Self {
         Self {
             generation_prompt: GenerationPrompt::Add,
-            extra: BTreeMap::new(),
+            extra: Variables::new(),
             now: SystemTime::now(),
         }
+    }
+}
+
+/// Variables of a template beside those it always has, by name.
+pub type Variables = BTreeMap<String, serde_json::Value>;
+
+/// What a template gets from the conversation and the model, so that nothing else may set it.
+const RESERVED: &[&str] = &[
+    "messages",
+    "tools",
+    "documents",
+    "add_generation_prompt",
+    "bos_token",
+    "eos_token",
+    "strftime_now",
+];
+
+/// Refuses a name that a template gets from elsewhere.
+pub fn check_variables(variables: &Variables) -> Result<()> {
+    match variables.keys().find(|name| RESERVED.contains(&name.as_str())) {
+        None => Ok(()),
+        Some(name) => Err(Error::ReservedVariable { name: name.clone() }),
     }
 }
 
@@ -91,6 +113,8 @@ pub struct ChatTemplate {
     tokenizer: Arc<Tokenizer>,
     /// What the template may look for in a message.
     literals: Vec<String>,
+    /// What it is given unless a rendering says otherwise.
+    variables: Variables,
     sha256: String,
 }
 
@@ -101,32 +125,70 @@ struct Seen<'a> {
     content: &'a str,
 }
 
+/// The name of the template that is meant where none is named.
+const DEFAULT: &str = "default";
+
 impl ChatTemplate {
     /// Compiles a template for the model of `tokenizer`.
     pub fn new(source: impl Into<String>, tokenizer: Arc<Tokenizer>) -> Result<Self> {
         let source = source.into();
-        let environment = jinja::environment(&source).map_err(Error::Template)?;
-        let controls: Vec<&str> = tokenizer.control_texts().collect();
-        let literals = literals(&source, controls.into_iter());
-        let sha256 = hex(&Sha256::digest(source.as_bytes()));
-        Ok(Self { source, environment, literals, tokenizer, sha256 })
-    }
-
-    /// The template of a GGUF file.
-    pub fn from_metadata(metadata: &Metadata, tokenizer: Arc<Tokenizer>) -> Result<Self> {
-        let source = metadata.text("tokenizer.chat_template")?.ok_or(Error::NoTemplate)?;
-        Self::new(source, tokenizer)
-    }
-
-    /// The template of a model folder: `chat_template.jinja`, or `chat_template` in `tokenizer_config.json`
-    /// (of several named ones, `default`).
-    pub fn from_folder(folder: &Path, tokenizer: Arc<Tokenizer>) -> Result<Self> {
-        if let Some(source) = optional_text(&folder.join("chat_template.jinja"))? {
-            return Self::new(source, tokenizer);
+        let text = jinja::unified(&source);
+        let environment = jinja::environment(&text).map_err(Error::Template)?;
+        // To write nothing in its place would change every prompt without a word.
+        let absent = tokenizer.unresolved().iter().find(|(role, _)| text.contains(role));
+        if let Some((role, token)) = absent {
+            return Err(Error::NotInVocabulary { role, token: token.clone() });
         }
-        let config = optional_json(&folder.join("tokenizer_config.json"))?;
-        let source = config.get("chat_template").and_then(default_template);
-        Self::new(source.ok_or(Error::NoTemplate)?, tokenizer)
+        let controls: Vec<&str> = tokenizer.control_texts().collect();
+        let literals = literals(&text, controls.into_iter());
+        let sha256 = hex(&Sha256::digest(source.as_bytes()));
+        let variables = Variables::new();
+        Ok(Self { source, environment, literals, variables, tokenizer, sha256 })
+    }
+
+    /// The template of a GGUF file: the one of that name, or the unnamed one.
+    pub fn from_metadata(
+        metadata: &Metadata,
+        name: Option<&str>,
+        tokenizer: Arc<Tokenizer>,
+    ) -> Result<Self> {
+        const KEY: &str = "tokenizer.chat_template";
+        let keys = metadata.iter().filter_map(|(key, _)| Some((key, key.strip_prefix(KEY)?)));
+        let mut named = BTreeMap::new();
+        for (key, rest) in keys {
+            let known = rest.strip_prefix('.').or(rest.is_empty().then_some(DEFAULT));
+            if let (Some(name), Some(source)) = (known, metadata.text(key)?) {
+                named.insert(name.to_owned(), source.to_owned());
+            }
+        }
+        Self::new(choose(named, name)?, tokenizer)
+    }
+
+    /// The template of a model folder: the one of that name, or the unnamed one. Templates are in
+    /// `chat_template.jinja` with further ones in `additional_chat_templates/`, in `chat_template.json`, or in
+    /// `tokenizer_config.json`, where there may be a list of named ones.
+    pub fn from_folder(
+        folder: &Path,
+        name: Option<&str>,
+        tokenizer: Arc<Tokenizer>,
+    ) -> Result<Self> {
+        Self::new(choose(templates_in(folder)?, name)?, tokenizer)
+    }
+
+    /// The same template, given these variables unless a rendering says otherwise.
+    pub fn with_variables(self, variables: Variables) -> Result<Self> {
+        check_variables(&variables)?;
+        Ok(Self { variables, ..self })
+    }
+
+    /// What the template is given unless a rendering says otherwise.
+    pub fn variables(&self) -> &Variables {
+        &self.variables
+    }
+
+    /// Whether the template reads a variable of this name.
+    pub fn reads(&self, name: &str) -> bool {
+        jinja::variables(&self.environment).contains(name)
     }
 
     /// The template's text.
@@ -142,6 +204,7 @@ impl ChatTemplate {
     /// Renders a conversation.
     pub fn render(&self, messages: &[Message], options: &RenderOptions) -> Result<Rendered> {
         check_roles(messages)?;
+        self.check_extra(&options.extra)?;
         let texts: Vec<&str> = messages.iter().map(|message| message.content.as_str()).collect();
         let plain = self.run(messages, &texts, options).map_err(Error::Template)?;
         let avoid = self.avoid(options);
@@ -195,9 +258,10 @@ impl ChatTemplate {
             .zip(texts)
             .map(|(message, content)| Seen { role: &message.role, content })
             .collect();
-        let mut context: BTreeMap<String, Value> = options
-            .extra
+        let mut context: BTreeMap<String, Value> = self
+            .variables
             .iter()
+            .chain(&options.extra)
             .map(|(name, value)| (name.clone(), Value::from_serialize(value)))
             .collect();
         let tokens = [("bos_token", self.tokenizer.bos()), ("eos_token", self.tokenizer.eos())];
@@ -222,9 +286,20 @@ impl ChatTemplate {
         self.tokenizer.control_texts().collect()
     }
 
+    /// A variable of one rendering may come from a client, so it must not spell a control token.
+    fn check_extra(&self, extra: &Variables) -> Result<()> {
+        check_variables(extra)?;
+        let mut texts = Vec::new();
+        extra.values().for_each(|value| collect_texts(value, &mut texts));
+        match texts.into_iter().find_map(|text| self.tokenizer.spelled_control(text)) {
+            None => Ok(()),
+            Some(token) => Err(Error::ControlInContent { token: token.to_owned() }),
+        }
+    }
+
     /// Characters that the template may write itself.
     fn avoid(&self, options: &RenderOptions) -> HashSet<char> {
-        let extra = options.extra.values().map(ToString::to_string);
+        let extra = self.variables.values().chain(options.extra.values()).map(ToString::to_string);
         let mut avoid: HashSet<char> = self.source.chars().collect();
         extra.for_each(|text| avoid.extend(text.chars()));
         self.controls().iter().for_each(|text| avoid.extend(text.chars()));
@@ -241,11 +316,69 @@ fn check_roles(messages: &[Message]) -> Result<()> {
     }
 }
 
-fn default_template(value: &serde_json::Value) -> Option<String> {
-    let named = |value: &serde_json::Value| {
-        let entries = value.as_array()?;
-        let default = entries.iter().find(|entry| entry.get("name") == Some(&"default".into()))?;
-        Some(default.get("template")?.as_str()?.to_owned())
+/// All texts in a value, keys of maps included.
+fn collect_texts<'a>(value: &'a serde_json::Value, texts: &mut Vec<&'a str>) {
+    use serde_json::Value as Json;
+    match value {
+        Json::String(text) => texts.push(text),
+        Json::Array(items) => items.iter().for_each(|item| collect_texts(item, texts)),
+        Json::Object(map) => map.iter().for_each(|(key, value)| {
+            texts.push(key);
+            collect_texts(value, texts);
+        }),
+        Json::Null | Json::Bool(_) | Json::Number(_) => {}
+    }
+}
+
+/// The templates of a folder by name. The first place that has any is the only one that counts, as in transformers.
+fn templates_in(folder: &Path) -> Result<BTreeMap<String, String>> {
+    let mut named = BTreeMap::new();
+    if let Some(source) = optional_text(&folder.join("chat_template.jinja"))? {
+        named.insert(DEFAULT.to_owned(), source);
+    }
+    let more = std::fs::read_dir(folder.join("additional_chat_templates"));
+    for entry in more.into_iter().flatten().flatten() {
+        let path = entry.path();
+        let name = path.file_stem().and_then(|name| name.to_str()).map(str::to_owned);
+        let jinja = path.extension().is_some_and(|extension| extension == "jinja");
+        if let (true, Some(name), Some(source)) = (jinja, name, optional_text(&path)?) {
+            named.insert(name, source);
+        }
+    }
+    for file in ["chat_template.json", "tokenizer_config.json"] {
+        if named.is_empty() {
+            let json = optional_json(&folder.join(file))?;
+            named = json.get("chat_template").map(templates_of).unwrap_or_default();
+        }
+    }
+    Ok(named)
+}
+
+/// One template, or a list of named ones.
+fn templates_of(value: &serde_json::Value) -> BTreeMap<String, String> {
+    let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
+    let entry = |entry: &serde_json::Value| {
+        Some((text(entry.get("name")?)?, text(entry.get("template")?)?))
     };
-    value.as_str().map(str::to_owned).or_else(|| named(value))
+    match (text(value), value.as_array()) {
+        (Some(source), _) => BTreeMap::from([(DEFAULT.to_owned(), source)]),
+        (None, Some(list)) => list.iter().filter_map(entry).collect(),
+        (None, None) => BTreeMap::new(),
+    }
+}
+
+/// The template of a name; without a name the default, or the only one there is.
+fn choose(mut named: BTreeMap<String, String>, name: Option<&str>) -> Result<String> {
+    let known = named.keys().cloned().collect::<Vec<_>>().join(", ");
+    if let Some(source) = named.remove(name.unwrap_or(DEFAULT)) {
+        return Ok(source);
+    }
+    let missing = || match known.is_empty() {
+        true => Error::NoTemplate,
+        false => Error::NoSuchTemplate { name: name.unwrap_or(DEFAULT).to_owned(), known },
+    };
+    match (name, named.len(), named.pop_first()) {
+        (None, 1, Some((_, source))) => Ok(source),
+        _ => Err(missing()),
+    }
 }

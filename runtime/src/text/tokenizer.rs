@@ -5,9 +5,10 @@
 //! Control tokens are known to this layer alone: the encoder below has never heard of them, and a text that
 //! merely spells one is ordinary text.
 
+use super::bound::Bound;
 use super::error::{Error, Result, backend};
 use super::pretokenizer::Bos;
-use super::rendered::Rendered;
+use super::rendered::{Origin, Rendered};
 use super::special::Specials;
 use super::spm::Spm;
 use super::vocab::Vocabulary;
@@ -66,6 +67,9 @@ pub(crate) struct Parts {
     pub(crate) specials: Specials,
     pub(crate) ends: Ends,
     pub(crate) leading: Leading,
+    /// Roles of tokens that the vocabulary does not have.
+    pub(crate) unresolved: Vec<(&'static str, String)>,
+    pub(crate) bound: Bound,
     pub(crate) sha256: String,
 }
 
@@ -112,6 +116,11 @@ impl Tokenizer {
         hf::tokenizer(path)
     }
 
+    /// Reads the tokenizer of a model folder; `None` if the folder holds none in any form.
+    pub fn from_folder(folder: &Path) -> Result<Option<Self>> {
+        hf::of_folder(folder)
+    }
+
     /// Rebuilds the tokenizer of a GGUF file.
     pub fn from_metadata(metadata: &Metadata) -> Result<Self> {
         gguf::tokenizer(metadata)
@@ -140,6 +149,25 @@ impl Tokenizer {
         let text = rendered.text();
         let content = rendered.content_ranges();
         self.encode_where(&text, |range| rendered_allows(&text, &content, &range))
+    }
+
+    /// A number of tokens that a text has at least, found without tokenising it: a text that is far too long can be refused
+    /// before it costs anything. 0 where nothing is known of the tokenizer.
+    pub fn fewest_tokens(&self, text: &str, special: Special) -> usize {
+        let found = match special {
+            Special::Plain => Vec::new(),
+            Special::Parse => self.parts.specials.find(text, |_| true),
+        };
+        let starts = [0].into_iter().chain(found.iter().map(|token| token.taken.end));
+        let ends = found.iter().map(|token| token.taken.start).chain([text.len()]);
+        let between = starts.zip(ends).filter_map(|(from, to)| text.get(from..to));
+        found.len() + self.parts.bound.fewest(between)
+    }
+
+    /// The same of a rendered conversation; what the template wrote is not counted.
+    pub fn fewest_tokens_rendered(&self, rendered: &Rendered) -> usize {
+        let segments = rendered.segments.iter().filter(|s| s.origin == Origin::Content);
+        self.parts.bound.fewest(segments.map(|segment| segment.text.as_str()))
     }
 
     /// Puts BOS in front if this model wants one and the ids do not begin with it.
@@ -221,8 +249,18 @@ impl Tokenizer {
         self.parts.specials.texts()
     }
 
+    /// Roles, such as `bos_token`, whose tokens the vocabulary does not have.
+    pub(crate) fn unresolved(&self) -> &[(&'static str, String)] {
+        &self.parts.unresolved
+    }
+
     pub(crate) fn drops_leading_space(&self) -> bool {
         self.parts.leading == Leading::Drop
+    }
+
+    /// The first control token that a text spells, as the vocabulary spells it.
+    pub fn spelled_control(&self, text: &str) -> Option<&str> {
+        self.token_text(self.controls_in(text).first().copied()?)
     }
 
     /// Control tokens spelled in a text, in order.

@@ -76,6 +76,8 @@ pub(crate) enum Spelling {
 
 /// The space of SentencePiece.
 pub(crate) const SPACE: char = '\u{2581}';
+/// The same as a text.
+pub(crate) const SPACE_TEXT: &str = "\u{2581}";
 
 /// All entries by id. Ids without an entry are empty and unused.
 #[derive(Debug)]
