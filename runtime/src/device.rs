@@ -102,8 +102,12 @@ impl Device {
     }
 }
 
-/// Sets how many threads CPU kernels use; possible until the first of them has run.
+/// Sets how many threads CPU kernels use, at most 1,024; possible until the first of them has run.
 pub fn set_threads(n: usize) -> Result<()> {
+    if n > pool::MOST_THREADS {
+        let problem = format!("is {n}, at most {} are started", pool::MOST_THREADS);
+        return Err(Error::Invalid { field: "threads", problem });
+    }
     if n > 0 && pool::set_threads(n) {
         return Ok(());
     }
@@ -140,6 +144,12 @@ pub(crate) fn to_host(tensor: &Tensor) -> Result<Vec<f32>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_number_of_threads_beyond_reason_starts_none() {
+        let error = set_threads(100_000).unwrap_err().to_string();
+        assert_eq!(error, "threads is 100000, at most 1024 are started");
+    }
 
     #[test]
     fn device_names_parse() {

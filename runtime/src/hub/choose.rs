@@ -110,7 +110,7 @@ fn is_shard(name: &str) -> bool {
 }
 
 /// A GGUF one can open: no later part of a split one, no projector, no calibration matrix.
-fn is_model(name: &str) -> bool {
+pub(super) fn is_model(name: &str) -> bool {
     let lower = name.to_lowercase();
     is_gguf_name(name)
         && !lower.contains("mmproj")

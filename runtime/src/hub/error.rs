@@ -8,6 +8,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::locator::shown;
+use crate::filetype::FileType;
 
 /// How a caller should treat an [`Error`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,10 +83,21 @@ pub enum Error {
         path: PathBuf,
     },
     /// A file that is neither a GGUF nor a folder.
-    #[error("path {} is neither a .gguf file nor a folder", shown(&path.to_string_lossy()))]
+    #[error("path {} is neither a .gguf file nor a folder{}", shown(&path.to_string_lossy()),
+        found.map(|kind| format!(": it is {kind}")).unwrap_or_default())]
     NotAModel {
         /// The path as given.
         path: PathBuf,
+        /// What it is, where its first bytes say so.
+        found: Option<FileType>,
+    },
+    /// A folder with more than one GGUF.
+    #[error("folder {} holds several GGUF models: {}; name the file", shown(&path.to_string_lossy()), listing(names))]
+    SeveralModels {
+        /// The folder as given.
+        path: PathBuf,
+        /// The files.
+        names: Vec<String>,
     },
     /// A hub reference that cannot be read.
     #[error("reference {} has a malformed {part}", shown(text))]
@@ -244,6 +256,7 @@ impl Error {
             | Self::UnknownName { .. }
             | Self::PathMissing { .. }
             | Self::NotAModel { .. }
+            | Self::SeveralModels { .. }
             | Self::BadReference { .. }
             | Self::WrongSize { .. }
             | Self::WrongHash { .. }
@@ -256,6 +269,11 @@ impl Error {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
+            Self::NotAModel { path, .. }
+                if path.extension().is_some_and(|e| e == "safetensors") =>
+            {
+                Some("--model takes the folder with config.json that this file lies in".to_owned())
+            }
             Self::EmptyName | Self::UnknownName { .. } | Self::NotAModel { .. } => {
                 Some(FORMS.to_owned())
             }
@@ -302,13 +320,15 @@ fn listed(tried: &[Attempt]) -> String {
 }
 
 fn among(available: &[String]) -> String {
+    if available.is_empty() { String::new() } else { format!(" among {}", listing(available)) }
+}
+
+/// The first names of a list.
+fn listing(names: &[String]) -> String {
     const MOST: usize = 12;
-    if available.is_empty() {
-        return String::new();
-    }
-    let names: Vec<_> = available.iter().take(MOST).map(|n| shown(n)).collect();
-    let more = if available.len() > MOST { ", …" } else { "" };
-    format!(" among {}{more}", names.join(", "))
+    let first: Vec<_> = names.iter().take(MOST).map(|n| shown(n)).collect();
+    let more = if names.len() > MOST { ", …" } else { "" };
+    format!("{}{more}", first.join(", "))
 }
 
 /// A disk failure outranks the rest, because trying again will not help; refusal is the verdict

@@ -4,11 +4,14 @@
 //! that later becomes part of a path or a URL is checked here, once: owners, repositories, files
 //! and revisions cannot lead out of their folder.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use super::catalogue::{self, CATALOGUE, Entry};
+use super::choose::is_model;
 use super::error::{Error, Part};
+use crate::filetype::{self, FileType};
 
 /// Where a model is to come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,7 +51,8 @@ impl ModelRef {
     /// Understands what was typed.
     ///
     /// In this order: `hf:owner/repo[:file]`; a catalogue name; an existing folder; an existing
-    /// `.gguf` file. A folder that happens to be called like a catalogue entry is reached as `./name`.
+    /// `.gguf` file, or one that begins like it whatever its name is. A folder that happens to be called like a
+    /// catalogue entry is reached as `./name`; one that holds a GGUF and no safetensors stands for that GGUF.
     ///
     /// # Errors
     /// When the text is empty, is a malformed reference, a path that does not exist, a file that
@@ -98,9 +102,16 @@ impl ModelRef {
     fn on_disk(text: &str) -> Result<Self, Error> {
         let path = PathBuf::from(text);
         match std::fs::metadata(&path) {
-            Ok(meta) if meta.is_dir() => Ok(Self::Folder(path)),
+            Ok(meta) if meta.is_dir() => Self::in_folder(path),
             Ok(_) if is_gguf_name(text) => Ok(Self::Gguf(path)),
-            Ok(_) => Err(Error::NotAModel { path }),
+            Ok(meta) => {
+                // Ollama and the hub's cache keep files under their hashes.
+                let head = if meta.is_file() { head(&path)? } else { Vec::new() };
+                match head.starts_with(b"GGUF") {
+                    true => Ok(Self::Gguf(path)),
+                    false => Err(Error::NotAModel { path, found: FileType::of(&head) }),
+                }
+            }
             Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => {
                 Err(Error::io("reading", &path)(e))
             }
@@ -112,6 +123,35 @@ impl ModelRef {
             }),
         }
     }
+}
+
+impl ModelRef {
+    /// A folder, or the only GGUF in it.
+    fn in_folder(path: PathBuf) -> Result<Self, Error> {
+        let reading = |e| Error::io("reading", &path)(e);
+        let entries = std::fs::read_dir(&path).map_err(reading)?;
+        let names: Vec<String> =
+            entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
+        if names.iter().any(|name| name.ends_with(".safetensors")) {
+            return Ok(Self::Folder(path));
+        }
+        let mut ggufs: Vec<String> = names.into_iter().filter(|name| is_model(name)).collect();
+        ggufs.sort_unstable();
+        match ggufs.as_slice() {
+            [] => Ok(Self::Folder(path)),
+            [one] => Ok(Self::Gguf(path.join(one))),
+            _ => Err(Error::SeveralModels { path, names: ggufs }),
+        }
+    }
+}
+
+/// The first bytes of a file.
+fn head(path: &Path) -> Result<Vec<u8>, Error> {
+    let mut head = Vec::with_capacity(filetype::HEAD);
+    let file = std::fs::File::open(path).map_err(Error::io("reading", path))?;
+    let most = filetype::HEAD as u64;
+    file.take(most).read_to_end(&mut head).map_err(Error::io("reading", path))?;
+    Ok(head)
 }
 
 impl FromStr for ModelRef {
@@ -328,6 +368,74 @@ mod tests {
             assert!(matches!(&error, Error::PathMissing { path } if path == Path::new(missing)));
         }
         assert!(matches!(ModelRef::parse("Cargo.toml").unwrap_err(), Error::NotAModel { .. }));
+    }
+
+    /// A folder of the test's own with files of these names and contents.
+    fn folder(name: &str, files: &[(&str, &[u8])]) -> PathBuf {
+        let path =
+            std::env::temp_dir().join(format!("trimtab-locator-{}-{name}", std::process::id()));
+        std::fs::remove_dir_all(&path).ok();
+        std::fs::create_dir_all(&path).unwrap();
+        for (file, content) in files {
+            std::fs::write(path.join(file), content).unwrap();
+        }
+        path
+    }
+
+    #[test]
+    fn a_file_is_known_by_how_it_begins() {
+        let pointer = b"version https://git-lfs.github.com/spec/v1\n";
+        let files: [(&str, &[u8]); 4] = [
+            ("sha256-0f3a", b"GGUF\x03"),
+            ("short", b"GG"),
+            ("pointer", pointer),
+            ("m.pt", b"PK\x03\x04"),
+        ];
+        let path = folder("head", &files);
+        let parse = |name: &str| ModelRef::parse(path.join(name).to_str().unwrap());
+        assert_eq!(parse("sha256-0f3a").unwrap(), ModelRef::Gguf(path.join("sha256-0f3a")));
+        for (name, kind) in [
+            ("short", None),
+            ("pointer", Some(FileType::LfsPointer)),
+            ("m.pt", Some(FileType::Zip)),
+        ] {
+            match parse(name).unwrap_err() {
+                Error::NotAModel { found, .. } => assert_eq!(found, kind, "{name}"),
+                other => panic!("{name}: {other}"),
+            }
+        }
+        assert!(parse("pointer").unwrap_err().to_string().contains("git lfs pull"));
+        std::fs::remove_dir_all(&path).ok();
+    }
+
+    #[test]
+    fn a_folder_with_one_gguf_stands_for_it() {
+        let empty: &[u8] = b"";
+        let parse = |path: &Path| ModelRef::parse(path.to_str().unwrap());
+        let table: [(&str, &[&str], Option<&str>); 4] = [
+            ("one", &["config.json", "mmproj-F16.gguf", "m-Q8_0.gguf"], Some("m-Q8_0.gguf")),
+            (
+                "set",
+                &["m-00002-of-00002.gguf", "m-00001-of-00002.gguf"],
+                Some("m-00001-of-00002.gguf"),
+            ),
+            ("both", &["config.json", "model.safetensors", "m.gguf"], None),
+            ("none", &["config.json"], None),
+        ];
+        for (name, names, expected) in table {
+            let files: Vec<(&str, &[u8])> = names.iter().map(|n| (*n, empty)).collect();
+            let path = folder(name, &files);
+            let expected = match expected {
+                Some(file) => ModelRef::Gguf(path.join(file)),
+                None => ModelRef::Folder(path.clone()),
+            };
+            assert_eq!(parse(&path).unwrap(), expected, "{name}");
+            std::fs::remove_dir_all(&path).ok();
+        }
+        let path = folder("two", &[("b.gguf", empty), ("a.gguf", empty)]);
+        let error = parse(&path).unwrap_err().to_string();
+        assert!(error.contains("holds several GGUF models: a.gguf, b.gguf"), "{error}");
+        std::fs::remove_dir_all(&path).ok();
     }
 
     #[test]

@@ -17,6 +17,9 @@ const SPINS: u32 = 20_000;
 const COUNT_BITS: u32 = 16;
 const COUNT_MASK: u64 = (1 << COUNT_BITS) - 1;
 
+/// The most threads that are started. Thousands that spin leave the machine none to work on.
+pub(crate) const MOST_THREADS: usize = 1024;
+
 /// The most tasks of one job.
 pub(crate) const MOST_TASKS: usize = COUNT_MASK as usize;
 

@@ -3,9 +3,11 @@
 use super::block::{Block, Stacked};
 use super::decoder::Decoder;
 use super::linear::{Linear, RmsNorm, Weight};
+use super::names::Names;
 use super::rope::RopeTable;
-use super::spec::arch::{self, Fusing, NormPlacement, QkNorm, Role};
+use super::spec::arch::{Fusing, NormPlacement, QkNorm, Role};
 use super::spec::gguf::RopeTensors;
+use super::spec::model_type::Head;
 use super::spec::{self, LayerSpec, ModelSpec, SpecError};
 use super::weights::{Loaded, Weights};
 use crate::device::Device;
@@ -49,7 +51,8 @@ pub enum DenseType {
 /// How a decoder is loaded.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DecoderOptions {
-    /// Longest sequence; `None` for the model's own, at most [`DEFAULT_CONTEXT`].
+    /// Longest sequence; `None` for the model's own, at most [`DEFAULT_CONTEXT`] and at most what takes LongRoPE's
+    /// short factors.
     pub context: Option<usize>,
     /// Quantised weights.
     pub form: WeightForm,
@@ -62,7 +65,9 @@ impl Decoder {
     pub fn load(weights: &Weights, options: &DecoderOptions, device: &Device) -> Result<Decoder> {
         let spec = read_spec(weights)?;
         let context = context(&spec, options)?;
-        let mut loader = Loader::new(weights, &spec, options, device)?;
+        let names = Names::find(weights, spec.arch);
+        names.check(weights, &spec)?;
+        let mut loader = Loader::new(names, weights, &spec, options, device)?;
         let embed = loader.matrix(&loader.name(Role::Embed, 0), [spec.vocab_size, spec.d_model])?;
         let blocks = spec.layers.iter().enumerate();
         let blocks = blocks.map(|(l, of)| loader.block(l, of)).collect::<Result<Vec<Block>>>()?;
@@ -120,7 +125,10 @@ fn dense(loaded: Loaded, dtype: DType) -> candle_core::Result<Tensor> {
 
 fn context(spec: &ModelSpec, options: &DecoderOptions) -> Result<usize> {
     match options.context {
-        None => Ok(spec.context_length.min(DEFAULT_CONTEXT)),
+        None => {
+            let usual = spec.context_length.min(DEFAULT_CONTEXT);
+            Ok(spec.rope_border().map_or(usual, |border| usual.min(border)))
+        }
         Some(n) if n >= 1 && n <= spec.context_length => Ok(n),
         Some(n) => Err(Error::Invalid {
             field: "ctx-size",
@@ -153,10 +161,12 @@ struct Loader<'a> {
     device: &'a Device,
     dense: DType,
     arena: Arena,
+    names: Names,
 }
 
 impl<'a> Loader<'a> {
     fn new(
+        names: Names,
         weights: &'a Weights,
         spec: &'a ModelSpec,
         options: &'a DecoderOptions,
@@ -175,15 +185,11 @@ impl<'a> Loader<'a> {
                 });
             }
         };
-        Ok(Loader { weights, spec, options, device, dense, arena: Arena::default() })
+        Ok(Loader { weights, spec, options, device, dense, arena: Arena::default(), names })
     }
 
     fn name(&self, role: Role, layer: usize) -> String {
-        if self.weights.metadata().is_some() {
-            arch::gguf_name(role, layer)
-        } else {
-            arch::safetensors_name(self.spec.arch.norms, role, layer)
-        }
+        self.names.of(role, layer)
     }
 
     fn has(&self, name: &str) -> bool {
@@ -320,11 +326,15 @@ impl<'a> Loader<'a> {
     /// The output matrix; a file without one ties it to the embedding.
     fn head(&mut self, embed: &Weight) -> Result<Linear> {
         let name = self.name(Role::Head, 0);
-        let untied = self.weights.config().is_some_and(|c| c["tie_word_embeddings"] == false);
-        let weight = if self.has(&name) || untied {
-            self.matrix(&name, [self.spec.vocab_size, self.spec.d_model])?
-        } else {
-            embed.clone()
+        let kind = self.weights.config().map(spec::config::head).transpose()?;
+        let weight = match (self.has(&name), kind) {
+            (true, _) => self.matrix(&name, [self.spec.vocab_size, self.spec.d_model])?,
+            (false, Some(Head::Own)) => {
+                let missing =
+                    format!("tensor {name}.weight, or tie_word_embeddings in config.json,");
+                return Err(SpecError::Missing(missing).into());
+            }
+            (false, None | Some(Head::Tied)) => embed.clone(),
         };
         Ok(Linear::head(name, weight))
     }

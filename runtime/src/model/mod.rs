@@ -24,6 +24,7 @@ mod watch;
 
 mod decoder;
 mod load;
+mod names;
 
 pub use decoder::Decoder;
 pub use load::{DEFAULT_CONTEXT, DecoderOptions, DenseType, WeightForm, read_spec};

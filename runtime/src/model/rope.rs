@@ -48,7 +48,9 @@ pub enum RopeScaling {
     /// LongRoPE (arXiv 2402.13753): a divisor per frequency, one list below and one above the original context.
     ///
     /// Which list is used is fixed when the model is loaded, by the context it is loaded with: keys already in a
-    /// cache cannot change their rotation when a sequence grows past the border.
+    /// cache cannot change their rotation when a sequence grows past the border, and a cache that was read with one
+    /// list must not be continued, shared or rewound with the other. A context up to the border therefore gives every
+    /// sequence what its length asks for; a longer one gives the long list to all.
     LongRope {
         /// Divisors for contexts up to `original_context`.
         short: Vec<f64>,
@@ -112,12 +114,25 @@ impl RopeSpec {
                 positive("original context", *original_context as f64)?;
                 positive("beta_slow", *beta_slow)
             }
-            RopeScaling::LongRope { short, long, attention_factor, .. } => {
+            RopeScaling::LongRope { short, long, attention_factor, original_context } => {
                 positive("attention factor", *attention_factor)?;
+                positive("original context", *original_context as f64)?;
                 divisors("short_factor", short, half)?;
                 divisors("long_factor", long, half)
             }
             RopeScaling::Divisors(list) => divisors("rope_freqs.weight", list, half),
+        }
+    }
+
+    /// The longest context that takes LongRoPE's short factors.
+    pub fn border(&self) -> Option<usize> {
+        match &self.scaling {
+            RopeScaling::LongRope { original_context, .. } => Some(*original_context),
+            RopeScaling::None
+            | RopeScaling::Linear { .. }
+            | RopeScaling::Llama3 { .. }
+            | RopeScaling::Yarn { .. }
+            | RopeScaling::Divisors(_) => None,
         }
     }
 

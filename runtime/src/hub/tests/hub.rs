@@ -243,8 +243,10 @@ fn paths_are_taken_as_given() {
     let local = offline(&folder, file.to_str().unwrap()).unwrap();
     assert_eq!((local.path.clone(), local.name.as_str()), (file.clone(), "tiny"));
     assert_eq!(local.source, Provenance::Path);
-    let local = offline(&folder, folder.path().join("some").to_str().unwrap()).unwrap();
-    assert_eq!(local.name, "some");
+    let of_folder = || offline(&folder, folder.path().join("some").to_str().unwrap()).unwrap();
+    assert_eq!((of_folder().path, of_folder().name.as_str()), (file.clone(), "tiny"));
+    folder.write("some/model.safetensors", b"x");
+    assert_eq!(of_folder().name, "some");
     fs::remove_file(&file).unwrap();
     let gone = folder.resolver().resolve(&ModelRef::Gguf(file)).unwrap_err();
     assert!(matches!(gone, Error::PathMissing { .. }));

@@ -50,8 +50,6 @@ pub enum EmbedScale {
 pub struct Architecture {
     /// Its name here and in GGUF's `general.architecture`.
     pub name: &'static str,
-    /// `model_type` values of `config.json` that mean it.
-    pub model_types: &'static [&'static str],
     /// How GGUF stores rotary pairs. safetensors always hold [`RopeStyle::Halves`].
     pub gguf_rope: RopeStyle,
     /// Where norms are.
@@ -66,12 +64,18 @@ pub struct Architecture {
     pub embed: EmbedScale,
     /// Added to norm weights read from safetensors.
     pub safetensors_norm_offset: f64,
+    /// Of how many blocks the last has no window, where a file with a window does not say; 0 if all have it.
+    pub window_period: usize,
+    /// The rotary base of blocks with a window, where it is another than that of the others.
+    pub local_base: Option<f64>,
 }
+
+/// Of how many blocks of Gemma 3 the last has no window.
+pub const GEMMA3_PERIOD: usize = 6;
 
 /// The row that most others vary.
 const LLAMA: Architecture = Architecture {
     name: "llama",
-    model_types: &["llama", "mistral", "smollm2"],
     gguf_rope: RopeStyle::Interleaved,
     norms: NormPlacement::Pre,
     qk_norm: QkNorm::None,
@@ -79,56 +83,63 @@ const LLAMA: Architecture = Architecture {
     activation: Activation::Silu,
     embed: EmbedScale::One,
     safetensors_norm_offset: 0.0,
+    window_period: 0,
+    local_base: None,
 };
 
 /// Every architecture the decoder runs.
 pub const ARCHITECTURES: &[Architecture] = &[
     LLAMA,
-    Architecture { name: "qwen2", model_types: &["qwen2"], gguf_rope: RopeStyle::Halves, ..LLAMA },
-    Architecture {
-        name: "qwen3",
-        model_types: &["qwen3"],
-        gguf_rope: RopeStyle::Halves,
-        qk_norm: QkNorm::PerHead,
-        ..LLAMA
-    },
+    Architecture { name: "qwen2", gguf_rope: RopeStyle::Halves, ..LLAMA },
+    Architecture { name: "qwen3", gguf_rope: RopeStyle::Halves, qk_norm: QkNorm::PerHead, ..LLAMA },
     Architecture {
         name: "gemma3",
-        model_types: &["gemma3_text"],
         gguf_rope: RopeStyle::Halves,
         norms: NormPlacement::Both,
         qk_norm: QkNorm::PerHead,
         activation: Activation::GeluTanh,
         embed: EmbedScale::SqrtWidth,
         safetensors_norm_offset: 1.0,
+        window_period: GEMMA3_PERIOD,
+        local_base: Some(10_000.0),
         ..LLAMA
     },
     Architecture {
         name: "olmo2",
-        model_types: &["olmo2"],
         gguf_rope: RopeStyle::Halves,
         norms: NormPlacement::Post,
         qk_norm: QkNorm::FullWidth,
         ..LLAMA
     },
-    Architecture {
-        name: "phi3",
-        model_types: &["phi3"],
-        gguf_rope: RopeStyle::Halves,
-        fusing: Fusing::Fused,
-        ..LLAMA
-    },
+    Architecture { name: "phi3", gguf_rope: RopeStyle::Halves, fusing: Fusing::Fused, ..LLAMA },
 ];
 
 impl Architecture {
-    /// The row of a GGUF architecture name.
-    pub fn by_gguf_name(name: &str) -> Result<&'static Architecture, super::SpecError> {
-        ARCHITECTURES.iter().find(|a| a.name == name).ok_or_else(|| unknown(name))
+    /// The row of an architecture's name, which is also GGUF's.
+    pub fn named(name: &str) -> Result<&'static Architecture, super::SpecError> {
+        ARCHITECTURES.iter().find(|a| a.name == name).ok_or_else(|| {
+            let known: Vec<&str> = ARCHITECTURES.iter().map(|a| a.name).collect();
+            super::SpecError::Architecture { found: name.to_owned(), known: known.join(", ") }
+        })
     }
 
-    /// The row of a `config.json` model type.
-    pub fn by_model_type(name: &str) -> Result<&'static Architecture, super::SpecError> {
-        ARCHITECTURES.iter().find(|a| a.model_types.contains(&name)).ok_or_else(|| unknown(name))
+    /// The roles that have a tensor in every block.
+    pub fn block_roles(&self) -> Vec<Role> {
+        use NormPlacement::{Both, Post, Pre};
+        let mut roles = match self.norms {
+            Pre => vec![Role::AttnNorm, Role::MlpNorm],
+            Post => vec![Role::AttnPostNorm, Role::MlpPostNorm],
+            Both => vec![Role::AttnNorm, Role::AttnPostNorm, Role::MlpNorm, Role::MlpPostNorm],
+        };
+        if self.qk_norm != QkNorm::None {
+            roles.extend([Role::QueryNorm, Role::KeyNorm]);
+        }
+        roles.extend(match self.fusing {
+            Fusing::Split => [Role::Query, Role::Key, Role::Value, Role::Gate, Role::Up].as_slice(),
+            Fusing::Fused => [Role::QueryKeyValue, Role::GateUp].as_slice(),
+        });
+        roles.extend([Role::AttnOut, Role::Down]);
+        roles
     }
 
     /// The factor on token embeddings.
@@ -140,9 +151,30 @@ impl Architecture {
     }
 }
 
-fn unknown(name: &str) -> super::SpecError {
-    let known: Vec<&str> = ARCHITECTURES.iter().map(|a| a.name).collect();
-    super::SpecError::Architecture { found: name.to_owned(), known: known.join(", ") }
+impl Role {
+    /// Whether it is a product of a block, which may have a bias.
+    pub fn is_linear(self) -> bool {
+        match self {
+            Role::Query
+            | Role::Key
+            | Role::Value
+            | Role::QueryKeyValue
+            | Role::AttnOut
+            | Role::Gate
+            | Role::Up
+            | Role::GateUp
+            | Role::Down => true,
+            Role::Embed
+            | Role::OutputNorm
+            | Role::Head
+            | Role::AttnNorm
+            | Role::AttnPostNorm
+            | Role::MlpNorm
+            | Role::MlpPostNorm
+            | Role::QueryNorm
+            | Role::KeyNorm => false,
+        }
+    }
 }
 
 /// What a tensor is for.
@@ -194,11 +226,12 @@ pub fn gguf_name(role: Role, layer: usize) -> String {
     format!("blk.{layer}.{part}")
 }
 
-/// A tensor's name in a safetensors file, without `.weight` or `.bias`.
+/// A tensor's name in a safetensors file, behind the prefix of the decoder and without `.weight` or `.bias`. The
+/// head stands beside the decoder and has its own prefix.
 pub fn safetensors_name(norms: NormPlacement, role: Role, layer: usize) -> String {
     let part = match role {
-        Role::Embed => return "model.embed_tokens".to_owned(),
-        Role::OutputNorm => return "model.norm".to_owned(),
+        Role::Embed => return "embed_tokens".to_owned(),
+        Role::OutputNorm => return "norm".to_owned(),
         Role::Head => return "lm_head".to_owned(),
         Role::AttnNorm => "input_layernorm",
         Role::AttnPostNorm => "post_attention_layernorm",
@@ -218,5 +251,5 @@ pub fn safetensors_name(norms: NormPlacement, role: Role, layer: usize) -> Strin
         Role::GateUp => "mlp.gate_up_proj",
         Role::Down => "mlp.down_proj",
     };
-    format!("model.layers.{layer}.{part}")
+    format!("layers.{layer}.{part}")
 }

@@ -6,7 +6,7 @@
 use super::arch::Architecture;
 use super::{ModelSpec, RawSpec, SpecError};
 use crate::model::rope::{RopeScaling, RopeSpec, Rounding};
-use crate::model::weights::metadata::Metadata;
+use crate::model::weights::metadata::{Metadata, Value};
 
 /// Rotary divisors that GGUF stores as tensors beside the metadata.
 #[derive(Debug, Clone, Default)]
@@ -24,8 +24,10 @@ pub fn read(metadata: &Metadata, tensors: &RopeTensors) -> Result<ModelSpec, Spe
     let name = metadata
         .text("general.architecture")?
         .ok_or_else(|| SpecError::Missing("metadata key general.architecture".into()))?;
-    let arch = Architecture::by_gguf_name(name)?;
+    check_kind(metadata, name)?;
+    let arch = Architecture::named(name)?;
     let keys = Keys { metadata, arch: arch.name };
+    check_unread(&keys)?;
     let vocabulary = metadata.texts("tokenizer.ggml.tokens")?.map(<[String]>::len);
     let vocab_size = match keys.integer("vocab_size")? {
         Some(n) => n,
@@ -49,9 +51,14 @@ pub fn read(metadata: &Metadata, tensors: &RopeTensors) -> Result<ModelSpec, Spe
         logit_softcap: keys.number("final_logit_softcapping")?,
         ..RawSpec::default()
     };
+    let head_dim = raw.head_dim.unwrap_or_else(|| raw.d_model / raw.n_heads.max(1));
+    if let Some(width) = keys.integer("attention.value_length")?.filter(|w| *w != head_dim) {
+        let problem = format!("is {width}, but a key is {head_dim} wide, which is not supported");
+        return Err(SpecError::value(keys.full("attention.value_length"), problem));
+    }
     let raw = RawSpec {
         attn_scale: attention_scale(arch, &raw),
-        windows: windows(&keys, raw.n_layers)?,
+        windows: windows(&keys, arch, raw.n_layers)?,
         ropes: ropes(&keys, arch, &raw, tensors)?,
         ..raw
     };
@@ -64,16 +71,92 @@ fn attention_scale(arch: &Architecture, raw: &RawSpec) -> Option<f64> {
     is_27b.then(|| (raw.n_heads as f64 / raw.d_model as f64).sqrt())
 }
 
-fn windows(keys: &Keys, layers: usize) -> Result<Vec<Option<usize>>, SpecError> {
+/// Which blocks have the window, as `attention.sliding_window_pattern` or the architecture says.
+fn windows(
+    keys: &Keys,
+    arch: &Architecture,
+    layers: usize,
+) -> Result<Vec<Option<usize>>, SpecError> {
     super::within("block count", layers, super::MOST_LAYERS)?;
     let window = keys.integer("attention.sliding_window")?.filter(|w| *w > 0);
     if keys.arch == "olmo2" && window.is_some() {
-        // OLMo 3 goes by this name in GGUF; which of its blocks are local is not in the file.
+        // OLMo 3 goes by this name in GGUF, and its local blocks have another rotation.
         return Err(SpecError::value(keys.full("attention.sliding_window"), "is not supported"));
     }
-    let pattern = if keys.arch == "gemma3" { 6 } else { 0 };
-    let local = |l: usize| pattern == 0 || !(l + 1).is_multiple_of(pattern);
+    let key = keys.full("attention.sliding_window_pattern");
+    // 0 is a window in every block.
+    let period = match keys.metadata.value(&key) {
+        None => arch.window_period,
+        Some(Value::Bools(local)) if local.len() == layers => {
+            return Ok(local.iter().map(|l| window.filter(|_| *l)).collect());
+        }
+        Some(Value::Unsigned(period)) => usize::try_from(*period).unwrap_or(usize::MAX),
+        Some(_) => {
+            let problem = format!("should be a number of blocks or {layers} booleans");
+            return Err(SpecError::value(key, problem));
+        }
+    };
+    let local = |l: usize| !(l + 1).is_multiple_of(period);
     Ok((0..layers).map(|l| window.filter(|_| local(l))).collect())
+}
+
+/// Refuses files that are GGUF and hold no model.
+fn check_kind(metadata: &Metadata, architecture: &str) -> Result<(), SpecError> {
+    let kind = metadata.text("general.type")?.unwrap_or("model");
+    Err(SpecError::NotAModel(match (kind, architecture) {
+        (_, "controlvector") => "a control vector, not a model; --control-vector takes it",
+        ("adapter", _) => "a LoRA adapter, not a model; merge it into its model first",
+        ("mmproj", _) | (_, "clip") => "an image projector, not a language model",
+        ("imatrix", _) | (_, "imatrix") => "an importance matrix, not a model",
+        _ => return Ok(()),
+    }))
+}
+
+/// Keys that change what a model computes and that the decoder does not know, with the numbers that change nothing.
+const UNREAD: &[(&str, &[f64])] = &[
+    ("attention.causal", &[1.0]),
+    ("attention.scale", &[0.0]),
+    ("attention.output_scale", &[0.0, 1.0]),
+    ("attention.clamp_kqv", &[0.0]),
+    ("attention.max_alibi_bias", &[0.0]),
+    ("attention.temperature_scale", &[0.0]),
+    ("attention.temperature_length", &[0.0]),
+    ("attention.shared_kv_layers", &[0.0]),
+    ("embedding_length_per_layer_input", &[0.0]),
+    ("embedding_scale", &[0.0, 1.0]),
+    ("residual_scale", &[0.0, 1.0]),
+    ("logit_scale", &[0.0, 1.0]),
+    ("use_parallel_residual", &[0.0]),
+    ("nextn_predict_layers", &[0.0]),
+    ("no_rope_layer_step", &[0.0]),
+    ("rope.dimension_sections", &[]),
+    ("rope.scaling.alpha", &[0.0]),
+    ("rope.scaling.yarn_ext_factor", &[1.0, -1.0]),
+    ("rope.scaling.yarn_log_multiplier", &[0.0]),
+];
+
+fn check_unread(keys: &Keys) -> Result<(), SpecError> {
+    if let Some(experts) = keys.integer("expert_count")?.filter(|n| *n > 0) {
+        let problem =
+            format!("is {experts}: a mixture of experts of {} is not supported", keys.arch);
+        return Err(SpecError::value(keys.full("expert_count"), problem));
+    }
+    for (key, neutral) in UNREAD {
+        let key = keys.full(key);
+        let found = match keys.metadata.value(&key) {
+            None => continue,
+            Some(Value::Bool(b)) => Some(f64::from(u8::from(*b))),
+            Some(_) => keys.metadata.number(&key).ok().flatten(),
+        };
+        if !found.is_some_and(|n| neutral.contains(&n)) {
+            let shown = match keys.metadata.value(&key) {
+                Some(Value::Bool(b)) => b.to_string(),
+                _ => found.map_or("in the file".to_owned(), |n| n.to_string()),
+            };
+            return Err(SpecError::value(key, format!("is {shown}, which is not supported")));
+        }
+    }
+    Ok(())
 }
 
 /// The global table first, the local one (if any) last.
@@ -84,17 +167,19 @@ fn ropes(
     tensors: &RopeTensors,
 ) -> Result<Vec<RopeSpec>, SpecError> {
     let head_dim = raw.head_dim.unwrap_or_else(|| raw.d_model / raw.n_heads.max(1));
+    // Ollama's converter has words of its own for Gemma's two bases.
+    let base = keys.first("rope.freq_base", "rope.global.freq_base")?;
     let global = RopeSpec {
-        base: keys.number("rope.freq_base")?.unwrap_or(10_000.0),
+        base: base.unwrap_or(10_000.0),
         rotary_dim: keys.integer("rope.dimension_count")?.unwrap_or(head_dim),
         style: arch.gguf_rope,
         scaling: scaling(keys, raw, tensors)?,
     };
-    if arch.name != "gemma3" {
+    let Some(local_base) = arch.local_base else {
         return Ok(vec![global]);
-    }
+    };
     let local = RopeSpec {
-        base: keys.number("rope.freq_base_swa")?.unwrap_or(10_000.0),
+        base: keys.first("rope.freq_base_swa", "rope.local.freq_base")?.unwrap_or(local_base),
         scaling: RopeScaling::None,
         ..global.clone()
     };
@@ -112,15 +197,17 @@ fn scaling(keys: &Keys, raw: &RawSpec, tensors: &RopeTensors) -> Result<RopeScal
             attention_factor: keys.number("rope.scaling.attn_factor")?.unwrap_or(1.0),
         });
     }
+    let stretched = keys.text("rope.scaling.type")?.is_some_and(|kind| kind == "yarn");
+    let factor = keys.number("rope.scaling.attn_factor")?.filter(|f| *f != 1.0 && !stretched);
+    if let Some(factor) = factor {
+        let problem = format!("is {factor}, which is supported with yarn and longrope only");
+        return Err(SpecError::value(keys.full("rope.scaling.attn_factor"), problem));
+    }
     if let Some(freqs) = &tensors.freqs {
         return Ok(RopeScaling::Divisors(wide(freqs)));
     }
     // Before `rope.scaling.*`, converters wrote only a linear factor.
-    let legacy = keys.number("rope.scale_linear")?;
-    let factor = match keys.number("rope.scaling.factor")? {
-        Some(f) => Some(f),
-        None => legacy,
-    };
+    let factor = keys.first("rope.scaling.factor", "rope.scale_linear")?;
     let default = if factor.is_some() { "linear" } else { "none" };
     match keys.text("rope.scaling.type")?.unwrap_or(default) {
         "none" | "" => Ok(RopeScaling::None),
@@ -140,17 +227,16 @@ fn yarn(
     original_context: usize,
 ) -> Result<RopeScaling, SpecError> {
     let factor = factor.ok_or_else(|| keys.missing("rope.scaling.factor"))?;
-    let extra = match keys.number("rope.scaling.yarn_attn_factor")? {
-        Some(f) => f,
-        None => keys.number("rope.scaling.attn_factor")?.unwrap_or(1.0),
-    };
+    let extra = keys.first("rope.scaling.yarn_attn_factor", "rope.scaling.attn_factor")?;
     Ok(RopeScaling::Yarn {
         factor,
         original_context,
         beta_fast: keys.number("rope.scaling.yarn_beta_fast")?.unwrap_or(32.0),
         beta_slow: keys.number("rope.scaling.yarn_beta_slow")?.unwrap_or(1.0),
         truncate: Rounding::Whole,
-        attention_factor: Some(extra * crate::model::rope::yarn_attention_factor(factor)),
+        attention_factor: Some(
+            extra.unwrap_or(1.0) * crate::model::rope::yarn_attention_factor(factor),
+        ),
     })
 }
 
@@ -179,6 +265,14 @@ impl<'a> Keys<'a> {
 
     fn number(&self, key: &str) -> Result<Option<f64>, SpecError> {
         Ok(self.metadata.number(&self.full(key))?)
+    }
+
+    /// The number of the first key that is there.
+    fn first(&self, key: &str, other: &str) -> Result<Option<f64>, SpecError> {
+        match self.number(key)? {
+            Some(found) => Ok(Some(found)),
+            None => self.number(other),
+        }
     }
 
     fn text(&self, key: &str) -> Result<Option<&'a str>, SpecError> {

@@ -2,17 +2,24 @@
 //!
 //! A spec is read from GGUF metadata ([`gguf`]) or from a Hugging Face `config.json` ([`config`]) and checked in
 //! one place (`ModelSpec::check`), because files lie: counts are bounded, numbers are finite, widths divide.
-//! What differs between architectures beyond numbers (norm placement, names) is a row of [`arch::ARCHITECTURES`].
+//! What differs between architectures beyond numbers (norm placement, names) is a row of [`arch::ARCHITECTURES`];
+//! what a `config.json` may leave out is a row of [`model_type::MODEL_TYPES`].
 
 pub mod arch;
 pub mod config;
 pub mod gguf;
+mod json;
+pub mod model_type;
+mod rotary;
+#[cfg(test)]
+mod tests;
 
 pub use crate::kernels::prologue::Activation;
 
 use crate::kv::KvType;
 use crate::model::rope::RopeSpec;
 use arch::Architecture;
+use model_type::Biases;
 
 /// A model description that cannot be used.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -26,6 +33,17 @@ pub enum SpecError {
         /// The names this build knows.
         known: String,
     },
+    /// No decoder for this `model_type` of a `config.json`.
+    #[error("model_type {found:?} is not supported; known: {known}")]
+    ModelType {
+        /// As the file says it.
+        found: String,
+        /// The types this build knows.
+        known: String,
+    },
+    /// A file that holds something else than a model.
+    #[error("file holds {0}")]
+    NotAModel(&'static str),
     /// A field that must be there is not.
     #[error("{0} is missing")]
     Missing(String),
@@ -96,6 +114,8 @@ pub struct ModelSpec {
     pub ropes: Vec<RopeSpec>,
     /// One entry per block.
     pub layers: Vec<LayerSpec>,
+    /// Which products may have a bias.
+    pub biases: Biases,
 }
 
 /// What a file says, before it is believed.
@@ -119,6 +139,8 @@ pub(crate) struct RawSpec {
     pub ropes: Vec<RopeSpec>,
     /// Window of each block; shorter lists are an error.
     pub windows: Vec<Option<usize>>,
+    /// `None` where the format does not say: any product may have one.
+    pub biases: Option<Biases>,
 }
 
 /// Bounds that no real model passes and that keep a malformed file from asking for absurd memory.
@@ -131,6 +153,12 @@ impl ModelSpec {
     /// Blocks in the model.
     pub fn n_layers(&self) -> usize {
         self.layers.len()
+    }
+
+    /// The context of pre-training beyond which LongRoPE takes its other list of factors; `None` for models that have
+    /// one list.
+    pub fn rope_border(&self) -> Option<usize> {
+        self.ropes.iter().find_map(RopeSpec::border)
     }
 
     /// Bytes of keys and values one token needs.
@@ -181,6 +209,7 @@ impl ModelSpec {
             logit_softcap: raw.logit_softcap,
             ropes: raw.ropes,
             layers,
+            biases: raw.biases.unwrap_or(Biases::Any),
         })
     }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::StoredType;
 use super::gguf::Flaw;
 use super::metadata::WrongKind;
+use crate::filetype::{FileType, NotText};
 
 /// A weight file that cannot be opened, or a tensor that cannot be loaded from it.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +24,32 @@ pub enum Error {
     #[error("{path} is not a regular file")]
     NotAFile {
         /// The path.
+        path: PathBuf,
+    },
+    /// Another kind of file.
+    #[error("{path} is not {expected}: it is {found}")]
+    FileType {
+        /// The file.
+        path: PathBuf,
+        /// What it should be.
+        expected: &'static str,
+        /// What it is.
+        found: FileType,
+    },
+    /// A JSON file that is no text.
+    #[error("{path}: {flaw}")]
+    NotText {
+        /// The file.
+        path: PathBuf,
+        /// Where and why not.
+        flaw: NotText,
+    },
+    /// A folder with an adapter and without a model.
+    #[error(
+        "{path} holds a LoRA adapter (adapter_config.json), not a model; merge it into its model first"
+    )]
+    Adapter {
+        /// The folder.
         path: PathBuf,
     },
     /// A GGUF file breaks a rule of the format.

@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 
 use super::mapped::Mapped;
 use super::{Error, Weights, gather, shard};
+use crate::filetype::{self, FileType};
 
 /// Bytes in `config.json`.
 const CONFIG_LIMIT: u64 = 1 << 20;
@@ -29,7 +30,11 @@ struct Index {
 
 /// Opens a folder.
 pub(super) fn open(folder: &Path) -> Result<Weights, Error> {
-    let config = json(&folder.join("config.json"), CONFIG_LIMIT)?;
+    let file = folder.join("config.json");
+    if !file.exists() && folder.join("adapter_config.json").exists() {
+        return Err(Error::Adapter { path: folder.to_owned() });
+    }
+    let config = json(&file, CONFIG_LIMIT)?;
     let single = folder.join("model.safetensors");
     let index = folder.join("model.safetensors.index.json");
     let weights = if single.exists() {
@@ -122,5 +127,10 @@ fn json<T: DeserializeOwned>(path: &Path, limit: u64) -> Result<T, Error> {
     // The file may have grown since it was measured.
     let file = std::fs::File::open(path).map_err(read)?;
     file.take(limit).read_to_end(&mut text).map_err(read)?;
-    serde_json::from_slice(&text).map_err(|source| Error::Json { path: path.to_owned(), source })
+    let path = || path.to_owned();
+    let text = filetype::text(text).map_err(|flaw| Error::NotText { path: path(), flaw })?;
+    serde_json::from_str(&text).map_err(|source| match FileType::of(text.as_bytes()) {
+        Some(found) => Error::FileType { path: path(), expected: "JSON", found },
+        None => Error::Json { path: path(), source },
+    })
 }

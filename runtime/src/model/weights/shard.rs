@@ -14,6 +14,7 @@ use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 
 use super::mapped::Mapped;
 use super::{Error, Placed, StoredType, TensorEntry};
+use crate::filetype::FileType;
 
 /// Bytes in the header of one safetensors file; the format's own limit.
 const HEADER_LIMIT: u64 = 100_000_000;
@@ -21,7 +22,19 @@ const HEADER_LIMIT: u64 = 100_000_000;
 const LENGTH_BYTES: usize = 8;
 
 /// Reads the header of one safetensors file.
+///
+/// What kind of file it is instead is asked only after it has failed: a header may begin with any length.
 pub(super) fn header(file: &Mapped) -> Result<Vec<Placed>, Error> {
+    read(file).map_err(|error| match FileType::of(file.bytes()) {
+        Some(found) => {
+            let path = file.path().to_owned();
+            Error::FileType { path, expected: "a safetensors file", found }
+        }
+        None => error,
+    })
+}
+
+fn read(file: &Mapped) -> Result<Vec<Placed>, Error> {
     let (json, data) = halves(file)?;
     let names: Names = serde_json::from_slice(json)
         .map_err(|source| Error::Json { path: file.path().to_owned(), source })?;

@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{Gguf, parse};
+use crate::filetype::FileType;
 use crate::model::weights::mapped::Mapped;
 use crate::model::weights::metadata::Metadata;
 use crate::model::weights::{Error, Weights, gather};
@@ -62,7 +63,11 @@ pub(in crate::model::weights) fn open(path: &Path) -> Result<Weights, Error> {
 }
 
 fn read(file: &Mapped) -> Result<Gguf, Error> {
-    parse(file.bytes()).map_err(|flaw| Error::Gguf { path: file.path().to_owned(), flaw })
+    let path = || file.path().to_owned();
+    parse(file.bytes()).map_err(|flaw| match FileType::of(file.bytes()) {
+        Some(found) => Error::FileType { path: path(), expected: "a GGUF file", found },
+        None => Error::Gguf { path: path(), flaw },
+    })
 }
 
 fn part_file(path: &Path, name: &Name, part: u32) -> Result<Mapped, Error> {
