@@ -108,6 +108,18 @@ struct Shared {
     counts: Counts,
 }
 
+/// Places of an engine for answers that are still to be given to it. Dropped, they are free again.
+pub struct Places {
+    shared: Arc<Shared>,
+    count: usize,
+}
+
+impl Drop for Places {
+    fn drop(&mut self) {
+        self.shared.present.fetch_sub(self.count, Ordering::AcqRel);
+    }
+}
+
 /// A thread that runs answers together. Dropping it ends them all.
 pub struct Engine {
     decoder: Arc<Decoder>,
@@ -149,12 +161,38 @@ impl Engine {
         terms: Terms,
         sink: impl FnMut(Notice) -> Flow + Send + 'static,
     ) -> Result<Ticket> {
+        self.enter(self.answers(generations)?, terms, sink)
+    }
+
+    fn answers(&self, generations: Vec<Generation>) -> Result<Vec<Work>> {
         let ours = |g: &Generation| Arc::ptr_eq(g.session().decoder(), &self.decoder);
         if !generations.iter().all(ours) {
             return Err(Error::Misuse("an engine runs answers of its own model"));
         }
-        let work = generations.into_iter().map(|g| Work::Answer(Box::new(g)));
-        self.enter(work.collect(), terms, sink)
+        Ok(generations.into_iter().map(|g| Work::Answer(Box::new(g))).collect())
+    }
+
+    /// Takes places before there is anything to give them to: a full line is told before answers are given away.
+    pub fn places(&self, count: usize) -> Result<Places> {
+        if self.is_draining() {
+            return Err(Error::Draining);
+        }
+        self.take_places(count)?;
+        Ok(Places { shared: self.shared.clone(), count })
+    }
+
+    /// As [`submit`](Engine::submit), in places that were taken before: as many as there are answers.
+    pub fn submit_at(
+        &self,
+        places: Places,
+        generations: Vec<Generation>,
+        terms: Terms,
+        sink: impl FnMut(Notice) -> Flow + Send + 'static,
+    ) -> Result<Ticket> {
+        if places.count != generations.len() || !Arc::ptr_eq(&places.shared, &self.shared) {
+            return Err(Error::Misuse("a job needs a place of this engine for each answer"));
+        }
+        self.seat(places, self.answers(generations)?, terms, sink)
     }
 
     /// Runs texts for their mean activations.
@@ -174,20 +212,30 @@ impl Engine {
         terms: Terms,
         sink: impl FnMut(Notice) -> Flow + Send + 'static,
     ) -> Result<Ticket> {
+        let places = self.places(work.len())?;
+        self.seat(places, work, terms, sink)
+    }
+
+    fn seat(
+        &self,
+        mut places: Places,
+        work: Vec<Work>,
+        terms: Terms,
+        sink: impl FnMut(Notice) -> Flow + Send + 'static,
+    ) -> Result<Ticket> {
         if work.is_empty() {
             return Err(Error::Misuse("a job needs at least one answer"));
         }
-        if self.shared.closing.load(Ordering::Acquire) {
+        if self.is_draining() {
             return Err(Error::Draining);
         }
-        let count = work.len();
-        self.take_places(count)?;
         let job = self.jobs.fetch_add(1, Ordering::Relaxed);
         let seats = Seat::row(job, work, terms, Box::new(sink));
         if self.commands.send(Command::Enter(seats)).is_err() {
-            self.shared.present.fetch_sub(count, Ordering::AcqRel);
             return Err(Error::Misuse("the engine's thread has ended"));
         }
+        // From here on they are the answers', and free when these end.
+        places.count = 0;
         Ok(Ticket { job, commands: self.commands.clone() })
     }
 
@@ -222,6 +270,11 @@ impl Engine {
     /// Whether it takes nothing new any more.
     pub fn is_draining(&self) -> bool {
         self.shared.closing.load(Ordering::Acquire)
+    }
+
+    /// Whether its thread has ended: after it was drained, or because something in it has panicked.
+    pub fn has_ended(&self) -> bool {
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
     }
 
     /// Drains, and waits for the thread to end.

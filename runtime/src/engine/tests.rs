@@ -165,6 +165,21 @@ fn a_full_line_is_told_at_once_and_takes_again_when_somebody_has_gone() {
 }
 
 #[test]
+fn places_that_were_taken_are_nobody_elses_until_they_are_given_back() {
+    let house = house(4096);
+    let engine = house.engine(1, 1);
+    let places = engine.places(2).unwrap();
+    assert!(matches!(engine.places(1).err().unwrap(), Error::QueueFull { places: 2 }));
+    assert!(house.try_ask(&engine, Terms::default(), (1, 4), 3).is_err());
+    let wrong = engine.submit_at(places, Vec::new(), Terms::default(), |_| Flow::Continue);
+    assert!(matches!(wrong.err().unwrap(), Error::Misuse(_)));
+    house.ask(&engine, 1, 4, 3).end().unwrap();
+    drop(engine.places(1).unwrap());
+    engine.drain(Duration::ZERO);
+    assert!(matches!(engine.places(1).err().unwrap(), Error::Draining));
+}
+
+#[test]
 fn who_goes_away_frees_the_row_before_the_next_round() {
     let house = house(4096);
     let engine = house.engine(2, 2);
