@@ -53,8 +53,9 @@ impl Direction {
         let norm = norm(row);
         let magnitude = norm as f32;
         if magnitude == 0.0 || !magnitude.is_finite() {
-            let problem =
-                format!("has length {norm}, so it has no direction; leave it out of the file");
+            let problem = format!(
+                "has length {norm}, so it has no direction; leave it out (import --skip-zeros)"
+            );
             return Err(Error::tensor(site, problem));
         }
         let unit = row.iter().map(|v| (f64::from(*v) / norm) as f32).collect();

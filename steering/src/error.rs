@@ -172,7 +172,7 @@ pub enum Error {
         evidence: &'static str,
     },
     /// A block the model does not have.
-    #[error("{name} is block {block} but the model has blocks 0..{last}; {advice}")]
+    #[error("{name} is block {block} but {} 0..{last}; {advice}", having(*last))]
     LayerRange {
         /// The tensor.
         name: String,
@@ -484,4 +484,9 @@ impl From<crate::extract::Refusal> for Error {
     fn from(refusal: crate::extract::Refusal) -> Self {
         Error::Extract(Box::new(refusal))
     }
+}
+
+/// Whose blocks a range is: the model's, or those that any site can name.
+fn having(last: usize) -> &'static str {
+    if last == usize::from(u16::MAX) { "sites name blocks" } else { "the model has blocks" }
 }

@@ -279,6 +279,13 @@ impl Scope {
         Scope(ScopeParams { prompt, generation: Phase::default() })
     }
 
+    /// The prompt's last token and everything generated: every token that a token of the answer is chosen by (CAA, arXiv
+    /// 2312.06681).
+    pub fn answering() -> Scope {
+        let Scope(ScopeParams { prompt, .. }) = Scope::last();
+        Scope(ScopeParams { prompt, generation: Phase::whole() })
+    }
+
     /// What it is made of.
     pub fn params(&self) -> &ScopeParams {
         &self.0

@@ -1,31 +1,38 @@
 //! How hard vectors may push: per vector, per site, and over all sites.
 //!
-//! A *dose* is the length of a push as a share of the stream's median length there. The stream's length comes from a
-//! measurement on the model in use, else from the cards. A limit that is exceeded is never passed over in silence:
-//! it is an error that names the factor which fits, a changed scale, or a warning.
+//! A *dose* is the length of a push as a share of the stream's median length there. That length is measured on the model
+//! in use: a file's own `stream_norm` is a claim, and a claim sets no limit until the model bears it out
+//! ([`stream_lengths`]). Only where there is no model, as when files are composed without one, or one that reads no text,
+//! do the cards' claims count. A limit that is exceeded is never passed over in silence: it is an error that names the
+//! factor which fits, a changed scale, or a warning.
 //!
 //! Doses of `add` and `rotate` are known beforehand. What `project` and `clamp` do depends on the token, so those are
-//! named in [`Note::Unpredicted`] and not limited.
+//! named in [`Note::Unpredicted`]. A projection is bounded by its share, which is at most 2. A clamp between the class
+//! means moves tokens where tokens are. One to a range beyond those means, or farther out than the stream is long, moves
+//! every token by at least so much, and that part is a dose like any other.
+
+pub use super::error::short;
+pub use super::note::Note;
+pub use super::timing::Timing;
 
 use super::error::Error;
 use super::load::{Load, Reach};
 use crate::error::Result;
 use crate::file::VectorFile;
-use crate::file::card::{Operation, SiteCard};
+use crate::file::card::{Operation, SiteCard, Status};
+use crate::neutral::{DRIFT, borne_out, medians};
 use crate::ops::{Rescale, Unit};
 use crate::scope::Scope;
 use crate::steer::SteerOptions;
-use std::collections::BTreeMap;
-use std::fmt;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
+use trimtab_runtime::Model;
 use trimtab_runtime::site::Site;
 
 /// What rounding a scale to f32 may add to a dose without its being called an excess.
 const SLACK: f64 = 1e-6;
 /// How often a factor that fits one site is tried on the others.
 const ROUNDS: usize = 64;
-/// A measured norm that is this share away from the card's is told.
-const DRIFT: f64 = 0.25;
 
 /// What is done about a push that is too hard.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -54,6 +61,8 @@ pub enum Standing {
 pub struct Dosed<'a> {
     /// The vector.
     pub file: &'a VectorFile,
+    /// What it is called in refusals and notes; see [`name_apart`].
+    pub name: String,
     /// What is done with it.
     pub operation: Operation,
     /// The scale it is meant to have.
@@ -66,6 +75,8 @@ pub struct Dosed<'a> {
     pub scope: Scope,
     /// Only these blocks.
     pub blocks: Option<RangeInclusive<usize>>,
+    /// When it acts on those tokens.
+    pub timing: Timing,
     /// Whether its scale may be lowered.
     pub standing: Standing,
 }
@@ -80,12 +91,14 @@ impl<'a> Dosed<'a> {
             if operation.kind() == card.operation.kind() { card.scale.default } else { 1.0 };
         Dosed {
             file,
+            name: card.name.clone(),
             operation,
             scale: options.scale.unwrap_or(default),
             unit: options.unit,
             rescale: options.rescale,
             scope: options.scope.clone().unwrap_or_else(|| file.card().scope.clone()),
             blocks: options.blocks.clone(),
+            timing: Timing::of(options),
             standing: Standing::Free,
         }
     }
@@ -101,6 +114,13 @@ impl<'a> Dosed<'a> {
             let entry = file.card().sites.get(&direction.site())?;
             Some((direction.site(), direction.values(), entry))
         })
+    }
+
+    /// The range that an evaluation on record found to be safe, if it is applied as it was evaluated.
+    fn measured_safe(&self) -> Option<[f32; 2]> {
+        let card = self.file.card();
+        let measured = card.status == Status::Measured && card.evaluation.is_some();
+        card.scale.safe.filter(|_| measured && self.is_as_made())
     }
 
     /// Whether it is applied as its card says, so that the card's safe range is about it.
@@ -182,82 +202,6 @@ pub struct SiteDose {
     pub dose: f64,
 }
 
-/// Something to tell about doses.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Note {
-    /// Scales were lowered.
-    Clamped {
-        /// What they were multiplied by.
-        factor: f32,
-    },
-    /// A limit is exceeded, and the policy lets it pass.
-    Over {
-        /// The vector or site.
-        what: String,
-        /// Its dose.
-        dose: f64,
-        /// The limit.
-        limit: f64,
-    },
-    /// The sum over all sites is large.
-    Total {
-        /// The sum.
-        dose: f64,
-        /// What it is held against.
-        limit: f64,
-    },
-    /// A scale outside the range that was measured to be safe.
-    OutsideSafe {
-        /// The vector.
-        name: String,
-        /// Its scale in force.
-        scale: f32,
-        /// The range.
-        safe: [f32; 2],
-    },
-    /// The dose of this operation depends on the token.
-    Unpredicted {
-        /// The vector.
-        name: String,
-        /// The operation.
-        kind: &'static str,
-    },
-    /// The stream is not as long as the card says.
-    NormDrift {
-        /// The vector.
-        name: String,
-        /// Where.
-        site: Site,
-        /// Measured, as a share of what the card says.
-        ratio: f64,
-    },
-}
-
-impl fmt::Display for Note {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Note::Clamped { factor } => {
-                write!(f, "unprotected scales were multiplied by {factor:.4} to keep the doses")
-            }
-            Note::Over { what, dose, limit } => {
-                write!(f, "{what} has dose {dose:.3}, above {limit:.3}")
-            }
-            Note::Total { dose, limit } => {
-                write!(f, "the doses of all sites sum to {dose:.3}, above {limit:.3}")
-            }
-            Note::OutsideSafe { name, scale, safe: [low, high] } => {
-                write!(f, "vector {name} has scale {scale}, measured safe from {low} to {high}")
-            }
-            Note::Unpredicted { name, kind } => {
-                write!(f, "vector {name} has no dose beforehand: {kind} depends on the token")
-            }
-            Note::NormDrift { name, site, ratio } => {
-                write!(f, "the stream at {site} is {ratio:.2} times what vector {name} says")
-            }
-        }
-    }
-}
-
 /// The doses of a list of vectors that may be applied.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Doses {
@@ -281,18 +225,75 @@ impl Doses {
     }
 }
 
-/// The sites whose dose cannot be known from the cards: where a norm must be measured before [`DoseLimit::check`].
-pub fn unmeasured(vectors: &[Dosed<'_>]) -> Vec<Site> {
-    let known = norms(vectors, &BTreeMap::new());
-    let mut sites: Vec<Site> = vectors.iter().flat_map(|v| v.entries().map(|e| e.0)).collect();
+/// Gives vectors with one name different ones: the second `calm` is `calm#2`, or the next number that no other has.
+pub fn name_apart<'n>(names: impl IntoIterator<Item = &'n mut String>) {
+    let names: Vec<&mut String> = names.into_iter().collect();
+    let mut taken: BTreeSet<String> = names.iter().map(|name| (**name).clone()).collect();
+    let mut seen: BTreeSet<String> = BTreeSet::new();
+    for name in names {
+        if seen.insert(name.clone()) {
+            continue;
+        }
+        let other = (2..).map(|number: usize| format!("{name}#{number}"));
+        if let Some(free) = other.into_iter().find(|other| !taken.contains(other)) {
+            taken.insert(free.clone());
+            seen.insert(free.clone());
+            *name = free;
+        }
+    }
+}
+
+/// The stream's median length where vectors are held to it, on the model they are applied to. What a file made on these
+/// very weights claims is held against a short text and never believed to be more; everything else is measured, once in a
+/// process. `progress` hears of that, window by window.
+pub fn stream_lengths(
+    model: &Model,
+    vectors: &[Dosed<'_>],
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<BTreeMap<Site, f32>> {
+    let weights = &model.identity().weights_sha256;
+    let own = |vector: &&Dosed<'_>| {
+        let made_on = vector.file.card().model.as_ref();
+        made_on.is_some_and(|made_on| made_on.weights_sha256 == *weights)
+    };
+    let own: Vec<Dosed<'_>> = vectors.iter().filter(own).cloned().collect();
+    let mut claims: BTreeMap<Site, f32> = BTreeMap::new();
+    let sites = sites(vectors);
+    for (site, claim) in norms(&own, &BTreeMap::new()) {
+        if sites.contains(&site) {
+            claims.insert(site, claim as f32);
+        }
+    }
+    let mut lengths = borne_out(model, &claims, progress)?;
+    let others: Vec<Site> = sites.into_iter().filter(|s| !lengths.contains_key(s)).collect();
+    lengths.extend(medians(model, &others, progress)?);
+    Ok(lengths)
+}
+
+/// Whether the stream is as long as a file says: the site where it is least so, if there is one.
+pub fn drift(vector: &Dosed<'_>, measured: &BTreeMap<Site, f32>) -> Option<Note> {
+    let ratio = |(site, _, entry): (Site, &[f32], &SiteCard)| {
+        Some((site, f64::from(*measured.get(&site)?) / f64::from(entry.stream_norm?)))
+    };
+    let off = |ratio: &f64| (ratio - 1.0).abs() > DRIFT;
+    let found: Vec<(Site, f64)> =
+        vector.entries().filter_map(ratio).filter(|(_, ratio)| off(ratio)).collect();
+    let farther = |a: &f64, b: &f64| a.ln().abs().total_cmp(&b.ln().abs());
+    let (site, ratio) = found.iter().copied().max_by(|(_, a), (_, b)| farther(a, b))?;
+    Some(Note::NormDrift { name: vector.name.clone(), site, ratio, others: found.len() - 1 })
+}
+
+/// The sites where vectors are held to the stream's length: where it is measured for [`DoseLimit::check`].
+pub fn sites(vectors: &[Dosed<'_>]) -> Vec<Site> {
+    let dosed = vectors.iter().filter(|vector| vector.is_held());
+    let mut sites: Vec<Site> = dosed.flat_map(|v| v.entries().map(|e| e.0)).collect();
     sites.sort_unstable();
     sites.dedup();
-    sites.retain(|site| !known.contains_key(site));
     sites
 }
 
-/// The stream's length at every site where it is known. What was measured outranks the cards; of several cards the
-/// smallest length counts, which gives the largest dose.
+/// The stream's length at every site where it is known. What was measured takes the place of the cards' claims; of several
+/// claims the smallest length counts, which gives the largest dose.
 pub(super) fn norms(vectors: &[Dosed<'_>], measured: &BTreeMap<Site, f32>) -> BTreeMap<Site, f64> {
     let mut known: BTreeMap<Site, f64> = BTreeMap::new();
     for (site, _, entry) in vectors.iter().flat_map(Dosed::entries) {
@@ -306,9 +307,15 @@ pub(super) fn norms(vectors: &[Dosed<'_>], measured: &BTreeMap<Site, f32>) -> BT
 }
 
 impl DoseLimit {
+    /// The doses of vectors applied together on a model, or the refusal: [`DoseLimit::check`] by lengths that are measured
+    /// on it, once in a process for every site.
+    pub fn check_on(&self, model: &Model, vectors: &[Dosed<'_>]) -> Result<Doses> {
+        self.check(vectors, &stream_lengths(model, vectors, &mut |_, _| {})?)
+    }
+
     /// The doses of vectors applied together, or the refusal. `measured` holds the stream's median length on the
-    /// model in use where that is known; elsewhere the cards' `stream_norm` counts. The scales to use are
-    /// [`Doses::scales`], and [`Doses::notes`] must be shown.
+    /// model in use, from [`stream_lengths`] or [`medians`]; where it has none the cards' `stream_norm` counts, which is no
+    /// more than what a file says of itself. The scales to use are [`Doses::scales`], and [`Doses::notes`] must be shown.
     pub fn check(&self, vectors: &[Dosed<'_>], measured: &BTreeMap<Site, f32>) -> Result<Doses> {
         self.sound()?;
         let tally = Tally::of(self, vectors, measured)?;
@@ -375,40 +382,26 @@ impl Tally {
         let norms = norms(vectors, measured);
         let mut tally = Tally { pushes: Vec::new(), loads: BTreeMap::new(), notes: Vec::new() };
         for (index, vector) in vectors.iter().enumerate() {
-            let card = vector.file.card();
             if !vector.scale.is_finite() {
-                let name = format!("the scale of vector {}", card.name);
+                let name = format!("the scale of vector {}", vector.name);
                 return Err(crate::error::Error::NotFinite { name, index });
             }
             if !vector.is_predicted() {
-                let (name, kind) = (card.name.clone(), vector.operation.kind());
+                let (name, kind) = (vector.name.clone(), vector.operation.kind());
                 tally.notes.push(Note::Unpredicted { name, kind });
+            }
+            if !vector.is_held() {
                 continue;
             }
+            tally.notes.extend(drift(vector, measured));
             for (site, row, entry) in vector.entries() {
-                let name = || card.name.clone();
+                let name = || vector.name.clone();
                 let norm = norms.get(&site).copied().filter(|n| n.is_finite() && *n > 0.0);
                 let norm = norm.ok_or_else(|| Error::NoStreamNorm { name: name(), site })?;
-                tally.drifted(name, site, entry, measured);
                 tally.push(limits, (index, vector), (site, row, entry), norm);
             }
         }
         Ok(tally)
-    }
-
-    fn drifted(
-        &mut self,
-        name: impl Fn() -> String,
-        site: Site,
-        entry: &SiteCard,
-        measured: &BTreeMap<Site, f32>,
-    ) {
-        if let (Some(card), Some(measured)) = (entry.stream_norm, measured.get(&site)) {
-            let ratio = f64::from(*measured) / f64::from(card);
-            if (ratio - 1.0).abs() > DRIFT {
-                self.notes.push(Note::NormDrift { name: name(), site, ratio });
-            }
-        }
     }
 
     fn push(
@@ -421,9 +414,9 @@ impl Tally {
         let Some(reach) = vector.reach(entry, norm) else {
             return;
         };
-        let (card, standing) = (vector.file.card(), vector.standing);
+        let standing = vector.standing;
         // Doses that were measured to be safe are allowed, however large.
-        let safe = card.scale.safe.filter(|_| vector.is_as_made()).map_or(0.0, |[low, high]| {
+        let safe = vector.measured_safe().map_or(0.0, |[low, high]| {
             let scale = if vector.scale < 0.0 { low } else { high };
             let at_safe = Dosed { scale, ..vector.clone() };
             at_safe.reach(entry, norm).map_or(0.0, |reach| reach.at(1.0)) / norm
@@ -432,13 +425,13 @@ impl Tally {
         match vector.constant(entry) {
             Some(magnitude) => {
                 let coefficient = f64::from(vector.scale) * magnitude;
-                load.push(&vector.scope, standing, coefficient, row);
+                load.push(vector, coefficient, row);
             }
             None => load.turn(standing, reach),
         }
         self.pushes.push(Push {
             vector: index,
-            name: card.name.clone(),
+            name: vector.name.clone(),
             standing,
             site,
             reach,
@@ -511,17 +504,19 @@ impl Tally {
         factor: f32,
         mut notes: Vec<Note>,
     ) -> Doses {
-        let scale = |vector: &Dosed<'_>| match vector.standing {
+        let pushes = |index: usize| self.pushes.iter().any(|push| push.vector == index);
+        let scale = |(index, vector): (usize, &Dosed<'_>)| match vector.standing {
             // What has no dose beforehand is not what makes the doses too large.
-            Standing::Free if vector.is_predicted() => vector.scale * factor,
+            Standing::Free if pushes(index) => vector.scale * factor,
             Standing::Protected | Standing::Free => vector.scale,
         };
-        let scales: Vec<f32> = vectors.iter().map(scale).collect();
+        let scales: Vec<f32> = vectors.iter().enumerate().map(scale).collect();
         for (vector, scale) in vectors.iter().zip(&scales) {
             let card = vector.file.card();
             let safe = card.scale.safe.filter(|_| vector.is_as_made());
             if let Some(safe) = safe.filter(|[low, high]| !(low..=high).contains(&scale)) {
-                notes.push(Note::OutsideSafe { name: card.name.clone(), scale: *scale, safe });
+                let name = vector.name.clone();
+                notes.push(Note::OutsideSafe { name, scale: *scale, safe });
             }
         }
         let sites: Vec<SiteDose> =

@@ -8,8 +8,9 @@ use trimtab_runtime::site::Site;
 pub enum Error {
     /// A push above its limit, and what would fit.
     #[error(
-        "{what} has dose {dose:.3}, at most {limit:.3} is allowed; unprotected scales times {} fit, \
+        "{what} has dose {}, at most {limit:.3} is allowed; unprotected scales times {} fit, \
          and dose policy clamp uses them",
+        short(*dose),
         rounded_down(*factor)
     )]
     DoseExceeded {
@@ -24,8 +25,9 @@ pub enum Error {
     },
     /// Protected vectors that exceed a limit without any other.
     #[error(
-        "{what} has dose {dose:.3} from protected vectors alone, at most {limit:.3} is allowed; \
-         lower a protected scale or raise the limit"
+        "{what} has dose {} from protected vectors alone, at most {limit:.3} is allowed; \
+         lower a protected scale or raise the limit",
+        short(*dose)
     )]
     ProtectedDose {
         /// The vector or site.
@@ -136,7 +138,7 @@ pub enum Error {
     /// A projection that would remove much of what another vector adds.
     #[error(
         "vector {projecting} projects out {share:.2} of what {adding} adds at {site}, at most 0.25 is accepted; \
-         say allow_cancel to use both"
+         use one of them, or keep either to other blocks"
     )]
     Cancels {
         /// The projection.
@@ -204,8 +206,22 @@ impl Error {
 }
 
 /// Four digits that are never more than the number: what the message names must fit.
-fn rounded_down(factor: f32) -> String {
-    format!("{:.4}", (f64::from(factor) * 1e4).floor() / 1e4)
+pub(super) fn rounded_down(factor: f32) -> String {
+    let factor = f64::from(factor);
+    let (least, digits) = (1e-3, 1e4);
+    if factor == 0.0 || factor >= least {
+        return format!("{:.4}", (factor * digits).floor() / digits);
+    }
+    // Of a smaller one the first digits count, wherever they are.
+    let exponent = factor.abs().log10().floor();
+    let unit = 10f64.powf(exponent - 1.0);
+    format!("{:.1e}", (factor / unit).floor() * unit)
+}
+
+/// A number in three digits behind the point; one that this would make nothing, or very long, by its size.
+pub fn short(dose: f64) -> String {
+    let plain = dose == 0.0 || (1e-3..1e6).contains(&dose.abs());
+    if plain { format!("{dose:.3}") } else { format!("{dose:.2e}") }
 }
 
 /// Sites with the share that is kept there.

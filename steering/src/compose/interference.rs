@@ -210,7 +210,7 @@ fn interval(probe: &Probe, differences: &[f64]) -> Interval {
 fn units(vectors: &[Dosed<'_>], measured: &BTreeMap<Site, f32>) -> Result<Vec<f64>> {
     let norms = super::dose::norms(vectors, measured);
     let unit = |vector: &Dosed<'_>| -> Result<f64> {
-        let name = || vector.file.card().name.clone();
+        let name = || vector.name.clone();
         let mut largest: f64 = 0.0;
         for (site, _, entry) in vector.entries() {
             let norm = norms.get(&site).filter(|norm| norm.is_finite() && **norm > 0.0);

@@ -1,18 +1,19 @@
 //! What several vectors push at one site, as a function of one factor on those that may be changed.
 //!
-//! Constant additions that act on the same positions are one vector, so their push is the length of the sum: opposite
-//! pushes cancel. What acts on positions of its own, or turns the stream, is counted by its length, because somewhere
-//! it may act alone or with all the others. The result is an upper bound. Without turns it is convex in the factor; a
-//! turn is concave in it, so a smaller factor need not push less.
+//! Constant additions that act on the same positions at the same times are one vector, so their push is the length of the
+//! sum: opposite pushes cancel. What acts on positions or at times of its own, or turns the stream, is counted by its
+//! length, because somewhere it may act alone or with all the others. The result is an upper bound. Without turns it is
+//! convex in the factor; a turn is concave in it, so a smaller factor need not push less.
 
 use super::algebra::dot;
 use super::dose::{Dosed, Standing};
+use super::timing::Timing;
 use crate::file::card::{Operation, SiteCard};
 use crate::ops::{Rescale, Unit};
 use crate::scope::Scope;
 
-/// Steps of the bisection: the interval is halved down to the spacing of doubles.
-const HALVINGS: usize = 60;
+/// Steps of the bisection: the interval is halved down to the smallest f32, which a factor may have to be.
+const HALVINGS: usize = 150;
 
 /// Length of one push as a function of the factor on its scale.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -48,7 +49,15 @@ impl Reach {
 }
 
 impl Dosed<'_> {
-    /// Whether its dose is known before there is a token.
+    /// Whether the stream's length says something of its dose before there is a token.
+    pub(super) fn is_held(&self) -> bool {
+        match self.operation {
+            Operation::Add | Operation::Rotate { .. } | Operation::Clamp { .. } => true,
+            Operation::Project => false,
+        }
+    }
+
+    /// Whether its whole dose is known before there is a token.
     pub(super) fn is_predicted(&self) -> bool {
         match self.operation {
             Operation::Add | Operation::Rotate { .. } => true,
@@ -74,13 +83,28 @@ impl Dosed<'_> {
                 let half = (scale * f64::from(degrees).abs() / 2.0).to_radians();
                 return Some(Reach::Turn { half, norm });
             }
-            (Operation::Project | Operation::Clamp { .. }, _) => return None,
+            (Operation::Clamp { min, max }, _) => {
+                scale * forced(entry, (min, max), norm).filter(|push| *push > 0.0)?
+            }
+            (Operation::Project, _) => return None,
         };
         Some(match self.rescale {
             Rescale::None => Reach::Straight(added),
             Rescale::KeepNorm => Reach::Kept { share: added / norm, norm },
         })
     }
+}
+
+/// How far a clamp moves tokens at scale 1 wherever they are, in a stream of this length. A range beyond the class means
+/// moves every token between them by at least its distance from the nearer one. A card may put those means anywhere; but
+/// no token of this length lies farther along the row than `norm` either way, so a range out there is reached by a push.
+fn forced(entry: &SiteCard, range: (Option<f32>, Option<f32>), norm: f64) -> Option<f64> {
+    let magnitude = f64::from(entry.magnitude?);
+    let anchor = f64::from(entry.anchor.unwrap_or(0.0));
+    let (min, max) = (range.0.map(f64::from), range.1.map(f64::from));
+    let above = min.map(|min| (magnitude * (min - 1.0)).max(anchor + magnitude * min - norm));
+    let below = max.map(|max| (-magnitude * max).max(-(anchor + magnitude * max) - norm));
+    Some(above.into_iter().chain(below).fold(0.0, f64::max))
 }
 
 /// A factor up to `from` at which something holds that holds at 0: `from`, or else where it ceases to hold.
@@ -123,8 +147,8 @@ impl Phase {
 /// Everything that acts at one site.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Load {
-    prompt: Phase,
-    generated: Phase,
+    /// Of what always acts together: on prompts, and on generated tokens.
+    together: Vec<(Timing, [Phase; 2])>,
     /// Lengths that are summed.
     kept: f64,
     free: Vec<Reach>,
@@ -132,14 +156,12 @@ pub(super) struct Load {
 
 impl Load {
     /// A constant addition of `coefficient · row`.
-    pub(super) fn push(
-        &mut self,
-        scope: &Scope,
-        standing: Standing,
-        coefficient: f64,
-        row: &[f32],
-    ) {
-        let phases = [&mut self.prompt, &mut self.generated];
+    pub(super) fn push(&mut self, vector: &Dosed<'_>, coefficient: f64, row: &[f32]) {
+        let (scope, standing) = (&vector.scope, vector.standing);
+        let alone = Reach::Straight(coefficient.abs());
+        if !vector.timing.is_known() {
+            return self.turn(standing, alone);
+        }
         let chosen = if *scope == Scope::all() {
             [true, true]
         } else if *scope == Scope::prompt() {
@@ -147,10 +169,23 @@ impl Load {
         } else if *scope == Scope::generated() {
             [false, true]
         } else {
-            return self.turn(standing, Reach::Straight(coefficient.abs()));
+            return self.turn(standing, alone);
         };
-        for (phase, _) in phases.into_iter().zip(chosen).filter(|(_, chosen)| *chosen) {
+        let phases = self.phases(&vector.timing);
+        for (phase, _) in phases.iter_mut().zip(chosen).filter(|(_, chosen)| *chosen) {
             phase.add(standing, coefficient, row);
+        }
+    }
+
+    fn phases(&mut self, timing: &Timing) -> &mut [Phase] {
+        let known = self.together.iter().position(|(of, _)| of == timing);
+        let place = known.unwrap_or_else(|| {
+            self.together.push((timing.clone(), Default::default()));
+            self.together.len() - 1
+        });
+        match self.together.get_mut(place) {
+            Some((_, phases)) => phases,
+            None => &mut [],
         }
     }
 
@@ -164,8 +199,9 @@ impl Load {
 
     /// The push, made ready to be asked at several factors.
     pub(super) fn curve(&self) -> Curve<'_> {
+        let squares = |(_, phases): &(_, [Phase; 2])| phases.each_ref().map(Phase::square);
         Curve {
-            squares: [self.prompt.square(), self.generated.square()],
+            squares: self.together.iter().map(squares).collect(),
             kept: self.kept,
             free: &self.free,
         }
@@ -173,18 +209,22 @@ impl Load {
 }
 
 /// Length of a site's push at a factor of the unprotected coefficients.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Curve<'a> {
-    squares: [[f64; 3]; 2],
+    squares: Vec<[[f64; 3]; 2]>,
     kept: f64,
     free: &'a [Reach],
 }
 
 impl Curve<'_> {
     pub(super) fn at(&self, factor: f64) -> f64 {
-        let squared = self.squares.iter().map(|[a, b, c]| a + factor * (2.0 * b + factor * c));
+        let length = |[a, b, c]: [f64; 3]| (a + factor * (2.0 * b + factor * c)).max(0.0).sqrt();
+        let mut phases = [0.0; 2];
+        for squares in &self.squares {
+            phases.iter_mut().zip(squares).for_each(|(sum, square)| *sum += length(*square));
+        }
         let free: f64 = self.free.iter().map(|reach| reach.at(factor)).sum();
-        squared.fold(0.0, f64::max).sqrt() + self.kept + free
+        phases.into_iter().fold(0.0, f64::max) + self.kept + free
     }
 
     /// A factor up to `from` that keeps the push at or below `most`, which it must be at factor 0: `from` if that does,

@@ -21,9 +21,11 @@ pub mod interference;
 mod load;
 mod merge;
 mod metric;
+mod note;
 mod parts;
 mod report;
 mod separate;
+mod timing;
 
 pub use commute::Cancelling;
 pub use error::Error;

@@ -35,7 +35,7 @@ impl<'a> From<Dosed<'a>> for Part<'a> {
 
 impl Part<'_> {
     pub(super) fn name(&self) -> &str {
-        &self.dosed.file.card().name
+        &self.dosed.name
     }
 
     pub(super) fn adds(&self) -> bool {
@@ -116,15 +116,16 @@ pub(super) fn check(parts: &[Part<'_>], null: NullVectors) -> Result<()> {
             let reason = format!("{name} is to be applied in another way than its card says");
             return Err(crate::Error::Refused { what: "composition", reason });
         }
-        same_model(part.dosed.file, first.dosed.file)?;
+        same_model(part, first)?;
         differences(part)?;
     }
     Ok(())
 }
 
 /// Doses and directions mean something on one model only.
-fn same_model(file: &VectorFile, first: &VectorFile) -> Result<(), Error> {
-    let (made_on, other) = (file.card().model.as_ref(), first.card().model.as_ref());
+fn same_model(part: &Part<'_>, other: &Part<'_>) -> Result<(), Error> {
+    let (file, first): (&VectorFile, &VectorFile) = (part.dosed.file, other.dosed.file);
+    let (made_on, pinned) = (file.card().model.as_ref(), first.card().model.as_ref());
     let said = |pin: Option<&ModelPin>, what: fn(&ModelPin) -> &str| {
         pin.map_or("no model".to_owned(), |pin| what(pin).to_owned())
     };
@@ -133,18 +134,18 @@ fn same_model(file: &VectorFile, first: &VectorFile) -> Result<(), Error> {
         (
             "quantisation",
             said(made_on, |pin| &pin.quantization),
-            said(other, |pin| &pin.quantization),
+            said(pinned, |pin| &pin.quantization),
         ),
         (
             "weights",
             said(made_on, |pin| &pin.weights_sha256),
-            said(other, |pin| &pin.weights_sha256),
+            said(pinned, |pin| &pin.weights_sha256),
         ),
     ];
     match fields.into_iter().find(|(_, found, expected)| found != expected) {
         None => Ok(()),
         Some((field, found, expected)) => {
-            let (name, other) = (file.card().name.clone(), first.card().name.clone());
+            let (name, other) = (part.name().to_owned(), other.name().to_owned());
             Err(Error::Models { name, other, field, found, expected })
         }
     }

@@ -24,11 +24,12 @@ pub use classes::{Classes, Pairing};
 pub use control::{Residue, gaussian, random};
 pub use estimator::{Estimator, SHRINKAGE};
 pub use halves::split_half;
+pub(crate) use halves::{Deal, Halves};
 pub use mean::{Estimate, mean_difference, palrs};
 pub use moments::Moments;
 pub use score::{
-    Place, Score, Selection, TOP_SHARE_LIMIT, auroc, cohens_d, require_difference, select, tied,
-    top_share,
+    Place, Score, Selection, TOP_SHARE_LIMIT, auroc, auroc_margin, cohens_d, require_difference,
+    select, tied, top_share,
 };
 pub(crate) use weights::enough;
 pub use weights::{ETA, ETA_RANGE, LEAST_PAIRS, LEAST_WEIGHT, PairWeights, robust};

@@ -62,6 +62,13 @@ impl Moments {
         Ok(())
     }
 
+    /// Makes it the sums of no states again.
+    pub(crate) fn clear(&mut self) {
+        self.n = 0;
+        self.sum.fill(0.0);
+        self.squares.fill(0.0);
+    }
+
     /// The mean state, `[width]`; of no states, an error.
     pub fn mean(&self) -> Result<Vec<f64>> {
         if self.n == 0 {

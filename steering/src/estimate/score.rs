@@ -169,6 +169,13 @@ pub fn auroc(positive: &[f64], negative: &[f64]) -> f64 {
     twice as f64 / (2.0 * positive.len() as f64 * negative.len() as f64)
 }
 
+/// How far above 0.5 the AUROC of so many positives and negatives is by chance in one of 20 cases: 1.645 of its standard
+/// deviations where nothing separates them, √((n + m + 1)/(12nm)) (Mann and Whitney 1947).
+// [], [] -> []
+pub fn auroc_margin([n, m]: [f64; 2]) -> f64 {
+    1.645 * ((n + m + 1.0) / (12.0 * n * m)).sqrt()
+}
+
 /// Difference of means in pooled standard deviations; `None` with fewer than two values in a class or no spread.
 // [n], [m] -> []
 pub fn cohens_d(positive: &[f64], negative: &[f64]) -> Option<f64> {

@@ -30,7 +30,7 @@ fn harm_is_known(choice: &Choice) -> Result<()> {
     match choice.safe {
         Some(_) => Ok(()),
         None => {
-            let reason = "the vector never acts on the neutral text, so its harm is not known";
+            let reason = "its harm was not measured on the neutral text";
             Err(Error::Refused { what: "writing the scale", reason: reason.to_owned() })
         }
     }

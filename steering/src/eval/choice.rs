@@ -88,7 +88,9 @@ pub fn choose(plain: &[f64], points: &[Point], limits: &Limits, seed: u64) -> Ch
     let allowed: Vec<&Point> =
         points.iter().filter(|point| point.scale > 0.0 && limits.allow(point)).collect();
     let safe = safe(points, limits);
-    let none = Choice { default: 0.0, status: Status::Null, safe, best: None, gain: None };
+    // Harm that was not measured is not known, which is no finding about the effect.
+    let status = if safe.is_some() { Status::Null } else { Status::Unmeasured };
+    let none = Choice { default: 0.0, status, safe, best: None, gain: None };
     let ordered = |a: &&&Point, b: &&&Point| {
         // Of equals the smallest.
         mean(&a.scores).total_cmp(&mean(&b.scores)).then(b.scale.total_cmp(&a.scale))

@@ -36,6 +36,14 @@ impl Norms {
         })
     }
 
+    /// Whether doses can be had of a file, once the stream is measured.
+    pub fn are_known(file: &VectorFile) -> bool {
+        match file.card().operation {
+            Operation::Add | Operation::Rotate { .. } => true,
+            Operation::Project | Operation::Clamp { .. } => false,
+        }
+    }
+
     /// The dose of a scale.
     pub fn dose(&self, scale: f32) -> Option<f64> {
         let scale = f64::from(scale.abs());

@@ -189,12 +189,15 @@ pub fn evaluate(
     Ok(report)
 }
 
-/// Instruction, no steering, the scales, and a negative one if none is asked for; a clamp has none.
+/// Instruction, no steering, the scales, and a negative one if none is asked for; what has a share for a scale has none.
 fn first_arms(file: &VectorFile, setup: &Setup) -> Result<Vec<Arm>> {
     let positive: Vec<f32> = setup.scales.iter().copied().filter(|s| *s > 0.0).collect();
     let mut negative: Vec<f32> = setup.scales.iter().copied().filter(|s| *s < 0.0).collect();
     let Some(first) = positive.first() else { return Err(Error::NoScale) };
-    let turns = !matches!(file.card().operation, Operation::Clamp { .. });
+    let turns = match file.card().operation {
+        Operation::Add | Operation::Rotate { .. } => true,
+        Operation::Project | Operation::Clamp { .. } => false,
+    };
     if negative.is_empty() && turns {
         negative.push(-first);
     }

@@ -6,7 +6,9 @@
 //! carry many.
 
 use crate::error::{Error, Result};
+use crate::file::json;
 use serde_json::{Map, Value};
+use trimtab_runtime::filetype;
 use trimtab_runtime::text::Message;
 
 /// A prompt and what a good answer to it is.
@@ -65,8 +67,8 @@ pub struct Task {
 impl Task {
     /// Reads the text of a task file.
     pub fn parse(text: &str) -> Result<Task> {
-        let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-        let items: Vec<Item> = lines.map(|(at, line)| item(at + 1, line)).collect::<Result<_>>()?;
+        let lines = filetype::lines(text).filter(|(_, line)| !line.trim().is_empty());
+        let items: Vec<Item> = lines.map(|(at, line)| item(at, line)).collect::<Result<_>>()?;
         let Some(first) = items.first() else {
             return Err(wrong(1, "is missing: the file has no items"));
         };
@@ -106,8 +108,8 @@ fn wrong(line: usize, problem: impl Into<String>) -> Error {
 }
 
 fn item(line: usize, text: &str) -> Result<Item> {
-    let value: Value =
-        serde_json::from_str(text).map_err(|e| wrong(line, format!("is not JSON: {e}")))?;
+    let value = json::record(text)
+        .map_err(|(problem, _)| wrong(line, format!("is not JSON: {problem}")))?;
     let Value::Object(fields) = value else {
         return Err(wrong(line, "is not a JSON object"));
     };

@@ -2,7 +2,9 @@
 
 use super::Result;
 use super::recipe::Rule;
+use super::source::{Asked, Source};
 use super::states::{About, States};
+use super::sums::Fitted;
 use crate::error::Error;
 use crate::estimate::{self, Classes, Estimate, Estimator, Residue, SHRINKAGE, Score};
 use crate::file::card::MethodName;
@@ -20,61 +22,77 @@ pub(super) struct Tried {
 }
 
 /// Tries every candidate.
-pub(super) fn grid(states: &States) -> Result<Vec<Tried>> {
-    let candidates = states.about.candidates();
-    (0..candidates).map(|index| one(states, index)).collect()
+pub(super) fn grid(source: &mut dyn Source) -> Result<Vec<Tried>> {
+    let about = source.about().clone();
+    let groups = about.groups(Part::Fit);
+    let mut grid = Vec::with_capacity(about.candidates());
+    source.fit(&mut |index, fitted| {
+        grid.push(one(&about, index, (&fitted, &groups))?);
+        Ok(())
+    })?;
+    held_out(source, &mut grid)?;
+    Ok(grid)
 }
 
-fn one(states: &States, index: usize) -> Result<Tried> {
-    let places = &states.about.places;
+fn one(about: &About, index: usize, (fitted, groups): (&Fitted, &[u64])) -> Result<Tried> {
+    let places = &about.places;
     let position = places.get(index % places.len()).map_or(0, |place| place.index);
     let position = if position == 0 { POOLED } else { position };
     let place = estimate::Place { depth: index / places.len(), position };
-    let sums =
-        [Class::Positive, Class::Negative].map(|class| states.moments(index, class, Part::Fit));
-    let [positive, negative] = sums;
-    let (positive, negative) = (positive?, negative?);
-    let fit = [Class::Positive, Class::Negative].map(|class| states.of(index, class, Part::Fit));
-    let groups = states.groups(Part::Fit);
-    let classes = classes(states, &fit, &groups)?;
-    let mut score = Score::of(place, &positive, &negative)?;
-    score.split_half = estimate::split_half(&classes);
-    let recipe = &states.about.recipe;
+    let [positive, negative] = &fitted.sums;
+    let mut score = Score::of(place, positive, negative)?;
+    score.split_half = fitted.split_half;
+    let recipe = &about.recipe;
+    let classes = || classes(about, &fitted.states, groups);
     let estimate = match (recipe.method, recipe.eta) {
         (MethodName::Palrs | MethodName::MeanDifference, Some(eta)) => {
-            estimate::robust(&classes, eta).map(|(estimate, _)| estimate)
+            estimate::robust(&classes()?, eta).map(|(estimate, _)| estimate)
         }
-        (MethodName::Palrs, None) => estimate::palrs(&positive, &negative),
-        (MethodName::MeanDifference, None) => estimate::mean_difference(&positive, &negative),
-        (method, _) => estimator(method).and_then(|estimator| estimator.estimate(&classes)),
+        (MethodName::Palrs, None) => estimate::palrs(positive, negative),
+        (MethodName::MeanDifference, None) => estimate::mean_difference(positive, negative),
+        (method, _) => {
+            let classes = classes()?;
+            estimator(method).and_then(|estimator| estimator.estimate(&classes))
+        }
     };
     if let Ok(found) = &estimate {
-        score = held_out(states, index, described(score, found, &states.about, index), found);
+        score = described(score, found, about, index);
     }
     Ok(Tried { index, score, estimate })
 }
 
 /// The control of a candidate: the same estimator on shuffled labels, with r projected out.
 pub(super) fn shuffled(states: &States, tried: &Tried, seed: u64) -> Result<Tried> {
-    let index = tried.index;
+    let (index, about) = (tried.index, &states.about);
     let fit = [Class::Positive, Class::Negative].map(|class| states.of(index, class, Part::Fit));
-    let groups = states.groups(Part::Fit);
-    let classes = classes(states, &fit, &groups)?;
-    let estimator = estimator(states.about.recipe.method)?;
+    let groups = about.groups(Part::Fit);
+    let classes = classes(about, &fit, &groups)?;
+    let estimator = estimator(about.recipe.method)?;
     let found = estimator.shuffled(&classes, seed, Residue::ProjectedOut)?;
-    let score = described(tried.score, &found, &states.about, index);
-    let score = Score { split_half: None, ..score };
-    Ok(Tried { index, score: held_out(states, index, score, &found), estimate: Ok(found) })
+    let score = described(tried.score, &found, about, index);
+    let score = Score { split_half: None, auroc: None, cohens_d: None, ..score };
+    Ok(Tried { index, score, estimate: Ok(found) })
 }
 
-/// A score with what items that were not fitted on say, if there are any.
-fn held_out(states: &States, index: usize, score: Score, found: &Estimate) -> Score {
-    let read = found.read.as_ref().unwrap_or(&found.steer);
-    let (positive, negative) = projections(states, index, Part::Select, read);
-    if positive.is_empty() || negative.is_empty() {
-        return score;
+/// Puts what items that were not fitted on say into the scores, if there are any.
+pub(super) fn held_out(source: &mut dyn Source, tried: &mut [Tried]) -> Result<()> {
+    if source.about().count(Part::Select) == 0 {
+        return Ok(());
     }
-    score.with_held_out(&positive, &negative)
+    let asked = |tried: &Tried| {
+        let found = tried.estimate.as_ref().ok()?;
+        let row = found.read.as_ref().unwrap_or(&found.steer).clone();
+        Some(Asked { candidate: tried.index, row })
+    };
+    let asked: Vec<Asked> = tried.iter().filter_map(asked).collect();
+    let found = source.project(Part::Select, &asked)?;
+    let estimated = tried.iter_mut().filter(|tried| tried.estimate.is_ok());
+    for (tried, [positive, negative]) in estimated.zip(found) {
+        if !positive.is_empty() && !negative.is_empty() {
+            tried.score = tried.score.with_held_out(&positive, &negative);
+        }
+    }
+    Ok(())
 }
 
 /// The score with what is known of the direction itself.
@@ -94,9 +112,9 @@ fn described(score: Score, found: &Estimate, about: &About, index: usize) -> Sco
 }
 
 // [n, width], [m, width], [n] -> classes
-fn classes<'a>(states: &States, fit: &'a [Vec<f32>; 2], groups: &'a [u64]) -> Result<Classes<'a>> {
-    let (width, [positive, negative]) = (states.about.width, fit);
-    match states.are_paired() {
+fn classes<'a>(about: &About, fit: &'a [Vec<f32>; 2], groups: &'a [u64]) -> Result<Classes<'a>> {
+    let (width, [positive, negative]) = (about.width, fit);
+    match about.are_paired() {
         true => Classes::paired(width, positive, negative, groups),
         false => Classes::separate(width, positive, negative),
     }
@@ -120,22 +138,6 @@ pub(super) fn estimator(method: MethodName) -> Result<Estimator> {
             Err(Error::estimate("method", format!("{method:?} is not made of examples")))
         }
     }
-}
-
-/// Projections of a part's states on a direction.
-// [n, width], [m, width], [width] -> [n], [m]
-pub(super) fn projections(
-    states: &States,
-    index: usize,
-    part: Part,
-    direction: &[f64],
-) -> (Vec<f64>, Vec<f64>) {
-    let on = |class| {
-        let rows = states.of(index, class, part);
-        let rows = rows.chunks_exact(states.about.width);
-        rows.map(|state| estimate::project(state, direction)).collect()
-    };
-    (on(Class::Positive), on(Class::Negative))
 }
 
 /// The candidate that is used.

@@ -11,6 +11,7 @@ use safetensors::tensor::{Dtype, TensorView};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::path::Path;
+use trimtab_runtime::printable::Line;
 
 const KEY: &str = "trimtab";
 const FORMAT: &str = "trimtab.states";
@@ -76,8 +77,15 @@ impl States {
             serde_json::from_str(header).map_err(|e| no_states(e.to_string()))?;
         let (format, spec) = (named.get("format"), named.get("spec"));
         if format != Some(&FORMAT.into()) || spec != Some(&SPEC.into()) {
-            let reason =
-                format!("its format is {format:?} of version {spec:?}, expected {FORMAT} {SPEC}");
+            let text = |value: Option<&serde_json::Value>| match value {
+                Some(serde_json::Value::String(text)) => Line(text).to_string(),
+                Some(other) => Line(&other.to_string()).to_string(),
+                None => "not said".to_owned(),
+            };
+            let (format, spec) = (text(format), text(spec));
+            let reason = format!(
+                "its format is {format}, version {spec}, expected {FORMAT}, version {SPEC}"
+            );
             return Err(no_states(reason));
         }
         let header: Header = serde_json::from_str(header).map_err(|e| no_states(e.to_string()))?;

@@ -1,7 +1,8 @@
 //! From examples to a vector file, on the very model that will be steered.
 //!
 //! [`Extraction`] renders the examples and checks everything that can be checked before a model computes. It reads their
-//! states in one pass over the data ([`States`]), in one piece, in shards on several machines, or in several sittings.
+//! states in one pass over the data ([`States`]), in one piece, in shards on several machines, or in several sittings; those
+//! that memory has no room for are summed and projected as they are read ([`Extraction::stream`]).
 //! [`States::finish`] needs no model any more: it estimates a direction at every candidate (a site and a place), chooses
 //! one by items that were not fitted on, and gives the file and the whole grid. Whole states are the same bits however they
 //! came together, and so is the file.
@@ -17,20 +18,23 @@ mod read;
 mod recipe;
 mod refusal;
 mod render;
+mod source;
 mod states;
+mod stream;
+mod sums;
 
 #[cfg(test)]
 mod tests;
 
 pub use outcome::{Candidate, Extracted, Report, SiteReport};
 pub use place::{Place, Position};
-pub use recipe::{FEW_PAIRS, Keep, MIN_PAIRS, Recipe, Rule};
+pub use recipe::{FEW_PAIRS, Keep, Long, MIN_PAIRS, Recipe, Rule, Wording};
 pub use refusal::Refusal;
 pub use states::{BLOCK, States};
 
 use crate::error::Result;
 use crate::file::card::{ModelPin, Pinned};
-use crate::pairs::{Class, Item, Pairs, Part, Sides};
+use crate::pairs::{Class, Finding, Item, Pairs, Part, Sides};
 use read::{Reader, Sharing};
 use render::{Renderer, Sample};
 use sha2::{Digest, Sha256};
@@ -74,42 +78,60 @@ impl Shard {
 /// An extraction that can be run: data, model and recipe fit each other.
 pub struct Extraction<'a> {
     model: &'a Model,
-    items: &'a [Item],
     sites: Vec<Site>,
-    renderer: Renderer<'a>,
+    /// The tokens of every row, item by item.
+    samples: Vec<Sample>,
     about: About,
+    left_out: Vec<Finding>,
     sharing: Sharing,
+}
+
+impl Recipe {
+    /// Checks everything about data that can be checked without a model.
+    pub fn check_with(&self, pairs: &Pairs) -> Result<()> {
+        self.check()?;
+        choose::estimator(self.method)?;
+        let first = pairs.items.first().ok_or(crate::pairs::Flaw::Empty)?;
+        self.position_for(&first.sides).check(&first.sides)?;
+        self.check_sides(&first.sides)?;
+        self.enough(&self.known(pairs)?)
+    }
+
+    fn known(&self, pairs: &Pairs) -> Result<Vec<Known>> {
+        let parts = pairs.parts(self.shares()?, self.seed);
+        Ok(pairs.items.iter().zip(parts).map(|(item, part)| known(item, part)).collect())
+    }
 }
 
 impl<'a> Extraction<'a> {
     /// Checks data and recipe against each other and the model. No `sites` are those of [`usual_sites`].
     pub fn new(
         model: &'a Model,
-        pairs: &'a Pairs,
+        pairs: &Pairs,
         sites: &[Site],
-        recipe: &'a Recipe,
+        recipe: &Recipe,
     ) -> Result<Extraction<'a>> {
-        recipe.check()?;
-        choose::estimator(recipe.method)?;
+        recipe.check_with(pairs)?;
         let first = pairs.items.first().ok_or(crate::pairs::Flaw::Empty)?;
-        let position = recipe.position_for(&first.sides);
-        position.check(&first.sides)?;
-        recipe.check_sides(&first.sides)?;
-        Extraction::at(position, model, pairs, (sites, recipe))
+        Extraction::at(recipe.position_for(&first.sides), model, pairs, (sites, recipe))
     }
 
     /// The same without asking whether the position makes sense.
     fn at(
         position: Position,
         model: &'a Model,
-        pairs: &'a Pairs,
-        (sites, recipe): (&[Site], &'a Recipe),
+        pairs: &Pairs,
+        (sites, recipe): (&[Site], &Recipe),
     ) -> Result<Extraction<'a>> {
         let first = pairs.items.first().ok_or(crate::pairs::Flaw::Empty)?;
         let spec = model.decoder().spec();
         let sites = checked(sites, spec)?;
-        let renderer = Renderer::new(model, recipe.system.as_deref(), position, &first.sides)?;
-        let parts = pairs.parts(recipe.shares()?, recipe.seed);
+        let words = (recipe.system.as_deref(), recipe.wording);
+        let renderer = Renderer::new(model, words, position, &first.sides)?;
+        let (samples, kept, left_out) = rendered(&renderer, pairs, (model, recipe.long))?;
+        let pairs = kept.as_ref().unwrap_or(pairs);
+        let items = recipe.known(pairs)?;
+        recipe.enough(&items)?;
         let about = About {
             recipe: Recipe {
                 position: Some(position),
@@ -122,11 +144,21 @@ impl<'a> Extraction<'a> {
             sites: sites.iter().map(Site::to_string).collect(),
             places: renderer.places.clone(),
             norms: norms(model, &sites)?,
-            items: pairs.items.iter().zip(parts).map(|(item, part)| known(item, part)).collect(),
+            items,
         };
-        enough(&about)?;
-        let items = &pairs.items;
-        Ok(Extraction { model, items, sites, renderer, about, sharing: Sharing::Prefixes })
+        Ok(Extraction { model, sites, samples, about, left_out, sharing: Sharing::Prefixes })
+    }
+
+    /// The examples that are left out because they are longer than the context.
+    pub fn left_out(&self) -> &[Finding] {
+        &self.left_out
+    }
+
+    /// The rows of some items.
+    fn samples_of(&self, items: &Range<usize>) -> &[Sample] {
+        let start = self.samples.partition_point(|sample| sample.item < items.start);
+        let end = self.samples.partition_point(|sample| sample.item < items.end);
+        self.samples.get(start..end).unwrap_or_default()
     }
 
     /// Where states will be read.
@@ -162,15 +194,9 @@ impl<'a> Extraction<'a> {
         states: &mut States,
         progress: &mut dyn FnMut(&States, usize) -> Flow,
     ) -> Result<Flow> {
-        let first = self.about.items_of(&(states.done..states.blocks.end));
-        let numbered = self.items.iter().enumerate().skip(first.start).take(first.len());
-        let mut samples = Vec::new();
-        for (number, item) in numbered {
-            samples.extend(self.renderer.samples(number, item)?);
-        }
-        let places = &self.renderer.places;
-        let reader = Reader::new(self.model, &self.sites, places, &samples, self.sharing)?;
-        let mut rest = samples.as_slice();
+        let mut rest = self.samples_of(&self.about.items_of(&(states.done..states.blocks.end)));
+        let places = &self.about.places;
+        let reader = Reader::new(self.model, &self.sites, places, rest, self.sharing)?;
         while states.done < states.blocks.end {
             let (portion, blocks) = portion(rest, &reader);
             for pass in passes(portion, &reader) {
@@ -251,33 +277,67 @@ fn known(item: &Item, part: Part) -> Known {
     Known { group: u64::from_le_bytes(head), part, class }
 }
 
-/// Whether each class has enough to fit on, and to choose by.
-fn enough(about: &About) -> Result<()> {
-    let choosing = usize::from(about.recipe.rule() == Rule::HeldoutAuroc);
-    let needed = [
-        (Part::Fit, "items of a class to fit on", about.recipe.min_pairs),
-        (Part::Select, "items of a class to choose by", choosing),
-    ];
-    for (part, what, least) in needed {
-        for class in [Class::Positive, Class::Negative] {
-            let has = |k: &&Known| k.part == part && k.class.is_none_or(|own| own == class);
-            let found = about.items.iter().filter(has).count();
-            if found < least {
-                return Err(Refusal::TooFew { what, found, least }.into());
+impl Recipe {
+    /// Whether each class has enough to fit on, and to choose by.
+    fn enough(&self, items: &[Known]) -> Result<()> {
+        let choosing = usize::from(self.rule() == Rule::HeldoutAuroc);
+        let needed = [
+            (Part::Fit, "items of a class to fit on", self.min_pairs),
+            (Part::Select, "items of a class to choose by", choosing),
+        ];
+        for (part, what, least) in needed {
+            for class in [Class::Positive, Class::Negative] {
+                let has = |k: &&Known| k.part == part && k.class.is_none_or(|own| own == class);
+                let found = items.iter().filter(has).count();
+                if found < least {
+                    return Err(Refusal::TooFew { what, found, least }.into());
+                }
             }
         }
+        if self.eta.is_some() {
+            let fit = items.iter().filter(|known| known.part == Part::Fit).count();
+            crate::estimate::enough(fit)?;
+        }
+        Ok(())
     }
-    if about.recipe.eta.is_some() {
-        let fit = about.items.iter().filter(|known| known.part == Part::Fit).count();
-        crate::estimate::enough(fit)?;
-    }
-    Ok(())
 }
 
-/// Tokens of neutral text that the stream's length is measured on.
-const NORM_TOKENS: usize = 512;
+/// The rows of all items that the context has room for, the items without the others if there are any, and the others.
+fn rendered(
+    renderer: &Renderer<'_>,
+    pairs: &Pairs,
+    (model, long): (&Model, Long),
+) -> Result<(Vec<Sample>, Option<Pairs>, Vec<Finding>)> {
+    let context = model.decoder().context();
+    let (mut samples, mut kept, mut lines) = (Vec::new(), Vec::new(), Vec::new());
+    for item in &pairs.items {
+        let sides = renderer.samples(kept.len(), item)?;
+        let tokens = sides.iter().map(|side| side.tokens.len()).max().unwrap_or(0);
+        if tokens > context {
+            lines.push((item.line, tokens));
+        } else {
+            samples.extend(sides);
+            kept.push(item);
+        }
+    }
+    if lines.is_empty() {
+        return Ok((samples, None, Vec::new()));
+    }
+    let left_out = |(line, tokens): &(usize, usize)| Finding::Skipped {
+        line: *line,
+        reason: format!("line {line} has {tokens} tokens, the context holds {context}"),
+    };
+    match long {
+        Long::Refuse => Err(Refusal::TooLong { lines, context }.into()),
+        Long::Skip => {
+            let items = kept.into_iter().cloned().collect();
+            let left = lines.iter().map(left_out).collect();
+            Ok((samples, Some(Pairs { items, ..pairs.clone() }), left))
+        }
+    }
+}
 
 fn norms(model: &Model, sites: &[Site]) -> Result<BTreeMap<String, [f32; 2]>> {
-    let norms = crate::neutral::stream_norms(model, sites, NORM_TOKENS)?;
+    let norms = crate::neutral::lengths(model, sites, &mut |_, _| {})?;
     Ok(norms.into_iter().map(|(site, n)| (site.to_string(), [n.median, n.p95])).collect())
 }

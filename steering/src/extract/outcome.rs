@@ -2,6 +2,7 @@
 
 use super::choose::{self, Choice, Tried};
 use super::recipe::{FEW_PAIRS, Keep, READ_SUFFIX, Rule};
+use super::source::{Asked, Held, Source};
 use super::states::{About, States};
 use super::{Place, Position, Refusal, Result};
 use crate::direction::Direction;
@@ -11,9 +12,12 @@ use crate::file::VectorFile;
 use crate::file::card::{
     Card, DataCard, Method, MethodName, Operation, Param, Role, SiteCard, Status,
 };
-use crate::pairs::Part;
+use crate::pairs::{Class, Part};
 use std::collections::BTreeMap;
 use trimtab_runtime::site::Site;
+
+/// Below this cosine of two halves' directions, more of the whole direction is chance than not.
+const HALVES_AGREE: f64 = 0.5;
 
 /// What an extraction gives.
 #[derive(Debug, Clone)]
@@ -82,7 +86,8 @@ pub struct Candidate {
 impl States {
     /// Estimates, chooses, and makes the file.
     pub fn finish(&self) -> Result<Extracted> {
-        self.outcome(Labels::Given)
+        self.check_whole()?;
+        given(&mut Held(self))
     }
 
     /// The control of that file: the same estimator, at the sites and the place that the true labels choose, on labels
@@ -93,33 +98,82 @@ impl States {
                            half of shuffled pairs are; extract with uniform weights";
             return Err(Refusal::Setting { field: "shuffle", problem: problem.to_owned() }.into());
         }
-        self.outcome(Labels::Shuffled { seed })
+        self.check_whole()?;
+        let (about, source) = (&self.about, &mut Held(self));
+        let sites = sites(about)?;
+        let grid = choose::grid(source)?;
+        let (best, _) = chosen(about, &grid)?;
+        let kept = kept(about, &grid, best)?;
+        let controls = kept.iter().map(|kept| choose::shuffled(self, kept.tried, seed));
+        let mut controls = controls.collect::<Result<Vec<Tried>>>()?;
+        choose::held_out(source, &mut controls)?;
+        let best = controls.iter().find(|tried| tried.index == best.index).unwrap_or(best);
+        let (status, labels) = (Status::Unmeasured, Labels::Shuffled { seed });
+        let kept = tested(source, self::kept(about, &controls, best)?)?;
+        Maker { about, sites: &sites, best, status, labels }.extracted(&kept, &grid)
     }
 
-    fn outcome(&self, labels: Labels) -> Result<Extracted> {
-        if !self.is_whole() {
-            let found = format!("{}..{}", self.blocks.start, self.done);
-            return Err(Refusal::Incomplete { found, blocks: self.about.blocks() }.into());
+    fn check_whole(&self) -> Result<()> {
+        if self.is_whole() {
+            return Ok(());
         }
-        let sites = sites(&self.about)?;
-        let grid = choose::grid(self)?;
-        let rule = self.about.recipe.rule();
-        let choice = choose::choose(&grid, rule)?;
-        let (best, status) = match &choice {
-            Choice::Found(tried) => (*tried, Status::Unmeasured),
-            Choice::Null(tried) => (*tried, Status::Null),
-        };
-        let kept = kept(&self.about, &grid, best)?;
-        let Labels::Shuffled { seed } = labels else {
-            let maker = Maker { states: self, sites: &sites, best, status, labels };
-            return maker.extracted(&kept, &grid);
-        };
-        let controls = kept.iter().map(|(tried, _)| choose::shuffled(self, tried, seed));
-        let controls = controls.collect::<Result<Vec<Tried>>>()?;
-        let best = controls.iter().find(|tried| tried.index == best.index).unwrap_or(best);
-        let maker = Maker { states: self, sites: &sites, best, status: Status::Unmeasured, labels };
-        maker.extracted(&self::kept(&self.about, &controls, best)?, &grid)
+        let found = format!("{}..{}", self.blocks.start, self.done);
+        Err(Refusal::Incomplete { found, blocks: self.about.blocks() }.into())
     }
+}
+
+/// What an extraction gives by the labels of the data, wherever its states come from.
+pub(super) fn given(source: &mut dyn Source) -> Result<Extracted> {
+    let about = source.about().clone();
+    let sites = sites(&about)?;
+    let grid = choose::grid(source)?;
+    let (best, status) = chosen(&about, &grid)?;
+    let kept = tested(source, kept(&about, &grid, best)?)?;
+    let labels = Labels::Given;
+    Maker { about: &about, sites: &sites, best, status, labels }.extracted(&kept, &grid)
+}
+
+/// The candidate that is used, and what its file's status is.
+fn chosen<'a>(about: &About, grid: &'a [Tried]) -> Result<(&'a Tried, Status)> {
+    Ok(match choose::choose(grid, about.recipe.rule())? {
+        Choice::Found(tried) => (tried, Status::Unmeasured),
+        Choice::Null(tried) => (tried, Status::Null),
+    })
+}
+
+/// A candidate that is written.
+struct Kept<'a> {
+    tried: &'a Tried,
+    estimate: &'a Estimate,
+    /// Separation by the row to steer with, and by the one to read with, of the test items; of those that chose where
+    /// there is no test.
+    auc: [Option<f64>; 2],
+}
+
+impl Kept<'_> {
+    /// The row to steer with, and the one to read with.
+    fn rows(&self) -> [&Vec<f64>; 2] {
+        let steer = &self.estimate.steer;
+        [steer, self.estimate.read.as_ref().unwrap_or(steer)]
+    }
+}
+
+/// The same with what items say that were not fitted on.
+fn tested<'a>(source: &mut dyn Source, mut kept: Vec<Kept<'a>>) -> Result<Vec<Kept<'a>>> {
+    let row = |of: &Kept<'_>, row: &Vec<f64>| Asked { candidate: of.tried.index, row: row.clone() };
+    let asked: Vec<Asked> =
+        kept.iter().flat_map(|kept| kept.rows().map(|asked| row(kept, asked))).collect();
+    let Some(part) = source.about().judged_by() else { return Ok(kept) };
+    let found = source.project(part, &asked)?;
+    let aucs: Vec<Option<f64>> = found
+        .iter()
+        .map(|[positive, negative]| estimate::auroc(positive, negative))
+        .map(|auc| Some(auc).filter(|auc| auc.is_finite()))
+        .collect();
+    for (kept, aucs) in kept.iter_mut().zip(aucs.chunks_exact(2)) {
+        kept.auc = [aucs[0], aucs[1]];
+    }
+    Ok(kept)
 }
 
 /// Which labels a direction is fitted to.
@@ -140,18 +194,14 @@ fn sites(about: &About) -> Result<Vec<Site>> {
 }
 
 /// The candidates that are written: the chosen one, or every site at its place.
-fn kept<'a>(
-    about: &About,
-    grid: &'a [Tried],
-    best: &'a Tried,
-) -> Result<Vec<(&'a Tried, &'a Estimate)>> {
+fn kept<'a>(about: &About, grid: &'a [Tried], best: &'a Tried) -> Result<Vec<Kept<'a>>> {
     let place = best.index % about.places.len();
     let wanted = |tried: &&Tried| match about.recipe.keep {
         Keep::Best => tried.index == best.index,
         Keep::All => tried.index % about.places.len() == place,
     };
     let with = grid.iter().filter(wanted).map(|tried| match &tried.estimate {
-        Ok(estimate) => Ok((tried, estimate)),
+        Ok(estimate) => Ok(Kept { tried, estimate, auc: [None; 2] }),
         Err(problem) => {
             let site = about.sites.get(tried.index / about.places.len());
             let site = site.map_or("", String::as_str);
@@ -168,7 +218,7 @@ fn kept<'a>(
 }
 
 struct Maker<'a> {
-    states: &'a States,
+    about: &'a About,
     sites: &'a [Site],
     best: &'a Tried,
     status: Status,
@@ -176,44 +226,41 @@ struct Maker<'a> {
 }
 
 impl Maker<'_> {
-    fn extracted(&self, kept: &[(&Tried, &Estimate)], grid: &[Tried]) -> Result<Extracted> {
+    fn extracted(&self, kept: &[Kept<'_>], grid: &[Tried]) -> Result<Extracted> {
         let file = self.file(kept, Role::Steer)?;
-        let reads = kept.iter().any(|(_, estimate)| estimate.read.is_some());
+        let reads = kept.iter().any(|kept| kept.estimate.read.is_some());
         let read = reads.then(|| self.file(kept, Role::Read)).transpose()?;
         Ok(Extracted { file, read, report: self.report(kept, grid)? })
     }
 
-    fn about(&self) -> &About {
-        &self.states.about
-    }
-
     fn site(&self, tried: &Tried) -> Site {
-        self.sites.get(tried.index / self.about().places.len()).copied().unwrap_or(Site::Final)
+        self.sites.get(tried.index / self.about.places.len()).copied().unwrap_or(Site::Final)
     }
 
     fn place(&self, tried: &Tried) -> Result<Place> {
-        let places = &self.about().places;
+        let places = &self.about.places;
         let place = places.get(tried.index % places.len()).copied();
         place.ok_or_else(|| Error::estimate("candidate", "has no place"))
     }
 
     /// The file in one of its two roles.
-    fn file(&self, kept: &[(&Tried, &Estimate)], role: Role) -> Result<VectorFile> {
+    fn file(&self, kept: &[Kept<'_>], role: Role) -> Result<VectorFile> {
         let mut card = self.card(role)?;
         let mut directions = Vec::new();
-        for (tried, estimate) in kept {
-            let read = estimate.read.as_ref().unwrap_or(&estimate.steer);
-            let (row, gap, anchor) = match role {
-                Role::Steer => (&estimate.steer, estimate.gap, estimate.anchor),
-                Role::Read => (read, estimate.read_gap, estimate.read_anchor),
+        for one in kept {
+            let (estimate, [steer, read], [steer_auc, read_auc]) =
+                (one.estimate, one.rows(), one.auc);
+            let (row, gap, anchor, auc) = match role {
+                Role::Steer => (steer, estimate.gap, estimate.anchor, steer_auc),
+                Role::Read => (read, estimate.read_gap, estimate.read_anchor, read_auc),
             };
-            let site = self.site(tried);
+            let site = self.site(one.tried);
             let values: Vec<f32> = row.iter().map(|v| *v as f32).collect();
             let (direction, _) = Direction::normalised(site, &values)?;
-            let norm = self.about().norms.get(&site.to_string());
+            let norm = self.about.norms.get(&site.to_string());
             let entry = SiteCard {
                 anchor: Some(anchor as f32),
-                auc: self.auc(tried, row),
+                auc: auc.map(|auc| auc as f32),
                 stream_norm: norm.map(|norm| norm[0]),
                 stream_norm_p95: norm.map(|norm| norm[1]),
                 ..SiteCard::of(site, Some(gap as f32))
@@ -226,7 +273,7 @@ impl Maker<'_> {
 
     /// The card without its sites.
     fn card(&self, role: Role) -> Result<Card> {
-        let (about, recipe) = (self.about(), &self.about().recipe);
+        let (about, recipe) = (self.about, &self.about.recipe);
         let name = match (role, self.labels) {
             (Role::Steer, Labels::Given) => recipe.name.clone(),
             (Role::Steer, Labels::Shuffled { .. }) => format!("{}.shuffled", recipe.name),
@@ -258,31 +305,20 @@ impl Maker<'_> {
 
     /// One class gap, or PaLRS's α as a number of them.
     fn scale(&self) -> f32 {
-        let recipe = &self.about().recipe;
+        let recipe = &self.about.recipe;
         match (recipe.method, &self.best.estimate) {
             (MethodName::Palrs, Ok(estimate)) => estimate.scale_at(f64::from(recipe.alpha)) as f32,
             _ => 1.0,
         }
     }
 
-    /// Separation of the test items by a row of the file, or of those that chose where there is no test.
-    // [width] -> []
-    fn auc(&self, tried: &Tried, row: &[f64]) -> Option<f32> {
-        let of = |part| {
-            let (positive, negative) = choose::projections(self.states, tried.index, part, row);
-            estimate::auroc(&positive, &negative)
-        };
-        let auc = [Part::Test, Part::Select].map(of).into_iter().find(|auc| auc.is_finite());
-        auc.map(|auc| auc as f32)
-    }
-
     fn method(&self) -> Result<Method> {
-        let (recipe, score) = (&self.about().recipe, &self.best.score);
+        let (recipe, score) = (&self.about.recipe, &self.best.score);
         let place = self.place(self.best)?;
         let (name, seed, mut params) = self.labelled();
         params.extend([
             ("candidate".to_owned(), Param::Integer(place.index.into())),
-            ("candidates".to_owned(), Param::Integer(self.about().candidates() as i64)),
+            ("candidates".to_owned(), Param::Integer(self.about.candidates() as i64)),
             ("select".to_owned(), Param::Text(recipe.rule().name().to_owned())),
             ("site".to_owned(), Param::Text(self.site(self.best).to_string())),
             ("top_share".to_owned(), number(score.top_share)),
@@ -305,7 +341,7 @@ impl Maker<'_> {
         }
         Ok(Method {
             name,
-            pairs: Some(self.states.count(Part::Fit)),
+            pairs: Some(self.about.count(Part::Fit)),
             params,
             position: Some(place.reading),
             seed: Some(seed),
@@ -315,7 +351,7 @@ impl Maker<'_> {
     /// What depends on the labels: the method's name and seed, and parameters. A control says what it shuffled instead of
     /// how the true difference lies.
     fn labelled(&self) -> (MethodName, u64, BTreeMap<String, Param>) {
-        let (recipe, score) = (&self.about().recipe, &self.best.score);
+        let (recipe, score) = (&self.about.recipe, &self.best.score);
         let Labels::Shuffled { seed } = self.labels else {
             let params = [
                 ("cosine".to_owned(), number(score.cosine)),
@@ -334,7 +370,7 @@ impl Maker<'_> {
 
     /// That several sites separate alike, so that separation did not choose.
     fn saturated(&self, grid: &[Tried]) -> Option<String> {
-        let rule = self.about().recipe.rule();
+        let rule = self.about.recipe.rule();
         if rule != Rule::HeldoutAuroc || self.status == Status::Null {
             return None;
         }
@@ -355,13 +391,40 @@ impl Maker<'_> {
         })
     }
 
-    fn report(&self, kept: &[(&Tried, &Estimate)], grid: &[Tried]) -> Result<Report> {
-        let sites = kept.iter().map(|(tried, estimate)| SiteReport {
+    /// What speaks against the direction being more than chance. A control is chance by design.
+    fn doubts(&self, best: &Kept<'_>) -> Vec<String> {
+        let (mut doubts, site) = (Vec::new(), self.site(best.tried));
+        if matches!(self.labels, Labels::Shuffled { .. }) {
+            return doubts;
+        }
+        if let (Some(part), [Some(auc), _]) = (self.about.judged_by(), best.auc) {
+            let counts =
+                [Class::Positive, Class::Negative].map(|c| self.about.sides(c, part) as f64);
+            let least = 0.5 + estimate::auroc_margin(counts);
+            if auc < least {
+                let [positive, negative] = counts;
+                doubts.push(format!(
+                    "AUC {auc:.3} of {positive} and {negative} items at {site} is not above chance, which is up to \
+                     {least:.3} of so many: the direction may separate nothing"
+                ));
+            }
+        }
+        if let Some(cosine) = best.tried.score.split_half.filter(|cosine| *cosine < HALVES_AGREE) {
+            doubts.push(format!(
+                "two halves of the items fitted on agree by a cosine of {cosine:.3} at {site}, below {HALVES_AGREE}: \
+                 the direction is largely chance"
+            ));
+        }
+        doubts
+    }
+
+    fn report(&self, kept: &[Kept<'_>], grid: &[Tried]) -> Result<Report> {
+        let sites = kept.iter().map(|Kept { tried, estimate, auc: [auc, _] }| SiteReport {
             site: self.site(tried),
             magnitude: estimate.gap as f32,
             anchor: estimate.anchor as f32,
-            norm: self.about().norms.get(&self.site(tried).to_string()).copied(),
-            auc: self.auc(tried, &estimate.steer),
+            norm: self.about.norms.get(&self.site(tried).to_string()).copied(),
+            auc: auc.map(|auc| auc as f32),
             cohens_d: tried.score.cohens_d,
             split_half: tried.score.split_half,
         });
@@ -374,21 +437,24 @@ impl Maker<'_> {
             })
         };
         Ok(Report {
-            items: self.states.items(),
-            parts: [Part::Fit, Part::Select, Part::Test].map(|part| self.states.count(part)),
+            items: self.about.items.len(),
+            parts: [Part::Fit, Part::Select, Part::Test].map(|part| self.about.count(part)),
             sites: sites.collect(),
             recommended: self.site(self.best),
             place: self.place(self.best)?,
-            rule: self.about().recipe.rule(),
+            rule: self.about.recipe.rule(),
             grid: grid.iter().map(candidate).collect::<Result<_>>()?,
-            warnings: self.warnings(grid),
+            warnings: self.warnings(kept, grid),
         })
     }
 
-    fn warnings(&self, grid: &[Tried]) -> Vec<String> {
+    fn warnings(&self, kept: &[Kept<'_>], grid: &[Tried]) -> Vec<String> {
         let mut warnings = Vec::new();
         warnings.extend(self.saturated(grid));
-        let fit = self.states.count(Part::Fit);
+        if let Some(best) = kept.iter().find(|kept| kept.tried.index == self.best.index) {
+            warnings.extend(self.doubts(best));
+        }
+        let fit = self.about.count(Part::Fit);
         if fit < FEW_PAIRS {
             warnings.push(format!("{fit} items to fit on are few, {FEW_PAIRS} or more are better"));
         }

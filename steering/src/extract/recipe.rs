@@ -6,6 +6,7 @@ use crate::file::card::MethodName;
 use crate::file::{NAME_LIMIT, SUMMARY_LIMIT};
 use crate::pairs::{Shares, Sides};
 use serde::{Deserialize, Serialize};
+use trimtab_runtime::printable::is_hidden;
 
 /// What the name of the file that detects ends with.
 pub(super) const READ_SUFFIX: &str = ".read";
@@ -52,6 +53,33 @@ pub enum Keep {
     All,
 }
 
+/// What happens to examples longer than the context.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Long {
+    /// The data is refused, and all of them are named.
+    #[default]
+    Refuse,
+    /// They are left out.
+    Skip,
+}
+
+/// How a text becomes a prompt.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Wording {
+    /// Conversations in the chat template, and labelled texts as plain text.
+    #[default]
+    Chat,
+    /// As it is written, without a template; control tokens written in it are tokens.
+    Raw,
+}
+
+/// What is only written where it is not as usual, so that files of states stay what they were.
+fn is_usual<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
 /// Everything that decides the file, data and model aside. What is `None` has a default that depends on the rest.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Recipe {
@@ -69,6 +97,12 @@ pub struct Recipe {
     pub seed: u64,
     /// Fewest pairs to fit on.
     pub min_pairs: usize,
+    /// What happens to examples longer than the context.
+    #[serde(default, skip_serializing_if = "is_usual")]
+    pub long: Long,
+    /// How texts become prompts.
+    #[serde(default, skip_serializing_if = "is_usual")]
+    pub wording: Wording,
     /// How likely a label is right, for weights that make little of pairs that look turned round (inspired by RE-PO,
     /// arXiv 2509.24159); `None` weighs all alike. Only of differences of means.
     pub eta: Option<f64>,
@@ -97,6 +131,8 @@ impl Recipe {
             shares: Shares::default().to_array(),
             seed: 0,
             min_pairs: MIN_PAIRS,
+            long: Long::default(),
+            wording: Wording::default(),
             eta: None,
             alpha: 0.1,
             system: None,
@@ -177,8 +213,9 @@ impl Recipe {
         let reads = matches!(self.method, MethodName::LinearProbe | MethodName::LogisticProbe);
         let most = NAME_LIMIT - if reads { READ_SUFFIX.len() } else { 0 };
         let (name, summary) = (self.name.chars().count(), self.summary.chars().count());
-        if !(1..=most).contains(&name) || self.name.chars().any(char::is_control) {
-            let problem = format!("has {name} characters, expected 1 to {most} on one line");
+        if !(1..=most).contains(&name) || self.name.chars().any(is_hidden) {
+            let problem =
+                format!("has {name} characters, expected 1 to {most} on one line, none hidden");
             return Err(Refusal::Setting { field: "name", problem });
         }
         if summary > SUMMARY_LIMIT {
@@ -202,6 +239,15 @@ impl Recipe {
         }
         if labelled && paired {
             return problem("method", "needs pairs, and labelled texts have no partners");
+        }
+        if self.wording == Wording::Raw && matches!(sides, Sides::Answers { .. }) {
+            return problem(
+                "raw",
+                "is for pairs of prompts and labelled texts; answers stand in a conversation, which the template writes",
+            );
+        }
+        if self.wording == Wording::Raw && self.system.is_some() {
+            return problem("system", "is for conversations; raw texts are read as they are");
         }
         if labelled && self.eta.is_some() {
             return problem(

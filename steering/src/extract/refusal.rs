@@ -86,17 +86,24 @@ pub enum Refusal {
         /// The place.
         place: String,
     },
-    /// A row that is longer than the model's context.
+    /// Rows that are longer than the model's context.
     #[error(
-        "line {line} has {tokens} tokens, the context holds {context}; leave it out or raise --ctx-size"
+        "{} the context, which holds {context} tokens; leave them out (--long skip) or raise --ctx-size",
+        longer(lines)
     )]
     TooLong {
-        /// The item's line.
-        line: usize,
-        /// Its tokens.
-        tokens: usize,
+        /// The items' lines, each with its longest side's tokens.
+        lines: Vec<(usize, usize)>,
         /// Tokens a sequence may have.
         context: usize,
+    },
+    /// A conversation where a text is to be read as it is written.
+    #[error(
+        "line {line} holds messages, and --raw reads a text as it is written; give one text a side"
+    )]
+    RawTalk {
+        /// The item's line.
+        line: usize,
     },
     /// NaN or an infinity in the stream.
     #[error(
@@ -112,13 +119,25 @@ pub enum Refusal {
     },
     /// States that do not fit the memory they may have.
     #[error(
-        "states of {rows} rows at {candidates} candidates take {bytes} bytes, {budget} are allowed; read fewer --sites, one --position, or less data"
+        "states of {rows} rows at {candidates} candidates take {bytes} bytes, {budget} are allowed; raise --state-memory, or read fewer --sites, one --position, or less data"
     )]
     Budget {
         /// Rows.
         rows: usize,
         /// Candidates of each.
         candidates: usize,
+        /// What they take.
+        bytes: usize,
+        /// What they may take.
+        budget: usize,
+    },
+    /// States that are summed while they are read, where not even the sums of one site fit.
+    #[error(
+        "what is kept of one site at {places} positions takes {bytes} bytes, {budget} are allowed; raise --state-memory, or read one --position"
+    )]
+    OneSite {
+        /// Positions at the site.
+        places: usize,
         /// What they take.
         bytes: usize,
         /// What they may take.
@@ -169,12 +188,29 @@ impl Refusal {
             Refusal::DoubleFirst { .. } => "double_first_token",
             Refusal::NothingToRead { .. } => "nothing_to_read",
             Refusal::TooLong { .. } => "context_length_exceeded",
+            Refusal::RawTalk { .. } => "text_expected",
             Refusal::NotFinite { .. } => "not_finite",
-            Refusal::Budget { .. } => "states_too_large",
+            Refusal::Budget { .. } | Refusal::OneSite { .. } => "states_too_large",
             Refusal::Setting { .. } => "invalid_value",
             Refusal::AnotherRun { .. } => "states_differ",
             Refusal::Incomplete { .. } => "shards_incomplete",
             Refusal::NotStates { .. } => "not_a_states_file",
         }
+    }
+}
+
+/// How many lines a message names.
+const NAMED: usize = 20;
+
+/// Which lines are longer than something, as the beginning of a sentence.
+fn longer(lines: &[(usize, usize)]) -> String {
+    let named = lines.iter().take(NAMED).map(|(line, tokens)| format!("{line} ({tokens} tokens)"));
+    let named = named.collect::<Vec<String>>().join(", ");
+    match lines.len() {
+        1 => format!("line {named} is longer than"),
+        count if count > NAMED => {
+            format!("lines {named} and {} more are longer than", count - NAMED)
+        }
+        _ => format!("lines {named} are longer than"),
     }
 }

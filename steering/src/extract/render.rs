@@ -5,6 +5,7 @@
 //! end every row, so a text that runs into the template is found out and refused by its line.
 
 use super::place::{Place, Position};
+use super::recipe::Wording;
 use super::{Refusal, Result};
 use crate::file::card::Reading;
 use crate::pairs::{Class, Item, Sides};
@@ -12,7 +13,7 @@ use std::ops::Range;
 use std::time::{Duration, SystemTime};
 use trimtab_runtime::Model;
 use trimtab_runtime::text::{
-    ChatTemplate, GenerationPrompt, Message, Origin, RenderOptions, Rendered, Tokenizer,
+    ChatTemplate, GenerationPrompt, Message, Origin, RenderOptions, Rendered, Special, Tokenizer,
 };
 
 /// The date that templates which write one are given, 26 July 2024: the same data must give the same tokens tomorrow.
@@ -37,6 +38,7 @@ pub(super) struct Sample {
 pub(super) struct Renderer<'a> {
     model: &'a Model,
     system: Option<&'a str>,
+    wording: Wording,
     position: Position,
     /// The template's tokens that end every row; none for texts without a template.
     suffix: Vec<u32>,
@@ -53,12 +55,12 @@ impl<'a> Renderer<'a> {
     /// A renderer whose places are those of examples like this one.
     pub fn new(
         model: &'a Model,
-        system: Option<&'a str>,
+        (system, wording): (Option<&'a str>, Wording),
         position: Position,
         like: &Sides,
     ) -> Result<Renderer<'a>> {
-        let mut renderer =
-            Renderer { model, system, position, suffix: Vec::new(), places: Vec::new() };
+        let (suffix, places) = (Vec::new(), Vec::new());
+        let mut renderer = Renderer { model, system, wording, position, suffix, places };
         if matches!(like, Sides::Answers { .. }) {
             renderer.suffix = renderer.probe()?;
         }
@@ -152,10 +154,6 @@ impl<'a> Renderer<'a> {
         {
             return Err(Refusal::DoubleFirst { line, token: bos }.into());
         }
-        let context = self.model.decoder().context();
-        if tokens.len() > context {
-            return Err(Refusal::TooLong { line, tokens: tokens.len(), context }.into());
-        }
         if sample.spans.len() != self.places.len() {
             let place = self.position.to_string();
             return Err(Refusal::NothingToRead { line, place }.into());
@@ -214,13 +212,12 @@ impl<'a> Renderer<'a> {
 
     /// A prompt that asks for an answer, or one whose answer has begun, up to its last token.
     fn prompt(&self, line: usize, talk: &[Message]) -> Result<Row> {
-        let begun = talk.last().is_some_and(|last| last.role == "assistant");
-        let tokens = if begun {
-            let mut told = self.told(talk.to_vec(), GenerationPrompt::Leave)?;
-            told.tokens.truncate(told.text.end);
-            told.tokens
-        } else {
-            self.told(talk.to_vec(), GenerationPrompt::Add)?.tokens
+        let tokens = match self.wording {
+            Wording::Chat => self.asked(talk)?,
+            Wording::Raw => match talk {
+                [only] if only.role == "user" => self.plain(&only.content)?,
+                _ => return Err(Refusal::RawTalk { line }.into()),
+            },
         };
         let last = tokens.len().checked_sub(1);
         let place = || Refusal::NothingToRead { line, place: "last_prompt".to_owned() };
@@ -228,9 +225,31 @@ impl<'a> Renderer<'a> {
         Ok((tokens, std::iter::once(last..last + 1).collect()))
     }
 
+    /// A conversation that asks for an answer, or one whose answer has begun.
+    fn asked(&self, talk: &[Message]) -> Result<Vec<u32>> {
+        let begun = talk.last().is_some_and(|last| last.role == "assistant");
+        if begun {
+            let mut told = self.told(talk.to_vec(), GenerationPrompt::Leave)?;
+            told.tokens.truncate(told.text.end);
+            return Ok(told.tokens);
+        }
+        Ok(self.told(talk.to_vec(), GenerationPrompt::Add)?.tokens)
+    }
+
+    /// A text as it is written.
+    fn plain(&self, text: &str) -> Result<Vec<u32>> {
+        let special = match self.wording {
+            Wording::Chat => Special::Plain,
+            Wording::Raw => Special::Parse,
+        };
+        let tokenizer = self.tokenizer()?;
+        let tokens = tokenizer.encode(text, special).map_err(trimtab_runtime::Error::from)?;
+        Ok(tokenizer.with_bos(tokens))
+    }
+
     /// A text without a template.
     fn text(&self, text: &str) -> Result<Row> {
-        let tokens = self.model.text_prompt(text)?;
+        let tokens = self.plain(text)?;
         let end = tokens.len();
         let span = |place: &Place| match place.index {
             0 => 1.min(end)..end,

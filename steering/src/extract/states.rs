@@ -1,13 +1,12 @@
 //! The states of every row at every candidate, and what they were read from.
 //!
 //! Rows are in the order of the data, items in fixed blocks of [`BLOCK`]. Sums are made from the states block by block and
-//! merged in the order of the blocks, so that a run in one piece and one in shards give the same bits. What is known of
+//! merged in the order of the blocks (`sums`), so that a run in one piece and one in shards give the same bits. What is known of
 //! the whole ([`About`]) is the same text in every shard: equal texts mean that shards belong together.
 
 use super::recipe::Recipe;
 use super::{Place, Refusal, Result};
-use crate::estimate::Moments;
-use crate::file::card::{ModelPin, Pinned};
+use crate::file::card::{MethodName, ModelPin, Pinned};
 use crate::pairs::{Class, Part};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -89,15 +88,52 @@ impl About {
         items.iter().map(Known::sides).sum()
     }
 
+    /// What the states of some blocks take, if that can be counted.
+    pub fn bytes(&self, blocks: &Range<usize>) -> Option<usize> {
+        let factors = [self.rows_of(blocks), self.candidates(), self.width, size_of::<f32>()];
+        factors.into_iter().try_fold(1, usize::checked_mul)
+    }
+
     /// Class and item of every row.
-    fn rows(&self) -> impl Iterator<Item = (Class, &Known)> {
-        self.items.iter().flat_map(|known| {
+    pub fn rows(&self) -> impl Iterator<Item = (Class, usize, &Known)> {
+        self.items.iter().enumerate().flat_map(|(item, known)| {
             let classes = match known.class {
                 Some(class) => vec![class],
                 None => vec![Class::Positive, Class::Negative],
             };
-            classes.into_iter().map(move |class| (class, known))
+            classes.into_iter().map(move |class| (class, item, known))
         })
+    }
+
+    fn of_part(&self, part: Part) -> impl Iterator<Item = &Known> {
+        self.items.iter().filter(move |known| known.part == part)
+    }
+
+    /// The groups of a part's items.
+    pub fn groups(&self, part: Part) -> Vec<u64> {
+        self.of_part(part).map(|known| known.group).collect()
+    }
+
+    /// Whether items are pairs.
+    pub fn are_paired(&self) -> bool {
+        self.items.iter().all(|known| known.class.is_none())
+    }
+
+    /// How many items a part has.
+    pub fn count(&self, part: Part) -> usize {
+        self.of_part(part).count()
+    }
+
+    /// The part that says how well a direction separates: the test, or what chose it where that has no item of a class.
+    pub fn judged_by(&self) -> Option<Part> {
+        let classes = [Class::Positive, Class::Negative];
+        let has_both = |part: &Part| classes.iter().all(|class| self.sides(*class, *part) > 0);
+        [Part::Test, Part::Select].into_iter().find(has_both)
+    }
+
+    /// How many rows of a class a part has.
+    pub fn sides(&self, class: Class, part: Part) -> usize {
+        self.of_part(part).filter(|known| known.class.is_none_or(|own| own == class)).count()
     }
 }
 
@@ -117,7 +153,7 @@ impl States {
     /// None read yet, if all of them will fit into `budget` bytes.
     pub(super) fn empty(about: About, blocks: Range<usize>, budget: usize) -> Result<States> {
         let (rows, candidates) = (about.rows_of(&blocks), about.candidates());
-        let bytes = [rows, candidates, about.width, 4].into_iter().try_fold(1, usize::checked_mul);
+        let bytes = about.bytes(&blocks);
         if bytes.is_none_or(|bytes| bytes > budget) {
             let bytes = bytes.unwrap_or(usize::MAX);
             return Err(Refusal::Budget { rows, candidates, bytes, budget }.into());
@@ -134,6 +170,11 @@ impl States {
     /// Which blocks of items these are, of how many.
     pub fn blocks(&self) -> (Range<usize>, usize) {
         (self.blocks.clone(), self.about.blocks())
+    }
+
+    /// How they are to be estimated from.
+    pub fn method(&self) -> MethodName {
+        self.about.recipe.method
     }
 
     /// Whether every block of the data is here.
@@ -176,56 +217,12 @@ impl States {
         let width = self.about.width;
         let rows = self.values.chunks_exact(self.about.candidates() * width);
         let mut states = Vec::new();
-        for ((of, known), row) in self.about.rows().zip(rows) {
+        for ((of, _, known), row) in self.about.rows().zip(rows) {
             if of == class && known.part == part {
                 let state = row.get(candidate * width..(candidate + 1) * width);
                 states.extend_from_slice(state.unwrap_or_default());
             }
         }
         states
-    }
-
-    /// The groups of a part's items.
-    pub(super) fn groups(&self, part: Part) -> Vec<u64> {
-        self.about
-            .items
-            .iter()
-            .filter(|known| known.part == part)
-            .map(|known| known.group)
-            .collect()
-    }
-
-    /// Whether items are pairs.
-    pub(super) fn are_paired(&self) -> bool {
-        self.about.items.iter().all(|known| known.class.is_none())
-    }
-
-    /// How many items a part has.
-    pub(super) fn count(&self, part: Part) -> usize {
-        self.about.items.iter().filter(|known| known.part == part).count()
-    }
-
-    /// Sums over the states of one class at a candidate in a part: of each block, then merged in the order of blocks.
-    // [rows, candidates, width] -> Σ [width]
-    pub(super) fn moments(&self, candidate: usize, class: Class, part: Part) -> Result<Moments> {
-        let (width, mut total) = (self.about.width, Moments::new(self.about.width));
-        let mut rows = self.values.chunks_exact(self.about.candidates() * width);
-        for block in self.about.items.chunks(BLOCK) {
-            let mut sums = Moments::new(width);
-            for known in block {
-                let classes: &[Class] = match &known.class {
-                    Some(one) => std::slice::from_ref(one),
-                    None => &[Class::Positive, Class::Negative],
-                };
-                let states = classes.iter().map(|of| (*of, rows.next().unwrap_or_default()));
-                let wanted = states.filter(|(of, _)| *of == class && known.part == part);
-                for (_, row) in wanted {
-                    let state = row.get(candidate * width..(candidate + 1) * width);
-                    sums.add(state.unwrap_or_default())?;
-                }
-            }
-            total.merge(&sums)?;
-        }
-        Ok(total)
     }
 }

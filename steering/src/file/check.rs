@@ -4,6 +4,8 @@ use super::card::{Card, Operation, Role, SiteCard, Status};
 use super::digest::is_sha256;
 use crate::direction::{Direction, UNIT_TOLERANCE};
 use crate::error::{Error, Result};
+use crate::ops::{SHARES, strays};
+use trimtab_runtime::printable::is_hidden;
 use trimtab_runtime::site::Site;
 
 /// Characters in a name.
@@ -35,8 +37,9 @@ pub(crate) fn check(card: &Card, directions: &[Direction]) -> Result<()> {
 
 fn texts(card: &Card) -> Result<()> {
     let (name, summary) = (card.name.chars().count(), card.summary.chars().count());
-    if !(1..=NAME_LIMIT).contains(&name) || card.name.chars().any(char::is_control) {
-        let problem = format!("has {name} characters, expected 1 to {NAME_LIMIT} on one line");
+    if !(1..=NAME_LIMIT).contains(&name) || card.name.chars().any(is_hidden) {
+        let problem =
+            format!("has {name} characters, expected 1 to {NAME_LIMIT} on one line, none hidden");
         return Err(Error::header("name", problem));
     }
     if summary > SUMMARY_LIMIT {
@@ -53,10 +56,16 @@ fn texts(card: &Card) -> Result<()> {
 
 fn strength(card: &Card) -> Result<()> {
     finite("scale/default", [card.scale.default])?;
+    if let Some(problem) = strays(card.operation, card.scale.default) {
+        return Err(Error::header("scale/default", problem));
+    }
     if let Some([low, high]) = card.scale.safe {
         finite("scale/safe", [low, high])?;
         if !(low <= 0.0 && high >= 0.0) {
             let problem = format!("is [{low}, {high}], expected a range around 0");
+            return Err(Error::header("scale/safe", problem));
+        }
+        if let Some(problem) = [low, high].into_iter().find_map(|end| strays(card.operation, end)) {
             return Err(Error::header("scale/safe", problem));
         }
     }
@@ -185,6 +194,11 @@ fn fits_operation(card: &Card, entry: &SiteCard, direction: &Direction) -> Resul
     if scales > 0 && (!projects || scales != rank) {
         let problem =
             format!("has {scales} values, expected {rank} for project and none otherwise");
+        return Err(Error::at_site(site, "row_scale", problem));
+    }
+    let stray = entry.row_scale.iter().find(|scale| !SHARES.contains(&f64::from(**scale)));
+    if let Some(stray) = stray.filter(|_| projects) {
+        let problem = format!("has {stray}, expected 0 to 2: the share of a row that is removed");
         return Err(Error::at_site(site, "row_scale", problem));
     }
     let stretches = matches!(card.operation, Operation::Add | Operation::Clamp { .. });

@@ -116,7 +116,11 @@ impl Stored {
         let shape = integers(fields.take("shape")?)?;
         let offsets = integers(fields.take("data_offsets")?)?;
         fields.finish()?;
-        let width = if dtype == "F32" { 4 } else { 2 };
+        let width = match dtype.as_str() {
+            "F64" => 8,
+            "F32" => 4,
+            _ => 2,
+        };
         let values = shape.iter().try_fold(width, |all: usize, n| all.checked_mul(*n));
         match (values, offsets.as_slice()) {
             (Some(bytes @ 1..), [start, end]) if start.checked_add(bytes) == Some(*end) => {
@@ -153,7 +157,7 @@ pub(crate) fn floats(bytes: &[u8]) -> Vec<f32> {
     bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
 }
 
-/// The tensors of a container, if they are of these types (F32, or those of 16 bits) and fill it without gap or overlap,
+/// The tensors of a container, if they are of these types (F64, F32, or those of 16 bits) and fill it without gap or overlap,
 /// in the order of the data.
 pub(crate) fn stored(
     entries: Vec<(&str, Node<'_>)>,

@@ -1,10 +1,10 @@
-//! Bounded reading and atomic writing.
+//! Bounded reading, and writing with this crate's errors.
 
 use crate::error::{Error, Result};
 use std::fs::File;
-use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::io::Read;
+use std::path::Path;
+use trimtab_runtime::output;
 
 /// The largest file that is opened.
 pub const FILE_LIMIT: u64 = 256 << 20;
@@ -24,10 +24,19 @@ pub(crate) fn measured(path: &Path, limit: u64) -> Result<u64> {
 /// A whole file of at most `limit` bytes.
 pub(crate) fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
     measured(path, limit)?;
+    // The file may have grown since it was measured.
+    read_stream(path, limit)
+}
+
+/// All of a file or a pipe, at most `limit` bytes.
+pub(crate) fn read_stream(path: &Path, limit: u64) -> Result<Vec<u8>> {
     let file = File::open(path).map_err(failed(path))?;
     let mut bytes = Vec::new();
-    // The file may have grown since it was measured.
-    file.take(limit).read_to_end(&mut bytes).map_err(failed(path))?;
+    file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(failed(path))?;
+    let long = bytes.len() as u64;
+    if long > limit {
+        return Err(Error::TooLarge { what: "file", bytes: long, limit }.within(path));
+    }
     Ok(bytes)
 }
 
@@ -44,37 +53,9 @@ pub(crate) fn read_head(path: &Path, bytes: u64) -> Result<Vec<u8>> {
     Ok(head)
 }
 
-/// Writes a file whole or not at all: beside its place first, then renamed onto it.
+/// Writes a file whole or not at all, as [`output::write`] does.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    static NUMBER: AtomicU64 = AtomicU64::new(0);
-    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    let mut name = path.as_os_str().to_owned();
-    name.push(format!(".partial-{}-{number}", std::process::id()));
-    let partial = PathBuf::from(name);
-    let written =
-        put(&partial, bytes).and_then(|()| std::fs::rename(&partial, path).map_err(failed(path)));
-    if written.is_err() {
-        // The first error is the one to tell; there may be no partial file at all.
-        std::fs::remove_file(&partial).ok();
-    }
-    written
-}
-
-/// Finds out whether [`write()`] can write here, before the work whose result is to be written.
-pub fn writable(path: &Path) -> Result<()> {
-    if path.is_dir() {
-        return Err(failed(path)(std::io::ErrorKind::IsADirectory.into()));
-    }
-    let mut name = path.as_os_str().to_owned();
-    name.push(format!(".partial-{}", std::process::id()));
-    let partial = PathBuf::from(name);
-    put(&partial, &[])?;
-    std::fs::remove_file(&partial).map_err(failed(&partial))
-}
-
-fn put(partial: &Path, bytes: &[u8]) -> Result<()> {
-    let mut file = File::create_new(partial).map_err(failed(partial))?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed(partial))
+    output::write(path, bytes).map_err(failed(path))
 }
 
 fn failed(path: &Path) -> impl FnOnce(std::io::Error) -> Error {

@@ -18,6 +18,19 @@ pub(crate) fn parse(text: &[u8]) -> Result<Value> {
         .map_err(|e| Error::header("/", format!("is not JSON that can be read: {e}")))
 }
 
+/// The same of one line or record of a larger text, which knows better where it stands: what is wrong, and on which
+/// line of this text, from 1.
+pub(crate) fn record(text: &str) -> Result<Value, (String, usize)> {
+    serde_json::from_str::<Strict>(text).map(|s| s.0).map_err(|e| said(&e))
+}
+
+/// What the parser says, without its own account of the place, and the line it is on, from 1.
+pub fn said(error: &serde_json::Error) -> (String, usize) {
+    let text = error.to_string();
+    let problem = text.rsplit_once(" at line ").map_or(text.as_str(), |(told, _)| told).to_owned();
+    (problem, error.line().max(1))
+}
+
 struct Strict(Value);
 
 impl<'de> Deserialize<'de> for Strict {

@@ -15,13 +15,14 @@ mod pin;
 
 pub use card::Card;
 pub use digest::{content_sha256, sha256};
-pub use disk::{FILE_LIMIT, file_sha256, writable, write};
+pub use disk::{FILE_LIMIT, file_sha256, write};
+pub use json::said;
 pub use pin::{Warning, family_sha256};
 
 pub(crate) use check::{EXTRA_LIMIT, NAME_LIMIT, SUMMARY_LIMIT};
 pub(crate) use container::{HEADER_LIMIT, floats, halves, is_ours, stored};
 pub(crate) use decode::header;
-pub(crate) use disk::{measured, read, read_head};
+pub(crate) use disk::{measured, read, read_head, read_stream};
 
 use crate::direction::Direction;
 use crate::error::{Error, Result};
@@ -79,7 +80,7 @@ impl VectorFile {
 
     /// Reads the bytes of a native file.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        crate::import::refuse_code(bytes)?;
+        crate::import::refuse_type(bytes)?;
         if bytes.starts_with(b"GGUF") {
             return Err(Error::not_a_vector("it is a GGUF control vector; import it first"));
         }

@@ -35,24 +35,30 @@ pub(super) fn tensors(bytes: &[u8], name: String, options: &ImportOptions) -> Re
     let pattern = Pattern::of(options.site.as_deref())?;
     let origin = match pattern {
         Pattern::Names => Origin::Tensors,
-        Pattern::Numbers { .. } => Origin::Placed,
+        Pattern::Numbers { .. } | Pattern::Rows { .. } => Origin::Placed,
     };
     let shift = origin.shift(options.layer_shift)?;
     let mut rows = Vec::new();
-    for tensor in stored(entries.rest(), data, &["F32", "F16", "BF16"])? {
-        let site = within(&tensor.name, pattern.site(&tensor.name, shift)?, options)?;
-        one_row(&tensor.name, &tensor.shape)?;
+    for tensor in stored(entries.rest(), data, &["F32", "F64", "F16", "BF16"])? {
+        let stack = stack(&tensor.name, &tensor.shape, &pattern)?;
         let bytes = tensor.bytes(data)?;
         let values = match tensor.dtype.as_str() {
             "F32" => floats(bytes),
+            "F64" => doubles(&tensor.name, bytes)?,
             half => halves_of(half, bytes),
         };
-        rows.push(Placed { tensor: tensor.name, site, derived_at: site, values });
+        let width = values.len() / stack.len().max(1);
+        for (name, values) in stack.into_iter().zip(values.chunks_exact(width.max(1))) {
+            let Some(site) = pattern.site(&name, shift)? else { continue };
+            let site = within(&name, site, options)?;
+            rows.push(Placed { tensor: name, site, derived_at: site, values: values.to_vec() });
+        }
     }
     rows.sort_by_key(|row| row.site);
     let operation = effect(options)?.operation();
     let layer_shift = options.layer_shift;
-    Draft { name, origin, operation, scale: None, layer_shift, rows, extra, warnings: Vec::new() }
+    let (zeros, warnings) = (options.zeros, Vec::new());
+    Draft { name, origin, operation, scale: None, layer_shift, zeros, rows, extra, warnings }
         .finish()
 }
 
@@ -93,6 +99,7 @@ pub(super) fn values(
         operation: Effect::Project.operation(),
         scale: None,
         layer_shift: None,
+        zeros: options.zeros,
         rows,
         extra: BTreeMap::new(),
         warnings: Vec::new(),
@@ -131,14 +138,39 @@ fn within(name: &str, site: Site, options: &ImportOptions) -> Result<Site> {
     }
 }
 
-fn one_row(name: &str, shape: &[usize]) -> Result<()> {
+/// The names of a tensor's rows: its own, or of a stack `name[0]`, `name[1]` and so on. A stack is only read where the
+/// caller's pattern says what its rows are.
+fn stack(name: &str, shape: &[usize], pattern: &Pattern) -> Result<Vec<String>> {
     match shape {
-        [1..=WIDTH_LIMIT] | [1, 1..=WIDTH_LIMIT] => Ok(()),
+        [1..=WIDTH_LIMIT] | [1, 1..=WIDTH_LIMIT] if !pattern.is_of_rows() => {
+            Ok(vec![name.to_owned()])
+        }
+        [rows @ 1..=ROW_LIMIT, 1..=WIDTH_LIMIT] if pattern.is_of_rows() => {
+            Ok((0..*rows).map(|row| format!("{name}[{row}]")).collect())
+        }
+        [(2..), _] => {
+            let problem = format!(
+                "has shape {shape:?}, a stack of rows; say what they are, such as --site '{name}[n]=resid_post.{{n}}', or \
+                 {{n-1}} if the first is the embedding's"
+            );
+            Err(Error::tensor(name, problem))
+        }
         _ => {
             let problem = format!("has shape {shape:?}, expected one row of up to {WIDTH_LIMIT}");
             Err(Error::tensor(name, problem))
         }
     }
+}
+
+/// Values of 64 bits as f32; one that f32 cannot hold is refused.
+fn doubles(name: &str, bytes: &[u8]) -> Result<Vec<f32>> {
+    let value = |(index, bytes): (usize, &[u8])| {
+        let wide = <[u8; 8]>::try_from(bytes).map(f64::from_le_bytes).unwrap_or(f64::NAN);
+        let narrow = wide as f32;
+        let not_finite = || Error::NotFinite { name: name.to_owned(), index };
+        Some(narrow).filter(|value| value.is_finite()).ok_or_else(not_finite)
+    };
+    bytes.chunks_exact(8).enumerate().map(value).collect()
 }
 
 /// Values of 16 bits as f32.

@@ -69,7 +69,8 @@ pub(super) fn read(path: &Path, options: &ImportOptions) -> Result<Imported> {
         rows.push(Placed { tensor: tensor.name, site, derived_at, values: tensor.values });
     }
     let (name, scale, layer_shift) = (label(path, options), place.scale, options.layer_shift);
-    Draft { name, origin, operation, scale, layer_shift, rows, extra, warnings }.finish()
+    let zeros = options.zeros;
+    Draft { name, origin, operation, scale, layer_shift, zeros, rows, extra, warnings }.finish()
 }
 
 /// How a file's blocks become sites.

@@ -19,7 +19,12 @@ use crate::file::card::{Card, Method, MethodName, Operation, Param, SiteCard};
 use crate::file::{EXTRA_LIMIT, NAME_LIMIT, VectorFile};
 use std::collections::BTreeMap;
 use std::path::Path;
+use trimtab_runtime::filetype::{self, FileType, bytes_without_bom};
+use trimtab_runtime::printable::is_hidden;
 use trimtab_runtime::site::Site;
+
+/// Bytes by which a file's kind is told.
+const HEAD: u64 = filetype::HEAD as u64;
 
 /// What the caller knows about a file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -37,6 +42,18 @@ pub struct ImportOptions {
     pub site: Option<String>,
     /// Rows and width of a file of bare f32 values.
     pub shape: Option<[usize; 2]>,
+    /// What happens to rows of zeros, which point nowhere.
+    pub zeros: Zeros,
+}
+
+/// What happens to rows of zeros.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Zeros {
+    /// The file is refused.
+    #[default]
+    Refuse,
+    /// They are left out, and told.
+    Skip,
 }
 
 /// What is done with directions whose file does not say it.
@@ -85,13 +102,14 @@ pub struct Mapped {
 /// Whether a file is another program's and says enough to be read without options: GGUF, or the JSON of `.svec`.
 pub fn is_foreign(path: &Path) -> Result<bool> {
     let size = crate::file::measured(path, crate::file::FILE_LIMIT)?;
-    let head = crate::file::read_head(path, size.min(512))?;
+    let head = crate::file::read_head(path, size.min(HEAD))?;
     Ok(head.starts_with(b"GGUF") || is_json(&head))
 }
 
 /// Whether these are the first bytes of an object as text. A safetensors file may begin with the same byte, which is
 /// then its header's length, with zeros behind it.
 fn is_json(head: &[u8]) -> bool {
+    let head = bytes_without_bom(head);
     !head.contains(&0) && head.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'{')
 }
 
@@ -107,8 +125,8 @@ pub fn read(path: &Path, options: &ImportOptions) -> Result<Imported> {
 }
 
 fn told_by_content(path: &Path, size: u64, options: &ImportOptions) -> Result<Imported> {
-    let head = crate::file::read_head(path, size.min(512))?;
-    refuse_code(&head)?;
+    let head = crate::file::read_head(path, size.min(HEAD))?;
+    refuse_type(&head)?;
     if head.get(8) == Some(&b'{') && !is_json(&head) {
         return bare::tensors(&crate::file::read(path, size)?, label(path, options), options);
     }
@@ -119,7 +137,8 @@ fn told_by_content(path: &Path, size: u64, options: &ImportOptions) -> Result<Im
     let imported = if head.starts_with(b"GGUF") {
         gguf::read(path, options)?
     } else if is_json(&head) {
-        svec::read(&crate::file::read(path, svec::LIMIT)?, label(path, options), options)?
+        let bytes = crate::file::read(path, svec::LIMIT)?;
+        svec::read(bytes_without_bom(&bytes), label(path, options), options)?
     } else {
         let reason = "it is neither GGUF nor safetensors nor the JSON of a .svec file; bare f32 values need --shape LxD";
         return Err(Error::not_a_vector(reason));
@@ -134,8 +153,17 @@ fn told_by_content(path: &Path, size: u64, options: &ImportOptions) -> Result<Im
     }
 }
 
+/// Refuses what is another kind of file altogether, and says what it is.
+pub(crate) fn refuse_type(bytes: &[u8]) -> Result<()> {
+    refuse_code(bytes)?;
+    match FileType::of(bytes) {
+        Some(kind) => Err(Error::not_a_vector(format!("it is {kind}"))),
+        None => Ok(()),
+    }
+}
+
 /// Refuses formats that can carry code or hold nameless arrays, by content and whatever the suffix.
-pub(crate) fn refuse_code(bytes: &[u8]) -> Result<()> {
+fn refuse_code(bytes: &[u8]) -> Result<()> {
     // A safetensors header may be 128 bytes long, so the first byte alone does not tell a pickle.
     let pickle = bytes.first() == Some(&0x80)
         && bytes.get(1).is_some_and(|protocol| (1..=5).contains(protocol))
@@ -155,7 +183,7 @@ pub(crate) fn refuse_code(bytes: &[u8]) -> Result<()> {
 fn label(path: &Path, options: &ImportOptions) -> String {
     let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
     let name = options.name.clone().or(stem).unwrap_or_default();
-    let name: String = name.chars().filter(|c| !c.is_control()).take(NAME_LIMIT).collect();
+    let name: String = name.chars().filter(|c| !is_hidden(*c)).take(NAME_LIMIT).collect();
     if name.is_empty() { "imported".to_owned() } else { name }
 }
 
@@ -176,6 +204,7 @@ struct Draft {
     scale: Option<f32>,
     /// What the caller said about its layer numbers.
     layer_shift: Option<i64>,
+    zeros: Zeros,
     rows: Vec<Placed>,
     extra: BTreeMap<String, String>,
     warnings: Vec<String>,
@@ -193,7 +222,12 @@ impl Draft {
         card.method.params.extend(shift);
         card.scale.default = self.scale.unwrap_or(card.scale.default);
         let (mut directions, mut mapping) = (Vec::new(), Vec::new());
+        let is_zero = |row: &Placed| row.values.iter().all(|value| *value == 0.0);
         for row in self.rows {
+            if self.zeros == Zeros::Skip && is_zero(&row) {
+                self.warnings.push(format!("tensor {} is zero and left out", row.tensor));
+                continue;
+            }
             let (direction, norm) = Direction::normalised(row.site, &row.values)?;
             let magnitude = (self.operation == Operation::Add).then_some(norm);
             if card.sites.insert(row.site, SiteCard::of(row.derived_at, magnitude)).is_some() {

@@ -5,6 +5,8 @@ use trimtab_runtime::site::{Site, SiteError};
 
 /// Stands for the block.
 const BLOCK: &str = "{n}";
+/// Stands for the row of a stack, behind the tensor's name.
+const ROW: &str = "[n]";
 
 /// How tensor names become sites.
 #[derive(Debug, PartialEq, Eq)]
@@ -15,6 +17,15 @@ pub(super) enum Pattern {
     Numbers {
         /// Before and behind the number; `None` for the only number there is.
         around: Option<(String, String)>,
+        /// The site's text before and behind the block.
+        site: (String, String),
+    },
+    /// The block is the number of a tensor's row, moved by so many: `name[n]=resid_post.{n-1}`.
+    Rows {
+        /// The tensor.
+        tensor: String,
+        /// Added to a row's number; rows that would lie before block 0 are no block's, such as the embedding's.
+        offset: i64,
         /// The site's text before and behind the block.
         site: (String, String),
     },
@@ -31,6 +42,10 @@ impl Pattern {
             (!behind.contains(BLOCK)).then(|| (before.to_owned(), behind.to_owned()))
         };
         let (names, site) = text.rsplit_once('=').map_or((None, text), |(n, s)| (Some(n), s));
+        if let Some(tensor) = names.and_then(|names| names.strip_suffix(ROW)) {
+            let (site, offset) = moved(site).ok_or_else(|| wrong(text))?;
+            return Pattern::Rows { tensor: tensor.to_owned(), offset, site }.checked(text);
+        }
         let around = names.map(halves);
         match (halves(site), around) {
             (Some(site), None) => Ok(Pattern::Numbers { around: None, site }.checked(text)?),
@@ -44,7 +59,8 @@ impl Pattern {
     /// A pattern whose site is one for block 0.
     fn checked(self, text: &str) -> Result<Pattern> {
         match &self {
-            Pattern::Numbers { site: (before, behind), .. } => {
+            Pattern::Numbers { site: (before, behind), .. }
+            | Pattern::Rows { site: (before, behind), .. } => {
                 let site = format!("{before}0{behind}").parse::<Site>();
                 site.map_err(|source| Error::site(format!("--site {text}"), source))?;
                 Ok(self)
@@ -53,17 +69,25 @@ impl Pattern {
         }
     }
 
-    /// The site of a tensor, moved by a number of blocks.
-    pub(super) fn site(&self, name: &str, shift: i64) -> Result<Site> {
+    /// Whether rows of a stack are placed, and not whole tensors.
+    pub(super) fn is_of_rows(&self) -> bool {
+        matches!(self, Pattern::Rows { .. })
+    }
+
+    /// The site of a tensor, or of a row of a stack, moved by a number of blocks; `None` of a row that is no block's.
+    pub(super) fn site(&self, name: &str, shift: i64) -> Result<Option<Site>> {
         let unknown = |source: SiteError| Error::site(format!("tensor {name}"), source);
-        let Pattern::Numbers { around, site: (before, behind) } = self else {
-            return named(name).map_err(unknown);
-        };
-        let digits = match around {
-            None => only_number(name),
-            Some((before, behind)) => name
-                .strip_prefix(before.as_str())
-                .and_then(|rest| rest.strip_suffix(behind.as_str())),
+        let (digits, offset, (before, behind)) = match self {
+            Pattern::Names => return Site::named(name).map(Some).map_err(unknown),
+            Pattern::Numbers { around: None, site } => (only_number(name), 0, site),
+            Pattern::Numbers { around: Some((before, behind)), site } => {
+                let rest = name.strip_prefix(before.as_str());
+                (rest.and_then(|rest| rest.strip_suffix(behind.as_str())), 0, site)
+            }
+            Pattern::Rows { tensor, offset, site } => {
+                let row = name.strip_prefix(tensor.as_str()).and_then(|row| row.strip_prefix('['));
+                (row.and_then(|row| row.strip_suffix(']')), *offset, site)
+            }
         };
         let plain = |digits: &&str| digits.bytes().all(|b| b.is_ascii_digit());
         let number = digits.filter(plain).and_then(|digits| digits.parse::<u16>().ok());
@@ -71,31 +95,31 @@ impl Pattern {
             let problem = "holds no block number where --site looks for it";
             return Err(Error::tensor(name, problem));
         };
-        let block = i64::from(number) + shift;
+        let block = i64::from(number) + offset + shift;
+        if block < 0 && i64::from(number) + offset < 0 {
+            return Ok(None);
+        }
         if block < 0 {
-            let advice = format!("with --layer-shift {} it is block 0", -i64::from(number));
+            let advice =
+                format!("with --layer-shift {} it is block 0", -(i64::from(number) + offset));
             let last = usize::from(u16::MAX);
             return Err(Error::LayerRange { name: name.to_owned(), block, last, advice });
         }
-        format!("{before}{block}{behind}").parse().map_err(unknown)
+        format!("{before}{block}{behind}").parse().map(Some).map_err(unknown)
     }
+}
+
+/// The parts of `resid_post.{n}` and `resid_post.{n-1}` around the block, and what is added to it.
+fn moved(site: &str) -> Option<((String, String), i64)> {
+    let (before, rest) = site.split_once("{n")?;
+    let (offset, behind) = rest.split_once('}')?;
+    let offset = if offset.is_empty() { 0 } else { offset.parse::<i32>().ok()?.into() };
+    (!behind.contains("{n")).then(|| ((before.to_owned(), behind.to_owned()), offset))
 }
 
 fn wrong(text: &str) -> Error {
     let reason = format!("{text:?} is no site with {{n}} for the block, such as resid_post.{{n}}");
     Error::Refused { what: "--site", reason }
-}
-
-/// A site by its own text, or by the name TransformerLens has for it.
-pub(super) fn named(name: &str) -> Result<Site, SiteError> {
-    let lens = |name: &str| {
-        if name == "hook_embed" {
-            return Some("embed".to_owned());
-        }
-        let (block, kind) = name.strip_prefix("blocks.")?.split_once(".hook_")?;
-        Some(format!("{kind}.{block}"))
-    };
-    lens(name).as_deref().unwrap_or(name).parse()
 }
 
 /// The only run of digits in a name.
@@ -110,7 +134,7 @@ mod tests {
     use super::*;
 
     fn site(pattern: Option<&str>, name: &str) -> Result<Site> {
-        Pattern::of(pattern)?.site(name, 0)
+        Ok(Pattern::of(pattern)?.site(name, 0)?.unwrap())
     }
 
     #[test]
@@ -138,7 +162,7 @@ mod tests {
         for bad in ["v2.layers.3", "v2.layers.3.x.dir", "v2.layers..dir", "v2.layers.+3.dir"] {
             assert_eq!(site(around, bad).unwrap_err().code(), "tensor_mismatch", "{bad}");
         }
-        let shifted = |shift| Pattern::of(only).unwrap().site("layer_2", shift);
+        let shifted = |shift| Pattern::of(only).unwrap().site("layer_2", shift).map(Option::unwrap);
         assert_eq!(shifted(-1).unwrap(), Site::ResidPost(1));
         assert_eq!(shifted(-3).unwrap_err().code(), "layer_out_of_range");
     }
@@ -149,5 +173,24 @@ mod tests {
             assert!(Pattern::of(Some(bad)).is_err(), "{bad}");
         }
         assert_eq!(Pattern::of(Some("resid_pre.{n}")).unwrap_err().code(), "site_unknown");
+    }
+
+    #[test]
+    fn rows_of_a_stack_are_blocks() {
+        let rows = |pattern: &str, name: &str| Pattern::of(Some(pattern)).unwrap().site(name, 0);
+        let plain = "vector[n]=resid_post.{n}";
+        assert_eq!(rows(plain, "vector[3]").unwrap(), Some(Site::ResidPost(3)));
+        let later = "vector[n]=resid_post.{n-1}";
+        assert_eq!(rows(later, "vector[3]").unwrap(), Some(Site::ResidPost(2)));
+        let before =
+            Pattern::of(Some(later)).unwrap().site("vector[3]", -4).unwrap_err().to_string();
+        assert!(before.contains("--layer-shift -2"), "{before}");
+        // The embedding's row.
+        assert_eq!(rows(later, "vector[0]").unwrap(), None);
+        assert_eq!(rows("v[n]=mlp_out.{n+2}", "v[1]").unwrap(), Some(Site::MlpOut(3)));
+        assert_eq!(rows(plain, "other[3]").unwrap_err().code(), "tensor_mismatch");
+        for bad in ["v[n]=resid_post.3", "v[n]=resid_post.{n*2}", "v[n]={n}", "v[n]=a{n}b{n}"] {
+            assert!(Pattern::of(Some(bad)).is_err(), "{bad}");
+        }
     }
 }

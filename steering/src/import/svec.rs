@@ -53,6 +53,7 @@ pub(super) fn read(bytes: &[u8], name: String, options: &ImportOptions) -> Resul
         operation,
         scale: None,
         layer_shift: None,
+        zeros: options.zeros,
         rows,
         extra,
         warnings: Vec::new(),

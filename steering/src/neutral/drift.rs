@@ -24,6 +24,8 @@ use trimtab_runtime::session::DEFAULT_CHUNK;
 
 /// Tokens of a window unless another size is asked for.
 const WINDOW: usize = 512;
+/// Fewest windows of which a mean has an interval.
+const LEAST_WINDOWS: usize = 2;
 
 /// How a text is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +72,11 @@ impl Drift {
     pub fn is_untouched(&self) -> bool {
         self.kl_max == 0.0 && self.ppl_ratio == 1.0
     }
+
+    /// Whether the ratio has an interval: a single window has none.
+    pub fn is_bounded(&self) -> bool {
+        self.windows >= LEAST_WINDOWS
+    }
 }
 
 /// What each plan does to a text, held against no plan.
@@ -90,13 +97,16 @@ pub fn drift(
     of_trial(&trial, plans, options, progress)
 }
 
-/// Refuses a text without a whole window, before anything is measured on it.
+/// Refuses a text of fewer than two whole windows, before anything is measured on it: one has no interval, so no harm could
+/// be told from none.
 pub fn covers(model: &Model, text: &str) -> Result<()> {
     let found = windowed(model, text, WINDOW)?.len();
-    if found >= WINDOW {
+    if found / WINDOW >= LEAST_WINDOWS {
         return Ok(());
     }
-    let problem = format!("has {found} tokens, a window needs {WINDOW}");
+    let problem = format!(
+        "has {found} tokens, expected {LEAST_WINDOWS} windows of {WINDOW} or more: one window has no interval"
+    );
     Err(trimtab_runtime::Error::Invalid { field: "neutral text", problem }.into())
 }
 

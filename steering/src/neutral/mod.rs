@@ -9,7 +9,7 @@ mod norms;
 mod student;
 
 pub use drift::{Drift, DriftOptions, covers, drift};
-pub use norms::{Norm, norms_on, stream_norms};
+pub use norms::{DRIFT, Norm, borne_out, lengths, medians, norms_on, stream_norms};
 
 use crate::error::Result;
 use trimtab_runtime::Model;

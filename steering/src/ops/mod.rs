@@ -22,6 +22,7 @@ pub(crate) mod running;
 use crate::direction::{Direction, finite};
 use crate::error::{Error, Result};
 use crate::file::card::{Operation, SiteCard};
+use std::ops::RangeInclusive;
 use trimtab_runtime::fingerprint::FingerprintBuilder;
 use trimtab_runtime::site::Site;
 
@@ -86,18 +87,12 @@ impl Order {
             let problem = format!("is the stream's norm, which only add has; {kind} has its own");
             return Err(Error::setting("unit", problem));
         }
+        if let Some(problem) = strays(self.operation, scale) {
+            return Err(Error::setting("scale", problem));
+        }
         match self.operation {
             Operation::Add | Operation::Project => Ok(()),
-            Operation::Clamp { min, max } => {
-                range(min, max)?;
-                if (0.0..=1.0).contains(&scale) {
-                    return Ok(());
-                }
-                let problem = format!(
-                    "is {scale}, expected 0 to 1: for clamp it is the share of the correction"
-                );
-                Err(Error::setting("scale", problem))
-            }
+            Operation::Clamp { min, max } => range(min, max),
             Operation::Rotate { degrees } if degrees.abs() <= 180.0 && degrees != 0.0 => Ok(()),
             Operation::Rotate { degrees } => {
                 let problem = format!("is {degrees}, expected -180 to 180 and not 0");
@@ -133,7 +128,12 @@ impl Order {
             (Operation::Project, _) => {
                 let given = card.row_scale.iter().copied().chain(std::iter::repeat(1.0));
                 let shares = given.take(direction.rank()).map(|row| scale * f64::from(row));
-                Act::Project(project::Project { rows: row(), shares: shares.collect() })
+                let shares: Vec<f64> = shares.collect();
+                if let Some(share) = shares.iter().find(|share| !SHARES.contains(*share)) {
+                    let problem = format!("removes {share} of a row at {site}, expected 0 to 2");
+                    return Err(Error::setting("scale", problem));
+                }
+                Act::Project(project::Project { rows: row(), shares })
             }
             (Operation::Clamp { min, max }, _) => Act::Clamp(clamp::Clamp {
                 row: row(),
@@ -149,6 +149,20 @@ impl Order {
             }),
         })
     }
+}
+
+/// What of a row's part a projection may remove: none of it up to its reflection. More, or less, makes the part longer.
+pub(crate) const SHARES: RangeInclusive<f64> = 0.0..=2.0;
+
+/// What is wrong with a scale of an operation whose scale is a share, if anything is.
+pub(crate) fn strays(operation: Operation, scale: f32) -> Option<String> {
+    let (most, share) = match operation {
+        Operation::Add | Operation::Rotate { .. } => return None,
+        Operation::Project => (*SHARES.end() as f32, "for project it is the share removed"),
+        Operation::Clamp { .. } => (1.0, "for clamp it is the share of the correction"),
+    };
+    let within = (0.0..=most).contains(&scale);
+    (!within).then(|| format!("is {scale}, expected 0 to {most}: {share}"))
 }
 
 fn range(min: Option<f32>, max: Option<f32>) -> Result<()> {

@@ -1,7 +1,9 @@
 //! What can be wrong with a file of examples.
 
+use trimtab_runtime::filetype::NotText;
+
 /// What is wrong with a file of examples, on which line, and what to do.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Flaw {
     /// No record at all.
@@ -13,11 +15,18 @@ pub enum Flaw {
         /// How many were taken out.
         taken_out: usize,
     },
-    /// Bytes that are no text.
-    #[error("line {line} is not UTF-8; save the file as UTF-8")]
-    NotUtf8 {
-        /// The line.
-        line: usize,
+    /// Bytes that are no text, or another kind of file.
+    #[error(transparent)]
+    NotText(NotText),
+    /// Two files of prompts that do not go together.
+    #[error(
+        "files have {positive} positive and {negative} negative prompts, expected as many of each, line by line"
+    )]
+    Uneven {
+        /// Lines of the positive ones.
+        positive: usize,
+        /// Lines of the negative ones.
+        negative: usize,
     },
     /// A line that is no JSON.
     #[error("line {line} is not JSON: {problem}; write one object per line, or one array")]
@@ -135,15 +144,8 @@ pub enum Flaw {
 impl Flaw {
     /// Whether the record may be left out of noisy data, the others being sound.
     pub(super) fn can_be_skipped(&self) -> bool {
-        use Flaw::{Contradictory, EmptyText, EqualSides, NoWorse, PromptsDiffer};
-        matches!(
-            self,
-            EmptyText { .. }
-                | EqualSides { .. }
-                | PromptsDiffer { .. }
-                | NoWorse { .. }
-                | Contradictory { .. }
-        )
+        use Flaw::{Empty, NoPairs, NotText, Uneven, UnknownShape};
+        !matches!(self, Empty | NoPairs { .. } | NotText(_) | Uneven { .. } | UnknownShape { .. })
     }
 
     /// Whether the record is sound and only says nothing, so that it is left out and reported whatever the data.
@@ -161,9 +163,8 @@ impl Flaw {
     pub fn line(&self) -> Option<usize> {
         use Flaw::*;
         match self {
-            Empty | NoPairs { .. } => None,
-            NotUtf8 { line }
-            | NotJson { line, .. }
+            Empty | NoPairs { .. } | NotText(_) | Uneven { .. } => None,
+            NotJson { line, .. }
             | NotObject { line, .. }
             | Csv { line, .. }
             | UnknownShape { line, .. }

@@ -10,6 +10,7 @@
 //! fitting, selection and test never share one. Pairs of prompts are about the line or sentence that both begin or end
 //! with, where it comes again in the file; a field `group` says it where that is not so.
 
+mod fields;
 mod flaw;
 mod group;
 mod records;
@@ -21,19 +22,25 @@ mod transcript;
 #[cfg(test)]
 mod tests;
 
+pub use fields::Names;
 pub use flaw::Flaw;
 pub use shape::Shape;
 pub use split::{Part, Shares};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::file::sha256;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::Path;
+use trimtab_runtime::filetype;
 use trimtab_runtime::text::Message;
 
-/// The largest file of examples that is opened.
-const FILE_LIMIT: u64 = 1 << 30;
+/// The largest file of examples that is read.
+pub const FILE_LIMIT: u64 = 1 << 30;
+
+/// Fields of pairs of prompts.
+const POSITIVE: &str = "positive";
+const NEGATIVE: &str = "negative";
 
 /// Which of the two classes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -125,7 +132,8 @@ impl fmt::Display for Finding {
     }
 }
 
-/// What happens to items that cannot teach a direction anything: equal sides, an empty text, a contradiction.
+/// What happens to records that cannot be read, and to items that cannot teach a direction anything: equal sides, an empty
+/// text, a contradiction.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum BadPairs {
     /// The file is refused.
@@ -136,10 +144,57 @@ pub enum BadPairs {
 }
 
 impl Pairs {
-    /// Reads a file.
-    pub fn open(path: &Path, bad: BadPairs) -> Result<Pairs> {
-        let bytes = crate::file::read(path, FILE_LIMIT)?;
-        Pairs::from_bytes(&bytes, bad).map_err(|e| e.within(path))
+    /// Reads a file or a pipe.
+    pub fn open(path: &Path, bad: BadPairs, names: &Names) -> Result<Pairs> {
+        let bytes = crate::file::read_stream(path, FILE_LIMIT)?;
+        Pairs::named(&bytes, bad, names).map_err(|e| e.within(path))
+    }
+
+    /// Reads two files with a prompt on each line, of which those on equal lines belong together.
+    pub fn open_prompts(positive: &Path, negative: &Path, bad: BadPairs) -> Result<Pairs> {
+        let read = |path: &Path| -> Result<(String, String)> {
+            let bytes = crate::file::read_stream(path, FILE_LIMIT)?;
+            let text = records::text(&bytes).map_err(|flaw| Error::from(flaw).within(path))?;
+            Ok((text, sha256(&bytes)))
+        };
+        let ((first, one), (second, other)) = (read(positive)?, read(negative)?);
+        let wrong = |error: Error| match &error {
+            Error::Data(flaw) if matches!(&**flaw, Flaw::EmptyText { field, .. } if field == POSITIVE) => {
+                error.within(positive)
+            }
+            _ => error.within(negative),
+        };
+        let pairs = Pairs::of_prompts(&first, &second, bad).map_err(wrong)?;
+        Ok(Pairs { sha256: sha256(format!("{one}{other}").as_bytes()), ..pairs })
+    }
+
+    /// Prompts on the lines of two texts.
+    fn of_prompts(positive: &str, negative: &str, bad: BadPairs) -> Result<Pairs> {
+        let count = |text: &str| filetype::lines(text.trim_end()).count();
+        let (lines, others) = (count(positive), count(negative));
+        if lines != others {
+            return Err(Flaw::Uneven { positive: lines, negative: others }.into());
+        }
+        let side = |line: usize, field: &str, text: &str| match text.trim() {
+            "" => Err(Flaw::EmptyText { line, field: field.to_owned() }),
+            text => Ok(vec![Message::new("user", text)]),
+        };
+        let mut screen = screen::Screen::new(bad);
+        let both = filetype::lines(positive.trim_end()).zip(filetype::lines(negative));
+        for ((line, first), (_, second)) in both {
+            // A line that is empty in both only sets others apart.
+            if first.trim().is_empty() && second.trim().is_empty() {
+                continue;
+            }
+            let sides = side(line, POSITIVE, first)
+                .and_then(|positive| Ok((positive, side(line, NEGATIVE, second)?)));
+            screen.take(sides.map(|(positive, negative)| Item {
+                line,
+                group: String::new(),
+                sides: Sides::Prompts { positive, negative },
+            }))?;
+        }
+        Pairs::screened(screen, Shape::Prompts, String::new())
     }
 
     /// Reads the bytes of a file.
@@ -152,13 +207,30 @@ impl Pairs {
     /// assert_eq!(pairs.items[0].group, "How are you?");
     /// ```
     pub fn from_bytes(bytes: &[u8], bad: BadPairs) -> Result<Pairs> {
-        let records = records::records(bytes)?;
-        let first = records.first().ok_or(Flaw::Empty)?;
-        let shape = Shape::of(first)?;
+        Pairs::named(bytes, bad, &Names::default())
+    }
+
+    /// Reads the bytes of a file whose fields have other names.
+    pub fn named(bytes: &[u8], bad: BadPairs, names: &Names) -> Result<Pairs> {
+        let records = records::records(bytes)?.into_iter();
+        let records: Vec<records::Read> =
+            records.map(|read| read.and_then(|record| names.apply(record))).collect();
+        let shape = shape(&records, bad)?;
         let mut screen = screen::Screen::new(bad);
-        for record in &records {
-            shape.items(record, &mut |read| screen.take(read))?;
+        for record in records {
+            match record {
+                Ok(record) => match shape.items(&record, &mut |read| screen.take(read)) {
+                    Ok(()) => {}
+                    Err(flaw) => screen.take(Err(flaw))?,
+                },
+                Err(flaw) => screen.take(Err(flaw))?,
+            }
         }
+        Pairs::screened(screen, shape, sha256(bytes))
+    }
+
+    /// What is left of all items.
+    fn screened(screen: screen::Screen, shape: Shape, sha256: String) -> Result<Pairs> {
         let (mut items, findings) = screen.finish();
         if shape == Shape::Prompts {
             group::fill(&mut items);
@@ -166,7 +238,7 @@ impl Pairs {
         if items.is_empty() {
             return Err(Flaw::NoPairs { taken_out: findings.len() }.into());
         }
-        Ok(Pairs { items, sha256: sha256(bytes), findings, shape })
+        Ok(Pairs { items, sha256, findings, shape })
     }
 
     /// The part each item belongs to, in their order.
@@ -174,4 +246,21 @@ impl Pairs {
         let groups: Vec<&str> = self.items.iter().map(|item| item.group.as_str()).collect();
         split::parts(&groups, shares, seed)
     }
+}
+
+/// The shape that the first record decides; where bad ones are left out, the first that has one.
+fn shape(records: &[records::Read], bad: BadPairs) -> Result<Shape> {
+    let mut first = None;
+    for record in records {
+        let found = match record {
+            Ok(record) => Shape::of(record),
+            Err(flaw) => Err(flaw.clone()),
+        };
+        match found {
+            Ok(shape) => return Ok(shape),
+            Err(flaw) if bad == BadPairs::Refuse => return Err(flaw.into()),
+            Err(flaw) => first = first.or(Some(flaw)),
+        }
+    }
+    Err(first.unwrap_or(Flaw::Empty).into())
 }

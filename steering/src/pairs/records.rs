@@ -1,7 +1,16 @@
-//! From bytes to records: JSON Lines, one JSON array, one JSON object, or CSV with a header.
+//! From bytes to records: JSON Lines, one JSON array, one JSON object that may hold such an array, or a table with a
+//! header.
+//!
+//! A record that cannot be read is kept as its flaw: the caller may leave it out. What is wrong with the file as a whole
+//! ends the reading.
 
 use super::flaw::Flaw;
+use crate::file::json;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
+use std::fmt;
+use trimtab_runtime::filetype::{self, FileType, NotText};
 
 /// One record and the line it begins on.
 #[derive(Debug)]
@@ -10,44 +19,102 @@ pub(super) struct Record {
     pub(super) fields: Map<String, Value>,
 }
 
+/// A record, or what is wrong with it.
+pub(super) type Read = Result<Record, Flaw>;
+
+/// Fields that hold all records of a file that is one object.
+const WRAPPERS: [&str; 3] = ["train", "data", "rows"];
+/// What separates the cells of a table.
+const SEPARATORS: [u8; 3] = [b',', b';', b'\t'];
+
 /// The records of a file.
-pub(super) fn records(bytes: &[u8]) -> Result<Vec<Record>, Flaw> {
-    let text = std::str::from_utf8(bytes)
-        .map_err(|e| Flaw::NotUtf8 { line: line_at(bytes, e.valid_up_to()) })?;
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+pub(super) fn records(bytes: &[u8]) -> Result<Vec<Read>, Flaw> {
+    let text = text(bytes)?;
     match text.trim_start().chars().next() {
         None => Err(Flaw::Empty),
-        Some('[') => array(text),
-        Some('{') => objects(text),
-        Some(_) => table(text),
+        Some('[') => array(&text, &text),
+        Some('{') => objects(&text),
+        Some(_) => table(&text),
     }
 }
 
-fn line_at(bytes: &[u8], at: usize) -> usize {
-    1 + bytes.iter().take(at).filter(|b| **b == b'\n').count()
+/// The text of a file of examples, which is no web page.
+pub(super) fn text(bytes: &[u8]) -> Result<String, Flaw> {
+    match FileType::of(bytes) {
+        Some(kind) => Err(Flaw::NotText(NotText::Type(kind))),
+        None => filetype::text(bytes.to_vec()).map_err(Flaw::NotText),
+    }
 }
 
-/// One object per line; a file that is one object over several lines is one record.
-fn objects(text: &str) -> Result<Vec<Record>, Flaw> {
-    let lines = || text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-    let read: Result<Vec<Record>, Flaw> = lines().map(|(at, line)| record(line, at + 1)).collect();
+/// One object per line; a file that is one object over several lines is one record, or holds them all.
+fn objects(text: &str) -> Result<Vec<Read>, Flaw> {
+    let lines = || filetype::lines(text).filter(|(_, line)| !line.trim().is_empty());
+    if let Some(list) = wrapped(text)? {
+        return array(list, text);
+    }
+    let read: Vec<Read> = lines().map(|(line, text)| record(text, line)).collect();
     // Only a first line that is no JSON by itself can begin an object over several lines.
-    let broken = matches!(&read, Err(Flaw::NotJson { line, .. }) if lines().next().is_some_and(|(at, _)| at + 1 == *line));
-    if !broken {
-        return read;
+    if !matches!(read.first(), Some(Err(Flaw::NotJson { .. }))) {
+        return Ok(read);
     }
     let start = text.len() - text.trim_start().len();
-    let whole = record(text.trim(), line_at(text.as_bytes(), start));
-    whole.map(|record| vec![record]).or(read)
+    match record(text.trim(), line_at(text, start)) {
+        Ok(record) => Ok(vec![Ok(record)]),
+        Err(_) => Ok(read),
+    }
 }
 
-fn record(text: &str, line: usize) -> Result<Record, Flaw> {
-    let value: Value = serde_json::from_str(text).map_err(|e| {
-        // The parser counts lines within what it was given; its own line number would contradict ours.
-        let said = e.to_string();
-        let problem = said.split(" at line ").next().unwrap_or_default().to_owned();
-        Flaw::NotJson { line: line + e.line().saturating_sub(1), problem }
-    })?;
+/// The array of records in a file that is one object around it, and no record itself.
+fn wrapped(text: &str) -> Result<Option<&str>, Flaw> {
+    let Ok(Entries(fields)) = serde_json::from_str::<Entries<'_>>(text) else {
+        return Ok(None);
+    };
+    // A file that is one record may have such a list among its fields.
+    if fields.iter().any(|(name, _)| super::shape::decides(name)) {
+        return Ok(None);
+    }
+    let is_list = |(name, raw): &&(String, &RawValue)| {
+        WRAPPERS.contains(&name.as_str()) && raw.get().starts_with('[')
+    };
+    let Some((name, list)) = fields.iter().find(is_list) else { return Ok(None) };
+    if fields.iter().filter(|(other, _)| other == name).count() > 1 {
+        let line = line_at(text, text.len() - text.trim_start().len());
+        return Err(Flaw::NotJson { line, problem: format!("key {name:?} appears twice") });
+    }
+    Ok(Some(list.get()))
+}
+
+/// The fields of an object as they are written, repeated ones too.
+struct Entries<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for Entries<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Reading)
+    }
+}
+
+struct Reading;
+
+impl<'de> Visitor<'de> for Reading {
+    type Value = Entries<'de>;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
+        let mut fields = Vec::new();
+        while let Some(entry) = entries.next_entry::<String, &RawValue>()? {
+            fields.push(entry);
+        }
+        Ok(Entries(fields))
+    }
+}
+
+fn record(text: &str, line: usize) -> Read {
+    // The parser counts lines within what it was given; its own line number would contradict ours.
+    let value = json::record(text)
+        .map_err(|(problem, within)| Flaw::NotJson { line: line + within - 1, problem })?;
     match value {
         Value::Object(fields) => Ok(Record { line, fields }),
         other => Err(Flaw::NotObject { line, found: kind(&other) }),
@@ -66,72 +133,116 @@ pub(super) fn kind(value: &Value) -> &'static str {
     }
 }
 
-/// The elements of one array. Where each begins is found by hand, because the parser does not tell.
-fn array(text: &str) -> Result<Vec<Record>, Flaw> {
-    // The whole must be JSON before its parts can be told apart.
-    if let Err(e) = serde_json::from_str::<serde::de::IgnoredAny>(text) {
-        let said = e.to_string();
-        let problem = said.split(" at line ").next().unwrap_or_default().to_owned();
-        return Err(Flaw::NotJson { line: e.line(), problem });
-    }
-    let (mut records, mut line, mut counted) = (Vec::new(), 1, 0);
-    for (start, end) in elements(text.as_bytes()) {
-        let skipped = text.as_bytes().get(counted..start).unwrap_or_default();
-        line += skipped.iter().filter(|b| **b == b'\n').count();
-        counted = start;
-        records.push(record(text.get(start..end).unwrap_or_default(), line)?);
-    }
-    Ok(records)
+/// The elements of an array that is all of a text or a part of it.
+fn array(list: &str, text: &str) -> Result<Vec<Read>, Flaw> {
+    let elements: Vec<&RawValue> = serde_json::from_str(list).map_err(|e| {
+        let (problem, line) = json::said(&e);
+        Flaw::NotJson { line, problem }
+    })?;
+    let mut lines = Lines::of(text);
+    let read = |raw: &RawValue| {
+        let start = raw.get().as_ptr() as usize - text.as_ptr() as usize;
+        record(raw.get(), lines.at(start))
+    };
+    Ok(elements.into_iter().map(read).collect())
 }
 
-/// Where the elements of a well-formed array begin and end, white space around them left out.
-fn elements(bytes: &[u8]) -> Vec<(usize, usize)> {
-    let (mut found, mut depth, mut start, mut end) = (Vec::new(), 0usize, None, 0);
-    let (mut quoted, mut escaped) = (false, false);
-    for (at, byte) in bytes.iter().enumerate() {
-        if quoted {
-            (quoted, escaped) = (escaped || *byte != b'"', !escaped && *byte == b'\\');
-            end = at + 1;
-            continue;
-        }
-        let opens = matches!(byte, b'[' | b'{');
-        if matches!(byte, b']' | b'}') {
-            depth -= 1;
-        }
-        let border = depth == 0 || (depth == 1 && *byte == b',');
-        if border {
-            found.extend(start.take().map(|start| (start, end)));
-        } else if !byte.is_ascii_whitespace() {
-            start.get_or_insert(at);
-            end = at + 1;
-        }
-        quoted = *byte == b'"';
-        depth += usize::from(opens);
+fn line_at(text: &str, at: usize) -> usize {
+    Lines::of(text).at(at)
+}
+
+/// Counts the lines of a text, forwards.
+struct Lines<'a> {
+    bytes: &'a [u8],
+    counted: usize,
+    line: usize,
+}
+
+impl<'a> Lines<'a> {
+    fn of(text: &'a str) -> Lines<'a> {
+        Lines { bytes: text.as_bytes(), counted: 0, line: 1 }
     }
-    found
+
+    /// The line of a byte that is not before the last one asked for.
+    fn at(&mut self, at: usize) -> usize {
+        let ends = |(index, byte): (usize, &u8)| match byte {
+            b'\n' => true,
+            b'\r' => self.bytes.get(index + 1) != Some(&b'\n'),
+            _ => false,
+        };
+        let passed = self.bytes.iter().enumerate().take(at).skip(self.counted);
+        self.line += passed.filter(|place| ends(*place)).count();
+        self.counted = at.max(self.counted);
+        self.line
+    }
 }
 
 /// The rows of a table under its header, every cell a text.
-fn table(text: &str) -> Result<Vec<Record>, Flaw> {
-    let flaw = |e: csv::Error| {
-        let line = e.position().map_or(1, |p| p.line() as usize);
-        let problem = match e.kind() {
-            csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
-                format!("has {len} cells, the header has {expected_len}; quote cells with commas")
-            }
-            _ => format!("cannot be read: {e}"),
-        };
-        Flaw::Csv { line, problem }
+fn table(text: &str) -> Result<Vec<Read>, Flaw> {
+    let separator = separator(text);
+    let mut reader = csv::ReaderBuilder::new().delimiter(separator).from_reader(text.as_bytes());
+    let unread =
+        |line: usize, e: &csv::Error| Flaw::Csv { line, problem: unreadable(e, separator) };
+    let header = reader.headers().map_err(|e| unread(1, &e))?.clone();
+    let header: Vec<String> = header.iter().map(|name| name.trim().to_lowercase()).collect();
+    let mut lines = Lines::of(text);
+    // The reader's own line numbers count no `\r`, and not the `\n` it has not passed yet.
+    let mut line_of = |position: Option<&csv::Position>| {
+        let at = position.map_or(0, |p| usize::try_from(p.byte()).unwrap_or(text.len()));
+        let rest = text.as_bytes().get(at..).unwrap_or_default();
+        lines.at(at + rest.iter().take_while(|b| matches!(b, b'\n' | b'\r')).count())
     };
-    let mut reader = csv::Reader::from_reader(text.as_bytes());
-    let header = reader.headers().map_err(flaw)?.clone();
+    let first = line_of(Some(&csv::Position::new()));
+    if let Some(name) = repeated(&header) {
+        let problem = format!("has the column {name} twice; rename or delete one");
+        return Err(Flaw::Csv { line: first, problem });
+    }
     let mut records = Vec::new();
     for row in reader.records() {
-        let row = row.map_err(flaw)?;
-        let line = row.position().map_or(1, |p| p.line() as usize);
-        let cells = header.iter().map(str::trim).map(str::to_owned);
-        let fields = cells.zip(row.iter().map(|cell| Value::String(cell.to_owned()))).collect();
-        records.push(Record { line, fields });
+        records.push(match row {
+            Ok(row) => cells(&header, &row, line_of(row.position())),
+            Err(e) => Err(unread(line_of(e.position()), &e)),
+        });
     }
     Ok(records)
+}
+
+fn cells(header: &[String], row: &csv::StringRecord, line: usize) -> Read {
+    if row.get(0).is_some_and(|cell| cell.starts_with('\u{feff}')) {
+        let problem = "begins with a byte order mark, as where two files were joined; delete it, and the second header";
+        return Err(Flaw::Csv { line, problem: problem.to_owned() });
+    }
+    // Spreadsheets write columns without a name behind the last one.
+    let named = header.iter().zip(row).filter(|(name, _)| !name.is_empty());
+    let fields = named.map(|(name, cell)| (name.clone(), Value::String(cell.to_owned()))).collect();
+    Ok(Record { line, fields })
+}
+
+fn unreadable(error: &csv::Error, separator: u8) -> String {
+    let between = match separator {
+        b';' => "semicolons",
+        b'\t' => "tabs",
+        _ => "commas",
+    };
+    match error.kind() {
+        csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
+            format!("has {len} cells, the header has {expected_len}; quote cells with {between}")
+        }
+        _ => format!("cannot be read: {error}"),
+    }
+}
+
+/// What separates most cells of the header; a comma where nothing does.
+fn separator(text: &str) -> u8 {
+    let header = filetype::lines(text).map(|(_, line)| line).find(|line| !line.trim().is_empty());
+    let header = header.unwrap_or_default().as_bytes();
+    let count = |separator: u8| header.iter().filter(|byte| **byte == separator).count();
+    // Of equal counts the first wins.
+    SEPARATORS.into_iter().rev().max_by_key(|separator| count(*separator)).unwrap_or(b',')
+}
+
+fn repeated(header: &[String]) -> Option<&String> {
+    let before = |at: usize, name: &String| header.iter().take(at).any(|other| other == name);
+    let mut named = header.iter().enumerate().filter(|(_, name)| !name.is_empty());
+    named.find(|(at, name)| before(*at, name)).map(|(_, name)| name)
 }

@@ -43,6 +43,11 @@ const SHAPES: [(Shape, &[&str]); 7] = [
     (Shape::Scored, &["examples"]),
 ];
 
+/// Whether a field is one that decides about a shape.
+pub(super) fn decides(field: &str) -> bool {
+    SHAPES.iter().any(|(_, fields)| fields.contains(&field))
+}
+
 /// Takes items, or the reason why a record has none; an error ends the reading.
 pub(super) type Sink<'a> = &'a mut dyn FnMut(Result<Item, Flaw>) -> Result<(), Flaw>;
 
@@ -91,7 +96,7 @@ impl Shape {
         let fields = Fields { line: record.line, map: &record.fields, shape: self, within: "" };
         match self {
             Shape::Preference | Shape::Transcript => sink(preference(&fields)),
-            Shape::Choice => sink(choice(&fields)),
+            Shape::Choice => choice(&fields, sink),
             Shape::Prompts => sink(prompts(&fields)),
             Shape::Labelled => sink(labelled(&fields)),
             Shape::Contrast => contrast(&fields, sink),
@@ -167,12 +172,21 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// A message as chat APIs write it, or with `from` and `value` as ShareGPT does.
     fn message(&self, field: &str, value: &Value) -> Result<Message, Flaw> {
         const FORM: &str = "a list of messages with role and content";
-        let part = |name: &str| value.get(name).and_then(Value::as_str);
-        let (Some(role), Some(content)) = (part("role"), part("content")) else {
+        let part = |name: &str, other: &str| value.get(name).or_else(|| value.get(other));
+        let role = part("role", "from").and_then(Value::as_str);
+        let content = part("content", "value").and_then(content);
+        let (Some(role), Some(content)) = (role, content) else {
             return Err(self.wrong(field, value, FORM));
         };
+        let role = match role {
+            "human" => "user",
+            "gpt" => "assistant",
+            role => role,
+        };
+        let content = content.as_str();
         if !ROLES.contains(&role) {
             let problem = format!("has a message of role {role:?}, expected {}", ROLES.join(", "));
             return Err(Flaw::Field { line: self.line, field: self.name(field), problem });
@@ -182,6 +196,19 @@ impl<'a> Fields<'a> {
 
     fn item(&self, group: String, sides: Sides) -> Item {
         Item { line: self.line, group, sides }
+    }
+}
+
+/// The text of a message: one text, or a list of parts that are all text.
+fn content(value: &Value) -> Option<String> {
+    let part = |part: &Value| {
+        let is_text = part.get("type").is_none_or(|kind| kind == "text");
+        part.get("text").and_then(Value::as_str).filter(|_| is_text).map(str::to_owned)
+    };
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Array(parts) => parts.iter().map(part).collect(),
+        _ => None,
     }
 }
 
@@ -227,6 +254,13 @@ fn answer(fields: &Fields, field: &'static str) -> Result<(Vec<Message>, String)
             Ok((before, fields.filled(field, &answer)?))
         }
         Value::String(text) => Ok((Vec::new(), fields.filled(field, text)?)),
+        one @ Value::Object(_) => match fields.message(field, one)? {
+            last if last.role == "assistant" => Ok((Vec::new(), last.content)),
+            other => {
+                let problem = format!("is a message of role {}, expected assistant", other.role);
+                Err(Flaw::Field { line: fields.line, field: field.to_owned(), problem })
+            }
+        },
         _ => {
             let mut messages = fields.talk(field)?;
             match messages.pop() {
@@ -242,12 +276,22 @@ fn answer(fields: &Fields, field: &'static str) -> Result<(Vec<Message>, String)
     }
 }
 
-fn choice(fields: &Fields) -> Result<Item, Flaw> {
+/// An answer against another, or against each of several.
+fn choice(fields: &Fields, sink: Sink) -> Result<(), Flaw> {
+    const OTHERS: &str = "answer_not_matching_behavior";
     let question = fields.text("question")?;
     let chosen = fields.text("answer_matching_behavior")?.trim().to_owned();
-    let rejected = fields.text("answer_not_matching_behavior")?.trim().to_owned();
-    let prompt = vec![Message::new("user", question.clone())];
-    Ok(fields.item(question, Sides::Answers { prompt, chosen, rejected }))
+    let others = match fields.value(OTHERS)? {
+        Value::Array(list) if !list.is_empty() => fields.texts(OTHERS, Blank::Refused)?,
+        _ => vec![fields.text(OTHERS)?],
+    };
+    for other in others {
+        let (chosen, rejected) = (chosen.clone(), other.trim().to_owned());
+        let prompt = vec![Message::new("user", question.clone())];
+        let sides = Sides::Answers { prompt, chosen, rejected };
+        sink(Ok(fields.item(question.clone(), sides)))?;
+    }
+    Ok(())
 }
 
 fn prompts(fields: &Fields) -> Result<Item, Flaw> {

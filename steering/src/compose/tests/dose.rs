@@ -2,10 +2,12 @@
 
 use super::{built, vector};
 use crate::compose::Error;
-use crate::compose::dose::{DoseLimit, DosePolicy, Dosed, Doses, Note, Standing, unmeasured};
+use crate::compose::dose::{
+    DoseLimit, DosePolicy, Dosed, Doses, Note, Standing, Timing, name_apart, sites,
+};
 use crate::error::Result;
 use crate::file::VectorFile;
-use crate::file::card::Operation;
+use crate::file::card::{Card, Evaluation, Operation, Status};
 use crate::scope::Scope;
 use crate::steer::SteerOptions;
 use proptest::prelude::*;
@@ -50,7 +52,13 @@ fn a_dose_is_the_pushs_share_of_the_streams_length() {
     let measured = BTreeMap::from([(HERE, 20.0)]);
     let doses = DoseLimit::default().check(&[at(&file, 1.0)], &measured).unwrap();
     assert_eq!(doses.vectors[0].dose, 0.2);
-    assert!(matches!(doses.notes[..], [Note::NormDrift { ratio: 2.0, .. }]));
+    assert!(matches!(doses.notes[..], [Note::NormDrift { site: HERE, ratio: 2.0, others: 0, .. }]));
+    // Once for a vector: of several sites the worst is named.
+    let measured = BTreeMap::from([(HERE, 20.0), (LATER, 1.0)]);
+    let limit = DoseLimit { policy: DosePolicy::Warn, ..DoseLimit::default() };
+    let doses = limit.check(&[at(&file, 0.1)], &measured).unwrap();
+    assert!(matches!(doses.notes[..], [Note::NormDrift { site: LATER, others: 1, .. }]));
+    assert!(doses.notes[0].to_string().contains("and at 1 more site"), "{}", doses.notes[0]);
 }
 
 #[test]
@@ -76,12 +84,31 @@ fn a_vector_above_half_is_refused_unless_it_was_measured_to_be_safe() {
     assert_eq!(what, "vector calm at resid_post.1");
     assert!((factor - 0.625).abs() < 1e-6, "{factor}");
     assert!(error.to_string().contains("times 0.6249 fit"), "{error}");
-    let wide = built("calm", &[(HERE, along(0, 8.0))], |card| card.scale.safe = Some([-0.5, 1.0]));
+    let wide = built("calm", &[(HERE, along(0, 8.0))], evaluated);
     assert!(under(DosePolicy::Refuse, &[at(&wide, 1.0)]).is_ok());
     assert!(under(DosePolicy::Refuse, &[at(&wide, -1.0)]).is_err());
     let over = under(DosePolicy::Warn, &[at(&wide, -1.0)]).unwrap();
     assert!(matches!(over.notes[..], [Note::Over { .. }, Note::OutsideSafe { .. }]));
     assert_eq!(over.scales(), [-1.0]);
+    // A range that no evaluation found is no more than a claim.
+    let claim = built("calm", &[(HERE, along(0, 8.0))], |card| card.scale.safe = Some([-0.5, 1.0]));
+    assert_eq!(refusal(&[at(&claim, 1.0)]).code(), "dose_exceeded");
+}
+
+/// A card with an evaluation on record that found scales up to 1 to be safe.
+fn evaluated(card: &mut Card) {
+    card.status = Status::Measured;
+    card.scale.safe = Some([-0.5, 1.0]);
+    card.evaluation = Some(Evaluation {
+        set_sha256: "0".repeat(64),
+        n: 1,
+        response: Vec::new(),
+        random_p95: 0.0,
+        refusal_delta: None,
+        json_valid_delta: None,
+        shuffled_p95: None,
+        build: String::new(),
+    });
 }
 
 #[test]
@@ -114,12 +141,11 @@ fn what_has_no_norm_says_what_to_do() {
     let error = refusal(&alone);
     assert_eq!(error.code(), "stream_norm_missing");
     assert!(error.to_string().contains("-m"), "{error}");
-    assert_eq!(unmeasured(&alone), [HERE]);
+    assert_eq!(sites(&alone), [HERE]);
     let measured = BTreeMap::from([(HERE, 10.0)]);
     assert!(DoseLimit::default().check(&alone, &measured).is_ok());
     // Another card that knows the site's length is enough.
     let both = [at(&first, 1.0), at(&known, 1.0)];
-    assert_eq!(unmeasured(&both), []);
     assert!(under(DosePolicy::Refuse, &both).is_ok());
 }
 
@@ -278,5 +304,161 @@ proptest! {
             (Err(one), Err(other)) => prop_assert_eq!(one.to_string(), other.to_string()),
             (one, other) => panic!("{one:?} {other:?}"),
         }
+    }
+}
+
+#[test]
+fn pushes_at_different_times_do_not_cancel() {
+    use crate::gate::{Condition, Gate, Side};
+    use crate::schedule::{Course, Schedule};
+    let file = vector("calm", &[(HERE, along(0, 4.0))]);
+    let read = built("read", &[(HERE, along(0, 4.0))], |card| {
+        card.sites.values_mut().for_each(|entry| entry.anchor = Some(0.0));
+    });
+    let dose = |timings: [Timing; 2]| {
+        let mut both = [at(&file, 1.0), at(&file, -1.0)];
+        both.iter_mut().zip(timings).for_each(|(vector, timing)| vector.timing = timing);
+        under(DosePolicy::Refuse, &both).unwrap().sites[0].dose
+    };
+    let always = Timing::default();
+    let fading = Timing::of(&SteerOptions {
+        schedule: Schedule::new(Course::Decay { half_life: 8.0 }).unwrap(),
+        ..SteerOptions::default()
+    });
+    let gated = Timing::of(&SteerOptions {
+        gate: Some(Gate::when(Condition::new(&read, Side::Above, 0.5).unwrap())),
+        ..SteerOptions::default()
+    });
+    assert_eq!(dose([always.clone(), always.clone()]), 0.0);
+    // What fades alike cancels all the way.
+    assert_eq!(dose([fading.clone(), fading.clone()]), 0.0);
+    for apart in [[always, fading], [gated.clone(), Timing::default()], [gated.clone(), gated]] {
+        assert!((dose(apart) - 0.8).abs() < 1e-12);
+    }
+}
+
+#[test]
+fn a_clamp_beyond_the_class_means_has_a_dose() {
+    let dose = |min, max, scale| {
+        let file = built("hold", &[(HERE, along(0, 4.0))], |card| {
+            card.operation = Operation::Clamp { min, max };
+            card.sites.values_mut().for_each(|entry| entry.anchor = Some(0.0));
+        });
+        let doses = under(DosePolicy::Warn, &[at(&file, scale)]).unwrap();
+        assert!(doses.notes.iter().any(|note| matches!(note, Note::Unpredicted { .. })));
+        doses.sites.first().map(|site| site.dose)
+    };
+    for (min, max) in [(Some(0.0), Some(1.0)), (Some(1.0), None), (None, Some(0.0))] {
+        assert_eq!(dose(min, max, 1.0), None, "{min:?} {max:?}");
+    }
+    // Three class gaps beyond the positives' mean, each 0.4 of the stream.
+    assert!((dose(Some(4.0), None, 1.0).unwrap() - 1.2).abs() < 1e-12);
+    assert!((dose(None, Some(-3.0), 0.5).unwrap() - 0.6).abs() < 1e-12);
+    let file = built("hold", &[(HERE, along(0, 4.0))], |card| {
+        card.operation = Operation::Clamp { min: Some(1e6), max: None };
+        card.sites.values_mut().for_each(|entry| entry.anchor = Some(0.0));
+    });
+    assert_eq!(refusal(&[at(&file, 1.0)]).code(), "dose_exceeded");
+    let doses = under(DosePolicy::Clamp, &[at(&file, 1.0)]).unwrap();
+    assert!(doses.scales()[0] < 1e-5 && doses.sites[0].dose <= 0.5 * (1.0 + 1e-6));
+}
+
+#[test]
+fn a_clamp_to_where_no_token_is_has_a_dose_whatever_the_card_says() {
+    let held = |[magnitude, anchor]: [f32; 2], min, max| {
+        built("hold", &[(HERE, along(0, magnitude))], |card| {
+            card.operation = Operation::Clamp { min, max };
+            card.sites.values_mut().for_each(|entry| entry.anchor = Some(anchor));
+        })
+    };
+    // The stream is 10 long here, so no token is farther out than that.
+    for (card, min, max) in [
+        ([1.0, 1e6], Some(0.0), Some(1.0)),
+        ([1.0, -1e6], Some(0.0), Some(1.0)),
+        ([1e6, 0.0], Some(1.0), None),
+        ([1e6, 0.0], None, Some(-1.0)),
+        ([1.0, 1e6], Some(0.0), None),
+    ] {
+        let file = held(card, min, max);
+        let doses = under(DosePolicy::Warn, &[at(&file, 1.0)]).unwrap();
+        assert!(doses.sites[0].dose > 9e4, "{card:?} {min:?} {max:?}: {:?}", doses.sites);
+        assert_eq!(refusal(&[at(&file, 1.0)]).code(), "dose_exceeded");
+        assert!(under(DosePolicy::Refuse, &[at(&file, 1e-6)]).is_ok(), "{card:?}");
+    }
+    // Its scale is its own affair where it has no dose: others are lowered, and it is not.
+    let inside = held([4.0, -2.0], Some(0.0), Some(1.0));
+    let strong = vector("calm", &[(HERE, along(1, 8.0))]);
+    let doses = under(DosePolicy::Clamp, &[at(&inside, 1.0), at(&strong, 1.0)]).unwrap();
+    assert!(doses.scales()[0] == 1.0 && doses.scales()[1] < 0.7, "{:?}", doses.scales());
+}
+
+#[test]
+fn refusals_are_short_and_their_factor_is_never_nothing() {
+    let file = vector("calm", &[(HERE, along(0, 1.0))]);
+    let text = refusal(&[at(&file, 3e38)]).to_string();
+    assert!(text.len() < 200 && text.contains("dose 3.00e37"), "{text}");
+    assert!(text.contains("times 1.6e-38 fit"), "{text}");
+}
+
+#[test]
+fn names_that_come_again_are_numbered() {
+    let mut names = ["calm", "glad", "calm", "calm"].map(str::to_owned);
+    name_apart(&mut names);
+    assert_eq!(names, ["calm", "glad", "calm#2", "calm#3"]);
+    let mut names = ["calm", "calm", "calm#2", "calm#2"].map(str::to_owned);
+    name_apart(&mut names);
+    assert_eq!(names, ["calm", "calm#3", "calm#2", "calm#2#2"]);
+}
+
+#[test]
+fn what_a_file_says_of_the_stream_sets_no_limit() {
+    use trimtab_runtime::testing::tiny;
+    let model = tiny::model(2048).unwrap();
+    let claimed = |norm: f32| {
+        let row: Vec<f32> = (0..tiny::WIDTH).map(|i| (i as f32).cos()).collect();
+        built("calm", &[(HERE, row)], |card| {
+            card.sites.values_mut().for_each(|entry| entry.stream_norm = Some(norm));
+        })
+    };
+    let limit = DoseLimit::default();
+    let honest = claimed(1.0);
+    let unit = limit.check_on(&model, &[at(&honest, 0.0)]).unwrap().sites[0].norm;
+    let gap = f64::from(honest.card().sites[&HERE].magnitude.unwrap());
+    let (strong, weak) = ((2.0 * unit / gap) as f32, (0.1 * unit / gap) as f32);
+    for norm in [1e38, 1e-38] {
+        let forged = claimed(norm);
+        let refused = limit.check_on(&model, &[at(&forged, strong)]).unwrap_err();
+        assert_eq!(refused.code(), "dose_exceeded", "{norm}");
+        let doses = limit.check_on(&model, &[at(&forged, weak)]).unwrap();
+        assert!((doses.vectors[0].dose - 0.1).abs() < 1e-6, "{norm}");
+        assert!(doses.notes.iter().any(|note| matches!(note, Note::NormDrift { .. })));
+    }
+}
+
+#[test]
+fn a_claim_is_believed_as_far_as_the_model_bears_it_out() {
+    use crate::file::card::{ModelPin, Pinned};
+    use crate::neutral::stream_norms;
+    use trimtab_runtime::testing::tiny;
+    let length = |claim: f32| {
+        // A model of its own, of which nothing was measured yet.
+        let model = tiny::model(2048).unwrap();
+        let row: Vec<f32> = (0..tiny::WIDTH).map(|i| (i as f32).cos()).collect();
+        let file = built("calm", &[(HERE, row)], |card| {
+            card.model = Some(ModelPin::of(&model, Pinned::Extract).unwrap());
+            card.sites.values_mut().for_each(|entry| entry.stream_norm = Some(claim));
+        });
+        let doses = DoseLimit::default().check_on(&model, &[at(&file, 0.0)]).unwrap();
+        doses.sites[0].norm as f32
+    };
+    let model = tiny::model(2048).unwrap();
+    let [short, long] =
+        [32, 512].map(|tokens| stream_norms(&model, &[HERE], tokens).unwrap()[&HERE].median);
+    assert_eq!(length(short), short);
+    // A claim never counts for more than was found.
+    assert_eq!(length(0.9 * short), 0.9 * short);
+    assert_eq!(length(1.2 * short), short);
+    for wrong in [0.5 * short, 1.3 * short, 1.5 * short, 1e30, 1e-30] {
+        assert_eq!(length(wrong), long, "{wrong}");
     }
 }

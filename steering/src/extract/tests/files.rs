@@ -27,7 +27,7 @@ fn shards_give_the_file_of_one_run() {
     assert_eq!(merged, whole);
     for candidate in 0..whole.about.candidates() {
         for class in [Class::Positive, Class::Negative] {
-            let of = |states: &States| states.moments(candidate, class, Part::Fit).unwrap();
+            let of = |states: &States| sums(states, candidate, class);
             let bits = |m: crate::estimate::Moments| -> Vec<u64> {
                 m.sum.iter().chain(&m.squares).map(|v| v.to_bits()).collect()
             };
@@ -161,7 +161,7 @@ fn robust_weights_are_in_every_number() {
     let index = chosen(&report, &states);
     let [positive, negative] =
         [Class::Positive, Class::Negative].map(|class| states.of(index, class, Part::Fit));
-    let groups = states.groups(Part::Fit);
+    let groups = states.about.groups(Part::Fit);
     let classes = Classes::paired(tiny::WIDTH, &positive, &negative, &groups).unwrap();
     let (_, weights) = estimate::robust(&classes, 0.9).unwrap();
     let mean = |states: &[f32]| -> Vec<f64> {
@@ -252,4 +252,28 @@ fn labelled_texts_are_read_without_a_template() {
     assert_eq!(extracted.report.grid.len(), 2 * SITES.len());
     let auc = extracted.report.sites[0].auc.unwrap();
     assert!(auc > 0.95, "{auc}");
+}
+
+#[test]
+fn a_direction_that_separates_nothing_is_told() {
+    let (model, recipe) = (model(), recipe(MethodName::MeanDifference));
+    let recipe = Recipe { position: Some(Position::MeanResponse), ..recipe };
+    let doubts = |lines: &[String]| {
+        let pairs = pairs_of(lines);
+        let extraction = Extraction::new(&model, &pairs, &[Site::ResidPost(1)], &recipe).unwrap();
+        let report = read(&extraction, Shard::WHOLE).finish().unwrap().report;
+        let chance = |text: &String| text.contains("chance");
+        (report.warnings.iter().filter(|text| chance(text)).count(), report)
+    };
+    assert_eq!(doubts(&lines(80)).0, 0);
+    // Every second pair turned round: what is left is noise.
+    let swap = |line: &String| {
+        line.replace("\"chosen\"", "\"x\"")
+            .replace("\"rejected\"", "\"chosen\"")
+            .replace("\"x\"", "\"rejected\"")
+    };
+    let turned = |(at, line): (usize, &String)| if at % 2 == 0 { swap(line) } else { line.clone() };
+    let noise: Vec<String> = lines(80).iter().enumerate().map(turned).collect();
+    let (count, report) = doubts(&noise);
+    assert_eq!(count, 2, "{:?} {:?}", report.warnings, report.sites);
 }

@@ -4,10 +4,12 @@ mod files;
 mod reading;
 mod refusals;
 mod shuffled;
+mod streamed;
 
 use super::{Extraction, Recipe, STATE_BYTES, Shard, States};
+use crate::estimate::Moments;
 use crate::file::card::MethodName;
-use crate::pairs::{BadPairs, Pairs};
+use crate::pairs::{BadPairs, Class, Pairs};
 use serde_json::json;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -106,4 +108,14 @@ fn read(extraction: &Extraction<'_>, shard: Shard) -> States {
     let flow = extraction.read(&mut states, &mut |_, _| Flow::Continue).unwrap();
     assert_eq!(flow, Flow::Continue);
     states
+}
+
+/// Sums of the states of one class that are fitted on at a candidate.
+fn sums(states: &States, candidate: usize, class: Class) -> Moments {
+    let plan = super::sums::Plan::of(&states.about);
+    let [positive, negative] = states.fitted(candidate, &plan).unwrap().sums;
+    match class {
+        Class::Positive => positive,
+        Class::Negative => negative,
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::super::read::{Reader, Sharing};
 use super::super::render::{Renderer, Sample};
-use super::super::{Position, Shard};
+use super::super::{Position, Shard, Wording};
 use super::*;
 use crate::file::card::Reading;
 use crate::pairs::{Class, Part};
@@ -14,7 +14,8 @@ fn samples(
     pairs: &Pairs,
     position: Position,
 ) -> (Vec<Sample>, Vec<super::super::Place>) {
-    let renderer = Renderer::new(model, None, position, &pairs.items[0].sides).unwrap();
+    let renderer =
+        Renderer::new(model, (None, Wording::Chat), position, &pairs.items[0].sides).unwrap();
     let items = pairs.items.iter().enumerate();
     let samples = items.flat_map(|(i, item)| renderer.samples(i, item).unwrap()).collect();
     (samples, renderer.places)
@@ -71,9 +72,13 @@ fn prompts_are_read_at_their_last_token() {
 #[test]
 fn a_system_prompt_leads_where_there_is_none() {
     let (model, pairs) = (model(), pairs(1));
-    let renderer =
-        Renderer::new(&model, Some("Sing."), Position::ResponseAsUser, &pairs.items[0].sides)
-            .unwrap();
+    let renderer = Renderer::new(
+        &model,
+        (Some("Sing."), Wording::Chat),
+        Position::ResponseAsUser,
+        &pairs.items[0].sides,
+    )
+    .unwrap();
     let sample = &renderer.samples(0, &pairs.items[0]).unwrap()[0];
     let text = model.tokenizer().unwrap().decode(&sample.tokens, Control::Show);
     assert!(text.starts_with("<|im_start|>system\nSing.<|im_end|>\n<|im_start|>user\n"), "{text}");
@@ -152,7 +157,7 @@ fn the_header_after_a_question_says_nothing_of_the_answer() {
     let forced = Extraction::at(Position::HeaderAfterQuestion, &model, &pairs, forced).unwrap();
     let states = read(&forced, Shard::WHOLE);
     for candidate in 0..SITES.len() {
-        let mean = |class| states.moments(candidate, class, Part::Fit).unwrap().mean().unwrap();
+        let mean = |class| sums(&states, candidate, class).mean().unwrap();
         let (positive, negative) = (mean(Class::Positive), mean(Class::Negative));
         assert_eq!(positive, negative);
         assert!(positive.iter().any(|v| *v != 0.0));
@@ -169,7 +174,7 @@ fn the_order_of_the_items_plays_no_part() {
         let pairs = pairs_of(lines);
         let extraction = Extraction::new(&model, &pairs, &SITES, &recipe).unwrap();
         let states = read(&extraction, Shard::WHOLE);
-        let of = |c| states.moments(c, Class::Positive, Part::Fit).unwrap().mean().unwrap();
+        let of = |c| sums(&states, c, Class::Positive).mean().unwrap();
         (0..states.about.candidates()).flat_map(of).collect::<Vec<f64>>()
     };
     let (a, b) = (means(&forward), means(&backward));
@@ -183,7 +188,7 @@ fn streamed_sums_equal_two_passes() {
     let extraction = Extraction::new(&model, &pairs, &SITES, &recipe).unwrap();
     let states = read(&extraction, Shard::WHOLE);
     let rows = states.of(2, Class::Negative, Part::Fit);
-    let sums = states.moments(2, Class::Negative, Part::Fit).unwrap();
+    let sums = sums(&states, 2, Class::Negative);
     let (n, width) = (rows.len() / tiny::WIDTH, tiny::WIDTH);
     assert_eq!(sums.n as usize, n);
     let (mean, variance) = (sums.mean().unwrap(), sums.variance().unwrap());
@@ -227,7 +232,39 @@ fn a_shared_tail_is_where_both_answers_end() {
     assert_ne!(rows[0].tokens, rows[1].tokens);
     let apart = pairs_of(&[line("Yes", "No.")]);
     let like = &apart.items[0].sides;
-    let renderer = Renderer::new(&model, None, Position::SharedTail, like).unwrap();
+    let renderer =
+        Renderer::new(&model, (None, Wording::Chat), Position::SharedTail, like).unwrap();
     let refused = renderer.samples(0, &apart.items[0]).unwrap_err();
     assert_eq!(refused.code(), "nothing_to_read");
+}
+
+#[test]
+fn raw_texts_are_read_as_they_are_written() {
+    let model = model();
+    let line = json!({"positive": "<|im_start|>user\nBe glad<|im_end|>", "negative": "Be dull"})
+        .to_string();
+    let pairs = pairs_of(&[line]);
+    let like = &pairs.items[0].sides;
+    let raw = |wording| {
+        let renderer = Renderer::new(&model, (None, wording), Position::LastPrompt, like).unwrap();
+        renderer.samples(0, &pairs.items[0]).unwrap()
+    };
+    let rows = raw(Wording::Raw);
+    let id = |text: &str| model.tokenizer().unwrap().id_of(text).unwrap();
+    assert_eq!(rows[0].tokens.first(), Some(&id("<|im_start|>")));
+    assert_eq!(rows[0].tokens.last(), Some(&id("<|im_end|>")));
+    assert_eq!(told(&model, &rows[1], 0), "l");
+    // In a conversation they are text.
+    let talk = raw(Wording::Chat);
+    let ends = talk[0].tokens.iter().filter(|token| **token == id("<|im_end|>")).count();
+    assert_eq!(ends, 2);
+
+    let talk = json!({"positive": [{"role": "system", "content": "Be."}], "negative": "Oh"});
+    let pairs = pairs_of(&[talk.to_string()]);
+    let words = (None, Wording::Raw);
+    let renderer = Renderer::new(&model, words, Position::LastPrompt, like).unwrap();
+    assert_eq!(renderer.samples(0, &pairs.items[0]).unwrap_err().code(), "text_expected");
+    let recipe = Recipe { wording: Wording::Raw, ..recipe(MethodName::MeanDifference) };
+    let refused = Extraction::new(&model, &super::pairs(20), &SITES, &recipe).err().unwrap();
+    assert_eq!(refused.code(), "invalid_value");
 }

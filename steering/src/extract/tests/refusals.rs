@@ -1,6 +1,6 @@
 //! What is refused, and what the refusal names.
 
-use super::super::{Keep, Position};
+use super::super::{Keep, Long, Position};
 use super::*;
 use crate::error::Error;
 
@@ -189,4 +189,36 @@ fn files_that_hold_no_states_are_refused() {
     for bad in [&bytes[..0], &bytes[..bytes.len() - 4], &bytes[..100], vector.as_slice()] {
         assert_eq!(States::from_bytes(bad).unwrap_err().code(), "not_a_states_file");
     }
+}
+
+#[test]
+fn examples_longer_than_the_context_are_named_together_or_left_out() {
+    let (model, mut lines) = (model(), lines(60));
+    let long = "a".repeat(tiny::CONTEXT);
+    for at in [4, 17] {
+        lines[at] = json!({"prompt": format!("q{}", char::from(b'a' + at as u8)), "chosen": long, "rejected": "no"})
+            .to_string();
+    }
+    let usual = recipe(MethodName::MeanDifference);
+    let error = refused(&model, &lines, &usual);
+    assert_eq!(error.code(), "context_length_exceeded");
+    let text = error.to_string();
+    assert!(text.starts_with("lines 5 (") && text.contains(" tokens), 18 ("), "{text}");
+    let skip = Recipe { long: Long::Skip, ..usual.clone() };
+    let pairs = pairs_of(&lines);
+    let extraction = Extraction::new(&model, &pairs, &SITES, &skip).unwrap();
+    let left: Vec<String> = extraction.left_out().iter().map(ToString::to_string).collect();
+    assert!(left.len() == 2 && left[1].starts_with("line 18 has "), "{left:?}");
+    let states = read(&extraction, Shard::WHOLE);
+    assert_eq!(states.items(), 58);
+    // The same states as of a file without them.
+    let others: Vec<String> = lines
+        .iter()
+        .enumerate()
+        .filter(|(at, _)| ![4, 17].contains(at))
+        .map(|(_, l)| l.clone())
+        .collect();
+    let others = pairs_of(&others);
+    let extraction = Extraction::new(&model, &others, &SITES, &usual).unwrap();
+    assert_eq!(read(&extraction, Shard::WHOLE).values, states.values);
 }

@@ -164,7 +164,8 @@ impl Guard {
                 let base = retry.unwrap_or(&self.rules.plan);
                 let from = place.saturating_sub(1);
                 // Every push was tried when the guides were made.
-                let pushed = guides.plan(base, (axis, level), (attempt, from));
+                let most = self.rules.room;
+                let pushed = guides.plan(base, (axis, level), (attempt, from), most);
                 let (plan, dose) = pushed.unwrap_or_else(|_| (base.clone(), 0.0));
                 let id = format!("vector:{}:{}", axis_key(axis), level.number());
                 let plan = Some((plan, History::Keep));

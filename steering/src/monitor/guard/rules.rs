@@ -1,6 +1,7 @@
 //! The terms of a guard.
 
 use super::super::guidance::Asides;
+use super::super::guidance::vector::MOST;
 use super::super::policy::Caps;
 use super::super::sharpness::Sharpness;
 use super::guides::Guides;
@@ -89,6 +90,8 @@ pub struct Rules {
     pub caps: Caps,
     /// What the model is told when it tries again.
     pub guidance: Guidance,
+    /// The largest dose of a push of guidance: what the plan in force leaves of the limit at its site.
+    pub room: f64,
     /// The plan of a retry, which stays in force; `None` for the one in force. A push of guidance is put behind it.
     pub retry: Option<Plan>,
     /// The plan that the answer began under.
@@ -107,6 +110,7 @@ impl Default for Rules {
             rewind: RewindTo::Clean,
             caps: Caps::default(),
             guidance: Guidance::None,
+            room: MOST,
             retry: None,
             plan: Plan::empty(),
             on_exhausted: OnExhausted::Refuse("I can't help with that.".to_owned()),
@@ -130,6 +134,10 @@ impl Rules {
         if self.caps.discarded > 4096 {
             let problem = format!("is {}, expected 0 to 4096", self.caps.discarded);
             return Err(Error::setting("max_discarded", problem));
+        }
+        if self.room.is_nan() || self.room < 0.0 {
+            let problem = format!("is {}, expected a dose of 0 or more", self.room);
+            return Err(Error::setting("room", problem));
         }
         match &self.on_exhausted {
             OnExhausted::Refuse(reply) if reply.trim().is_empty() => {

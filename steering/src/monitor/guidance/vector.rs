@@ -10,7 +10,7 @@
 //! function of the position alone, so that it is exact after a rewind and needs no state and no new plan.
 
 use crate::error::{Error, Result};
-use crate::neutral::stream_norms;
+use crate::neutral::medians;
 use candle_core::Tensor;
 use std::sync::Arc;
 use trimtab_runtime::Model;
@@ -33,8 +33,6 @@ pub const STEP: usize = 24;
 pub const FADE: f64 = 0.9;
 /// What share of itself a push never falls below.
 pub const FLOOR: f64 = 0.2;
-/// Tokens on which the stream's length is measured.
-const NORM_TOKENS: usize = 512;
 
 /// The dose of an answer's n-th push, from 1: 0.2, half as much again each time, at most 0.5.
 pub fn dose(attempt: u32) -> f64 {
@@ -64,8 +62,8 @@ impl Guide {
     /// The stream's median length where guides act, on neutral prose.
     pub(crate) fn length(model: &Model) -> Result<f32> {
         let site = Guide::place(model);
-        let norms = stream_norms(model, &[site], NORM_TOKENS)?;
-        Ok(norms.get(&site).map_or(0.0, |norm| norm.median))
+        let norms = medians(model, &[site], &mut |_, _| {})?;
+        Ok(norms.get(&site).copied().unwrap_or(0.0))
     }
 
     /// As [`of`](Self::of), where the stream's length is known.

@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
+use trimtab_runtime::filetype::{self, FileType, NotText};
 
 /// The largest file that is read, in bytes.
 pub const FILE_LIMIT: u64 = 64 << 10;
@@ -111,9 +112,12 @@ pub(super) fn read(path: &Path) -> Result<Policy> {
         let (bytes, limit) = (about.len().max(long), FILE_LIMIT);
         return Err(Error::TooLarge { what: "policy", bytes, limit }.within(path));
     }
-    let text = std::str::from_utf8(&bytes);
-    let text = text.map_err(|_| flaw("file", "is not UTF-8").within(path))?;
-    parse(text).map_err(|error| error.within(path))
+    let text = match FileType::of(&bytes) {
+        Some(kind) => Err(NotText::Type(kind)),
+        None => filetype::text(bytes),
+    };
+    let text = text.map_err(|e| flaw("file", format!("is no TOML: {e}")).within(path))?;
+    parse(&text).map_err(|error| error.within(path))
 }
 
 /// Understands a file's text.

@@ -311,7 +311,7 @@ fn files_are_read_within_bounds_and_named_in_errors() {
     let wrong = file("wrong.toml", b"name = \"wrong\"\nextend = \"strict\"\n");
     for (path, what) in [
         (&large, "policy is 65537 bytes long, at most 65536 are read"),
-        (&binary, "policy: file is not UTF-8"),
+        (&binary, "policy: file is no TOML: line 1 is not UTF-8"),
         (&wrong, "policy: line 2 (extend) is refused: unknown field `extend`"),
         (&folder, "policy: file is not a regular file"),
     ] {

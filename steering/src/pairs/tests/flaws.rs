@@ -25,7 +25,7 @@ fn bytes_that_are_no_text() {
     let mut bytes = format!("{GOOD}\n{{\"prompt\": \"").into_bytes();
     bytes.extend([0xff, 0xfe]);
     let error = Pairs::from_bytes(&bytes, BadPairs::Refuse).unwrap_err();
-    assert_eq!(error.to_string(), "line 2 is not UTF-8; save the file as UTF-8");
+    assert_eq!(error.to_string(), "line 2 is not UTF-8: byte 0xff at column 13");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The shapes that are read, by hand-written records of each.
 
-use super::super::{BadPairs, Class, Finding, Item, Pairs, Shape, Sides};
-use super::read;
+use super::super::{BadPairs, Class, Finding, Flaw, Item, Names, Pairs, Shape, Sides};
+use super::{flaw, read};
 use trimtab_runtime::text::Message;
 
 fn answers(item: &Item) -> (Vec<(&str, &str)>, &str, &str) {
@@ -191,6 +191,158 @@ fn tables_have_the_same_fields_in_columns() {
     assert_eq!(answers(&pairs.items[0]), (vec![("user", "Hi")], "Hello, \"you\"!", "Hm."));
     assert_eq!(answers(&pairs.items[1]).0, [("user", "Two\nlines")]);
     assert_eq!(pairs.items[1].line, 3);
+}
+
+fn lines(pairs: &Pairs) -> Vec<usize> {
+    pairs.items.iter().map(|item| item.line).collect()
+}
+
+#[test]
+fn files_are_read_as_editors_and_spreadsheets_save_them() {
+    let mark = '\u{feff}';
+    let one = |p: &str| format!(r#"{{"prompt": "{p}", "chosen": "a", "rejected": "b"}}"#);
+    let joined = read(&format!("{mark}{}\r\n{mark}{}", one("p"), one("q")));
+    assert_eq!(lines(&joined), [1, 2]);
+    assert_eq!(lines(&read(&format!("{}\r{}\r", one("p"), one("q")))), [1, 2]);
+    for end in ["\n", "\r\n", "\r"] {
+        for between in [",", ";", "\t"] {
+            let rows = [["Prompt", "CHOSEN", " rejected "], ["p", "a\nb", "c"], ["q", "d", "e"]];
+            let row = |cells: [&str; 3]| cells.map(|c| format!("\"{c}\"")).join(between) + end;
+            let table = format!("{mark}{}", rows.map(row).concat());
+            let pairs = read(&table);
+            // A line break within a cell is a line too.
+            assert_eq!(lines(&pairs), [2, 4], "{end:?} {between:?}");
+            let Sides::Answers { chosen, .. } = &pairs.items[0].sides else { panic!() };
+            assert_eq!(chosen, "a\nb");
+        }
+        let bad = format!("prompt,chosen,rejected{end}q,a,b{end}{end}r,,b{end}");
+        let expected = Flaw::EmptyText { line: 4, field: "chosen".to_owned() };
+        assert_eq!(flaw(&bad), expected, "{end:?}");
+    }
+    let again = flaw("prompt,chosen,rejected\nq,a,b\n\u{feff}prompt,chosen,rejected\n").to_string();
+    assert!(again.starts_with("line 3 of the table begins with a byte order mark"), "{again}");
+    // Columns without a name, as spreadsheets leave behind.
+    assert_eq!(lines(&read("prompt;chosen;rejected;;\nq;a;b;;\n")), [2]);
+}
+
+#[test]
+fn a_column_or_key_is_named_once() {
+    let twice = flaw("prompt,chosen,rejected,Chosen\nq,a,b,b\n").to_string();
+    assert_eq!(twice, "line 1 of the table has the column chosen twice; rename or delete one");
+    for text in [
+        r#"{"prompt": "p", "chosen": "a", "rejected": "b", "chosen": "b"}"#,
+        r#"{"prompt": [{"role": "user", "role": "user", "content": "x"}], "chosen": "a", "rejected": "b"}"#,
+    ] {
+        let Flaw::NotJson { line: 1, problem } = flaw(text) else { panic!("{text}") };
+        assert!(problem.contains("appears twice"), "{problem}");
+    }
+}
+
+#[test]
+fn public_names_of_fields_are_known() {
+    let answers = |text: &str| match read(text).items.remove(0).sides {
+        Sides::Answers { prompt, chosen, rejected } => (prompt, chosen, rejected),
+        other => panic!("{other:?}"),
+    };
+    let user = |text: &str| Message::new("user", text);
+    let (prompt, ..) = answers(r#"{"question": "q", "chosen": "a", "rejected": "b"}"#);
+    assert_eq!(prompt, [user("q")]);
+    let text =
+        r#"{"instruction": "do", "input": "this", "system": "be", "chosen": "a", "rejected": "b"}"#;
+    assert_eq!(answers(text).0, [Message::new("system", "be"), user("do\nthis")]);
+    let text = r#"{"conversations": [{"from": "human", "value": "q"}],
+        "chosen": {"from": "gpt", "value": "a"}, "rejected": {"role": "assistant", "content": [{"type": "text", "text": "b"}]}}"#;
+    assert_eq!(answers(text), (vec![user("q")], "a".to_owned(), "b".to_owned()));
+    let harm = read(r#"{"harmful": "x", "harmless": "y"}"#);
+    assert_eq!(harm.shape, Shape::Prompts);
+    let wrapped = read(
+        "{\"train\": [\n{\"positive\": \"x\", \"negative\": \"y\"},\n{\"positive\": \"v\", \"negative\": \"w\"}]}",
+    );
+    assert_eq!(lines(&wrapped), [2, 3]);
+    let several = r#"{"question": "q", "answer_matching_behavior": "a", "answer_not_matching_behavior": ["b", "c"]}"#;
+    assert_eq!(read(several).items.len(), 2);
+    let image = r#"{"prompt": [{"role": "user", "content": [{"type": "image_url", "text": "x"}]}], "chosen": "a", "rejected": "b"}"#;
+    assert!(matches!(flaw(image), Flaw::WrongType { .. }));
+}
+
+#[test]
+fn fields_can_be_named() {
+    let names = Names::parse(["prompt=Q", "chosen=good", "rejected = bad"]).unwrap();
+    let text = "q,good,bad\nhow,fine,poor\n";
+    let pairs = Pairs::named(text.as_bytes(), BadPairs::Refuse, &names).unwrap();
+    assert_eq!(pairs.items[0].group, "how");
+    for wrong in ["prompt", "prompt=", "colour=x"] {
+        assert!(Names::parse([wrong]).is_err(), "{wrong}");
+    }
+    assert!(Names::parse(["prompt=a", "prompt=b"]).is_err());
+    // What is named must be there, but for what every shape can do without.
+    let names = Names::parse(["prompt=Q", "group=topic"]).unwrap();
+    let text = "{\"Q\":\"p\",\"chosen\":\"a\",\"rejected\":\"b\"}\n{\"chosen\":\"a\",\"rejected\":\"c\"}\n";
+    let refused = Pairs::named(text.as_bytes(), BadPairs::Refuse, &names).unwrap_err().to_string();
+    assert!(refused.contains("line 2 field Q is not there"), "{refused}");
+    let pairs = Pairs::named(text.as_bytes(), BadPairs::Skip, &names).unwrap();
+    assert_eq!((lines(&pairs), pairs.findings.len()), (vec![1], 1));
+}
+
+#[test]
+fn a_file_that_wraps_its_records_is_told_from_a_record() {
+    let one = r#"{"prompt": "p", "chosen": "a", "rejected": "b"}"#;
+    let of = |text: &str| Pairs::from_bytes(text.as_bytes(), BadPairs::Refuse);
+    assert_eq!(of(&format!(r#"{{"about": 1, "train": [{one}]}}"#)).unwrap().items.len(), 1);
+    // A record may have a list of that name, and is not taken for its wrapping.
+    let own = of(r#"{"prompt": "p", "chosen": "a", "rejected": "b", "data": [1]}"#).unwrap();
+    assert_eq!(own.items[0].group, "p");
+    let twice = of(&format!(r#"{{"data": [{one}], "data": [{one}]}}"#)).unwrap_err().to_string();
+    assert!(twice.contains("key \"data\" appears twice"), "{twice}");
+}
+
+#[test]
+fn an_empty_line_of_prompts_is_found_in_its_file() {
+    let folder = std::env::temp_dir().join(format!("trimtab-prompts-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = |name: &str, text: &str| {
+        std::fs::write(folder.join(name), text).unwrap();
+        folder.join(name)
+    };
+    let (full, holed) = (file("full", "x\ny\nz\n"), file("holed", "a\n\nd\n"));
+    for (positive, negative) in [(&holed, &full), (&full, &holed)] {
+        let text =
+            Pairs::open_prompts(positive, negative, BadPairs::Refuse).unwrap_err().to_string();
+        assert!(text.contains("holed") && text.contains("line 2"), "{text}");
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
+fn records_that_cannot_be_read_can_be_left_out() {
+    let text = r#"{"prompt": "p", "chosen": null, "rejected": "b"}
+{"prompt": "p", "chosen": "a"}
+{"prompt": "p", "chosen": "\ud800", "rejected": "b"}
+[1]
+{"prompt": "p", "chosen": "a", "rejected": "b"}
+{"prompt": "p", "#;
+    let pairs = Pairs::from_bytes(text.as_bytes(), BadPairs::Skip).unwrap();
+    assert_eq!((lines(&pairs), pairs.findings.len()), (vec![5], 5));
+    assert!(pairs.findings[2].to_string().starts_with("line 3 is not JSON"));
+    let list = format!("[{}]", text.lines().take(5).collect::<Vec<_>>().join(",\n"));
+    let pairs = Pairs::from_bytes(list.as_bytes(), BadPairs::Skip).unwrap();
+    assert_eq!((lines(&pairs), pairs.findings.len()), (vec![5], 4));
+    let table = "prompt,chosen,rejected\nq\nq,a,b\n";
+    let pairs = Pairs::from_bytes(table.as_bytes(), BadPairs::Skip).unwrap();
+    assert_eq!((lines(&pairs), pairs.findings.len()), (vec![3], 1));
+    assert!(Pairs::from_bytes(text.as_bytes(), BadPairs::Refuse).is_err());
+}
+
+#[test]
+fn other_kinds_of_files_are_named() {
+    for (text, what) in [
+        ("version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer"),
+        ("<!doctype html><html>", "HTML page"),
+        ("PAR1\u{15}", "Parquet"),
+    ] {
+        let found = flaw(text).to_string();
+        assert!(found.contains(what), "{found}");
+    }
 }
 
 #[test]
