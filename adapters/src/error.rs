@@ -163,6 +163,16 @@ impl Error {
         }
     }
 
+    /// The same; what is damaged is named.
+    pub(crate) fn of(self, file: &std::path::Path) -> Error {
+        match self {
+            Error::Damaged { reason } => {
+                Error::Damaged { reason: format!("{}: {reason}", file.display()) }
+            }
+            other => other,
+        }
+    }
+
     /// Wraps a refusal of the system with the path it is about.
     pub(crate) fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Error {
         let path = path.into();

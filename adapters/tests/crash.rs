@@ -25,6 +25,8 @@ const ALL: Retention = Retention {
     trace_age: Duration::MAX,
     audit_age: Duration::MAX,
     interventions: u32::MAX,
+    interventions_of_one: u32::MAX,
+    audits: u32::MAX,
 };
 
 fn trace(number: u32) -> Trace {

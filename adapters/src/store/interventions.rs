@@ -35,9 +35,9 @@ pub struct Intervention {
     pub attempt: u32,
     /// The watch, by its name.
     pub watch: String,
-    /// How many of the answer's tokens stayed.
+    /// How many of the answer's tokens stayed; of what was found several times, where first.
     pub from: u32,
-    /// How many tokens the answer had.
+    /// How many tokens the answer had; of what was found several times, where last.
     pub at: u32,
     /// What the watch found, in its own unit; `None` where it could not tell.
     pub score: Option<f64>,
@@ -63,6 +63,8 @@ pub struct Intervention {
     pub text: Option<String>,
     /// What became of it.
     pub outcome: String,
+    /// How often the watch found it in this attempt.
+    pub count: u32,
 }
 
 impl Store {
@@ -118,21 +120,41 @@ pub(super) async fn forget_texts(
     sqlx::query(query).bind(owner).execute(&mut **transaction).await.map(|_| ())
 }
 
-/// Deletes words that are older than a moment, and rows that are older than another or beyond the newest `most`.
+/// How many rows stay, the newest.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Most {
+    pub(super) in_all: u32,
+    pub(super) of_one: u32,
+}
+
+/// Deletes words that are older than a moment, and rows that are older than another or beyond the newest.
 pub(super) async fn grow_old(
     transaction: &mut SqliteTransaction<'static>,
     (texts, rows): (i64, i64),
-    most: u32,
+    most: Most,
 ) -> sqlx::Result<u64> {
     let query = "UPDATE interventions SET text = NULL WHERE when_ms < ?1 AND text IS NOT NULL";
     sqlx::query(query).bind(texts).execute(&mut **transaction).await?;
-    // Numbers of rows have no gaps but at the old end.
+    let old = sqlx::query("DELETE FROM interventions WHERE when_ms < ?1").bind(rows);
+    let mut gone = old.execute(&mut **transaction).await?.rows_affected();
+    // First those who have too many of their own, so that they push out nobody else's.
+    let crowds = "SELECT owner FROM interventions GROUP BY owner HAVING count(*) > ?1";
+    let crowds: Vec<String> =
+        sqlx::query_scalar(crowds).bind(most.of_one).fetch_all(&mut **transaction).await?;
+    for owner in crowds {
+        let query = sqlx::query(
+            "DELETE FROM interventions WHERE owner = ?1 AND seq <= (
+             SELECT seq FROM interventions WHERE owner = ?1 ORDER BY seq DESC LIMIT 1 OFFSET ?2)",
+        );
+        let query = query.bind(owner).bind(most.of_one);
+        gone += query.execute(&mut **transaction).await?.rows_affected();
+    }
     let query = sqlx::query(
-        "DELETE FROM interventions WHERE when_ms < ?1
-         OR seq <= (SELECT max(seq) FROM interventions) - ?2",
+        "DELETE FROM interventions
+         WHERE seq <= (SELECT seq FROM interventions ORDER BY seq DESC LIMIT 1 OFFSET ?1)",
     );
-    let query = query.bind(rows).bind(most);
-    Ok(query.execute(&mut **transaction).await?.rows_affected())
+    let query = query.bind(most.in_all);
+    Ok(gone + query.execute(&mut **transaction).await?.rows_affected())
 }
 
 type Query<'q> = sqlx::query::Query<'q, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>;
@@ -141,9 +163,9 @@ fn insert(row: &Intervention) -> Result<Query<'_>> {
     let query = sqlx::query(
         "INSERT INTO interventions (request, response, trace, owner, when_ms, weights_sha256, policy_sha256,
          prompt_sha256, choice, attempt, watch, \"from\", \"at\", score, margin, state, action, rule, guidance, beta,
-         ban, discarded, span_sha256, text, outcome)
+         ban, discarded, span_sha256, text, outcome, count)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22,
-         ?23, ?24, ?25)",
+         ?23, ?24, ?25, ?26)",
     );
     let query = query.bind(&row.request).bind(&row.response).bind(&row.trace).bind(&row.owner);
     let query = query.bind(row.when_ms).bind(&row.weights_sha256).bind(&row.policy_sha256);
@@ -152,7 +174,7 @@ fn insert(row: &Intervention) -> Result<Query<'_>> {
     let query = query.bind(&row.state).bind(&row.action).bind(&row.rule).bind(&row.guidance);
     let query = query.bind(finite(row.beta)).bind(document::write("ban", &row.ban)?);
     let query = query.bind(row.discarded).bind(&row.span_sha256).bind(&row.text);
-    Ok(query.bind(&row.outcome))
+    Ok(query.bind(&row.outcome).bind(row.count))
 }
 
 /// A number that a column can hold: SQLite has no other.
@@ -188,5 +210,6 @@ fn intervention(row: &SqliteRow) -> Result<Intervention> {
         span_sha256: column(row, "span_sha256")?,
         text: column(row, "text")?,
         outcome: column(row, "outcome")?,
+        count: column(row, "count")?,
     })
 }

@@ -84,8 +84,9 @@ impl Store {
         let folder = Folder::take(folder)?;
         let file = folder.file();
         let options = settings_of_connections(SqliteConnectOptions::new().filename(&file));
-        let store = Store { pool: connect(options).await?, _folder: Some(Arc::new(folder)) };
-        match schema::settle(&store.pool, &file).await {
+        let pool = connect(options).await.map_err(|error| error.of(&file))?;
+        let store = Store { pool, _folder: Some(Arc::new(folder)) };
+        match schema::settle(&store.pool, &file).await.map_err(|error| error.of(&file)) {
             Ok(()) => Ok(store),
             Err(error) => {
                 // Else the connection would still be closing when the folder is free again.

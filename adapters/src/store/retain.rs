@@ -1,5 +1,6 @@
 //! Retention: what is too old or too much goes, and leaves no text behind.
 
+use super::interventions::Most;
 use super::{Store, interventions};
 use crate::{Error, Result};
 use std::time::Duration;
@@ -13,6 +14,10 @@ pub struct Retention {
     pub traces: u32,
     /// How many interventions, the newest.
     pub interventions: u32,
+    /// How many of one owner among them.
+    pub interventions_of_one: u32,
+    /// How many events of the audit log, the newest.
+    pub audits: u32,
     /// How old a trace may be.
     pub trace_age: Duration,
     /// How old an event of the audit log or an intervention may be. The words of an intervention are as old as a trace
@@ -21,9 +26,17 @@ pub struct Retention {
 }
 
 impl Default for Retention {
-    /// 10,000 traces of 24 hours; an audit log of 90 days, and a million interventions of that time.
+    /// 10,000 traces of 24 hours; of 90 days 100,000 events of the audit log and 200,000 interventions, at most half of them
+    /// of one owner. An intervention takes about a kilobyte.
     fn default() -> Self {
-        Retention { traces: 10_000, interventions: 1_000_000, trace_age: DAY, audit_age: 90 * DAY }
+        Retention {
+            traces: 10_000,
+            interventions: 200_000,
+            interventions_of_one: 100_000,
+            audits: 100_000,
+            trace_age: DAY,
+            audit_age: 90 * DAY,
+        }
     }
 }
 
@@ -56,12 +69,15 @@ impl Store {
         );
         let traces = traces.bind(before(now_ms, keep.trace_age)).bind(keep.traces);
         let traces = traces.execute(&mut *transaction).await.map_err(Error::database(doing))?;
-        let audits = sqlx::query("DELETE FROM audit WHERE when_ms < ?1");
-        let audits = audits.bind(before(now_ms, keep.audit_age));
+        let audits = sqlx::query(
+            "DELETE FROM audit WHERE when_ms < ?1
+             OR seq <= (SELECT seq FROM audit ORDER BY seq DESC LIMIT 1 OFFSET ?2)",
+        );
+        let audits = audits.bind(before(now_ms, keep.audit_age)).bind(keep.audits);
         let audits = audits.execute(&mut *transaction).await.map_err(Error::database(doing))?;
         let moments = (before(now_ms, keep.trace_age), before(now_ms, keep.audit_age));
-        let interventions =
-            interventions::grow_old(&mut transaction, moments, keep.interventions).await;
+        let most = Most { in_all: keep.interventions, of_one: keep.interventions_of_one };
+        let interventions = interventions::grow_old(&mut transaction, moments, most).await;
         let interventions = interventions.map_err(Error::database(doing))?;
         transaction.commit().await.map_err(Error::database(doing))?;
         self.empty_log().await?;

@@ -57,6 +57,7 @@ async fn an_intervention_never_changes_but_for_words_that_go() {
         "text = NULL, watch = 'none'",
         "seq = 9",
         "\"from\" = 0",
+        "count = 1",
     ] {
         let sql = sqlx::AssertSqlSafe(format!("UPDATE interventions SET {change}"));
         let error = sqlx::query(sql).execute(&store.pool).await.unwrap_err().to_string();
@@ -119,6 +120,31 @@ async fn the_words_grow_as_old_as_traces_and_the_rows_as_old_as_the_audit_log() 
     let few = Retention { interventions: 40, ..young.clone() };
     assert_eq!(store.retain(&few, now).await.unwrap().interventions, 11);
     assert!(left[..31].iter().all(Option::is_some) && left[31..].iter().all(Option::is_none));
+}
+
+#[tokio::test]
+async fn nobody_pushes_out_what_was_noted_of_others() {
+    let store = Store::memory().await.unwrap();
+    for number in 0..10 {
+        store.put_interventions(&[intervention("ada", number)]).await.unwrap();
+    }
+    for number in 10..60 {
+        store.put_interventions(&[intervention("bob", number)]).await.unwrap();
+    }
+    let all = Duration::MAX;
+    let few = Retention {
+        interventions: 40,
+        interventions_of_one: 20,
+        trace_age: all,
+        audit_age: all,
+        ..Retention::default()
+    };
+    assert_eq!(store.retain(&few, 0).await.unwrap().interventions, 30);
+    let left = store.interventions(0, 99).await.unwrap();
+    assert_eq!(left.iter().filter(|row| row.owner == "ada").count(), 10);
+    assert_eq!(left[0].request, "req-bob-59");
+    let fewer = Retention { interventions: 25, ..few };
+    assert_eq!(store.retain(&fewer, 0).await.unwrap().interventions, 5);
 }
 
 #[tokio::test]

@@ -122,6 +122,7 @@ fn intervention(owner: &str, number: u32) -> Intervention {
         span_sha256: Some("ef56".to_owned()),
         text: Some(format!("what {number} said")),
         outcome: "recovered".to_owned(),
+        count: 3,
     }
 }
 

@@ -85,6 +85,8 @@ async fn a_magic_word_alone_is_damage() {
     let scratch = Scratch::with(&bytes);
     let error = Store::open(&scratch.0).await.unwrap_err();
     assert!(matches!(error, Error::Damaged { .. }), "{error}");
+    let named = format!("state file is damaged: {}: ", scratch.file().display());
+    assert!(error.to_string().starts_with(&named), "{error}");
     assert_eq!(std::fs::read(scratch.file()).unwrap(), bytes);
 }
 
@@ -113,8 +115,8 @@ async fn a_file_of_a_newer_program_is_refused_with_both_versions() {
     let said = format!("has state version 7, this program knows versions up to {known}");
     assert!(error.to_string().ends_with(&said), "{error}");
     assert_eq!((error.kind(), error.code()), (Kind::Input, "state_newer"));
-    assert_eq!(known, 2);
-    other_program(&scratch, "DROP TABLE later; PRAGMA user_version = 2").await;
+    assert_eq!(known, 3);
+    other_program(&scratch, "DROP TABLE later; PRAGMA user_version = 3").await;
     Store::open(&scratch.0).await.unwrap().check().await.unwrap();
 }
 
@@ -153,22 +155,44 @@ async fn a_file_of_the_first_version_keeps_what_it_holds() {
 }
 
 #[tokio::test]
+async fn rows_of_the_second_version_were_found_once() {
+    let scratch = Scratch::new();
+    std::fs::create_dir_all(&scratch.0).unwrap();
+    let url = format!("sqlite:{}?mode=rwc", scratch.file().display());
+    let mut old = SqliteConnection::connect(&url).await.unwrap();
+    for step in &schema::MIGRATIONS[..2] {
+        sqlx::raw_sql(*step).execute(&mut old).await.unwrap();
+    }
+    let row = "INSERT INTO interventions (request, response, trace, owner, when_ms, weights_sha256, prompt_sha256,
+        choice, attempt, watch, \"from\", \"at\", action, rule, guidance, ban, discarded, outcome)
+        VALUES ('r', 'c', 't', 'ada', 5, 'w', 'p', 0, 0, 'digits', 1, 2, 'hit', '', 'none', '[]', 0, 'noted')";
+    sqlx::raw_sql(row).execute(&mut old).await.unwrap();
+    old.close().await.unwrap();
+    let store = Store::open(&scratch.0).await.unwrap();
+    let rows = store.interventions(0, 9).await.unwrap();
+    assert_eq!((rows[0].watch.as_str(), rows[0].count), ("digits", 1));
+    store.check().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_step_that_fails_is_taken_back_whole() {
     let store = Store::memory().await.unwrap();
-    let steps = [
-        schema::MIGRATIONS[0],
-        schema::MIGRATIONS[1],
-        "CREATE TABLE third (x); PRAGMA user_version = 3;",
-        "CREATE TABLE fourth (x); PRAGMA user_version = 4; INSERT INTO nowhere VALUES (1);",
-    ];
+    let known = schema::MIGRATIONS.len() as i64;
+    let next = |by: i64, sql: &str| -> &'static str {
+        format!("{sql}; PRAGMA user_version = {};", known + by).leak()
+    };
+    let mut steps = schema::MIGRATIONS.to_vec();
+    steps.push(next(1, "CREATE TABLE next (x)"));
+    steps.push(next(2, "CREATE TABLE broken (x); INSERT INTO nowhere VALUES (1)"));
     let error = schema::migrate(&store.pool, &steps).await.unwrap_err();
-    assert!(matches!(error, Error::Migration { version: 4, .. }), "{error}");
+    let failed = known + 2;
+    assert!(matches!(error, Error::Migration { version, .. } if version == failed), "{error}");
     let count = async |sql: String| -> i64 {
         sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&store.pool).await.unwrap()
     };
-    assert_eq!(count("PRAGMA user_version".to_owned()).await, 3);
+    assert_eq!(count("PRAGMA user_version".to_owned()).await, known + 1);
     let tables = |name| format!("SELECT count(*) FROM sqlite_schema WHERE name = '{name}'");
-    assert_eq!((count(tables("third")).await, count(tables("fourth")).await), (1, 0));
+    assert_eq!((count(tables("next")).await, count(tables("broken")).await), (1, 0));
 }
 
 #[tokio::test]
