@@ -3,6 +3,7 @@
 use crate::auth::Keys;
 use crate::keep::Keep;
 use crate::metrics::Metrics;
+use crate::prepare::Preparation;
 use crate::refusal::Refusal;
 use crate::settings::Settings;
 use crate::steer::{Library, Steering};
@@ -24,6 +25,7 @@ pub struct App {
     pub(crate) steering: Steering,
     pub(crate) library: Library,
     pub(crate) keep: Keep,
+    pub(crate) preparation: Preparation,
     /// When it began to be served, in Unix seconds.
     pub(crate) since: u64,
     /// `tt-` and 12 digits over build, weights, device and type.
@@ -46,7 +48,9 @@ impl App {
         (steering, keep): (Steering, Keep),
     ) -> Arc<App> {
         let device = model.decoder().device().kind();
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Arc::new(App {
+            preparation: Preparation::new(settings.max_body, cores),
             keys: Keys::new(&settings.keys),
             metrics: Arc::new(Metrics::new(&settings.build, device)),
             steering,

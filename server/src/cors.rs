@@ -14,6 +14,8 @@ use tower_http::cors::{AllowHeaders, AllowOrigin, Any, CorsLayer};
 
 /// The header that names what a request said in vain.
 pub(crate) const IGNORED: HeaderName = HeaderName::from_static("x-trimtab-ignored");
+/// The header that says what may not be what was meant.
+pub(crate) const WARNING: HeaderName = HeaderName::from_static("x-trimtab-warning");
 /// The header that says what keyed the draws.
 pub(crate) const SEED: HeaderName = HeaderName::from_static("x-trimtab-seed");
 /// The official JavaScript client sends many headers that begin so.
@@ -36,7 +38,7 @@ pub(crate) fn layer(settings: &Settings) -> Option<CorsLayer> {
         .allow_origin(allowed)
         .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE])
         .allow_headers(AllowHeaders::mirror_request())
-        .expose_headers([REQUEST_ID, IGNORED, SEED, RETRY_AFTER]);
+        .expose_headers([REQUEST_ID, IGNORED, WARNING, SEED, RETRY_AFTER]);
     Some(layer)
 }
 

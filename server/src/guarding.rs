@@ -6,11 +6,14 @@ use crate::steer::{
 };
 use crate::wire;
 use crate::wire::monitor::{Monitor, Stream};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use trimtab_runtime::Model;
 use trimtab_runtime::generate::RetryBudget;
 use trimtab_runtime::plan::Plan;
+use trimtab_runtime::site::Site;
+use trimtab_steering::compose::dose::DoseLimit;
 use trimtab_steering::monitor::policy::Policy;
 use trimtab_steering::monitor::{Guard, Records};
 
@@ -37,6 +40,8 @@ pub struct Answered<'a> {
     pub request: Option<&'a str>,
     /// What is done to the model.
     pub plan: &'a Plan,
+    /// What that pushes at each site, as a share of the stream's length.
+    pub doses: &'a BTreeMap<Site, f64>,
     /// Keys the answer's draws.
     pub seed: u64,
 }
@@ -62,6 +67,12 @@ impl Desk {
     /// With the policies that ship with the program, none of which the model can judge by yet.
     pub fn new(model: Arc<Model>) -> Desk {
         Desk { library: Library::new(model.clone()), setup: Setup::default(), model }
+    }
+
+    /// The same, where vectors may push so hard.
+    pub fn within(mut self, dose: DoseLimit) -> Desk {
+        self.setup.dose = dose;
+        self
     }
 
     /// The policy of a name, if there is one.
@@ -107,7 +118,8 @@ impl Guarding {
         let asked = wire::steering::Steering { monitor: Some(monitor), ..Default::default() };
         let guarding = Guarding { steering, library, asked };
         let nothing = Plan::empty();
-        guarding.guard(&Answered { request: Some(""), plan: &nothing, seed: 0 })?;
+        let doses = &BTreeMap::new();
+        guarding.guard(&Answered { request: Some(""), plan: &nothing, doses, seed: 0 })?;
         Ok(guarding)
     }
 
@@ -115,6 +127,7 @@ impl Guarding {
     pub fn guard(&self, answered: &Answered<'_>) -> Result<Guarded, Refusal> {
         let mut resolved = self.steering.resolve(Some(&self.asked), None, &[])?;
         resolved.plan = answered.plan.clone();
+        resolved.beside(answered.doses)?;
         // What steers an answer steers its retries too.
         if let Some(retry) = resolved.monitor.as_mut().and_then(|monitor| monitor.retry.as_mut()) {
             let all = answered.plan.items().iter().chain(retry.plan.items()).cloned();

@@ -17,7 +17,8 @@ use trimtab_adapters::store::{
     AuditEvent, Intervention, Put, Retention, Store, Trace, Vector, now_ms,
 };
 
-/// Traces that may be on their way.
+/// Traces and notes of interventions that may be on their way; what comes beside them is dropped and told to the log, as a
+/// disk that has stopped must not fill the memory.
 const WRITERS: usize = 1024;
 /// How long they are waited for at the end.
 const FLUSHING: Duration = Duration::from_secs(10);
@@ -75,6 +76,7 @@ impl Keep {
             version: found.version.into(),
             default: put.default,
             lock: if put.locked.unwrap_or(false) { Lock::Locked } else { Lock::Open },
+            allow: put.allow.unwrap_or_default(),
             presets: put.presets.unwrap_or_default(),
         }))
     }
@@ -87,10 +89,12 @@ impl Keep {
     /// Keeps an answer. What cannot be kept is told to the log: the answer has been given.
     pub(crate) fn trace(&self, trace: Trace) {
         let Some(store) = self.store.clone() else { return };
-        let writing = self.writing.clone();
+        let Ok(permit) = self.writing.clone().try_acquire_owned() else {
+            tracing::error!(id = trace.id, "trace was not kept: the state folder is too slow");
+            return;
+        };
         tokio::spawn(async move {
-            // The semaphore is never closed.
-            let _permit = writing.acquire_owned().await;
+            let _permit = permit;
             if let Err(error) = store.put_trace(&trace).await {
                 tracing::error!(%error, id = trace.id, "trace was not kept");
             }
@@ -108,10 +112,12 @@ impl Keep {
         if !self.audit_text.is_on() {
             rows.iter_mut().for_each(|row| row.text = None);
         }
-        let writing = self.writing.clone();
+        let Ok(permit) = self.writing.clone().try_acquire_owned() else {
+            tracing::error!("interventions were not noted: the state folder is too slow");
+            return;
+        };
         tokio::spawn(async move {
-            // The semaphore is never closed.
-            let _permit = writing.acquire_owned().await;
+            let _permit = permit;
             if let Err(error) = store.put_interventions(&rows).await {
                 tracing::error!(%error, "interventions were not noted");
             }
@@ -193,6 +199,7 @@ impl Shelf for Keep {
             expected_version: settings.version,
             default: settings.default.clone(),
             locked: Some(settings.lock == Lock::Locked),
+            allow: Some(settings.allow.clone()),
             presets: Some(settings.presets.clone()),
         };
         let document = serde_json::to_string(&document).map_err(|e| Refusal::failed(&e))?;

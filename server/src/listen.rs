@@ -1,6 +1,8 @@
 //! The accept loop, and an end that lets running work finish.
 
 use crate::app::App;
+use crate::guests::Guests;
+use crate::presence::watched;
 use crate::slow::Slow;
 use axum::Router;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -13,17 +15,24 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, sleep, timeout};
+use tower_http::add_extension::AddExtension;
+use trimtab_runtime::printable::Line;
 
+/// A request's line and headers, and what is read of a body at once.
+const BUFFER_BYTES: usize = 64 << 10;
 /// After a failed accept, such as one for want of file handles, the next is tried so much later.
 const BREATH: Duration = Duration::from_millis(100);
 /// How often a server that is being shut down looks whether work is left.
 const LOOK: Duration = Duration::from_millis(50);
+/// How often it is seen to that the engine is there.
+const PULSE: Duration = Duration::from_millis(500);
 /// How long clients may take to read what is left for them.
 const READING: Duration = Duration::from_secs(5);
 
 /// Serves an app until `shutdown`, and then until its work is done or the drain timeout is over.
 ///
-/// While it drains, connections are still taken: `/health` says so, and new work is refused.
+/// While it drains, connections are still taken: `/health` says so, and new work is refused. A server whose engine has
+/// ended by itself ends too, with an error.
 pub async fn serve(
     listener: TcpListener,
     app: Arc<App>,
@@ -34,12 +43,23 @@ pub async fn serve(
     let door = Door {
         router: app.router(),
         slots: Arc::new(Semaphore::new(app.settings.connections)),
+        guests: Arc::default(),
         header_timeout: app.settings.header_timeout,
         read_timeout: app.settings.read_timeout,
         closed,
     };
-    door.accept_until(&listener, shutdown).await;
-    tracing::info!("shutting down: nothing new is taken");
+    let stop = async {
+        tokio::select! {
+            () = shutdown => {}
+            () = broken(&app) => {}
+        }
+    };
+    door.accept_until(&listener, stop).await;
+    let broken = app.engine.has_ended();
+    match broken {
+        true => tracing::error!("shutting down: the engine has ended by itself"),
+        false => tracing::info!("shutting down: nothing new is taken"),
+    }
     app.engine.drain(app.settings.drain_timeout);
     door.accept_until(&listener, idle(&app)).await;
     drop(listener);
@@ -51,7 +71,17 @@ pub async fn serve(
     }
     tending.abort();
     app.keep.flush().await;
-    Ok(())
+    match broken {
+        true => Err(io::Error::other("engine has ended by itself; what it said stands above")),
+        false => Ok(()),
+    }
+}
+
+/// Until the engine has ended though nobody has closed it: a server without one is better started again.
+async fn broken(app: &App) {
+    while !app.engine.has_ended() {
+        sleep(PULSE).await;
+    }
 }
 
 /// Until nothing runs or waits. The engine ends what is left when the drain timeout is over.
@@ -67,6 +97,7 @@ struct Door {
     router: Router,
     /// One for each connection that may be open.
     slots: Arc<Semaphore>,
+    guests: Arc<Guests>,
     header_timeout: Duration,
     read_timeout: Duration,
     closed: watch::Receiver<()>,
@@ -82,6 +113,7 @@ impl Door {
             };
             let connection = Connection {
                 router: self.router.clone(),
+                guests: self.guests.clone(),
                 header_timeout: self.header_timeout,
                 read_timeout: self.read_timeout,
                 closed: self.closed.clone(),
@@ -91,25 +123,38 @@ impl Door {
         }
     }
 
-    /// The next connection, once there is a slot for it.
+    /// The next connection, and a slot for it, which an idle connection may have to give up.
     async fn next(&self, listener: &TcpListener) -> (TcpStream, Option<OwnedSemaphorePermit>) {
-        // The semaphore is never closed.
-        let slot = self.slots.clone().acquire_owned().await.ok();
         loop {
             match listener.accept().await {
-                Ok((stream, _)) => return (stream, slot),
+                Ok((stream, _)) => return (stream, self.slot().await),
                 Err(error) => {
                     tracing::warn!(%error, "connection was not accepted");
+                    // It may be for want of file handles.
+                    self.guests.make_room();
                     sleep(BREATH).await;
                 }
             }
         }
+    }
+
+    async fn slot(&self) -> Option<OwnedSemaphorePermit> {
+        while self.slots.available_permits() == 0 {
+            // An idle connection closes at once; where none is idle, an answer has to end first.
+            self.guests.make_room();
+            if let Ok(slot) = timeout(BREATH, self.slots.clone().acquire_owned()).await {
+                return slot.ok();
+            }
+        }
+        // The semaphore is never closed.
+        self.slots.clone().acquire_owned().await.ok()
     }
 }
 
 /// One client's connection.
 struct Connection {
     router: Router,
+    guests: Arc<Guests>,
     header_timeout: Duration,
     read_timeout: Duration,
     closed: watch::Receiver<()>,
@@ -122,21 +167,60 @@ impl Connection {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "connection keeps its delay");
         }
+        let (socket, lookout) = watched(stream);
+        let mut entry = self.guests.enter(lookout.waits().clone());
         let mut builder = Builder::new(TokioExecutor::new()).http1_only();
         builder.http1().timer(TokioTimer::new()).header_read_timeout(self.header_timeout);
-        let service = TowerToHyperService::new(self.router.clone());
-        let stream = Slow::new(stream, self.read_timeout);
-        let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
-        let ended = tokio::select! {
-            ended = connection.as_mut() => ended,
-            _ = self.closed.changed() => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
+        builder.http1().max_buf_size(BUFFER_BYTES);
+        let router = AddExtension::new(self.router.clone(), lookout.waits().clone());
+        let service = TowerToHyperService::new(router);
+        let socket = Slow::new(socket, self.read_timeout, lookout.waits().clone());
+        let mut connection = pin!(builder.serve_connection(TokioIo::new(socket), service));
+        let mut stage = Stage::Open;
+        loop {
+            let next = tokio::select! {
+                biased;
+                ended = connection.as_mut() => Next::Over(ended.err().map(|error| error.to_string())),
+                gone = lookout.gone() => Next::Over(Some(format!("client left before its answer: {gone:?}"))),
+                () = entry.asked_to_leave() => Next::Place,
+                _ = self.closed.changed(), if stage == Stage::Open => Next::Close,
+            };
+            match next {
+                Next::Over(why) => return told(why.as_deref()),
+                Next::Place if lookout.waits().is_idle() => {
+                    return told(Some("it gave its place up"));
+                }
+                // A request has come since it was asked.
+                Next::Place => entry = self.guests.enter(lookout.waits().clone()),
+                Next::Close => {
+                    stage = Stage::Closing;
+                    connection.as_mut().graceful_shutdown();
+                }
             }
-        };
-        if let Err(error) = ended {
-            // A client that went away, or spoke no HTTP.
-            tracing::debug!(%error, "connection ended early");
         }
     }
+}
+
+/// What happens to a connection next.
+enum Next {
+    /// It has ended, perhaps early.
+    Over(Option<String>),
+    /// Another connection needs its slot.
+    Place,
+    /// The server is being shut down.
+    Close,
+}
+
+/// Logs an early end: a client that went away, or spoke no HTTP.
+fn told(why: Option<&str>) {
+    if let Some(why) = why {
+        tracing::debug!(why = %Line(why), "connection ended early");
+    }
+}
+
+/// Whether a connection takes another request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Open,
+    Closing,
 }

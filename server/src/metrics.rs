@@ -162,7 +162,7 @@ impl Metrics {
         to.register("vectors_loaded", "Registered vectors", self.vectors.clone());
         to.register("prompt_tokens", "Tokens of prompts", self.prompt_tokens.clone());
         to.register("generated_tokens", "Tokens delivered", self.generated_tokens.clone());
-        let help = "Tokens generated and taken back";
+        let help = "Tokens generated and taken back, or of answers that were cut before these were delivered";
         to.register("discarded_tokens", help, self.discarded_tokens.clone());
         let help = "Tokens that vectors have changed";
         to.register("steered_tokens", help, self.steered_tokens.clone());
@@ -203,11 +203,19 @@ impl Metrics {
         self.inter_token.observe(after.as_secs_f64());
     }
 
-    /// What an answer that has ended was.
-    pub(crate) fn ended(&self, tokens: usize, discarded: usize, for_monitors: usize) {
+    /// Tokens of an answer have been handed over.
+    pub(crate) fn delivered(&self, tokens: usize) {
         self.generated_tokens.inc_by(tokens as u64);
-        self.discarded_tokens.inc_by(discarded as u64);
-        self.monitor_tokens.inc_by(for_monitors as u64);
+    }
+
+    /// Tokens were made in vain.
+    pub(crate) fn discarded(&self, tokens: usize) {
+        self.discarded_tokens.inc_by(tokens as u64);
+    }
+
+    /// The model has read tokens for monitors.
+    pub(crate) fn monitored(&self, tokens: usize) {
+        self.monitor_tokens.inc_by(tokens as u64);
     }
 
     /// What an answer's guard found and did; `kinds` are those of its watches.

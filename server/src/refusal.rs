@@ -8,6 +8,7 @@ use axum::http::header::{HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE}
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use trimtab_runtime::Error as Runtime;
+use trimtab_runtime::printable::Line;
 use trimtab_runtime::text::Error as Text;
 
 /// OpenAI's clients try again after 409, 429 and 5xx unless this header says otherwise.
@@ -52,8 +53,12 @@ impl Refusal {
             Code::Draining | Code::Loading => Some(SUCCESSOR_S),
             _ => None,
         };
-        let should_retry =
-            if status == StatusCode::CONFLICT { Retry::Never } else { Retry::ByStatus };
+        let should_retry = match code {
+            // The same request would run into the same limit, and be asked for once more by a client that gives up waiting.
+            Code::DeadlineExceeded => Retry::Never,
+            _ if status == StatusCode::CONFLICT => Retry::Never,
+            _ => Retry::ByStatus,
+        };
         Refusal {
             status,
             code,
@@ -77,9 +82,33 @@ impl Refusal {
         Refusal::new(Code::UnsupportedField, message).at(param)
     }
 
+    /// A prompt that leaves no room for an answer in a context of `room` tokens, at the field that holds it; `tokens` is
+    /// `None` where it was refused before it was counted.
+    ///
+    /// The words are OpenAI's: clients recognise an overflow by them and shorten the conversation.
+    pub(crate) fn context_overflow(at: &str, room: usize, tokens: Option<usize>) -> Refusal {
+        let what = at.split(['[', '.']).next().filter(|what| !what.is_empty()).unwrap_or("prompt");
+        let found = match tokens {
+            Some(tokens) => format!("your {what} resulted in {tokens} tokens."),
+            None => format!("your {what} resulted in more tokens than that."),
+        };
+        let message =
+            format!("This model's maximum context length is {room} tokens. However, {found}");
+        Refusal::new(Code::ContextLengthExceeded, message).at(at)
+    }
+
+    /// What the model says about a prompt at a field.
+    pub(crate) fn of_prompt(error: Runtime, at: &str) -> Refusal {
+        match error {
+            Runtime::PromptTooLong { room, .. } => Refusal::context_overflow(at, room, None),
+            other => Refusal::from(other).about(at),
+        }
+    }
+
     /// What is the server's own fault: told to the log, and not to the client.
     pub fn failed(error: &dyn std::fmt::Display) -> Refusal {
-        tracing::error!(%error, "request failed");
+        // It may quote the request.
+        tracing::error!(error = %Line(&error.to_string()), "request failed");
         Refusal::new(Code::Internal, "server failed; its log says why under this request's id")
     }
 
@@ -194,9 +223,17 @@ impl From<Runtime> for Refusal {
         let code = match error {
             Runtime::Invalid { field, problem } => return Refusal::invalid(field, problem),
             Runtime::Text(text) => return (*text).into(),
-            Runtime::ContextFull { .. } => Code::ContextLengthExceeded,
+            Runtime::ContextFull { needed, limit } => {
+                let refusal = Refusal::context_overflow("prompt", limit, Some(needed));
+                return Refusal { param: None, ..refusal };
+            }
+            Runtime::PromptTooLong { room, .. } => {
+                let refusal = Refusal::context_overflow("prompt", room, None);
+                return Refusal { param: None, ..refusal };
+            }
             Runtime::NoSuchToken { .. } | Runtime::NoTokenizer => Code::InvalidValue,
             Runtime::Site(_) | Runtime::NoSuchSite { .. } => Code::SiteUnknown,
+            Runtime::Template(_) => Code::UnsupportedField,
             Runtime::CannotAct { .. } => Code::OperationRefused,
             Runtime::Width { .. } => Code::ModelShapeMismatch,
             Runtime::PoolFull { .. } => Code::Busy,
@@ -216,12 +253,13 @@ impl From<Text> for Refusal {
                 Code::UnsupportedField,
                 "model has no chat template; use /v1/completions with a prompt",
             ),
-            Text::UnknownRole { .. } | Text::ControlInContent { .. } => {
-                Refusal::new(Code::InvalidValue, error.to_string())
-            }
+            Text::UnknownRole { .. }
+            | Text::ControlInContent { .. }
+            | Text::ReservedVariable { .. } => Refusal::new(Code::InvalidValue, error.to_string()),
             // What a template says to a conversation it does not take, such as roles in another order.
             Text::Template(said) => {
-                let said = said.detail().unwrap_or("it gave no reason").to_owned();
+                // Without words of the template's own, those of the engine that ran it.
+                let said = said.detail().map_or_else(|| said.kind().to_string(), str::to_owned);
                 let message = format!("messages do not fit the model's chat template: {said}");
                 Refusal::new(Code::InvalidValue, message)
             }
@@ -282,6 +320,29 @@ mod tests {
         assert_eq!(
             (full.status().as_u16(), &full.headers()["retry-after"]),
             (429, &"1".parse().unwrap())
+        );
+    }
+
+    #[test]
+    fn what_ran_into_the_deadline_is_not_to_be_asked_for_again() {
+        let late = Refusal::from(Runtime::Deadline).into_response();
+        assert_eq!(
+            (late.status().as_u16(), &late.headers()["x-should-retry"]),
+            (504, &"false".parse().unwrap())
+        );
+    }
+
+    #[test]
+    fn an_overflow_has_the_words_that_clients_look_for() {
+        let counted = Refusal::context_overflow("messages", 8192, Some(20031));
+        assert_eq!(
+            counted.message,
+            "This model's maximum context length is 8192 tokens. However, your messages resulted in 20031 tokens."
+        );
+        let refused = Refusal::context_overflow("input[3]", 64, None);
+        assert_eq!(refused.param.as_deref(), Some("input[3]"));
+        assert!(
+            refused.message.ends_with("However, your input resulted in more tokens than that.")
         );
     }
 

@@ -10,7 +10,7 @@ use crate::wire;
 use crate::wire::error::Code;
 use crate::wire::receipt::{Receipt, Replay};
 use serde_json::Value;
-use trimtab_runtime::generate::{Flow, run};
+use trimtab_runtime::generate::{Flow, Generation, run};
 
 /// Answers that were made again.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +25,20 @@ impl App {
     /// Makes the answers of a receipt again. The document is a full receipt, or the whole response around it.
     pub fn replay(&self, document: &[u8]) -> Result<Replayed, Refusal> {
         let document: Value = wire::read(document)?;
-        let receipt = receipt(&document)?;
+        let mut receipts = receipts(&document)?.into_iter();
+        let mut texts = Vec::new();
+        while let Some(receipt) = receipts.next() {
+            let choices = receipt.request.as_ref().map_or(1, |request| request.n).max(1);
+            texts.extend(self.again(receipt)?);
+            // The receipts of other answers to the same prompt ask for the same.
+            let others = usize::try_from(choices - 1).unwrap_or(usize::MAX);
+            receipts.by_ref().take(others).for_each(drop);
+        }
+        Ok(Replayed { texts, said: said(&document) })
+    }
+
+    /// All answers to the prompt of a receipt.
+    fn again(&self, receipt: Receipt) -> Result<Vec<String>, Refusal> {
         self.is_of_this(&receipt)?;
         let request = receipt.request.ok_or_else(|| {
             let why = "it must be a full receipt; ask with steering.receipt set to full";
@@ -34,19 +47,28 @@ impl App {
         let asked = self.asked(request, receipt.prompt)?;
         let (mut generations, _) = asked.generations(self)?;
         run(&mut generations, &mut |_, _| Flow::Continue)?;
-        let echo = asked.echo.unwrap_or_default();
-        let texts =
-            generations.into_iter().map(|one| Ok(format!("{echo}{}", one.into_answer()?.text)));
-        Ok(Replayed { texts: texts.collect::<Result<_, Refusal>>()?, said: said(&document) })
+        let echo = asked.prompts.into_iter().find_map(|prompt| prompt.echo).unwrap_or_default();
+        let text = |one: Generation| Ok(format!("{echo}{}", one.into_answer()?.text));
+        generations.into_iter().map(text).collect()
     }
 
     /// The request on its tokens, by whichever name the model goes here: its weights are those of the receipt.
     fn asked(&self, request: Replay, prompt: Option<Vec<u32>>) -> Result<Asked, Refusal> {
         let model = self.name().to_owned();
-        let prompt = prompt.or(request.prompt);
-        let said = request.messages;
-        let messages = said.clone().filter(|_| prompt.is_none());
-        let request = Replay { model, prompt, messages, ..request };
+        let said = request.messages.clone();
+        let request = match prompt.or_else(|| request.prompt.clone()) {
+            None => Replay { model, ..request },
+            // With the prompt's tokens there is nothing left to render.
+            Some(prompt) => Replay {
+                model,
+                prompt: Some(prompt),
+                messages: None,
+                chat_template_kwargs: Default::default(),
+                add_generation_prompt: None,
+                continue_final_message: None,
+                ..request
+            },
+        };
         let body = serde_json::to_vec(&request).map_err(|e| Refusal::failed(&e))?;
         let mut asked = match request.messages {
             Some(_) => chat::chat(self, wire::read(&body)?)?,
@@ -84,13 +106,17 @@ impl App {
     }
 }
 
-/// The receipt in a document.
-fn receipt(document: &Value) -> Result<Receipt, Refusal> {
+/// The receipts in a document: one, or those of several answers in their order.
+fn receipts(document: &Value) -> Result<Vec<Receipt>, Refusal> {
     let whole = document.get("steering").unwrap_or(document);
-    let one = whole.get("choices").and_then(|choices| choices.get(0)).unwrap_or(whole);
-    serde_json::from_value(one.clone()).map_err(|error| {
-        Refusal::new(Code::InvalidValue, format!("document holds no receipt: {error}"))
-    })
+    let several = whole.get("choices").and_then(Value::as_array);
+    let all = several.map_or_else(|| vec![whole.clone()], Clone::clone);
+    let receipt = |one: Value| {
+        serde_json::from_value(one).map_err(|error| {
+            Refusal::new(Code::InvalidValue, format!("document holds no receipt: {error}"))
+        })
+    };
+    all.into_iter().map(receipt).collect()
 }
 
 /// The texts of a response.

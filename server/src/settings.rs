@@ -123,6 +123,8 @@ pub struct Params {
     pub address: SocketAddr,
     /// The model's served names, the first of which is shown. Its own name is served too.
     pub names: Vec<String>,
+    /// Whether any other name is taken for the model's too.
+    pub any_model: Switch,
     /// Who may ask.
     pub keys: Vec<Key>,
     /// Whether there are routes for administrators.
@@ -151,6 +153,8 @@ pub struct Params {
     pub read_timeout: Duration,
     /// How long running work goes on when the server is shut down.
     pub drain_timeout: Duration,
+    /// How long a stream waits for its place before its headers leave without it.
+    pub first_word: Duration,
     /// Of silence after which a stream says that it is there.
     pub keep_alive: Duration,
     /// What this build is.
@@ -162,6 +166,7 @@ impl Default for Params {
         Params {
             address: SocketAddr::from(([127, 0, 0, 1], 8080)),
             names: Vec::new(),
+            any_model: Switch::Off,
             keys: Vec::new(),
             admin: Switch::Off,
             insecure: Switch::Off,
@@ -176,6 +181,7 @@ impl Default for Params {
             header_timeout: Duration::from_secs(10),
             read_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(30),
+            first_word: Duration::from_secs(3),
             keep_alive: Duration::from_secs(10),
             build: Build::default(),
         }

@@ -3,6 +3,7 @@
 //! hyper limits how long a request may take to come, and nothing limits how long its answer may take to be read. Without this,
 //! whoever asks and never reads holds a connection for ever.
 
+use crate::presence::{Waits, Work};
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -17,11 +18,14 @@ pub(crate) struct Slow<S> {
     patience: Duration,
     /// Running while a write waits.
     clock: Option<Pin<Box<Sleep>>>,
+    waits: Waits,
+    /// While a write waits, the connection is not idle.
+    work: Option<Work>,
 }
 
 impl<S: Unpin> Slow<S> {
-    pub(crate) fn new(stream: S, patience: Duration) -> Slow<S> {
-        Slow { stream, patience, clock: None }
+    pub(crate) fn new(stream: S, patience: Duration, waits: Waits) -> Slow<S> {
+        Slow { stream, patience, clock: None, waits, work: None }
     }
 
     /// What a write gave, or an error once it has waited too long.
@@ -31,8 +35,11 @@ impl<S: Unpin> Slow<S> {
         write: impl FnOnce(Pin<&mut S>, &mut Context<'_>) -> Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
         if let Poll::Ready(done) = write(Pin::new(&mut self.stream), context) {
-            self.clock = None;
+            (self.clock, self.work) = (None, None);
             return Poll::Ready(done);
+        }
+        if self.work.is_none() {
+            self.work = Some(self.waits.work());
         }
         let patience = self.patience;
         let clock = self.clock.get_or_insert_with(|| Box::pin(sleep(patience)));
@@ -89,9 +96,12 @@ mod tests {
     #[tokio::test]
     async fn a_client_that_does_not_read_is_let_go() {
         let (ours, theirs) = tokio::io::duplex(8);
-        let mut slow = Slow::new(ours, Duration::from_millis(20));
+        let waits = Waits::default();
+        let mut slow = Slow::new(ours, Duration::from_millis(20), waits.clone());
         slow.write_all(b"12345678").await.unwrap();
+        assert!(waits.is_idle());
         let error = slow.write_all(b"9").await.unwrap_err();
+        assert!(!waits.is_idle() && !waits.any());
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         drop(theirs);
     }
@@ -100,7 +110,7 @@ mod tests {
     async fn a_client_that_reads_slowly_is_served() {
         use tokio::io::AsyncReadExt;
         let (ours, mut theirs) = tokio::io::duplex(4);
-        let mut slow = Slow::new(ours, Duration::from_secs(20));
+        let mut slow = Slow::new(ours, Duration::from_secs(20), Waits::default());
         let reader = tokio::spawn(async move {
             let mut all = vec![0; 40];
             theirs.read_exact(&mut all).await.map(|_| all)

@@ -1,10 +1,12 @@
 //! Event streams: `data:` lines and comments, nothing else.
 //!
 //! No `id:` and no `event:` lines: with an id, one official client turns the next comment into an empty event that it
-//! cannot parse; named events reach the users of another as objects they do not know.
+//! cannot parse; named events reach the users of another as objects they do not know. A comment ends with one newline:
+//! behind a blank line one client takes it for an empty event.
 
 use crate::chat::{Job, Unfold, Writer, failure};
 use crate::refusal::Refusal;
+use crate::settings::Settings;
 use axum::body::{Body, Bytes};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName};
 use axum::response::{IntoResponse, Response};
@@ -12,11 +14,14 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep, timeout};
 use tokio_stream::Stream;
 
 /// Proxies that collect a response before they hand it on are asked not to.
 const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+
+/// What breaks a silence.
+const KEEP_ALIVE: &str = ": keep-alive\n";
 
 /// One event. JSON has no line breaks, so a document is one line.
 pub(crate) fn frame(data: &str) -> String {
@@ -35,23 +40,31 @@ pub(crate) struct Sse {
 }
 
 impl Sse {
-    /// Waits for the first word of the engine: what fails before it is an ordinary error with its status.
+    /// Waits a while for the first word of the engine: what fails before it is an ordinary error with its status. A stream
+    /// that still waits for a place by then begins with a comment, because clients and proxies give up on those from
+    /// whom nothing comes; what fails from there on is an error in it.
     pub(crate) async fn begin(
         mut job: Job,
         mut unfold: Unfold,
         mut writer: Writer,
-        keep_alive: Duration,
+        settings: &Settings,
     ) -> Result<Sse, Refusal> {
-        let pieces = match job.notices.recv().await {
-            Some((at, notice)) => unfold.take(at, notice),
-            None => unfold.lost(),
+        let keep_alive = settings.keep_alive;
+        let silence = Box::pin(sleep(keep_alive));
+        let pieces = match timeout(settings.first_word, job.notices.recv()).await {
+            Ok(Some((at, notice))) => unfold.take(at, notice),
+            Ok(None) => unfold.lost(),
+            Err(_) => {
+                let ready = KEEP_ALIVE.to_owned();
+                return Ok(Sse { job, unfold, writer, ready, keep_alive, silence });
+            }
         };
         if let Some(refusal) = failure(&pieces) {
             return Err(refusal.clone());
         }
         let mut ready = String::new();
         pieces.into_iter().for_each(|piece| writer.write(piece, &mut ready));
-        Ok(Sse { job, unfold, writer, ready, keep_alive, silence: Box::pin(sleep(keep_alive)) })
+        Ok(Sse { job, unfold, writer, ready, keep_alive, silence })
     }
 
     /// Writes what the engine has told since.
@@ -85,7 +98,7 @@ impl Stream for Sse {
             Poll::Pending => Poll::Pending,
             Poll::Ready(()) => {
                 this.silence.as_mut().reset(next);
-                Poll::Ready(Some(Ok(Bytes::from_static(b": keep-alive\n\n"))))
+                Poll::Ready(Some(Ok(Bytes::from_static(KEEP_ALIVE.as_bytes()))))
             }
         }
     }

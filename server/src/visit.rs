@@ -2,14 +2,16 @@
 
 use crate::app::App;
 use crate::metrics::{Answered, Metrics};
+use crate::presence::{Wait, Waits, Work};
 use crate::routes;
+use axum::body::HttpBody;
 use axum::extract::{Request, State};
 use axum::http::header::{HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::Response;
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tracing::Instrument;
 use trimtab_runtime::fingerprint::Fingerprint;
@@ -31,6 +33,11 @@ pub(crate) struct Visit {
     generated_tokens: AtomicUsize,
     span: tracing::Span,
     metrics: Arc<Metrics>,
+    /// What its connection counts who waits with; a request without a connection has none.
+    waits: Option<Waits>,
+    wait: OnceLock<Wait>,
+    /// A request without a body has come whole when it comes.
+    _work: Option<Work>,
 }
 
 impl Visit {
@@ -39,10 +46,12 @@ impl Visit {
         let id = given.filter(|id| is_id(id)).map_or_else(made_id, str::to_owned);
         let route = routes::label(request.uri().path());
         let method = request.method().as_str();
+        let waits = request.extensions().get::<Waits>().cloned();
+        let whole = waits.as_ref().filter(|_| request.body().is_end_stream());
         let empty = tracing::field::Empty;
         let span = tracing::info_span!(
             "request", %id, route, method, status = empty, seconds = empty,
-            prompt_tokens = empty, generated_tokens = empty, user = empty,
+            prompt_tokens = empty, generated_tokens = empty, cut = empty, user = empty,
         );
         Visit {
             id,
@@ -53,6 +62,16 @@ impl Visit {
             generated_tokens: AtomicUsize::new(0),
             span,
             metrics,
+            _work: whole.map(Waits::work),
+            waits,
+            wait: OnceLock::new(),
+        }
+    }
+
+    /// The request has come whole: from here on its client only waits, and one that leaves is noticed.
+    pub(crate) fn has_come(&self) {
+        if let Some(waits) = &self.waits {
+            self.wait.get_or_init(|| waits.begin());
         }
     }
 
@@ -62,8 +81,18 @@ impl Visit {
     }
 
     /// Counts delivered tokens.
-    pub(crate) fn generated(&self, tokens: usize) {
+    pub(crate) fn delivered(&self, tokens: usize) {
         self.generated_tokens.fetch_add(tokens, Ordering::Relaxed);
+    }
+
+    /// Counts delivered tokens as taken back.
+    pub(crate) fn retracted(&self, tokens: usize) {
+        self.generated_tokens.fetch_sub(tokens, Ordering::Relaxed);
+    }
+
+    /// Notes why an answer ended early, for the log: its status may have left before.
+    pub(crate) fn cut(&self, why: &str) {
+        self.span.record("cut", why);
     }
 
     /// Logs what a client calls its user, as a hash.

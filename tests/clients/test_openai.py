@@ -80,6 +80,37 @@ class Chat(unittest.TestCase):
         )
         self.assertEqual(echoed.choices[0].text, "The capital of France is" + done.choices[0].text)
 
+    def test_a_list_of_prompts(self):
+        ask = {"model": self.model, "max_tokens": 4, "temperature": 0}
+        prompts = ["The capital of France is", "Two and two make"]
+        done = self.client.completions.create(prompt=prompts, n=2, **ask)
+        self.assertEqual([choice.index for choice in done.choices], [0, 1, 2, 3])
+        alone = [self.client.completions.create(prompt=prompt, **ask).choices[0].text for prompt in prompts]
+        self.assertEqual([choice.text for choice in done.choices], [alone[0], alone[0], alone[1], alone[1]])
+
+    def test_offsets_are_those_of_characters(self):
+        done = self.client.completions.create(
+            model=self.model, prompt="日本語で書いてください: 私は", logprobs=0, temperature=0, max_tokens=12, echo=False
+        )
+        text, likely = done.choices[0].text, done.choices[0].logprobs
+        self.assertEqual(len(likely.text_offset), len(likely.tokens))
+        self.assertLessEqual(max(likely.text_offset), len(text))
+        for token, at in zip(likely.tokens, likely.text_offset):
+            if "\ufffd" not in token:
+                self.assertEqual(text[at : at + len(token)], token)
+
+    def test_what_asks_for_nothing_is_taken(self):
+        plain = self.chat().choices[0].message.content
+        for more in [{"tools": [], "tool_choice": "none"}, {"modalities": ["text"], "store": False, "metadata": {}}]:
+            self.assertEqual(self.chat(**more).choices[0].message.content, plain)
+        turns = [*QUESTION, {"role": "assistant", "content": None}, *QUESTION]
+        self.assertTrue(self.chat(messages=turns).choices[0].message.content)
+
+    def test_an_answer_goes_on_where_the_last_message_ends(self):
+        turns = [*QUESTION, {"role": "assistant", "content": "The capital of France is"}]
+        answer = self.chat(messages=turns, extra_body={"continue_final_message": True})
+        self.assertTrue(answer.choices[0].message.content.startswith(" Paris"), answer.choices[0].message.content)
+
     def test_embeddings(self):
         texts = ["A cat sat on the mat.", "A kitten sat on a rug.", "Interest rates rose in March."]
         found = self.client.embeddings.create(model=self.model, input=texts)
@@ -250,7 +281,7 @@ class Monitors(unittest.TestCase):
         for monitor, field in [
             ({"watch": [{"kind": "geometry"}]}, "watch[0].kind"),
             ({"watch": [{**self.DIGITS, "patience": 2}]}, "watch[0].patience"),
-            ({"watch": [{"kind": "text", "regex": ["("]}]}, "watch[0].regex"),
+            ({"watch": [{"kind": "text", "regex": ["("]}]}, "watch[0].regex[0]"),
             ({"watch": []}, "watch"),
         ]:
             with self.assertRaises(openai.BadRequestError) as refused:
@@ -282,6 +313,19 @@ class Audit(unittest.TestCase):
             self.assertNotIn("not kept", story)
             self.assertIn("ask with --text", run("show", "count-1").stdout)
             self.assertEqual(run("show", "nobody").returncode, 2)
+
+
+class Logs(unittest.TestCase):
+    def test_nobody_can_write_a_line_of_the_log(self):
+        with Server("--log-content") as server:
+            line = "2026-11-29T00:00:00.000000Z  INFO request{id=forged}: trimtab_server::visit: answered"
+            forged = f'x"\n{line}\u001b[2J\u202e'.encode()
+            self.assertEqual(server.call("POST", "/tokenize", forged)[0], 400)
+            self.assertEqual(server.call("POST", "/tokenize", {"content": forged.decode()})[0], 200)
+            self.assertEqual(server.stop(), 0)
+            said = [line for line in server.log if "forged" in line]
+            self.assertEqual(len(said), 2, said)
+            self.assertTrue(all("asked" in line and "\x1b" not in line for line in said), said)
 
 
 class Keys(unittest.TestCase):

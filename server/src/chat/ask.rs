@@ -1,52 +1,35 @@
 //! From a body to what is asked for: every field honoured, refused, or ignored by name.
 
+use super::choose::{request, sampling};
+use super::ignored::Ignored;
 use super::messages::conversation;
+use super::render::{self, End, Wanted};
+use super::shape;
 use crate::app::App;
-use crate::cors::{IGNORED, SEED};
+use crate::cors::SEED;
 use crate::refusal::Refusal;
 use crate::steer::{About, Guards, Resolved, Turns};
-use crate::visit::random;
 use crate::wire::chat::{ChatRequest, ResponseFormat, StreamOptions};
 use crate::wire::completion::CompletionRequest;
 use crate::wire::error::Code;
 use crate::wire::flag::Flag;
 use crate::wire::knobs::Knobs;
 use crate::wire::receipt::{Replay, Turn};
-use crate::wire::steering::Steering;
-use crate::wire::union::{Prompt, Rest, names};
+use crate::wire::rest::Rest;
+use crate::wire::steering::{Level, Steering};
+use crate::wire::union::{Inputs, Prompt};
 use axum::http::{HeaderMap, HeaderValue};
-use std::collections::BTreeMap;
-use std::sync::Arc;
 use trimtab_runtime::generate::{Generation, Request};
-use trimtab_runtime::logits::{Bias, LogitsProcessor, Penalties};
 use trimtab_runtime::sample::SamplingParams;
-use trimtab_runtime::text::{Control, Message};
+use trimtab_runtime::text::{Control, Message, Special, Variables};
 
-/// Fields that would change an answer's shape.
-const REFUSED: [&str; 8] = [
-    "tools",
-    "tool_choice",
-    "functions",
-    "function_call",
-    "modalities",
-    "audio",
-    "prediction",
-    "suffix",
-];
-/// Answers of one request.
-const MOST_CHOICES: u64 = 8;
-/// Stop texts of one request.
-const MOST_STOPS: usize = 16;
-/// Bytes of one of them: each is looked for after every token.
-const LONGEST_STOP: usize = 1024;
+/// Answers to one prompt, and answers to all prompts of one request.
+const MOST_CHOICES: i64 = 8;
+const MOST_ANSWERS: usize = 256;
+/// Prompts of one request that brings vectors or a monitor or wants full receipts: each prompt has all that for itself.
+const MOST_STEERED: usize = 8;
 /// Tokens listed beside each.
 const MOST_TOP: u64 = 20;
-/// The largest change of a logit.
-const MOST_BIAS: f32 = 100.0;
-/// Names of ignored fields that are told, and the characters of each.
-const MOST_NAMES: usize = 16;
-const LONGEST_NAME: usize = 64;
-
 /// The shape of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Form {
@@ -71,45 +54,29 @@ pub(crate) enum Placed {
     Yes,
 }
 
-/// Names of fields that nothing is done with: few, short, and fit for a header.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Ignored(Vec<String>);
-
-impl Ignored {
-    /// Notes the fields of an object.
-    pub(crate) fn note(&mut self, object: &str, rest: &Rest) {
-        for name in names(rest) {
-            let name = if object.is_empty() { name.to_owned() } else { format!("{object}.{name}") };
-            let fit = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
-            let safe = name.chars().take(LONGEST_NAME).map(|c| if fit(c) { c } else { '?' });
-            let safe: String = safe.collect();
-            if self.0.len() < MOST_NAMES && !self.0.contains(&safe) {
-                self.0.push(safe);
-            }
-        }
-    }
-
-    /// Puts them into the headers of a response.
-    pub(crate) fn tell(&self, headers: &mut HeaderMap) {
-        if let (false, Ok(value)) = (self.0.is_empty(), HeaderValue::from_str(&self.0.join(","))) {
-            headers.insert(IGNORED, value);
-        }
-    }
-}
-
 /// The answers in the making, and what their guards write down.
 pub(crate) type Made = (Vec<Generation>, Guards);
+
+/// A prompt, and what is done to the model while it is answered.
+pub(crate) struct Prompted {
+    pub(crate) tokens: Vec<u32>,
+    /// What the user wants, in words, for whoever judges the answer.
+    pub(crate) question: String,
+    /// The prompt's text, if it is to be repeated.
+    pub(crate) echo: Option<String>,
+    pub(crate) resolved: Resolved,
+    /// What asks for the same again.
+    pub(crate) replay: Replay,
+}
 
 /// What is asked for, whichever route it came by.
 pub(crate) struct Asked {
     pub(crate) form: Form,
     /// The model as it was asked for.
     pub(crate) model: String,
-    pub(crate) prompt: Vec<u32>,
-    /// What the user wants, in words, for whoever judges the answer.
-    pub(crate) question: String,
-    /// The prompt's text, if it is to be repeated.
-    pub(crate) echo: Option<String>,
+    /// At least one. The answers to a prompt are those that it would get alone.
+    pub(crate) prompts: Vec<Prompted>,
+    /// Answers to each prompt.
     pub(crate) choices: u32,
     /// Of the first choice.
     pub(crate) request: Request,
@@ -117,40 +84,54 @@ pub(crate) struct Asked {
     pub(crate) logprobs: Option<usize>,
     pub(crate) streaming: Streaming,
     pub(crate) placed: Placed,
-    pub(crate) resolved: Resolved,
-    /// What asks for the same again.
-    pub(crate) replay: Replay,
     pub(crate) ignored: Ignored,
 }
 
 impl Asked {
-    /// The generations, each with its guard. What plan or guard cannot do on this model is refused here.
+    /// The generations in the order of their choices: all of the first prompt, then those of the next. Each has its guard.
+    /// What plan or guard cannot do on this model is refused here.
     pub(crate) fn generations(&self, app: &App) -> Result<Made, Refusal> {
         let mut made: Made = (Vec::new(), Guards::default());
-        for choice in 0..self.choices {
-            let session = app.model.session(self.resolved.plan.clone());
-            let mut session = session.map_err(|error| Refusal::from(error).about("steering"))?;
-            session.push_prompt(&self.prompt)?;
-            let retries = self.resolved.retries();
-            let request = Request { choice, retries, ..self.request.clone() };
-            let tokenizer = app.model.tokenizer()?.clone();
-            let mut generation = Generation::new(session, tokenizer, request)?;
-            let about = About {
-                library: &app.library,
-                request: &self.question,
-                turns: match self.form {
-                    Form::Chat => Turns::Template,
-                    Form::Text => Turns::Plain,
-                },
-                // Answers to one prompt are quoted between delimiters of their own.
-                seed: self.request.seed.wrapping_add(choice.into()),
-            };
-            if let Some(guard) = self.resolved.guard(&about, &mut made.1)? {
-                generation = generation.watched_by(guard);
+        for prompt in &self.prompts {
+            for choice in 0..self.choices {
+                let generation = self.generation(app, (prompt, choice), &mut made.1)?;
+                made.0.push(generation);
             }
-            made.0.push(generation);
         }
         Ok(made)
+    }
+
+    fn generation(
+        &self,
+        app: &App,
+        (prompt, choice): (&Prompted, u32),
+        guards: &mut Guards,
+    ) -> Result<Generation, Refusal> {
+        let session = app.model.session(prompt.resolved.plan.clone());
+        let mut session = session.map_err(|error| Refusal::from(error).about("steering"))?;
+        session.push_prompt(&prompt.tokens)?;
+        let retries = prompt.resolved.retries();
+        let request = Request { choice, retries, ..self.request.clone() };
+        let generation = Generation::new(session, app.model.tokenizer()?.clone(), request)?;
+        let about = About {
+            library: &app.library,
+            request: &prompt.question,
+            turns: match self.form {
+                Form::Chat => Turns::Template,
+                Form::Text => Turns::Plain,
+            },
+            // Answers to one prompt are quoted between delimiters of their own.
+            seed: self.request.seed.wrapping_add(choice.into()),
+        };
+        Ok(match prompt.resolved.guard(&about, guards)? {
+            Some(guard) => generation.watched_by(guard),
+            None => generation,
+        })
+    }
+
+    /// Tokens of all prompts.
+    pub(crate) fn prompt_tokens(&self) -> usize {
+        self.prompts.iter().map(|prompt| prompt.tokens.len()).sum()
     }
 
     /// The prompt's tokens are those of a conversation.
@@ -158,7 +139,8 @@ impl Asked {
         let messages =
             turns.iter().map(|turn| Message::new(turn.role.clone(), turn.content.clone()));
         self.form = Form::Chat;
-        self.question = question(&messages.collect::<Vec<Message>>());
+        let question = question(&messages.collect::<Vec<Message>>());
+        self.prompts.iter_mut().for_each(|prompt| prompt.question.clone_from(&question));
     }
 
     /// What the response's headers say.
@@ -167,11 +149,6 @@ impl Asked {
         headers.insert(SEED, HeaderValue::from(self.request.seed));
         self.ignored.tell(&mut headers);
         headers
-    }
-
-    /// The names of ignored fields.
-    pub(crate) fn ignored(&self) -> &[String] {
-        &self.ignored.0
     }
 }
 
@@ -195,36 +172,48 @@ pub(crate) fn chat(app: &App, body: ChatRequest) -> Result<Asked, Refusal> {
         (_, _) => None,
     };
     request.top_logprobs = logprobs.unwrap_or(0);
-    let messages = conversation(&body.messages, &mut ignored)?;
-    let prompt = app.model.chat_prompt(&messages);
-    let prompt = prompt.map_err(|error| Refusal::from(error).about("messages"))?;
-    fits(app, &prompt, "messages")?;
-    let resolved = app.steering.resolve(body.steering.as_ref(), preset.as_deref(), &prompt)?;
+    let messages = conversation(app, &body.messages, &mut ignored)?;
+    let prompt = render::render(app, &messages, &Wanted::from(&body), &mut ignored)?;
+    let tokens = render::tokens(app, &prompt.rendered)?;
+    fits(app, &tokens, "messages")?;
+    let resolved = app.steering.resolve(body.steering.as_ref(), preset.as_deref(), &tokens)?;
     let choices = choices(body.n)?;
-    let said =
-        |message: &Message| Turn { role: message.role.clone(), content: message.content.clone() };
     let replay = Replay {
-        messages: Some(messages.iter().map(said).collect()),
-        ..replay(app, &body.knobs(), (&request, choices, prompt.len()), &resolved)
+        messages: Some(messages.iter().map(turn).collect()),
+        ..ending(
+            replay(app, &body.knobs(), (&request, choices, tokens.len()), &resolved),
+            (prompt.kwargs, prompt.end),
+        )
     };
+    let question = question(&messages);
     Ok(Asked {
         form: Form::Chat,
         choices,
         streaming: streaming(body.stream, body.stream_options.as_ref()),
         placed: placed(body.steering.as_ref()),
         model: body.model,
-        echo: None,
-        question: question(&messages),
-        prompt,
+        prompts: vec![Prompted { tokens, question, echo: None, resolved, replay }],
         request,
         logprobs,
-        resolved,
-        replay,
         ignored,
     })
 }
 
-/// Understands a text that is to be continued.
+fn turn(message: &Message) -> Turn {
+    Turn { role: message.role.clone(), content: message.content.clone() }
+}
+
+/// A body that asks for the same prompt again.
+fn ending(replay: Replay, (kwargs, end): (Variables, End)) -> Replay {
+    Replay {
+        chat_template_kwargs: kwargs,
+        add_generation_prompt: (end == End::Message).then_some(Flag::No),
+        continue_final_message: (end == End::Inside).then_some(Flag::Yes),
+        ..replay
+    }
+}
+
+/// Understands texts that are to be continued.
 pub(crate) fn completion(app: &App, body: CompletionRequest) -> Result<Asked, Refusal> {
     let base = Base {
         model: &body.model,
@@ -232,50 +221,110 @@ pub(crate) fn completion(app: &App, body: CompletionRequest) -> Result<Asked, Re
         format: body.response_format.as_ref(),
         options: body.stream_options.as_ref(),
     };
-    let (preset, ignored) = base.check(app)?;
-    if body.best_of.is_some_and(|best| best != 1) {
-        return Err(Refusal::unsupported("best_of", "answers are not compared; leave it out"));
+    let (preset, mut ignored) = base.check(app)?;
+    let choices = choices(body.n)?;
+    if body.best_of.is_some_and(|best| best > u64::from(choices)) {
+        let why = "answers are not compared; leave it out, or ask for as many with n";
+        return Err(Refusal::unsupported("best_of", why));
     }
-    let mut request = request(app, &body.knobs(), &[("max_tokens", body.max_tokens)])?;
     let logprobs = top(body.logprobs, "logprobs")?;
+    scored(&body)?;
+    let mut request = request(app, &body.knobs(), &[("max_tokens", body.max_tokens)])?;
     request.top_logprobs = logprobs.unwrap_or(0);
-    let prompt = prompt_of(app, &body.prompt, "prompt")?;
-    let echo = match (body.echo, logprobs) {
-        (Some(true), Some(_)) => {
-            let why = "log-probabilities of a prompt are not computed; leave one of the two out";
-            return Err(Refusal::unsupported("echo", why));
+    let special = match body.parse_special {
+        Some(true) => Special::Parse,
+        Some(false) | None => Special::Plain,
+    };
+    let (texts, now) = (texts(&body.prompt, choices)?, app.steering.now());
+    let count = texts.len();
+    let mut prompts = Vec::with_capacity(count);
+    for (at, prompt) in texts {
+        let tokens = prompt_of(app, prompt, (&at, special))?;
+        if special == Special::Plain && !ignored.warns() {
+            stays_text(app, prompt, (&at, &mut ignored))?;
         }
-        (Some(true), None) => Some(match &body.prompt {
+        let text = match prompt {
             Prompt::Text(text) => text.clone(),
             Prompt::Ids(ids) => app.model.tokenizer()?.decode(ids, Control::Show),
-        }),
-        (_, _) => None,
-    };
-    let resolved = app.steering.resolve(body.steering.as_ref(), preset.as_deref(), &prompt)?;
-    let choices = choices(body.n)?;
-    let replay = Replay {
-        prompt: Some(prompt.clone()),
-        echo: echo.is_some().then_some(Flag::Yes),
-        ..replay(app, &body.knobs(), (&request, choices, prompt.len()), &resolved)
-    };
+        };
+        let echo = (body.echo == Some(true)).then(|| text.clone());
+        let resolved = now.resolve(body.steering.as_ref(), preset.as_deref(), &tokens)?;
+        few(count, body.steering.as_ref(), &resolved)?;
+        let replay = Replay {
+            prompt: Some(tokens.clone()),
+            echo: echo.is_some().then_some(Flag::Yes),
+            ..replay(app, &body.knobs(), (&request, choices, tokens.len()), &resolved)
+        };
+        prompts.push(Prompted { tokens, question: text, echo, resolved, replay });
+    }
     Ok(Asked {
         form: Form::Text,
         choices,
         streaming: streaming(body.stream, body.stream_options.as_ref()),
         placed: placed(body.steering.as_ref()),
         model: body.model,
-        echo,
-        question: match body.prompt {
-            Prompt::Text(text) => text,
-            Prompt::Ids(ids) => app.model.tokenizer()?.decode(&ids, Control::Show),
-        },
-        prompt,
+        prompts,
         request,
         logprobs,
-        resolved,
-        replay,
         ignored,
     })
+}
+
+/// Refuses to weigh a prompt's own tokens, as those ask who measure how likely given texts are.
+fn scored(body: &CompletionRequest) -> Result<(), Refusal> {
+    if body.echo != Some(true) || body.logprobs.is_none() {
+        return Ok(());
+    }
+    let why = "log-probabilities are those of generated tokens only; those of the prompt, which echo beside logprobs asks \
+               for (as loglikelihood tasks of lm-eval do, with max_tokens 0 or 1), are not built yet; leave out echo or \
+               logprobs, or measure texts with `trimtab perplexity`";
+    Err(Refusal::unsupported("echo", why))
+}
+
+/// The prompts of a request, each with its place.
+fn texts(prompt: &Inputs, choices: u32) -> Result<Vec<(String, &Prompt)>, Refusal> {
+    let most = MOST_ANSWERS / choices.max(1) as usize;
+    match prompt {
+        Inputs::One(prompt) => Ok(vec![("prompt".to_owned(), prompt)]),
+        Inputs::Many(all) if all.is_empty() || all.len() > most => {
+            let problem = format!("has {} prompts, not 1 to {most} with n {choices}", all.len());
+            Err(Refusal::invalid("prompt", problem))
+        }
+        Inputs::Many(all) => {
+            let numbered = all.iter().enumerate();
+            Ok(numbered.map(|(index, one)| (format!("prompt[{index}]"), one)).collect())
+        }
+    }
+}
+
+/// Refuses a long list of prompts beside what each of them has for itself and that may be large.
+fn few(count: usize, asked: Option<&Steering>, resolved: &Resolved) -> Result<(), Refusal> {
+    let brings = asked.is_some_and(|asked| {
+        asked.monitor.is_some() || asked.vectors.as_ref().is_some_and(|all| !all.is_empty())
+    });
+    let what = match (brings, resolved.level) {
+        (true, _) => "vectors or a monitor of the request's own",
+        (false, Level::Full) => "full receipts",
+        (false, _) => return Ok(()),
+    };
+    if count <= MOST_STEERED {
+        return Ok(());
+    }
+    let problem = format!("has {count} prompts, at most {MOST_STEERED} beside {what}");
+    Err(Refusal::invalid("prompt", problem))
+}
+
+/// Warns where a prompt spells a control token, which it may have been meant to be.
+fn stays_text(
+    app: &App,
+    prompt: &Prompt,
+    (at, ignored): (&str, &mut Ignored),
+) -> Result<(), Refusal> {
+    let Prompt::Text(text) = prompt else { return Ok(()) };
+    if let Some(token) = app.model.tokenizer()?.spelled_control(text) {
+        ignored.warn(&format!("{at} spells {token}, which stays text; parse_special reads it"));
+    }
+    Ok(())
 }
 
 /// What a user said last.
@@ -324,10 +373,7 @@ struct Base<'a> {
 impl Base<'_> {
     /// The preset that the model's name asks for, and what is ignored.
     fn check(&self, app: &App) -> Result<(Option<String>, Ignored), Refusal> {
-        if let Some(name) = names(self.rest).find(|name| REFUSED.contains(name)) {
-            let why = "an answer to it has another shape; leave it out";
-            return Err(Refusal::unsupported(name, why));
-        }
+        shape::plain(self.rest)?;
         if let Some(format) = self.format.filter(|format| format.kind != "text") {
             let why = format!("{:?} constrains tokens, only text is served", format.kind);
             return Err(Refusal::unsupported("response_format", why));
@@ -338,6 +384,9 @@ impl Base<'_> {
         if let Some(options) = self.options {
             ignored.note("stream_options", &options.rest);
         }
+        if let Some(format) = self.format {
+            ignored.note("response_format", &format.rest);
+        }
         Ok((preset, ignored))
     }
 }
@@ -347,20 +396,30 @@ pub(crate) fn served(app: &App, name: &str) -> Result<Option<String>, Refusal> {
     if app.is_called(name) {
         return Ok(None);
     }
-    let preset = name.rsplit_once('@').filter(|(base, _)| app.is_called(base));
+    let any = app.settings.any_model.is_on();
+    let preset = name.rsplit_once('@').filter(|(base, _)| any || app.is_called(base));
     let preset = preset.map(|(_, preset)| preset.to_owned());
     if let Some(preset) = preset.filter(|preset| app.steering.presets().contains(preset)) {
         return Ok(Some(preset));
+    }
+    // A name with a preset that does not exist asks for steering, which must not be left out in silence.
+    if any && !name.is_empty() && !name.contains('@') {
+        return Ok(None);
     }
     let message = format!("model {name:?} is not served; GET /v1/models lists what is");
     Err(Refusal::new(Code::ModelNotFound, message).at("model"))
 }
 
 /// The tokens of a prompt.
-pub(crate) fn prompt_of(app: &App, prompt: &Prompt, at: &str) -> Result<Vec<u32>, Refusal> {
+pub(crate) fn prompt_of(
+    app: &App,
+    prompt: &Prompt,
+    (at, special): (&str, Special),
+) -> Result<Vec<u32>, Refusal> {
     let tokens = match prompt {
         Prompt::Text(text) => {
-            app.model.text_prompt(text).map_err(|error| Refusal::from(error).about(at))?
+            let tokens = app.model.raw_prompt_within(text, special);
+            tokens.map_err(|error| Refusal::of_prompt(error, at))?
         }
         Prompt::Ids(ids) => {
             known_ids(app, ids, at)?;
@@ -387,8 +446,8 @@ pub(crate) fn known_ids(app: &App, ids: &[u32], at: &str) -> Result<(), Refusal>
 }
 
 /// Tokens of a prompt and its answer.
-fn room(app: &App) -> usize {
-    app.model.decoder().context().min(app.model.pool().tokens())
+pub(crate) fn room(app: &App) -> usize {
+    app.model.room()
 }
 
 /// Refuses a prompt that leaves no room for an answer.
@@ -397,12 +456,10 @@ fn fits(app: &App, prompt: &[u32], at: &str) -> Result<(), Refusal> {
     if prompt.len() < room {
         return Ok(());
     }
-    let message =
-        format!("{at} has {} tokens, the context holds {room} with the answer", prompt.len());
-    Err(Refusal::new(Code::ContextLengthExceeded, message).at(at))
+    Err(Refusal::context_overflow(at, room, Some(prompt.len())))
 }
 
-fn choices(n: Option<u64>) -> Result<u32, Refusal> {
+fn choices(n: Option<i64>) -> Result<u32, Refusal> {
     match n {
         None => Ok(1),
         Some(n @ 1..=MOST_CHOICES) => Ok(n as u32),
@@ -429,108 +486,4 @@ fn streaming(stream: Option<bool>, options: Option<&StreamOptions>) -> Streaming
 
 fn placed(steering: Option<&Steering>) -> Placed {
     if steering.is_some() { Placed::Yes } else { Placed::No }
-}
-
-/// What was asked for, and the model's defaults for the rest.
-fn sampling(app: &App, knobs: &Knobs) -> SamplingParams {
-    let model = app.model.sampling();
-    SamplingParams {
-        temperature: knobs.temperature.unwrap_or(model.temperature),
-        top_k: knobs.top_k.map_or(model.top_k, |k| usize::try_from(k).unwrap_or(usize::MAX)),
-        top_p: knobs.top_p.unwrap_or(model.top_p),
-        min_p: knobs.min_p.unwrap_or(model.min_p),
-    }
-}
-
-/// How the tokens of an answer are chosen.
-fn request(app: &App, knobs: &Knobs, limits: &[(&str, Option<u64>)]) -> Result<Request, Refusal> {
-    Ok(Request {
-        sampling: sampling(app, knobs).check()?,
-        seed: seed(knobs.seed)?,
-        max_tokens: max_tokens(limits)?,
-        processors: processors(app, knobs)?,
-        stop: stops(knobs)?,
-        ..Request::default()
-    })
-}
-
-fn seed(given: Option<i64>) -> Result<u64, Refusal> {
-    match given {
-        // 53 bits, so that every JSON reader keeps them.
-        None | Some(-1) => Ok(random() >> 11),
-        Some(seed) => u64::try_from(seed).map_err(|_| {
-            Refusal::invalid("seed", format!("is {seed}, not 0 or more; -1 draws one"))
-        }),
-    }
-}
-
-fn max_tokens(limits: &[(&str, Option<u64>)]) -> Result<Option<usize>, Refusal> {
-    let mut given: Option<u64> = None;
-    for (name, limit) in limits {
-        match (limit, given) {
-            (Some(0), _) => return Err(Refusal::invalid(*name, "is 0, at least 1 is needed")),
-            (Some(limit), Some(other)) if *limit != other => {
-                let problem = format!("is {limit} and max_tokens is {other}; give one of them");
-                return Err(Refusal::invalid(*name, problem));
-            }
-            (limit, _) => given = limit.or(given),
-        }
-    }
-    Ok(given.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX)))
-}
-
-fn stops(knobs: &Knobs) -> Result<Vec<String>, Refusal> {
-    let stops = knobs.stop.clone().unwrap_or_default().0;
-    if stops.len() > MOST_STOPS {
-        let problem = format!("has {} texts, at most {MOST_STOPS}", stops.len());
-        return Err(Refusal::invalid("stop", problem));
-    }
-    for (index, stop) in stops.iter().enumerate() {
-        let at = || if stops.len() == 1 { "stop".to_owned() } else { format!("stop[{index}]") };
-        if stop.is_empty() {
-            return Err(Refusal::invalid(at(), "is empty, which would end every answer"));
-        }
-        if stop.len() > LONGEST_STOP {
-            let problem = format!("has {} bytes, at most {LONGEST_STOP}", stop.len());
-            return Err(Refusal::invalid(at(), problem));
-        }
-    }
-    Ok(stops)
-}
-
-fn processors(app: &App, knobs: &Knobs) -> Result<Vec<Arc<dyn LogitsProcessor>>, Refusal> {
-    let none = Penalties::default();
-    let penalties = Penalties {
-        repeat: knobs.repeat_penalty.unwrap_or(none.repeat),
-        presence: knobs.presence_penalty.unwrap_or(none.presence),
-        frequency: knobs.frequency_penalty.unwrap_or(none.frequency),
-    }
-    .check()?;
-    let mut processors: Vec<Arc<dyn LogitsProcessor>> = Vec::new();
-    if !penalties.is_none() {
-        processors.push(Arc::new(penalties));
-    }
-    if let Some(bias) = knobs.logit_bias.as_ref().filter(|bias| !bias.is_empty()) {
-        processors.push(Arc::new(Bias::new(biases(app, bias)?)?));
-    }
-    Ok(processors)
-}
-
-fn biases(app: &App, given: &BTreeMap<String, f32>) -> Result<BTreeMap<u32, f32>, Refusal> {
-    let known = app.model.decoder().spec().vocab_size;
-    let mut biases = BTreeMap::new();
-    for (id, bias) in given {
-        let at = || format!("logit_bias.{id}");
-        let token = id.parse::<u32>().ok().filter(|token| (*token as usize) < known);
-        let Some(token) = token else {
-            let problem = format!("is no token id; the vocabulary has {known} tokens");
-            return Err(Refusal::invalid(at(), problem));
-        };
-        if bias.abs() > MOST_BIAS {
-            let problem = format!("is {bias}, not between -{MOST_BIAS} and {MOST_BIAS}");
-            return Err(Refusal::invalid(at(), problem));
-        }
-        biases.insert(token, *bias);
-    }
-    Ok(biases)
 }

@@ -1,20 +1,19 @@
 //! Pieces folded to one whole answer.
 
 use super::ask::Form;
-use super::pieces::Piece;
+use super::pieces::{Piece, Token};
 use super::write::Writer;
 use crate::refusal::Refusal;
 use crate::wire::chat::{ChatChoice, ChatResponse, Said, Steered, Usage};
 use crate::wire::completion::{CompletionChoice, CompletionResponse};
 use axum::Json;
 use axum::response::{IntoResponse, Response};
-use trimtab_runtime::sample::Step;
 
 /// One answer so far.
 #[derive(Default)]
 struct Whole {
     text: String,
-    steps: Vec<Option<Step>>,
+    steps: Vec<Token>,
     reason: &'static str,
 }
 
@@ -28,7 +27,7 @@ pub(super) struct Fold {
 
 impl Fold {
     pub(super) fn new(writer: Writer) -> Fold {
-        let answers = (0..writer.choices).map(|_| Whole::default()).collect();
+        let answers = (0..writer.choices()).map(|_| Whole::default()).collect();
         Fold { writer, answers, usage: Usage::default(), steered: None }
     }
 
@@ -89,10 +88,10 @@ impl Fold {
     }
 
     fn text(self) -> CompletionResponse {
-        let Fold { mut writer, answers, usage, steered } = self;
+        let Fold { writer, answers, usage, steered } = self;
         let mut choices = Vec::with_capacity(answers.len());
         for (index, whole) in answers.into_iter().enumerate() {
-            let echo = writer.echo.clone().unwrap_or_default();
+            let echo = writer.echo(index).unwrap_or_default().to_owned();
             choices.push(CompletionChoice {
                 index,
                 logprobs: writer.text_likely(index, &whole.steps),

@@ -1,5 +1,6 @@
 //! How likely tokens were, in the two shapes of the wire.
 
+use super::pieces::Token;
 use crate::wire::chat::{Logprobs, TokenLogprob, TopLogprob};
 use crate::wire::completion::TextLogprobs;
 use trimtab_runtime::sample::Step;
@@ -19,7 +20,7 @@ fn spelled(tokenizer: &Tokenizer, id: u32) -> (String, Vec<u8>) {
 }
 
 /// In chat's shape. Tokens that were not sampled have no place in it.
-pub(super) fn chat(tokenizer: &Tokenizer, steps: &[Option<Step>]) -> Logprobs {
+pub(super) fn chat(tokenizer: &Tokenizer, tokens: &[Token]) -> Logprobs {
     let top = |(id, logprob): &(u32, f64)| {
         let (token, bytes) = spelled(tokenizer, *id);
         TopLogprob { token, logprob: logprob.max(NEVER), bytes }
@@ -29,25 +30,20 @@ pub(super) fn chat(tokenizer: &Tokenizer, steps: &[Option<Step>]) -> Logprobs {
         let top_logprobs = step.top.iter().map(top).collect();
         TokenLogprob { token, logprob: step.logprob.max(NEVER), bytes, top_logprobs }
     };
-    Logprobs { content: steps.iter().flatten().map(entry).collect() }
+    Logprobs { content: tokens.iter().filter_map(|token| token.step.as_ref()).map(entry).collect() }
 }
 
-/// In the older shape. Offsets count characters from `offset`, where the next piece's begin.
-pub(super) fn text(
-    tokenizer: &Tokenizer,
-    steps: &[Option<Step>],
-    offset: &mut usize,
-) -> TextLogprobs {
+/// In the older shape. Offsets count characters, `begin` of which stand before the answer.
+pub(super) fn text(tokenizer: &Tokenizer, tokens: &[Token], begin: usize) -> TextLogprobs {
     let mut likely = TextLogprobs::default();
-    for step in steps.iter().flatten() {
-        let (token, _) = spelled(tokenizer, step.token);
+    let sampled = tokens.iter().filter_map(|token| Some((token.at, token.step.as_ref()?)));
+    for (at, step) in sampled {
         let top = step.top.iter();
         let top = top.map(|(id, logprob)| (spelled(tokenizer, *id).0, logprob.max(NEVER)));
-        likely.text_offset.push(*offset);
-        *offset += token.chars().count();
+        likely.text_offset.push(begin + at);
         likely.token_logprobs.push(step.logprob.max(NEVER));
         likely.top_logprobs.push(top.collect());
-        likely.tokens.push(token);
+        likely.tokens.push(spelled(tokenizer, step.token).0);
     }
     likely
 }

@@ -1,24 +1,36 @@
 //! Generation: from a request's body to generations, through the engine, to chunks or one whole answer.
 //!
-//! `ask` understands a body and makes generations of it; what cannot be done is refused there, before anything waits or
-//! runs. `pieces` turns what the engine tells into pieces of answers. `write` makes chunks of pieces, and `fold` one
-//! answer of the same pieces.
+//! - `ask` understands a body and makes generations of it. What cannot be done is refused there, before anything waits or
+//!   runs. `shape` knows which fields ask for another answer than this server gives, `choose` how tokens are chosen,
+//!   `render` the template's variables and where a prompt ends.
+//! - `sets` gives the answers to several prompts to the engine, a few at a time.
+//! - `pieces` turns what the engine tells into pieces of answers.
+//! - `write` makes chunks of pieces, and `fold` one answer of the same pieces.
 
 mod ask;
+mod choose;
+mod count;
 mod fold;
+mod ignored;
 mod likely;
 mod messages;
 mod pieces;
+mod render;
+mod sets;
+mod shape;
 mod story;
 mod trace;
 mod unfolding;
 mod write;
 
 pub(crate) use ask::{
-    Asked, Ignored, Made, Streaming, chat, completion, known_ids, prompt_of, served,
+    Asked, Made, Streaming, chat, completion, known_ids, prompt_of, room, served,
 };
+pub(crate) use ignored::Ignored;
 pub(crate) use messages::conversation;
 pub(crate) use pieces::{Unfold, failure};
+pub(crate) use render::{Prompt, Wanted, render};
+pub(crate) use shape::plain;
 pub(crate) use write::Writer;
 
 use crate::app::App;
@@ -40,6 +52,8 @@ pub(crate) struct Job {
     /// What the engine tells, and when it did.
     pub(crate) notices: UnboundedReceiver<(Instant, Notice)>,
     _ticket: Ticket,
+    /// Gives what comes later to the engine.
+    _later: Option<sets::Later>,
 }
 
 /// Who asks, and in which request.
@@ -72,17 +86,21 @@ pub(crate) fn submit(
         // Nobody listens any more.
         Err(_) => Flow::Cancel,
     };
-    let ticket = give(asker.terms(app), Box::new(sink)).map_err(|error| {
-        let refusal = Refusal::from(error);
-        match refusal.code {
-            Code::QueueFull => {
-                let rounds = app.engine.load().waiting() / app.engine.options().parallel;
-                refusal.after(1 + rounds as u64)
-            }
-            _ => refusal,
+    let ticket = give(asker.terms(app), Box::new(sink));
+    let ticket = ticket.map_err(|error| turned_away(app, error))?;
+    Ok(Job { notices, _ticket: ticket, _later: None })
+}
+
+/// What becomes of a request for which there is no place.
+fn turned_away(app: &App, error: trimtab_runtime::Error) -> Refusal {
+    let refusal = Refusal::from(error);
+    match refusal.code {
+        Code::QueueFull => {
+            let rounds = app.engine.load().waiting() / app.engine.options().parallel;
+            refusal.after(1 + rounds as u64)
         }
-    })?;
-    Ok(Job { notices, _ticket: ticket })
+        _ => refusal,
+    }
 }
 
 /// Whom the engine tells.
@@ -95,16 +113,15 @@ pub(crate) async fn answer(
     asked: Asked,
     (generations, guards): Made,
 ) -> Result<Response, Refusal> {
-    let give = |terms, sink| app.engine.submit(generations, terms, sink);
-    let job = submit(&app, &asker, give)?;
-    asker.visit.prompt(asked.prompt.len());
+    let job = sets::submit(&app, &asker, (generations, asked.choices as usize))?;
+    asker.visit.prompt(asked.prompt_tokens());
     let headers = asked.headers();
     let writer = Writer::new(&app, &asked);
     let unfold = Unfold::new(&app, asker, &writer.id, (asked, guards));
     let body = match writer.streaming() {
         Streaming::No => whole(job, unfold, Fold::new(writer)).await?,
         Streaming::Chunks | Streaming::ChunksAndUsage => {
-            Sse::begin(job, unfold, writer, app.settings.keep_alive).await?.into_response()
+            Sse::begin(job, unfold, writer, &app.settings).await?.into_response()
         }
     };
     Ok((headers, body).into_response())

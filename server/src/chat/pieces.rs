@@ -1,7 +1,8 @@
 //! What the engine tells, as pieces of answers: text with the tokens it is made of, ends, failures.
 
 use super::Asker;
-use super::ask::Asked;
+use super::ask::{Asked, Prompted};
+use super::count::{Count, Delivery};
 use super::story::{Story, Teller};
 use super::trace::{About, Trace};
 use super::unfolding::Unfolding;
@@ -20,12 +21,21 @@ use trimtab_runtime::generate::{Answer, Event};
 use trimtab_runtime::sample::Step;
 use trimtab_runtime::text::Tokenizer;
 
+/// A token of an answer.
+#[derive(Debug, Clone)]
+pub(crate) struct Token {
+    /// How it was chosen; inserted ones were not.
+    pub(crate) step: Option<Step>,
+    /// Characters of the answer before the one that its first byte is in.
+    pub(crate) at: usize,
+}
+
 /// A piece of one of the answers.
 pub(crate) enum Piece {
     /// It has a place in the engine.
     Begun { choice: usize },
     /// New text, and the tokens that begin in it.
-    Text { choice: usize, text: String, first: usize, steps: Vec<Option<Step>> },
+    Text { choice: usize, text: String, first: usize, steps: Vec<Token> },
     /// Text that had been sent is not part of it any more.
     Retracted {
         choice: usize,
@@ -52,19 +62,41 @@ pub(crate) struct Unfold {
     left: usize,
     usage: Usage,
     seed: u64,
-    resolved: Resolved,
-    prompt: Vec<u32>,
-    replay: Replay,
+    prompts: Vec<Kept>,
+    /// Answers to each of them.
+    each: usize,
     ignored: Vec<String>,
-    /// What is kept of it, where traces are.
-    trace: Option<Trace>,
     /// What their guards find and do.
     guards: Guards,
-    /// Who notes it.
-    teller: Option<Teller>,
     visit: Arc<Visit>,
     metrics: Arc<Metrics>,
+    /// Tokens that have been delivered.
+    count: Count,
     first: Option<Instant>,
+}
+
+/// A prompt, and who is told of its answers.
+struct Kept {
+    resolved: Resolved,
+    tokens: Vec<u32>,
+    replay: Replay,
+    /// What is kept of the answers, where traces are.
+    trace: Option<Trace>,
+    /// Who notes what guards did.
+    teller: Option<Teller>,
+}
+
+impl Kept {
+    fn new(app: &App, about: &About<'_>, (prompt, choices): (Prompted, usize)) -> Kept {
+        let about = About { prompt: &prompt.tokens, ..*about };
+        Kept {
+            trace: Trace::new(&app.keep, &about, choices),
+            teller: Teller::new(&app.keep, &about, prompt.resolved.monitor.as_ref()),
+            resolved: prompt.resolved,
+            replay: prompt.replay,
+            tokens: prompt.tokens,
+        }
+    }
 }
 
 impl Unfold {
@@ -75,30 +107,36 @@ impl Unfold {
         (asked, guards): (Asked, Guards),
     ) -> Unfold {
         let Asker { caller, visit } = asker;
-        let about = About {
-            response,
-            request_id: &visit.id,
-            owner: &caller.label,
-            weights_sha256: &app.model.identity().weights_sha256,
-            prompt: &asked.prompt,
+        let prompt_tokens = asked.prompt_tokens();
+        let (each, sets) = (asked.choices as usize, asked.prompts.len());
+        let delivery = Delivery::of(asked.streaming);
+        let count = Count::new((visit.clone(), app.metrics.clone()), delivery);
+        let kept = |(index, prompt): (usize, Prompted)| {
+            // Every prompt has a trace of its own, and no two have one name.
+            let later = if index == 0 { String::new() } else { format!(".{index}") };
+            let about = About {
+                response: &format!("{response}{later}"),
+                request_id: &visit.id,
+                owner: &caller.label,
+                weights_sha256: &app.model.identity().weights_sha256,
+                prompt: &[],
+            };
+            Kept::new(app, &about, (prompt, each))
         };
-        let trace = Trace::new(&app.keep, &about, asked.choices as usize);
-        let teller = Teller::new(&app.keep, &about, asked.resolved.monitor.as_ref());
+        let prompts = asked.prompts.into_iter().enumerate().map(kept).collect();
         let tokenizer = app.model.tokenizer().ok().cloned();
-        let answers = (0..asked.choices).filter_map(|_| tokenizer.clone().map(Unfolding::new));
+        let answers = (0..each * sets).filter_map(|_| tokenizer.clone().map(Unfolding::new));
         Unfold {
             answers: answers.collect(),
-            left: asked.choices as usize,
-            usage: Usage { prompt_tokens: asked.prompt.len(), ..Usage::default() },
+            left: each * sets,
+            usage: Usage { prompt_tokens, ..Usage::default() },
             seed: asked.request.seed,
-            ignored: asked.ignored().to_vec(),
-            resolved: asked.resolved,
-            replay: asked.replay,
-            trace,
+            ignored: asked.ignored.names(),
+            prompts,
+            each,
             guards,
-            teller,
-            prompt: asked.prompt,
             metrics: app.metrics.clone(),
+            count,
             first: None,
             tokenizer,
             visit,
@@ -117,6 +155,7 @@ impl Unfold {
 
     fn fail(&mut self, refusal: Refusal) -> Vec<Piece> {
         self.left = 0;
+        self.visit.cut(&refusal.code.text());
         vec![Piece::Failed(refusal)]
     }
 
@@ -125,13 +164,21 @@ impl Unfold {
         match notice {
             Notice::Admitted { choice, waited, cached } => {
                 self.metrics.admitted(waited);
-                self.metrics.prompt(self.usage.prompt_tokens, cached);
-                if let Some(answer) = self.answers.get_mut(choice) {
-                    answer.cached = cached;
+                let prompt = choice.checked_div(self.each).and_then(|at| self.prompts.get(at));
+                self.metrics.prompt(prompt.map_or(0, |prompt| prompt.tokens.len()), cached);
+                // A prompt counts once, so what was there of it does too: for its first answer.
+                if choice.is_multiple_of(self.each) {
+                    self.usage.prompt_tokens_details.cached_tokens += cached;
                 }
                 vec![Piece::Begun { choice }]
             }
-            Notice::Event { choice, event } => self.event(choice, at, event),
+            Notice::Event { choice, event } => {
+                let pieces = self.event(choice, at, event);
+                if let Some(answer) = self.answers.get(choice) {
+                    self.count.goes_on(choice, answer.delivered());
+                }
+                pieces
+            }
             Notice::Ended { choice, result: Ok(answer) } => self.ended(choice, answer),
             Notice::Ended { result: Err(error), .. } => self.fail(error.into()),
             // Notices that texts and other work bring.
@@ -180,9 +227,10 @@ impl Unfold {
         let mut pieces = Vec::new();
         let tokens = answer.tokens.len();
         self.usage.completion_tokens += tokens;
-        self.visit.generated(tokens);
         let usage = answer.usage;
-        self.metrics.ended(tokens, usage.discarded_tokens, usage.monitor_tokens);
+        self.count.ends(choice, tokens);
+        self.metrics.discarded(usage.discarded_tokens);
+        self.metrics.monitored(usage.monitor_tokens);
         let receipt = self.receipt(choice, &answer);
         if let Some(unfolding) = self.answers.get_mut(choice) {
             // Tokens without text behind the last that has some.
@@ -194,7 +242,8 @@ impl Unfold {
         let reason = answer.finish.openai_reason();
         pieces.push(Piece::Ended { choice, reason, steered });
         if self.left == 0 {
-            self.trace.take().into_iter().for_each(Trace::store);
+            self.count.closes();
+            self.prompts.iter_mut().filter_map(|p| p.trace.take()).for_each(Trace::store);
             let Usage { prompt_tokens, completion_tokens, .. } = self.usage;
             self.usage.total_tokens = prompt_tokens + completion_tokens;
             pieces.push(Piece::Closed { usage: self.usage });
@@ -205,9 +254,11 @@ impl Unfold {
     fn receipt(&mut self, choice: usize, answer: &Answer) -> Option<Receipt> {
         let usage = answer.usage;
         let record = self.guards.record(choice);
-        if let (Some(record), Some(teller)) = (&record, &self.teller) {
+        let (at, own) = (choice.checked_div(self.each)?, choice.checked_rem(self.each)?);
+        let kept = self.prompts.get_mut(at)?;
+        if let (Some(record), Some(teller)) = (&record, &kept.teller) {
             self.metrics.watched(record, teller.kinds());
-            teller.tell(&Story { choice, tokens: answer.tokens.len(), record });
+            teller.tell(&Story { choice: own, tokens: answer.tokens.len(), record });
         }
         let facts = Facts {
             request_id: &self.visit.id,
@@ -219,14 +270,14 @@ impl Unfold {
             discarded_tokens: usage.discarded_tokens,
             monitor_tokens: usage.monitor_tokens,
             ignored: &self.ignored,
-            prompt: &self.prompt,
-            replay: Some(&self.replay),
+            prompt: &kept.tokens,
+            replay: Some(&kept.replay),
         };
-        self.metrics.steered(self.resolved.fired(&facts));
-        if let Some(trace) = &mut self.trace {
-            trace.push(choice, self.resolved.full(&facts), &answer.tokens);
+        self.metrics.steered(kept.resolved.fired(&facts));
+        if let Some(trace) = &mut kept.trace {
+            trace.push(own, kept.resolved.full(&facts), &answer.tokens);
         }
-        self.resolved.receipt(&facts)
+        kept.resolved.receipt(&facts)
     }
 
     /// The receipts of all answers.
@@ -235,6 +286,18 @@ impl Unfold {
             self.answers.iter_mut().map(|answer| answer.receipt.take()).collect();
         // Several answers have as many receipts, or none.
         Steered::of(receipts.into_iter().flatten().collect())
+    }
+}
+
+/// Tokens that were generated and not delivered are counted too.
+impl Drop for Unfold {
+    fn drop(&mut self) {
+        if self.left > 0 {
+            self.visit.cut("client_gone");
+        }
+        for (choice, answer) in self.answers.iter().enumerate() {
+            self.count.is_dropped(choice, (answer.made(), answer.rewound_tokens));
+        }
     }
 }
 

@@ -3,12 +3,13 @@
 use super::trace::About;
 use crate::keep::Keep;
 use crate::steer::{Monitoring, kind};
+use std::collections::BTreeMap;
 use trimtab_adapters::store::{Intervention, now_ms};
 use trimtab_steering::monitor::record::{self, Check};
 use trimtab_steering::monitor::{Action, Record};
 
-/// Checks of one answer that are noted one by one.
-const MOST_CHECKS: usize = 256;
+/// Rows of one answer for what its watches found and nothing followed from.
+const MOST_CHECKS: usize = 64;
 
 /// A guarded answer that has ended.
 pub(super) struct Story<'a> {
@@ -71,14 +72,16 @@ impl Teller {
             ..self.row.clone()
         };
         let mut rows = Vec::new();
+        let mut found = Found::default();
         let mut done = record.interventions.iter().peekable();
         let mut attempt = 0;
         for check in &record.checks {
             if let Some(next) = done.next_if(|next| belongs(next, check)) {
                 rows.push(self.intervention(&row, record, (next, attempt)));
                 attempt = attempt.max(next.attempt);
-            } else if self.is_told(check) && rows.len() < MOST_CHECKS {
-                rows.push(self.check(&row, record, (check, attempt)));
+            } else if self.is_told(check) {
+                found
+                    .note(check, attempt, &mut rows, || self.check(&row, record, (check, attempt)));
             }
         }
         rows.extend(done.map(|next| self.intervention(&row, record, (next, attempt))));
@@ -91,6 +94,7 @@ impl Teller {
             from: small(story.tokens),
             at: small(story.tokens),
             outcome: record.outcome.name().to_owned(),
+            count: 1,
             ..row
         });
         rows
@@ -108,12 +112,6 @@ impl Teller {
         record: &Record,
         (check, attempt): (&Check, u32),
     ) -> Intervention {
-        let action = match check.action {
-            Action::Continue => "continue",
-            Action::Watch => "watch",
-            Action::Unknown => "unknown",
-            Action::Rollback => "hit",
-        };
         Intervention {
             attempt,
             watch: name(record, check.watch),
@@ -123,7 +121,8 @@ impl Teller {
             score: Some(check.score),
             margin: Some(check.margin),
             state: check.state.map(|state| state.to_string()),
-            action: action.to_owned(),
+            action: action(check).to_owned(),
+            count: 1,
             outcome: "noted".to_owned(),
             ..row.clone()
         }
@@ -154,12 +153,54 @@ impl Teller {
             span_sha256: (!done.span.is_empty()).then(|| done.hash.clone()),
             text: (!done.span.is_empty()).then(|| done.text.clone()),
             outcome: done.sequel.name().to_owned(),
+            count: 1,
             ..row.clone()
         }
     }
 
     fn policy(&self, watch: usize) -> Option<String> {
         self.policies.get(watch).cloned().flatten()
+    }
+}
+
+/// What was found in one answer, each thing with its row: a watch that reports looks at every token, and a request may
+/// bring one that finds something in all of them.
+#[derive(Default)]
+struct Found(BTreeMap<(usize, &'static str, u32, Option<String>), usize>);
+
+impl Found {
+    /// Notes a check in the row of its kind, or in a new one while there are few.
+    fn note(
+        &mut self,
+        check: &Check,
+        attempt: u32,
+        rows: &mut Vec<Intervention>,
+        row: impl FnOnce() -> Intervention,
+    ) {
+        let state = check.state.map(|state| state.to_string());
+        let key = (check.watch, action(check), attempt, state);
+        let known = self.0.get(&key).and_then(|at| rows.get_mut(*at));
+        if let Some(known) = known {
+            known.at = small(check.at);
+            known.count = known.count.saturating_add(1);
+            // The clearest finding stands for all.
+            if known.margin.is_none_or(|margin| check.margin > margin) {
+                (known.score, known.margin) = (Some(check.score), Some(check.margin));
+            }
+        } else if self.0.len() < MOST_CHECKS {
+            self.0.insert(key, rows.len());
+            rows.push(row());
+        }
+    }
+}
+
+/// What a check came to, in a word.
+fn action(check: &Check) -> &'static str {
+    match check.action {
+        Action::Continue => "continue",
+        Action::Watch => "watch",
+        Action::Unknown => "unknown",
+        Action::Rollback => "hit",
     }
 }
 

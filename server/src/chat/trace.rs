@@ -13,6 +13,7 @@ pub(crate) struct Trace {
 }
 
 /// Whose answer it is, and to what.
+#[derive(Clone, Copy)]
 pub(crate) struct About<'a> {
     pub(crate) response: &'a str,
     pub(crate) request_id: &'a str,

@@ -2,7 +2,7 @@
 
 use super::ask::{Asked, Form, Placed, Streaming};
 use super::likely;
-use super::pieces::Piece;
+use super::pieces::{Piece, Token};
 use crate::app::{App, now};
 use crate::refusal::Refusal;
 use crate::sse::frame;
@@ -12,7 +12,6 @@ use crate::wire;
 use crate::wire::chat::{ChatChunk, ChunkChoice, Delta, Logprobs, Place, Retract, Steered, Usage};
 use crate::wire::completion::{CompletionChoice, CompletionResponse, TextLogprobs};
 use std::sync::Arc;
-use trimtab_runtime::sample::Step;
 use trimtab_runtime::text::Tokenizer;
 
 /// What every chunk of a request says, and what it takes to write them.
@@ -22,14 +21,14 @@ pub(crate) struct Writer {
     pub(super) created: u64,
     pub(super) model: String,
     pub(super) fingerprint: String,
-    pub(super) echo: Option<String>,
-    pub(super) choices: usize,
+    /// Each prompt's text, where it is to be repeated.
+    echoes: Vec<Option<String>>,
+    /// Answers to each prompt.
+    each: usize,
     streaming: Streaming,
     placed: Placed,
     likely: Likely,
     tokenizer: Option<Arc<Tokenizer>>,
-    /// Characters of each answer's text that its tokens have made, for the older shape.
-    offsets: Vec<usize>,
 }
 
 /// Whether tokens come with their log-probabilities.
@@ -44,7 +43,7 @@ enum Likely {
 struct News {
     role: Option<&'static str>,
     text: Option<String>,
-    steps: Vec<Option<Step>>,
+    steps: Vec<Token>,
     reason: Option<&'static str>,
     place: Option<Place>,
     steered: Option<Steered>,
@@ -56,21 +55,29 @@ impl Writer {
             Form::Chat => "chatcmpl",
             Form::Text => "cmpl",
         };
-        let begin = asked.echo.as_ref().map_or(0, |echo| echo.chars().count());
         Writer {
             form: asked.form,
             id: format!("{prefix}-{:016x}", random()),
             created: now(),
             model: asked.model.clone(),
             fingerprint: app.fingerprint.clone(),
-            echo: asked.echo.clone(),
-            choices: asked.choices as usize,
+            echoes: asked.prompts.iter().map(|prompt| prompt.echo.clone()).collect(),
+            each: asked.choices as usize,
             streaming: asked.streaming,
             placed: asked.placed,
             likely: if asked.logprobs.is_some() { Likely::Listed } else { Likely::Left },
             tokenizer: app.model.tokenizer().ok().cloned(),
-            offsets: vec![begin; asked.choices as usize],
         }
+    }
+
+    /// Answers of the request.
+    pub(super) fn choices(&self) -> usize {
+        self.echoes.len() * self.each
+    }
+
+    /// What an answer repeats before itself.
+    pub(super) fn echo(&self, choice: usize) -> Option<&str> {
+        self.echoes.get(choice.checked_div(self.each)?)?.as_deref()
     }
 
     /// Whether the answer comes in pieces.
@@ -79,19 +86,16 @@ impl Writer {
     }
 
     /// Log-probabilities of tokens in chat's shape, if they were asked for.
-    pub(super) fn chat_likely(&self, steps: &[Option<Step>]) -> Option<Logprobs> {
+    pub(super) fn chat_likely(&self, steps: &[Token]) -> Option<Logprobs> {
         let tokenizer = self.tokenizer.as_ref().filter(|_| self.likely == Likely::Listed)?;
         Some(likely::chat(tokenizer, steps))
     }
 
     /// The same in the older shape.
-    pub(super) fn text_likely(
-        &mut self,
-        choice: usize,
-        steps: &[Option<Step>],
-    ) -> Option<TextLogprobs> {
+    pub(super) fn text_likely(&self, choice: usize, steps: &[Token]) -> Option<TextLogprobs> {
         let tokenizer = self.tokenizer.as_ref().filter(|_| self.likely == Likely::Listed)?;
-        Some(likely::text(tokenizer, steps, self.offsets.get_mut(choice)?))
+        let begin = self.echo(choice).map_or(0, |echo| echo.chars().count());
+        Some(likely::text(tokenizer, steps, begin))
     }
 
     /// Writes a piece as frames of a stream.
@@ -139,12 +143,12 @@ impl Writer {
 
     /// The first chunk of an answer: who speaks, or the prompt again.
     fn begin(&mut self, choice: usize, out: &mut String) {
-        let news = match (self.form, &self.echo) {
+        let news = match (self.form, self.echo(choice)) {
             (Form::Chat, _) => {
                 let text = Some(String::new());
                 News { role: Some("assistant"), text, ..News::default() }
             }
-            (Form::Text, Some(echo)) => News { text: Some(echo.clone()), ..News::default() },
+            (Form::Text, Some(echo)) => News { text: Some(echo.to_owned()), ..News::default() },
             (Form::Text, None) => return,
         };
         self.news(choice, news, out);

@@ -9,7 +9,8 @@ use crate::wire::embedding::{
 };
 use crate::wire::error::Code;
 use crate::wire::openapi::GenerationErrors;
-use crate::wire::union::{Inputs, Prompt, names};
+use crate::wire::rest::Unread;
+use crate::wire::union::{Inputs, Prompt};
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::HeaderMap;
@@ -19,6 +20,7 @@ use base64::engine::general_purpose::STANDARD;
 use std::sync::Arc;
 use trimtab_runtime::engine::{Notice, Pooling};
 use trimtab_runtime::plan::Plan;
+use trimtab_runtime::text::Special;
 
 /// Inputs of one request, as many as OpenAI takes.
 const MOST_INPUTS: usize = 2048;
@@ -84,13 +86,15 @@ pub(crate) async fn embeddings(
 }
 
 fn understood(app: &App, body: &EmbeddingRequest) -> Result<Asked, Refusal> {
-    for (name, why) in [
-        ("dimensions", "vectors have the width of the model's stream"),
-        ("steering", "embeddings are those of the model as it is"),
-    ] {
-        if names(&body.rest).any(|other| other == name) {
-            return Err(Refusal::unsupported(name, why));
-        }
+    let width = app.model.decoder().spec().d_model as u64;
+    let asks = |name: &str| body.rest.get(name).is_some_and(|value| !value.is_nothing());
+    if asks("dimensions") && body.rest.get("dimensions") != Some(&Unread::Number(width)) {
+        let why = format!("vectors have the {width} numbers of the model's stream");
+        return Err(Refusal::unsupported("dimensions", why));
+    }
+    if asks("steering") {
+        let why = "embeddings are those of the model as it is";
+        return Err(Refusal::unsupported("steering", why));
     }
     if served(app, &body.model)?.is_some() {
         return Err(Refusal::unsupported("model", "embeddings take no preset"));
@@ -104,7 +108,7 @@ fn understood(app: &App, body: &EmbeddingRequest) -> Result<Asked, Refusal> {
         }
     };
     let inputs = match &body.input {
-        Inputs::One(prompt) => vec![prompt_of(app, prompt, "input")?],
+        Inputs::One(prompt) => vec![prompt_of(app, prompt, ("input", Special::Plain))?],
         Inputs::Many(prompts) => all(app, prompts)?,
     };
     let mut ignored = Ignored::default();
@@ -119,7 +123,9 @@ fn all(app: &App, prompts: &[Prompt]) -> Result<Vec<Vec<u32>>, Refusal> {
         return Err(Refusal::invalid("input", problem));
     }
     let numbered = prompts.iter().enumerate();
-    numbered.map(|(index, prompt)| prompt_of(app, prompt, &format!("input[{index}]"))).collect()
+    let tokens =
+        |(index, prompt)| prompt_of(app, prompt, (&format!("input[{index}]"), Special::Plain));
+    numbered.map(tokens).collect()
 }
 
 /// The means of some texts, in order.

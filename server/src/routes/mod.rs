@@ -12,13 +12,17 @@ pub(crate) mod text;
 use crate::app::App;
 use crate::refusal::Refusal;
 use crate::wire::error::Code;
-use crate::{auth, cors, visit};
+use crate::{auth, cors, leftover, visit};
 use axum::Router;
 use axum::extract::Request;
-use axum::http::StatusCode;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::http::header::CONTENT_ENCODING;
+use axum::http::uri::PathAndQuery;
+use axum::http::{HeaderValue, StatusCode, Uri};
+use axum::middleware::{Next, from_fn, from_fn_with_state, map_request};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use std::sync::Arc;
+use tower_http::decompression::RequestDecompressionLayer;
 
 /// Every route, as metrics and logs call it: a path that a request makes up must not become a label.
 const ROUTES: [&str; 16] = [
@@ -88,11 +92,75 @@ impl App {
             .merge(admin)
             .fallback(unknown)
             .method_not_allowed_fallback(wrong_method);
+        let inflate = RequestDecompressionLayer::new().gzip(true).pass_through_unaccepted(true);
+        all = all.layer(from_fn(encoded)).layer(inflate).layer(map_request(usual_encoding));
+        // Around what may refuse, so that a page can read the refusal.
         if let Some(cors) = cors::layer(&self.settings) {
             all = all.layer(cors).layer(from_fn(cors::narrow));
         }
-        all.layer(from_fn_with_state(self.clone(), visit::record)).with_state(self.clone())
+        let all = all
+            .layer(from_fn_with_state(self.clone(), visit::record))
+            .layer(from_fn_with_state(self.clone(), leftover::drain))
+            .with_state(self.clone());
+        // A path is rewritten before it is looked up, so that logs and metrics know one name of each route.
+        Router::new().fallback_service(all).layer(map_request(usual_path))
     }
+}
+
+/// Refuses a body in an encoding that nothing has undone.
+async fn encoded(request: Request, next: Next) -> Response {
+    let encoding = request.headers().get(CONTENT_ENCODING).map(|value| value.to_str());
+    match encoding {
+        None => next.run(request).await,
+        Some(Ok(plain)) if plain.trim().eq_ignore_ascii_case("identity") => next.run(request).await,
+        Some(other) => {
+            let other = other.unwrap_or("not text");
+            let message = format!("content-encoding is {other:?}, expected gzip or none");
+            Refusal::new(Code::UnsupportedMediaType, message).into_response()
+        }
+    }
+}
+
+/// Writes the name of gzip as the layer that undoes it knows it.
+async fn usual_encoding(mut request: Request) -> Request {
+    let is_gzip = |value: &HeaderValue| {
+        ["gzip", "x-gzip"].iter().any(|name| value.as_bytes().eq_ignore_ascii_case(name.as_bytes()))
+    };
+    if request.headers().get(CONTENT_ENCODING).is_some_and(is_gzip) {
+        request.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    request
+}
+
+/// Takes the other names of a route for the one it is known by: without `/v1`, with a slash at the end, and the names under
+/// which probes look for health.
+async fn usual_path(mut request: Request) -> Request {
+    let Some(path) = usual(request.uri().path()) else { return request };
+    let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
+    let mut parts = request.uri().clone().into_parts();
+    // A path that cannot be written stays, and is not known.
+    if let Ok(path) = PathAndQuery::try_from(format!("{path}{query}")) {
+        parts.path_and_query = Some(path);
+        if let Ok(uri) = Uri::from_parts(parts) {
+            *request.uri_mut() = uri;
+        }
+    }
+    request
+}
+
+/// The usual name of a path, if it has another.
+fn usual(path: &str) -> Option<String> {
+    let trimmed = path.trim_end_matches('/');
+    let trimmed = if trimmed.is_empty() { "/" } else { trimmed };
+    let bare = ["/chat/completions", "/completions", "/embeddings", "/models"];
+    let usual = match trimmed {
+        "/v1/health" | "/healthz" => "/health".to_owned(),
+        bare_path if bare.contains(&bare_path) || bare_path.starts_with("/models/") => {
+            format!("/v1{bare_path}")
+        }
+        other => other.to_owned(),
+    };
+    (usual != path).then_some(usual)
 }
 
 async fn unknown(request: Request) -> Refusal {

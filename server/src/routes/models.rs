@@ -1,7 +1,7 @@
 //! What is served.
 
 use crate::app::App;
-use crate::chat::served;
+use crate::chat::{room, served};
 use crate::refusal::Refusal;
 use crate::wire::error::Code;
 use crate::wire::model::{ModelFacts, ModelList, ModelObject};
@@ -47,6 +47,8 @@ fn described(app: &App, id: String) -> ModelObject {
         object: "model",
         created: app.since,
         owned_by: "trimtab",
+        max_model_len: room(app),
+        context_length: room(app),
         trimtab: ModelFacts {
             arch: spec.arch.name,
             n_layers: spec.n_layers(),

@@ -2,28 +2,35 @@
 
 use super::body::with_body;
 use crate::app::App;
-use crate::chat::{Ignored, conversation, known_ids};
+use crate::chat::{Ignored, Prompt, Wanted, conversation, known_ids, plain, render};
 use crate::refusal::Refusal;
 use crate::wire::openapi::TextErrors;
+use crate::wire::rest::Rest;
 use crate::wire::text::{
-    DetokenizeRequest, DetokenizeResponse, TemplateRequest, TemplateResponse, TokenizeRequest,
-    TokenizeResponse,
+    DetokenizeRequest, DetokenizeResponse, Piece, TemplateRequest, TemplateResponse, TokenPiece,
+    TokenizeRequest, TokenizeResponse, Tokens,
 };
-use crate::wire::union::Rest;
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
 use std::sync::Arc;
-use trimtab_runtime::text::{Control, RenderOptions, Special};
+use trimtab_runtime::text::{Control, Special, Tokenizer};
 
-/// A response that names what was ignored.
-type Told<T> = Result<(HeaderMap, Json<T>), Refusal>;
+/// Bytes around each token that is listed with its text: its id, names and marks.
+const AROUND_BYTES: usize = 24;
 
-fn told<T>(rest: &Rest, body: T) -> (HeaderMap, Json<T>) {
-    let (mut ignored, mut headers) = (Ignored::default(), HeaderMap::new());
+/// A response that names what was ignored. It is written where it is made, not on the threads that serve everybody.
+fn told(rest: &Rest, body: impl IntoResponse) -> Response {
+    let mut ignored = Ignored::default();
     ignored.note("", rest);
+    written(&ignored, body)
+}
+
+fn written(ignored: &Ignored, body: impl IntoResponse) -> Response {
+    let mut headers = HeaderMap::new();
     ignored.tell(&mut headers);
-    (headers, Json(body))
+    (headers, body).into_response()
 }
 
 /// The tokens of a text
@@ -34,17 +41,42 @@ fn told<T>(rest: &Rest, body: T) -> (HeaderMap, Json<T>) {
 pub(crate) async fn tokenize(
     State(app): State<Arc<App>>,
     request: Request,
-) -> Told<TokenizeResponse> {
+) -> Result<Response, Refusal> {
     let work = |app: &App, body: TokenizeRequest| {
         let tokenizer = app.model.tokenizer()?;
-        let tokens = tokenizer.encode(&body.content, Special::Plain)?;
+        // As llama.cpp's documentation has it: parsed unless the request says otherwise.
+        let special = match body.parse_special {
+            Some(true) | None => Special::Parse,
+            Some(false) => Special::Plain,
+        };
+        let tokens = tokenizer.encode(&body.content, special)?;
         let tokens = match body.add_special {
             Some(true) => tokenizer.with_bos(tokens),
             Some(false) | None => tokens,
         };
-        Ok(told(&body.rest, TokenizeResponse { tokens }))
+        let tokens = match body.with_pieces {
+            Some(true) => {
+                bounded(app, &tokens, ("content", AROUND_BYTES))?;
+                Tokens::Pieces(tokens.iter().map(|id| piece(tokenizer, *id)).collect())
+            }
+            Some(false) | None => Tokens::Ids(tokens),
+        };
+        Ok(told(&body.rest, Json(TokenizeResponse { tokens })))
     };
     with_body(&app, request, work).await
+}
+
+/// A token with its text, or with its bytes where these are none.
+fn piece(tokenizer: &Tokenizer, id: u32) -> TokenPiece {
+    let text = match tokenizer.is_control(id) {
+        true => tokenizer.token_text(id).map(str::as_bytes),
+        false => tokenizer.token_bytes(id),
+    };
+    let piece = match std::str::from_utf8(text.unwrap_or_default()) {
+        Ok(text) => Piece::Text(text.to_owned()),
+        Err(_) => Piece::Bytes(text.unwrap_or_default().to_vec()),
+    };
+    TokenPiece { id, piece }
 }
 
 /// The text of tokens
@@ -55,13 +87,30 @@ pub(crate) async fn tokenize(
 pub(crate) async fn detokenize(
     State(app): State<Arc<App>>,
     request: Request,
-) -> Told<DetokenizeResponse> {
+) -> Result<Response, Refusal> {
     let work = |app: &App, body: DetokenizeRequest| {
         known_ids(app, &body.tokens, "tokens")?;
-        let content = app.model.tokenizer()?.decode(&body.tokens, Control::Show);
-        Ok(told(&body.rest, DetokenizeResponse { content }))
+        let tokenizer = app.model.tokenizer()?;
+        bounded(app, &body.tokens, ("tokens", 0))?;
+        let content = tokenizer.decode(&body.tokens, Control::Show);
+        Ok(told(&body.rest, Json(DetokenizeResponse { content })))
     };
     with_body(&app, request, work).await
+}
+
+/// Refuses tokens whose answer would be longer than a body may be: a few digits can name a token of a hundred bytes.
+fn bounded(app: &App, tokens: &[u32], (at, around): (&'static str, usize)) -> Result<(), Refusal> {
+    let tokenizer = app.model.tokenizer()?;
+    let bytes = |id: &u32| {
+        let spelled = tokenizer.token_text(*id).map_or(0, str::len);
+        around + tokenizer.token_bytes(*id).map_or(0, <[u8]>::len).max(spelled)
+    };
+    let (length, most) = (tokens.iter().map(bytes).sum::<usize>(), app.settings.max_body);
+    if length > most {
+        let problem = format!("needs an answer of {length} bytes, at most {most}");
+        return Err(Refusal::invalid(at, problem));
+    }
+    Ok(())
 }
 
 /// The prompt of a conversation
@@ -72,16 +121,14 @@ pub(crate) async fn detokenize(
 pub(crate) async fn apply_template(
     State(app): State<Arc<App>>,
     request: Request,
-) -> Told<TemplateResponse> {
+) -> Result<Response, Refusal> {
     let work = |app: &App, body: TemplateRequest| {
+        plain(&body.rest)?;
         let mut ignored = Ignored::default();
-        let messages = conversation(&body.messages, &mut ignored)?;
-        let rendered = app.model.template()?.render(&messages, &RenderOptions::default());
-        let rendered = rendered.map_err(|error| Refusal::from(error).about("messages"))?;
+        let messages = conversation(app, &body.messages, &mut ignored)?;
+        let Prompt { rendered, .. } = render(app, &messages, &Wanted::from(&body), &mut ignored)?;
         ignored.note("", &body.rest);
-        let mut headers = HeaderMap::new();
-        ignored.tell(&mut headers);
-        Ok((headers, Json(TemplateResponse { prompt: rendered.text() })))
+        Ok(written(&ignored, Json(TemplateResponse { prompt: rendered.text() })))
     };
     with_body(&app, request, work).await
 }

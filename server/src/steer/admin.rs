@@ -124,11 +124,13 @@ impl Steering {
             version: version + 1,
             default: put.default,
             lock: if put.locked == Some(true) { Lock::Locked } else { Lock::Open },
+            allow: put.allow.unwrap_or_default(),
             presets: put.presets.unwrap_or_default(),
         };
         self.admit(&state)?;
         self.shelf.put_settings(&state.settings)?;
-        let object = self.object(&state.settings);
+        let warnings = self.warn(&state);
+        let object = SteeringObject { warnings, ..self.object(&state.settings) };
         self.publish(state);
         Ok(object)
     }
@@ -153,7 +155,9 @@ impl Steering {
                 Lock::Locked => Flag::Yes,
                 Lock::Open => Flag::No,
             },
+            allow: settings.allow.clone(),
             presets: settings.presets.clone(),
+            warnings: Vec::new(),
             limits: LimitsObject { dose: self.setup.dose.site, vectors: self.setup.vector_limit },
         }
     }
@@ -185,18 +189,27 @@ impl Steering {
         }
         self.shelf.put_vector(&stored)?;
         let object = loaded.object(&self.frame);
+        let reachable = state.settings.allow.contains(&stored.id);
         state.vectors.insert(stored.id, Arc::new(loaded));
+        if reachable {
+            self.warn(&state);
+        }
         self.publish(state);
         Ok(Registered::Created(Box::new(object)))
     }
 
     /// Refuses settings under which some request could not be steered as they say, whatever its prompt.
     fn admit(&self, state: &State) -> Result<(), Refusal> {
-        let default = state
-            .settings
-            .default
-            .as_ref()
-            .map(|object| Layer { voice: Voice::Body("default".to_owned()), object });
+        for (index, id) in state.settings.allow.iter().enumerate() {
+            if !state.vectors.contains_key(id) {
+                return Err(unknown(&format!("allow[{index}]"), id).refusal());
+            }
+        }
+        let default = state.settings.default.as_ref().map(|object| Layer {
+            voice: Voice::Body("default".to_owned()),
+            object,
+            lock: state.settings.lock,
+        });
         let nested = |path: &str, object: &wire::Steering| match &object.preset {
             None => Ok(()),
             Some(_) => {
@@ -220,7 +233,7 @@ impl Steering {
                 let problem = "is false, and the default is to be locked";
                 return Err(Fault::value(format!("{path}.use_default"), problem).refusal());
             }
-            let layer = Layer { voice: Voice::Body(path), object };
+            let layer = Layer { voice: Voice::Body(path), object, lock: Lock::Open };
             let layers: Vec<Layer<'_>> =
                 default.iter().filter(|_| with_default).cloned().chain([layer]).collect();
             resolve::resolve(self.bench(state, None), &layers)?;
@@ -272,6 +285,9 @@ fn user(settings: &StoredSettings, id: &str) -> Option<String> {
     };
     if settings.default.as_ref().is_some_and(names) {
         return Some("the server default".to_owned());
+    }
+    if settings.allow.iter().any(|allowed| allowed == id) {
+        return Some("the allow list".to_owned());
     }
     let preset = settings.presets.iter().find(|(_, object)| names(object));
     preset.map(|(name, _)| format!("preset {name}"))

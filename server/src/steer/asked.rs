@@ -122,7 +122,7 @@ fn named(asked: &Vector) -> Result<Option<Op>, Fault> {
 }
 
 /// An operation's name on the wire.
-fn name(op: Op) -> &'static str {
+pub(crate) fn name(op: Op) -> &'static str {
     match op {
         Op::Add => "add",
         Op::Project => "project",

@@ -8,10 +8,7 @@ use trimtab_runtime::model::spec::ModelSpec;
 use trimtab_runtime::site::Site;
 use trimtab_runtime::text::Tokenizer;
 use trimtab_steering::file::card::{ModelPin, Pinned};
-use trimtab_steering::neutral::stream_norms;
-
-/// Neutral tokens on which the stream's length is measured.
-const NEUTRAL_TOKENS: usize = 512;
+use trimtab_steering::neutral::medians;
 
 /// Whether an answer depends on who else is served.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -50,7 +47,7 @@ impl Frame {
             None => BTreeMap::new(),
             Some(_) => {
                 let sites: Vec<Site> = Site::all(spec.n_layers()).collect();
-                stream_norms(model, &sites, NEUTRAL_TOKENS)?
+                medians(model, &sites, &mut |_, _| {})?
             }
         };
         Ok(Frame {
@@ -58,7 +55,7 @@ impl Frame {
             spec,
             template: model.template().map(|t| t.source().to_owned()).unwrap_or_default(),
             tokenizer,
-            norms: norms.into_iter().map(|(site, norm)| (site, norm.median)).collect(),
+            norms,
             invariance: Invariance::default(),
         })
     }

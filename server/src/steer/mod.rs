@@ -11,6 +11,7 @@ mod asked;
 mod fault;
 mod frame;
 mod jail;
+mod lock;
 mod monitor;
 mod piece;
 mod registry;
@@ -29,7 +30,6 @@ pub use resolved::{Facts, Fired, Resolved};
 pub use shelf::{Forgetful, Lock, NullStatus, Shelf, StoredSettings, StoredVector};
 
 use crate::refusal::Refusal;
-use crate::wire::error::Code;
 use crate::wire::steering as wire;
 use fault::Fault;
 use piece::Bench;
@@ -38,6 +38,7 @@ use resolve::{Layer, Voice};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use trimtab_runtime::printable::Line;
 use trimtab_steering::compose::dose::DoseLimit;
 use trimtab_steering::monitor::policy::{BuiltIn, Policy};
 
@@ -142,8 +143,18 @@ impl Steering {
             }
         }
         state.settings = settings.unwrap_or_default();
+        self.warn(&state);
         self.publish(state);
         left_out
+    }
+
+    /// Tells the log what weakens a lock.
+    fn warn(&self, state: &State) -> Vec<String> {
+        let warnings = lock::warnings(self.bench(state, None));
+        for warning in &warnings {
+            tracing::warn!("steering settings: {}", Line(warning));
+        }
+        warnings
     }
 
     /// What a request is steered by: the server default, then the preset, then the request. The preset is the one the
@@ -154,7 +165,12 @@ impl Steering {
         preset: Option<&str>,
         prompt: &[u32],
     ) -> Result<Resolved, Refusal> {
-        self.resolved(asked, preset, Some(prompt))
+        self.now().resolve(asked, preset, prompt)
+    }
+
+    /// What is in force at this moment, for requests with several prompts: a change between two of them must not tell.
+    pub(crate) fn now(&self) -> Now<'_> {
+        Now { steering: self, state: self.state() }
     }
 
     /// The names of the presets.
@@ -178,9 +194,7 @@ impl Steering {
         preset: Option<&str>,
         prompt: Option<&[u32]>,
     ) -> Result<Resolved, Refusal> {
-        let state = self.state();
-        let layers = layers(&state, asked, preset)?;
-        resolve::resolve(self.bench(&state, prompt), &layers)
+        self.now().resolved(asked, preset, prompt)
     }
 
     fn bench<'a>(&'a self, state: &'a State, prompt: Option<&'a [u32]>) -> Bench<'a> {
@@ -197,6 +211,34 @@ impl Steering {
     }
 }
 
+/// Steering as it is at one moment.
+pub(crate) struct Now<'a> {
+    steering: &'a Steering,
+    state: Arc<State>,
+}
+
+impl Now<'_> {
+    /// What a request is steered by, as [`Steering::resolve`] has it.
+    pub(crate) fn resolve(
+        &self,
+        asked: Option<&wire::Steering>,
+        preset: Option<&str>,
+        prompt: &[u32],
+    ) -> Result<Resolved, Refusal> {
+        self.resolved(asked, preset, Some(prompt))
+    }
+
+    fn resolved(
+        &self,
+        asked: Option<&wire::Steering>,
+        preset: Option<&str>,
+        prompt: Option<&[u32]>,
+    ) -> Result<Resolved, Refusal> {
+        let layers = layers(&self.state, asked, preset)?;
+        resolve::resolve(self.steering.bench(&self.state, prompt), &layers)
+    }
+}
+
 /// A lock that guards no value cannot be left in a bad state by whoever panicked.
 fn held(lock: &Mutex<()>) -> MutexGuard<'_, ()> {
     lock.lock().unwrap_or_else(PoisonError::into_inner)
@@ -209,34 +251,27 @@ fn layers<'a>(
     of_model: Option<&str>,
 ) -> Result<Vec<Layer<'a>>, Refusal> {
     let preset = preset(state, asked.and_then(|asked| asked.preset.as_deref()), of_model)?;
-    let asked = asked.map(|object| Layer { voice: Voice::Body("steering".to_owned()), object });
+    let asked = asked.map(|object| Layer {
+        voice: Voice::Body("steering".to_owned()),
+        object,
+        lock: Lock::Open,
+    });
     let says = |layer: &Option<Layer<'_>>| layer.as_ref().and_then(|l| l.object.use_default);
-    let wants_default = says(&asked).or_else(|| says(&preset)).unwrap_or(true);
-    if !wants_default && state.settings.lock == Lock::Locked {
-        let problem = "is false, and the operator has locked the server default";
-        let fault = Fault::new(Code::DefaultLocked, "use_default", problem);
-        return Err(fault.under("steering").refusal());
-    }
+    let use_default = says(&asked).or_else(|| says(&preset));
+    let wants_default = use_default.unwrap_or(true);
     let default = state.settings.default.as_ref().filter(|_| wants_default).map(|object| Layer {
         voice: Voice::Server("the server default".to_owned(), "steering"),
         object,
+        lock: state.settings.lock,
     });
-    let watches =
-        |layer: &Option<Layer<'_>>| layer.as_ref().is_some_and(|l| l.object.monitor.is_some());
-    let field = match (watches(&asked), watches(&preset)) {
-        (true, _) => Some("monitor"),
-        // A preset is the operator's, but which one is the client's choice.
-        (false, true) => Some("preset"),
-        (false, false) => None,
+    let object = |layer: &Option<Layer<'a>>| layer.as_ref().map(|layer| layer.object);
+    let claim = lock::Claim {
+        asked: object(&asked),
+        preset: object(&preset),
+        default: object(&default),
+        use_default,
     };
-    if let Some(field) = field
-        && state.settings.lock == Lock::Locked
-        && watches(&default)
-    {
-        let problem =
-            "would take the place of the server default's monitor, which the operator has locked";
-        return Err(Fault::new(Code::DefaultLocked, field, problem).under("steering").refusal());
-    }
+    lock::hold(state, &claim)?;
     Ok([default, preset, asked].into_iter().flatten().collect())
 }
 
@@ -258,7 +293,7 @@ fn preset<'a>(
     match state.settings.presets.get(name) {
         Some(object) => {
             let voice = Voice::Server(format!("preset {name}"), param);
-            Ok(Some(Layer { voice, object }))
+            Ok(Some(Layer { voice, object, lock: Lock::Open }))
         }
         None => {
             let known: Vec<&str> = state.settings.presets.keys().map(String::as_str).collect();

@@ -4,6 +4,7 @@ use super::asked::{self, Gating, Origin};
 use super::fault::Fault;
 use super::registry::{self, Loaded, State};
 use super::scope::touches_answer;
+use super::shelf::Lock;
 use super::{Frame, Setup};
 use crate::wire::steering::{Apply, Gate, GateKind, Op, Pause, Rescale, Vector};
 use std::borrow::Cow;
@@ -43,8 +44,8 @@ pub(crate) struct Bench<'a> {
 }
 
 impl Bench<'_> {
-    /// Reads one vector of a request. Faults are at its fields.
-    pub(crate) fn piece(&self, asked: &Vector) -> Result<Piece, Fault> {
+    /// Reads one vector of a request, or of what a lock keeps. Faults are at its fields.
+    pub(crate) fn piece(&self, asked: &Vector, lock: Lock) -> Result<Piece, Fault> {
         asked::plain_fields(asked)?;
         let around = (self.frame, self.setup, self.state);
         let loaded = registry::find(Origin::try_from(asked)?, around)?;
@@ -56,7 +57,9 @@ impl Bench<'_> {
             Some(apply) => Scope::try_from(apply).map_err(|e| e.under("apply"))?,
         };
         let (gate, course) = self.gate(asked.gate.as_ref())?;
-        let pauses = self.pauses(asked.pause_in.as_deref(), &scope);
+        // A prompt can talk a model into a tool call, and a locked vector must not rest because of that.
+        let usual = if lock == Lock::Locked { Some([].as_slice()) } else { None };
+        let pauses = self.pauses(asked.pause_in.as_deref().or(usual), &scope);
         let schedule = self.schedule(course, &pauses)?;
         let options = SteerOptions {
             operation,

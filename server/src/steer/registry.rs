@@ -13,10 +13,11 @@ use crate::wire::vector::{ScaleObject, VectorObject};
 use base64::Engine as _;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use trimtab_steering::VectorFile;
+use trimtab_steering::compose::dose::{Dosed, drift};
 use trimtab_steering::file::card::{Operation, Status};
 use trimtab_steering::file::{Warning, sha256};
 use trimtab_steering::steer::NullVectors;
+use trimtab_steering::{SteerOptions, VectorFile};
 
 /// Everything that requests can name. Never changed: a new one takes its place.
 #[derive(Debug, Clone, Default)]
@@ -90,9 +91,15 @@ impl Loaded {
                 false => Flag::Yes,
             },
             bytes: self.bytes,
-            warnings: self.warnings.iter().map(|w| warning(w).to_owned()).collect(),
+            warnings: self.told(frame),
             header: None,
         }
+    }
+
+    fn told(&self, frame: &Frame) -> Vec<String> {
+        let drift = drift(&Dosed::new(&self.file, &SteerOptions::default()), &frame.norms);
+        let drift = drift.map(|_| "stream_norm_drift");
+        self.warnings.iter().map(warning).chain(drift).map(str::to_owned).collect()
     }
 
     fn dose_per_unit(&self, frame: &Frame) -> BTreeMap<String, f64> {

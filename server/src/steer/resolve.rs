@@ -8,6 +8,7 @@ use super::monitor::{self, Monitoring};
 use super::piece::{Bench, Piece};
 use super::resolved::{InForce, Model, Resolved, SiteInForce};
 use super::scope::overlap;
+use super::shelf::Lock;
 use crate::refusal::Refusal;
 use crate::wire::error::Code;
 use crate::wire::steering::{Conflict, Steering, Vector};
@@ -17,7 +18,7 @@ use trimtab_runtime::hook::Intervention;
 use trimtab_runtime::plan::Plan;
 use trimtab_runtime::site::Site;
 use trimtab_steering::VectorFile;
-use trimtab_steering::compose::dose::{DoseLimit, DosePolicy, Dosed, Doses, Note};
+use trimtab_steering::compose::dose::{DoseLimit, DosePolicy, Dosed, Doses, Note, Standing};
 
 /// A dose that is above its limit by rounding alone is not above it.
 const SLACK: f64 = 1e-6;
@@ -36,6 +37,8 @@ pub(crate) enum Voice {
 pub(crate) struct Layer<'a> {
     pub(crate) voice: Voice,
     pub(crate) object: &'a Steering,
+    /// Whether requests can drop it.
+    pub(crate) lock: Lock,
 }
 
 impl Voice {
@@ -89,7 +92,7 @@ pub(crate) struct Lowered {
     pub(crate) plan: Plan,
     pub(crate) vectors: Vec<InForce>,
     /// Predicted dose of all vectors at each site where it is known beforehand.
-    dose: BTreeMap<Site, f64>,
+    pub(crate) dose: BTreeMap<Site, f64>,
     warnings: Vec<String>,
     /// What would be asked to get the same again, and the number of its layer.
     written: Vec<(usize, Vector)>,
@@ -127,6 +130,7 @@ pub(crate) fn resolve(bench: Bench<'_>, layers: &[Layer<'_>]) -> Result<Resolved
         request,
         monitor,
         level,
+        limit: bench.setup.dose,
         model: Model::of(bench.frame),
     })
 }
@@ -137,7 +141,8 @@ fn monitor(bench: Bench<'_>, layers: &[Layer<'_>]) -> Result<Option<Monitoring>,
         return Ok(None);
     };
     if let Some(object) = monitor.retry_vectors() {
-        let layer = Layer { voice: monitor::retry_voice(layers), object: &object };
+        let (voice, lock) = monitor::retry_of(layers);
+        let layer = Layer { voice, object: &object, lock };
         let all: Vec<Layer<'_>> = layers.iter().cloned().chain([layer]).collect();
         let retry = lower(bench, &all)?;
         let own = retry.written.iter().filter(|(number, _)| *number == layers.len());
@@ -213,7 +218,7 @@ fn pieces(bench: Bench<'_>, layers: &[Layer<'_>]) -> Result<Vec<Placed>, Refusal
         }
         for (index, vector) in asked.iter().enumerate() {
             let piece = bench
-                .piece(vector)
+                .piece(vector, layer.lock)
                 .map_err(|e| layer.refusal(e.under(&format!("vectors[{index}]"))))?;
             placed.push(Placed { piece, layer: number, index });
         }
@@ -246,16 +251,16 @@ fn dosed(bench: Bench<'_>, placed: &mut [Placed], layers: &[Layer<'_>]) -> Resul
     for one in placed.iter() {
         files.push(one.piece.dosed_file().map_err(|e| one.refusal(layers, e))?);
     }
+    let limit = bench.setup.dose;
     let reckoned = |(one, file)| {
         let (one, file): (&Placed, _) = (one, file);
         let options = trimtab_steering::SteerOptions {
             scale: Some(one.piece.scale),
             ..one.piece.options.clone()
         };
-        Dosed::new(file, &options)
+        Dosed { standing: standing(limit, layers.get(one.layer)), ..Dosed::new(file, &options) }
     };
     let vectors: Vec<Dosed<'_>> = placed.iter().zip(&files).map(reckoned).collect();
-    let limit = bench.setup.dose;
     let doses = limit.check(&vectors, &bench.frame.norms).map_err(|e| {
         let (whose, fault) = excess(limit, &vectors, &bench.frame.norms, e);
         match whose.and_then(|at| placed.get(at)) {
@@ -272,6 +277,14 @@ fn dosed(bench: Bench<'_>, placed: &mut [Placed], layers: &[Layer<'_>]) -> Resul
         }
     }
     Ok(doses)
+}
+
+/// Where too much is clamped, a request must not scale a locked default down by what it brings beside it.
+fn standing(limit: DoseLimit, layer: Option<&Layer<'_>>) -> Standing {
+    match (limit.policy, layer.map(|layer| layer.lock)) {
+        (DosePolicy::Clamp, Some(Lock::Locked)) => Standing::Protected,
+        (DosePolicy::Clamp | DosePolicy::Refuse | DosePolicy::Warn, _) => Standing::Free,
+    }
 }
 
 /// The vector that a refused dose belongs to, if it is one vector's, and the fault at its field.

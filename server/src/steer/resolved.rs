@@ -1,7 +1,10 @@
 //! What one request is steered by, and the receipt for it.
 
+use super::fault::Fault;
 use super::frame::{Frame, Invariance};
 use super::monitor::{self, Monitoring};
+use crate::refusal::Refusal;
+use crate::wire::error::Code;
 use crate::wire::flag::Flag;
 use crate::wire::receipt::{Cost, Receipt, Replay, SiteReceipt, VectorReceipt};
 use crate::wire::steering::{Level, Op, Steering};
@@ -9,6 +12,7 @@ use std::collections::BTreeMap;
 use trimtab_runtime::fingerprint::Fingerprint;
 use trimtab_runtime::plan::Plan;
 use trimtab_runtime::site::Site;
+use trimtab_steering::compose::dose::{DoseLimit, DosePolicy};
 use trimtab_steering::file::card::Operation;
 use trimtab_steering::monitor::Record;
 
@@ -16,6 +20,8 @@ use trimtab_steering::monitor::Record;
 const SPEC: u32 = 1;
 /// Digits of a fingerprint that a receipt shows.
 const DIGITS: usize = 16;
+/// A dose that is above its limit by rounding alone is not above it.
+const SLACK: f64 = 1.0 + 1e-6;
 
 /// What one request is steered by. Whatever changes on the server, this stays.
 #[derive(Debug, Clone)]
@@ -33,6 +39,7 @@ pub struct Resolved {
     pub(crate) vectors: Vec<InForce>,
     pub(crate) monitor: Option<Monitoring>,
     pub(crate) level: Level,
+    pub(crate) limit: DoseLimit,
     pub(crate) model: Model,
 }
 
@@ -120,6 +127,37 @@ impl Resolved {
     /// Whether nothing is done to the model, and nothing watches it.
     pub fn is_plain(&self) -> bool {
         self.vectors.is_empty() && self.monitor.is_none()
+    }
+
+    /// Puts it beside what pushes at each site already. A retry does both, and is refused if together they push too hard.
+    pub(crate) fn beside(&mut self, doses: &BTreeMap<Site, f64>) -> Result<(), Refusal> {
+        let retry = self.monitor.as_mut().and_then(|monitor| monitor.retry.as_mut());
+        for all in retry.map(|retry| &mut retry.dose).into_iter().chain([&mut self.dose]) {
+            for (site, dose) in doses {
+                *all.entry(*site).or_default() += dose;
+            }
+        }
+        let (most, held) = (self.limit.site, self.limit.policy != DosePolicy::Warn);
+        let retry = self.monitor.as_ref().and_then(|monitor| monitor.retry.as_ref());
+        let over =
+            retry.and_then(|retry| retry.dose.iter().find(|(_, dose)| **dose > most * SLACK));
+        match over.filter(|_| held && !doses.is_empty()) {
+            None => Ok(()),
+            Some((site, dose)) => {
+                let problem = format!(
+                    "push {dose:.3} at {site} together with the answer's own, at most {most:.3} is allowed"
+                );
+                let fault = Fault::new(Code::DoseExceeded, "retry.vectors", problem);
+                Err(fault.under("monitor").refusal())
+            }
+        }
+    }
+
+    /// How much a push of guidance may add at a site to what is in force on a retry.
+    pub(crate) fn room(&self, site: Site) -> f64 {
+        let retry = self.monitor.as_ref().and_then(|monitor| monitor.retry.as_ref());
+        let doses = retry.map_or(&self.dose, |retry| &retry.dose);
+        (self.limit.site - doses.get(&site).copied().unwrap_or(0.0)).max(0.0)
     }
 
     /// What fired where, for metrics.

@@ -40,6 +40,8 @@ pub struct StoredSettings {
     pub default: Option<Steering>,
     /// Whether requests can drop it.
     pub lock: Lock,
+    /// Registered vectors that requests may bring under a lock.
+    pub allow: Vec<String>,
     /// By name.
     pub presets: BTreeMap<String, Steering>,
 }

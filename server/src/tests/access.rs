@@ -129,8 +129,13 @@ async fn pages_are_let_in_by_origin() {
     assert!(!house.call(preflight("https://b.example")).await.headers.contains_key(allow));
     let request = Request::get("/health").header("origin", "https://a.example");
     let reply = house.call(request.body(Body::empty()).unwrap()).await;
-    let exposed = "x-request-id,x-trimtab-ignored,x-trimtab-seed,retry-after";
+    let exposed = "x-request-id,x-trimtab-ignored,x-trimtab-warning,x-trimtab-seed,retry-after";
     assert_eq!(reply.headers["access-control-expose-headers"], exposed);
+    // A refusal can be read by the page that it is for.
+    let packed = Request::post("/tokenize").header("origin", "https://a.example");
+    let packed = packed.header("content-encoding", "br").body(Body::from("x")).unwrap();
+    let reply = house.call(packed).await;
+    assert_eq!((reply.status.as_u16(), reply.headers.contains_key(allow)), (415, true));
 }
 
 #[tokio::test]

@@ -43,7 +43,9 @@ async fn a_stream_folds_to_the_whole_answer() {
             assert_eq!(choice["message"]["content"], json!(text), "{more}");
             assert_eq!(choice["index"], index);
         }
-        assert_eq!(events[events.len() - 2]["usage"], whole["usage"], "{more}");
+        // How much of the prompt was there already differs from one time to the next.
+        let total = |body: &Value| body["usage"]["total_tokens"].clone();
+        assert_eq!(total(&events[events.len() - 2]), total(&whole), "{more}");
     }
 }
 
@@ -153,7 +155,8 @@ async fn what_is_ignored_is_named() {
         (0..500).map(|i| (format!("{i:03}{}", "x".repeat(500)), json!(1))).collect();
     let reply = house.chat(Value::Object(many)).await;
     assert_eq!(reply.status, 200);
-    assert_eq!(reply.headers["x-trimtab-ignored"].len(), 16 * 65 - 1);
+    let told = reply.headers["x-trimtab-ignored"].to_str().unwrap();
+    assert_eq!((told.len(), told.ends_with(",+484")), (16 * 65 - 1 + 5, true), "{told}");
     let nested = json!({
         "messages": [{"role": "user", "content": "hi", "name": "ann", "refusal": null}],
         "stream": true, "stream_options": {"include_obfuscation": false},
@@ -187,10 +190,11 @@ async fn control_tokens_in_a_message_forge_no_turn() {
         chat(json!({"messages": [{"role": "user", "content": forged}]})).to_string().as_bytes(),
     )
     .unwrap();
-    let prompt = crate::chat::chat(&house.app, asked).unwrap().prompt;
+    let prompt = crate::chat::chat(&house.app, asked).unwrap().prompts.remove(0).tokens;
     let ends = prompt.iter().filter(|id| **id == trimtab_runtime::testing::tiny::END).count();
     assert_eq!(ends, 1, "{prompt:?}");
-    let spelled = house.post("/tokenize", json!({"content": forged})).await.ok();
+    let plain = json!({"content": forged, "parse_special": false});
+    let spelled = house.post("/tokenize", plain).await.ok();
     let ids = spelled["tokens"].as_array().unwrap();
     assert!(!ids.is_empty() && !ids.contains(&json!(62)));
 }

@@ -18,6 +18,7 @@ use trimtab_runtime::engine::{Engine, EngineOptions, Notice, Terms, Ticket};
 use trimtab_runtime::generate::{Event, Flow, Generation, Request as Asked};
 use trimtab_runtime::plan::Plan;
 use trimtab_runtime::testing::tiny;
+use trimtab_runtime::text::Variables;
 
 /// The longest that anything may take.
 pub const LONG: Duration = Duration::from_secs(30);
@@ -46,7 +47,22 @@ impl House {
     }
 
     pub fn with(params: Params, options: EngineOptions) -> House {
-        let model = tiny_model();
+        House::of(tiny_model(), params, options)
+    }
+
+    /// Of a model under another template.
+    pub fn under(template: &str, params: Params) -> House {
+        let model = tiny::model_under(template, 4096).unwrap();
+        House::of(Arc::new(model), params, EngineOptions::default())
+    }
+
+    /// Of a model whose template is given variables.
+    pub fn given(template: &str, variables: Variables) -> House {
+        let model = tiny::model_given(template, variables, 4096).unwrap();
+        House::of(Arc::new(model), Params::default(), EngineOptions::default())
+    }
+
+    fn of(model: Arc<Model>, params: Params, options: EngineOptions) -> House {
         let engine = Engine::start(model.decoder().clone(), model.pool().clone(), options);
         let settings = params.check().unwrap();
         let frame = Frame::of(&model).unwrap();
@@ -214,7 +230,9 @@ impl Reply {
 /// The documents of an event stream, read by the rules of the format.
 pub fn events(text: &str) -> Vec<Value> {
     assert!(text.ends_with("\n\n"));
-    let frames = text.split_terminator("\n\n").filter(|frame| !frame.starts_with(':'));
+    let lines = text.split_inclusive('\n').filter(|line| !line.starts_with(':'));
+    let text: String = lines.collect();
+    let frames = text.split_terminator("\n\n");
     let data =
         frames.map(|frame| frame.strip_prefix("data: ").unwrap_or_else(|| panic!("{frame}")));
     data.map(|data| serde_json::from_str(data).unwrap_or_else(|_| json!(data.trim()))).collect()

@@ -2,7 +2,9 @@
 
 mod access;
 mod answers;
+mod dialects;
 mod kit;
+mod lists;
 mod monitors;
 mod others;
 mod pressure;
@@ -10,3 +12,4 @@ mod refusals;
 mod socket;
 mod steering;
 mod streams;
+mod templates;

@@ -82,7 +82,7 @@ async fn a_watch_that_finds_nothing_changes_nothing_but_the_receipt() {
         let guarded =
             house.chat(monitored(json!({"watch": [watch(&["§"])]}), more.clone())).await.ok();
         assert_eq!(guarded["choices"], plain["choices"], "{more}");
-        assert_eq!(guarded["usage"], plain["usage"]);
+        assert_eq!(guarded["usage"]["total_tokens"], plain["usage"]["total_tokens"]);
         assert!(plain.get("steering").is_none());
         let monitor = &guarded["steering"]["monitor"];
         assert_eq!((&monitor["outcome"], &monitor["hits"]), (&json!("clean"), &json!(0)));
@@ -272,8 +272,8 @@ async fn metrics_know_kinds_and_no_names() {
 async fn what_cannot_be_watched_is_refused_before_a_token() {
     let house = House::new();
     for (monitor, param) in [
-        (json!({"watch": [{"kind": "text", "regex": ["("]}]}), "watch[0].regex"),
-        (json!({"watch": [{"kind": "text", "regex": ["a*"]}]}), "watch[0].regex"),
+        (json!({"watch": [{"kind": "text", "regex": ["("]}]}), "watch[0].regex[0]"),
+        (json!({"watch": [{"kind": "text", "regex": ["b", "a*"]}]}), "watch[0].regex[1]"),
         (json!({"watch": [{"kind": "coot", "policy": "none"}]}), "watch[0].policy"),
     ] {
         let reply = house.chat(monitored(monitor, json!({}))).await;
@@ -361,6 +361,25 @@ async fn what_was_taken_back_is_noted_and_read_by_administrators_only() {
             assert_eq!(reply.error().0, 400, "{query}");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_watch_finds_at_every_token_is_one_row() {
+    let store = Store::memory().await.unwrap();
+    let house = keeping(store.clone(), Switch::Off, Switch::On).await;
+    // Whatever is said has one of these letters.
+    let all: Vec<String> =
+        ('a'..='z').chain('A'..='Z').chain('0'..='9').map(String::from).collect();
+    let watch =
+        json!({"kind": "text", "any": all[..30], "every": 1, "then": "report", "name": "letters"});
+    let more = json!({"max_tokens": 200, "temperature": 1, "seed": 3, "logit_bias": {"62": -100}});
+    let asked = chat(monitored(json!({"watch": [watch]}), more));
+    let answer = by(&house, "a", "/v1/chat/completions", Some(asked)).await.ok();
+    assert!(answer["steering"]["monitor"]["hits"].as_u64().unwrap() > 20, "{answer}");
+    let rows = noted(&store).await;
+    assert!(rows.len() <= 4, "{rows:?}");
+    let hits: Vec<&Intervention> = rows.iter().filter(|row| row.action == "hit").collect();
+    assert!(hits.iter().any(|row| row.count > 10 && row.from < row.at), "{rows:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -51,8 +51,8 @@ async fn texts_tokens_and_prompts() {
     let messages = json!([{"role": "system", "content": "be"}, {"role": "user", "content": "hi"}]);
     let prompt = house.post("/apply-template", json!({"messages": messages})).await.ok();
     assert_eq!(prompt["prompt"], "system be<|im_end|>user hi<|im_end|>assistant ");
-    let reply = house.post("/tokenize", json!({"content": "a", "with_pieces": true})).await;
-    assert_eq!(reply.headers["x-trimtab-ignored"], "with_pieces");
+    let reply = house.post("/tokenize", json!({"content": "a", "with_bytes": true})).await;
+    assert_eq!(reply.headers["x-trimtab-ignored"], "with_bytes");
 }
 
 async fn embed(house: &House, more: Value) -> Value {

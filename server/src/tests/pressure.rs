@@ -150,3 +150,106 @@ async fn neighbours_do_not_change_an_answer() {
         assert_eq!(task.await.unwrap(), alone);
     }
 }
+
+/// A counter's value.
+async fn counted(house: &House, name: &str) -> u64 {
+    let text = house.get("/metrics").await.text;
+    let line =
+        text.lines().find(|line| line.strip_prefix(name).is_some_and(|v| v.starts_with(' ')));
+    line.unwrap_or_else(|| panic!("{name}: {text}")).rsplit(' ').next().unwrap().parse().unwrap()
+}
+
+const GENERATED: &str = "trimtab_generated_tokens_total";
+const DISCARDED: &str = "trimtab_discarded_tokens_total";
+
+#[tokio::test]
+async fn tokens_are_counted_as_they_are_delivered() {
+    let house = narrow(4, 4, Params::default());
+    let brake = house.brake();
+    let more = json!({"stream": true, "max_tokens": 500, "logit_bias": {"62": -100}});
+    let response = house.send(post(CHAT, chat(more).to_string()));
+    let (response, ()) = tokio::join!(response, async {
+        house.present(2).await;
+        (0..9).for_each(|_| brake.step());
+    });
+    let mut body = response.into_body().into_data_stream();
+    while counted(&house, GENERATED).await < 3 {
+        piece(&mut body).await.unwrap();
+    }
+    drop(body);
+    (0..2).for_each(|_| brake.step());
+    house.present(1).await;
+    let (delivered, vain) = (counted(&house, GENERATED).await, counted(&house, DISCARDED).await);
+    // Two of the nine rounds were its prompt's, and each of the others made a token, the last perhaps after it had left.
+    assert!(delivered >= 3 && (6..=8).contains(&(delivered + vain)), "{delivered} {vain}");
+    // A whole answer that nobody gets has cost its tokens as well.
+    let more = json!({"max_tokens": 500, "logit_bias": {"62": -100}});
+    let whole = house.send(post(CHAT, chat(more).to_string()));
+    let cut = tokio::time::timeout(Duration::from_millis(200), async {
+        tokio::join!(whole, async {
+            house.present(2).await;
+            for _ in 0..9 {
+                brake.step();
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            tokio::time::sleep(Duration::from_secs(9)).await;
+        })
+    });
+    assert!(cut.await.is_err());
+    assert_eq!(counted(&house, GENERATED).await, delivered);
+    assert!(counted(&house, DISCARDED).await >= vain + 5);
+    drop(brake);
+}
+
+#[tokio::test]
+async fn what_is_far_too_long_is_not_even_tokenised() {
+    let house = House::new();
+    let long = "1".repeat(1_900_000);
+    let messages = json!({"messages": [{"role": "user", "content": long}]});
+    let began = std::time::Instant::now();
+    for (path, body) in [
+        (CHAT, chat(messages)),
+        ("/v1/completions", completion(json!({"prompt": long}))),
+        ("/v1/embeddings", json!({"model": "tiny", "input": ["a", long]})),
+    ] {
+        let reply = house.post(path, body).await;
+        assert_eq!((reply.error().0, reply.error().1.as_str()), (400, "context_length_exceeded"));
+        assert!(reply.text.contains("more tokens than that"), "{}", reply.text);
+    }
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn a_short_question_does_not_wait_behind_long_texts() {
+    let house = House::new();
+    let content = json!({"content": "word ".repeat(60_000)}).to_string();
+    let router = house.router.clone();
+    let long: Vec<_> = (0..4)
+        .map(|_| {
+            let call =
+                tower::ServiceExt::oneshot(router.clone(), post("/tokenize", content.clone()));
+            tokio::spawn(async move { read(call.await.unwrap()).await.status.as_u16() })
+        })
+        .collect();
+    tokio::task::yield_now().await;
+    assert_eq!(house.chat(json!({})).await.status, 200);
+    assert!(long.iter().any(|task| !task.is_finished()));
+    for task in long {
+        assert_eq!(task.await.unwrap(), 200);
+    }
+}
+
+#[tokio::test]
+async fn tokens_that_spell_too_much_are_refused() {
+    let house = House::with(Params { max_body: 100, ..Params::default() }, Default::default());
+    let fits = house.post("/detokenize", json!({"tokens": [1, 2, 62]})).await.ok();
+    assert_eq!(fits["content"], "bc<|im_end|>");
+    let reply = house.post("/detokenize", json!({"tokens": vec![62; 20]})).await;
+    assert_eq!(reply.error(), (400, "invalid_value".to_owned(), "tokens".to_owned()));
+    let short = json!({"content": "abc", "with_pieces": true});
+    assert_eq!(house.post("/tokenize", short).await.status, 200);
+    let long = json!({"content": "abcdefg", "with_pieces": true});
+    let reply = house.post("/tokenize", long).await;
+    assert_eq!(reply.error(), (400, "invalid_value".to_owned(), "content".to_owned()));
+    assert_eq!(house.post("/tokenize", json!({"content": "abcdefg"})).await.status, 200);
+}

@@ -69,7 +69,7 @@ fn models_and_messages() -> Vec<Case> {
 fn sampling() -> Vec<Case> {
     vec![
         (CHAT, json!({"max_tokens": 0}), 400, VALUE, "max_tokens"),
-        (CHAT, json!({"max_tokens": -1}), 400, VALUE, "max_tokens"),
+        (CHAT, json!({"max_tokens": -2}), 400, VALUE, "max_tokens"),
         (CHAT, json!({"max_tokens": 1.5}), 400, VALUE, "max_tokens"),
         (CHAT, json!({"max_completion_tokens": 7}), 400, VALUE, "max_completion_tokens"),
         (CHAT, json!({"temperature": -0.1}), 400, VALUE, "temperature"),
@@ -117,10 +117,10 @@ fn limits() -> Vec<Case> {
 /// What would change the shape of an answer.
 fn refused() -> Vec<Case> {
     vec![
-        (CHAT, json!({"tools": []}), 400, UNSUPPORTED, "tools"),
-        (CHAT, json!({"tool_choice": "auto"}), 400, UNSUPPORTED, "tool_choice"),
+        (CHAT, json!({"tools": [{"type": "function"}]}), 400, UNSUPPORTED, "tools"),
+        (CHAT, json!({"tool_choice": "required"}), 400, UNSUPPORTED, "tool_choice"),
         (CHAT, json!({"functions": [{}]}), 400, UNSUPPORTED, "functions"),
-        (CHAT, json!({"function_call": "none"}), 400, UNSUPPORTED, "function_call"),
+        (CHAT, json!({"function_call": {"name": "f"}}), 400, UNSUPPORTED, "function_call"),
         (
             CHAT,
             json!({"response_format": {"type": "json_object"}}),
@@ -129,8 +129,7 @@ fn refused() -> Vec<Case> {
             "response_format",
         ),
         (CHAT, json!({"modalities": ["audio"]}), 400, UNSUPPORTED, "modalities"),
-        (CHAT, json!({"audio": {}}), 400, UNSUPPORTED, "audio"),
-        (CHAT, json!({"prediction": {}}), 400, UNSUPPORTED, "prediction"),
+        (CHAT, json!({"audio": {"voice": "x"}}), 400, UNSUPPORTED, "audio"),
         (CHAT, json!({"steering": {"vector": []}}), 400, "unknown_field", "steering.vector"),
         (CHAT, json!({"steering": []}), 400, VALUE, "steering"),
     ]
@@ -142,7 +141,18 @@ fn elsewhere() -> Vec<Case> {
         (TEXT, json!({"prompt": ""}), 400, VALUE, "prompt"),
         (TEXT, json!({"prompt": []}), 400, VALUE, "prompt"),
         (TEXT, json!({"prompt": [1, 64]}), 400, VALUE, "prompt[1]"),
-        (TEXT, json!({"prompt": [1, "a"]}), 400, VALUE, "prompt[1]"),
+        (TEXT, json!({"prompt": [1, "a"]}), 400, VALUE, "prompt"),
+        (TEXT, json!({"prompt": ["a", ""]}), 400, VALUE, "prompt[1]"),
+        (TEXT, json!({"prompt": [[1], [64]]}), 400, VALUE, "prompt[1][0]"),
+        (TEXT, json!({"prompt": vec!["a"; 257]}), 400, VALUE, "prompt"),
+        (
+            TEXT,
+            json!({"prompt": ["a", "x".repeat(2000)]}),
+            400,
+            "context_length_exceeded",
+            "prompt[1]",
+        ),
+        (TEXT, json!({"echo": true, "logprobs": 0, "max_tokens": 0}), 400, UNSUPPORTED, "echo"),
         (TEXT, json!({"prompt": [1, -1]}), 400, VALUE, "prompt[1]"),
         (TEXT, json!({"prompt": vec![1; 1024]}), 400, "context_length_exceeded", "prompt"),
         (TEXT, json!({"suffix": "x"}), 400, UNSUPPORTED, "suffix"),
@@ -156,7 +166,7 @@ fn elsewhere() -> Vec<Case> {
         (EMBED, json!({"input": [[1, 99]]}), 400, VALUE, "input[0]"),
         (EMBED, json!({"input": {"a": 1}}), 400, VALUE, "input"),
         (EMBED, json!({"dimensions": 8}), 400, UNSUPPORTED, "dimensions"),
-        (EMBED, json!({"steering": {}}), 400, UNSUPPORTED, "steering"),
+        (EMBED, json!({"steering": {"vectors": [1]}}), 400, UNSUPPORTED, "steering"),
         (EMBED, json!({"encoding_format": "int8"}), 400, VALUE, "encoding_format"),
         ("/tokenize", json!({"content": 1}), 400, VALUE, "content"),
         ("/detokenize", json!({"tokens": [1, 64]}), 400, VALUE, "tokens[1]"),
@@ -267,6 +277,8 @@ async fn a_slow_body_is_not_waited_for() {
     let stream = tokio_stream::wrappers::UnboundedReceiverStream::new(told);
     let reply = house.call(post(CHAT, Body::from_stream(stream))).await;
     assert_eq!(reply.error(), (504, "deadline_exceeded".to_owned(), String::new()));
+    // It was the body that was slow, and not the work.
+    assert!(!reply.headers.contains_key("x-should-retry"));
     drop(tell);
 }
 

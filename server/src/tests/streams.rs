@@ -79,7 +79,7 @@ async fn silence_is_broken_by_comments() {
     let first = piece(&mut stream).await.unwrap();
     assert!(first.starts_with(b"data: "));
     let mut text = String::new();
-    while !text.contains(": keep-alive\n\n: keep-alive\n\n") {
+    while !text.contains(": keep-alive\n: keep-alive\n") {
         text += std::str::from_utf8(&piece(&mut stream).await.unwrap()).unwrap();
     }
     drop(brake);
@@ -87,4 +87,51 @@ async fn silence_is_broken_by_comments() {
         text += std::str::from_utf8(&more).unwrap();
     }
     assert_eq!(events(&text).last().unwrap(), "[DONE]");
+}
+
+#[tokio::test]
+async fn a_stream_that_waits_for_its_place_has_its_headers_and_comments() {
+    let params = Params {
+        first_word: Duration::from_millis(5),
+        keep_alive: Duration::from_millis(5),
+        ..Params::default()
+    };
+    let options = EngineOptions { parallel: 1, queue: 4, chunk: 64 };
+    let house = House::with(params, options);
+    let brake = house.brake();
+    let response =
+        house.send(post("/v1/chat/completions", chat(json!({"stream": true})).to_string())).await;
+    assert_eq!((response.status().as_u16(), house.app.engine.load().waiting()), (200, 1));
+    let mut stream = response.into_body().into_data_stream();
+    let mut text = String::new();
+    while !text.contains(": keep-alive\n: keep-alive\n: keep-alive\n") {
+        text += std::str::from_utf8(&piece(&mut stream).await.unwrap()).unwrap();
+    }
+    assert!(!text.contains("data:"), "{text}");
+    drop(brake);
+    while let Some(more) = piece(&mut stream).await {
+        text += std::str::from_utf8(&more).unwrap();
+    }
+    let events = events(&text);
+    assert_eq!(events[0]["choices"][0]["delta"]["role"], "assistant");
+    assert_eq!(events.last().unwrap(), "[DONE]");
+}
+
+#[tokio::test]
+async fn what_fails_after_the_headers_is_an_error_in_the_stream() {
+    let params = Params {
+        first_word: Duration::from_millis(5),
+        timeout: Duration::from_millis(60),
+        ..Params::default()
+    };
+    let house = House::with(params, EngineOptions { parallel: 1, queue: 4, chunk: 64 });
+    let brake = house.brake();
+    let response =
+        house.send(post("/v1/chat/completions", chat(json!({"stream": true})).to_string())).await;
+    let reply = tokio::join!(read(response), async {
+        tokio::time::sleep(Duration::from_millis(80)).await;
+        brake.step();
+    });
+    let events = reply.0.events();
+    assert_eq!((events.len(), &events[0]["error"]["code"]), (2, &json!("deadline_exceeded")));
 }

@@ -47,10 +47,12 @@ pub struct AuditEntry {
     pub attempt: u32,
     /// The watch.
     pub watch: String,
-    /// How many of the answer's tokens stayed.
+    /// How many of the answer's tokens stayed; of what was found several times, where first.
     pub from: u32,
-    /// How many there were.
+    /// How many there were; of what was found several times, where last.
     pub at: u32,
+    /// How often the watch found this in this attempt; the score is the one farthest beyond the threshold.
+    pub count: u32,
     /// What the watch found; `null` where it could not tell.
     pub score: Option<f64>,
     /// How far that is from its threshold.
@@ -97,6 +99,7 @@ impl From<Intervention> for AuditEntry {
             watch: row.watch,
             from: row.from,
             at: row.at,
+            count: row.count,
             score: row.score,
             margin: row.margin,
             state: row.state,

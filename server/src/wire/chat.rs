@@ -2,8 +2,9 @@
 
 use super::knobs::Knobs;
 use super::receipt::Receipt;
+use super::rest::Rest;
 use super::steering::Steering;
-use super::union::{Content, Rest, Texts};
+use super::union::{Content, Texts};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
@@ -17,20 +18,21 @@ pub struct ChatRequest {
     /// The conversation.
     #[schema(min_items = 1)]
     pub messages: Vec<ChatMessage>,
-    /// The most tokens of an answer; as many as the context holds, if left out.
-    #[schema(minimum = 1)]
-    pub max_tokens: Option<u64>,
+    /// The most tokens of an answer; as many as the context holds, if left out or -1.
+    #[schema(minimum = -1)]
+    pub max_tokens: Option<i64>,
     /// Another name of `max_tokens`.
-    #[schema(minimum = 1)]
-    pub max_completion_tokens: Option<u64>,
+    #[schema(minimum = -1)]
+    pub max_completion_tokens: Option<i64>,
     /// 0 takes the most likely token.
     #[schema(minimum = 0, maximum = 100)]
     pub temperature: Option<f32>,
     /// Keeps the fewest tokens whose probabilities sum to this.
     #[schema(minimum = 0, maximum = 1)]
     pub top_p: Option<f32>,
-    /// Keeps the k most likely tokens; 0 keeps all.
-    pub top_k: Option<u64>,
+    /// Keeps the k most likely tokens; 0 and -1 keep all.
+    #[schema(minimum = -1)]
+    pub top_k: Option<i64>,
     /// Keeps tokens at least this likely relative to the most likely one.
     #[schema(minimum = 0, maximum = 1)]
     pub min_p: Option<f32>,
@@ -51,7 +53,7 @@ pub struct ChatRequest {
     pub seed: Option<i64>,
     /// How many answers.
     #[schema(minimum = 1, maximum = 8)]
-    pub n: Option<u64>,
+    pub n: Option<i64>,
     /// Whether the answer comes in pieces.
     pub stream: Option<bool>,
     /// What the stream holds.
@@ -65,6 +67,16 @@ pub struct ChatRequest {
     pub response_format: Option<ResponseFormat>,
     /// Logged as a hash, nothing else.
     pub user: Option<String>,
+    /// Variables of the model's chat template, such as `enable_thinking`, beside and above the server's own. Those that
+    /// the template does not name do nothing and are named in `x-trimtab-ignored`.
+    #[schema(value_type = Option<Object>)]
+    pub chat_template_kwargs: Option<BTreeMap<String, serde_json::Value>>,
+    /// The variable of this name, where the model's chat template has one.
+    pub reasoning_effort: Option<String>,
+    /// Whether the prompt ends with the beginning of an answer; it does unless this is `false`.
+    pub add_generation_prompt: Option<bool>,
+    /// Whether the answer goes on where the last message, an assistant's, ends.
+    pub continue_final_message: Option<bool>,
     /// What is done to the model while it answers.
     pub steering: Option<Steering>,
     /// Everything else: names only.
@@ -77,7 +89,6 @@ impl ChatRequest {
     /// How tokens are to be chosen.
     pub fn knobs(&self) -> Knobs {
         Knobs {
-            max_tokens: self.max_completion_tokens.or(self.max_tokens),
             temperature: self.temperature,
             top_p: self.top_p,
             top_k: self.top_k,
@@ -98,7 +109,7 @@ impl ChatRequest {
 pub struct ChatMessage {
     /// Who speaks: `system`, `user`, `assistant`, or another role of the model's template.
     pub role: String,
-    /// What is said.
+    /// What is said. Only an assistant's or a tool's turn may say nothing.
     pub content: Option<Content>,
     /// Everything else: names only.
     #[serde(flatten)]
@@ -123,6 +134,10 @@ pub struct ResponseFormat {
     /// Only `text` is supported.
     #[serde(rename = "type")]
     pub kind: String,
+    /// Everything else: names only.
+    #[serde(flatten)]
+    #[schema(ignore)]
+    pub rest: Rest,
 }
 
 /// A whole answer.
@@ -172,12 +187,21 @@ pub struct Said {
 /// Token counts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Usage {
-    /// Of the prompt, once however many answers there are.
+    /// Of all prompts, each once however many answers there are.
     pub prompt_tokens: usize,
     /// Delivered, over all answers.
     pub completion_tokens: usize,
     /// Both.
     pub total_tokens: usize,
+    /// What is known of the prompt's.
+    pub prompt_tokens_details: PromptDetails,
+}
+
+/// What is known of a prompt's tokens.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
+pub struct PromptDetails {
+    /// Those whose keys and values were there already.
+    pub cached_tokens: usize,
 }
 
 /// How likely the tokens of a piece were.

@@ -2,10 +2,13 @@
 
 use super::chat::{ResponseFormat, Steered, StreamOptions, Usage};
 use super::knobs::Knobs;
+use super::rest::Rest;
 use super::steering::Steering;
-use super::union::{Prompt, Rest, Texts};
-use serde::{Deserialize, Serialize};
+use super::union::{Inputs, Texts};
+use serde::de::{Error, Unexpected, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
+use std::fmt;
 use utoipa::ToSchema;
 
 /// A text that is to be continued. Fields that are not listed are ignored and named in `x-trimtab-ignored`, except
@@ -14,21 +17,26 @@ use utoipa::ToSchema;
 pub struct CompletionRequest {
     /// A served model, its alias, or `model@preset`.
     pub model: String,
-    /// The text, or its token ids.
-    pub prompt: Prompt,
+    /// The text, or its token ids; or a list of such, each of which gets its own answers: at most 256 answers in all, and 8
+    /// prompts beside vectors or a monitor in `steering`, or full receipts.
+    pub prompt: Inputs,
+    /// Whether control tokens that the text spells are these tokens; text, if left out. Meant for prompts that were
+    /// written under the model's template already, or with tokens such as those around a gap to be filled.
+    pub parse_special: Option<bool>,
     /// Whether the prompt is repeated in front of the answer.
     pub echo: Option<bool>,
-    /// The most tokens of an answer; as many as the context holds, if left out.
-    #[schema(minimum = 1)]
-    pub max_tokens: Option<u64>,
+    /// The most tokens of an answer; as many as the context holds, if left out or -1.
+    #[schema(minimum = -1)]
+    pub max_tokens: Option<i64>,
     /// 0 takes the most likely token.
     #[schema(minimum = 0, maximum = 100)]
     pub temperature: Option<f32>,
     /// Keeps the fewest tokens whose probabilities sum to this.
     #[schema(minimum = 0, maximum = 1)]
     pub top_p: Option<f32>,
-    /// Keeps the k most likely tokens; 0 keeps all.
-    pub top_k: Option<u64>,
+    /// Keeps the k most likely tokens; 0 and -1 keep all.
+    #[schema(minimum = -1)]
+    pub top_k: Option<i64>,
     /// Keeps tokens at least this likely relative to the most likely one.
     #[schema(minimum = 0, maximum = 1)]
     pub min_p: Option<f32>,
@@ -49,9 +57,9 @@ pub struct CompletionRequest {
     pub seed: Option<i64>,
     /// How many answers.
     #[schema(minimum = 1, maximum = 8)]
-    pub n: Option<u64>,
-    /// Only 1 is supported.
-    #[schema(minimum = 1, maximum = 1)]
+    pub n: Option<i64>,
+    /// At most as many as `n`: answers are not compared.
+    #[schema(minimum = 0, maximum = 8)]
     pub best_of: Option<u64>,
     /// Whether the answer comes in pieces.
     pub stream: Option<bool>,
@@ -59,6 +67,7 @@ pub struct CompletionRequest {
     pub stream_options: Option<StreamOptions>,
     /// Log-probabilities of the tokens, and of so many of the most likely ones beside each.
     #[schema(maximum = 20)]
+    #[serde(default, deserialize_with = "count")]
     pub logprobs: Option<u64>,
     /// Only `text` is supported.
     pub response_format: Option<ResponseFormat>,
@@ -72,11 +81,38 @@ pub struct CompletionRequest {
     pub rest: Rest,
 }
 
+/// A number; `false` is none, as clients of the chat route write it.
+fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    struct Count;
+    impl<'de> Visitor<'de> for Count {
+        type Value = Option<u64>;
+
+        fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+            f.write_str("a whole number, 0 or more")
+        }
+
+        fn visit_bool<E: Error>(self, wanted: bool) -> Result<Option<u64>, E> {
+            match wanted {
+                false => Ok(None),
+                true => Err(E::invalid_type(Unexpected::Bool(true), &self)),
+            }
+        }
+
+        fn visit_u64<E>(self, count: u64) -> Result<Option<u64>, E> {
+            Ok(Some(count))
+        }
+
+        fn visit_unit<E>(self) -> Result<Option<u64>, E> {
+            Ok(None)
+        }
+    }
+    deserializer.deserialize_any(Count)
+}
+
 impl CompletionRequest {
     /// How tokens are to be chosen.
     pub fn knobs(&self) -> Knobs {
         Knobs {
-            max_tokens: self.max_tokens,
             temperature: self.temperature,
             top_p: self.top_p,
             top_k: self.top_k,
@@ -141,6 +177,6 @@ pub struct TextLogprobs {
     pub token_logprobs: Vec<f64>,
     /// The most likely tokens at their places.
     pub top_logprobs: Vec<BTreeMap<String, f64>>,
-    /// Where in the text they begin, in characters.
+    /// Where in the text they begin, in characters; the tokens of one character begin where it does.
     pub text_offset: Vec<usize>,
 }

@@ -1,6 +1,7 @@
 //! `POST /v1/embeddings`.
 
-use super::union::{Inputs, Rest};
+use super::rest::Rest;
+use super::union::Inputs;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 

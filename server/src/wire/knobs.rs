@@ -6,14 +6,12 @@ use std::collections::BTreeMap;
 /// How tokens are to be chosen, as it was written. Its fields are those of the request bodies.
 #[derive(Debug, Clone, Default)]
 pub struct Knobs {
-    /// `max_tokens`.
-    pub max_tokens: Option<u64>,
     /// `temperature`.
     pub temperature: Option<f32>,
     /// `top_p`.
     pub top_p: Option<f32>,
     /// `top_k`.
-    pub top_k: Option<u64>,
+    pub top_k: Option<i64>,
     /// `min_p`.
     pub min_p: Option<f32>,
     /// `repeat_penalty`.
@@ -29,5 +27,5 @@ pub struct Knobs {
     /// `seed`.
     pub seed: Option<i64>,
     /// `n`.
-    pub n: Option<u64>,
+    pub n: Option<i64>,
 }

@@ -16,6 +16,7 @@ pub mod monitor;
 pub mod openapi;
 mod read;
 pub mod receipt;
+pub mod rest;
 pub mod steering;
 pub mod text;
 pub mod union;

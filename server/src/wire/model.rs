@@ -23,6 +23,10 @@ pub struct ModelObject {
     pub created: u64,
     /// `trimtab`.
     pub owned_by: &'static str,
+    /// Tokens of a prompt and its answer, by vLLM's name.
+    pub max_model_len: usize,
+    /// The same, by OpenRouter's.
+    pub context_length: usize,
     /// What it is.
     pub trimtab: ModelFacts,
 }

@@ -97,7 +97,7 @@ pub(crate) struct TextErrors;
 
 impl IntoResponses for TextErrors {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        errors(&[400, 401, 413, 415, 500, 504])
+        errors(&[400, 401, 413, 415, 429, 500, 504])
     }
 }
 

@@ -11,16 +11,25 @@ use serde::de::{
 use std::cell::RefCell;
 use std::collections::HashSet;
 use std::fmt;
+use trimtab_runtime::filetype::{FileType, without_bom};
 
 /// Lists and objects inside each other, the outermost included.
 const NESTING: usize = 32;
 
-/// Reads a body: strict UTF-8, no key twice, at most 32 levels deep, and every error names its field.
+/// Reads a body: strict UTF-8 with or without a byte order mark, no key twice, at most 32 levels deep, and every error names
+/// its field.
 pub fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
     let text = std::str::from_utf8(bytes).map_err(|e| {
-        let problem = format!("body is not UTF-8 at byte {}", e.valid_up_to());
+        let problem = match FileType::of(bytes) {
+            Some(FileType::Gzip) => {
+                "body is compressed by gzip; say so in the header content-encoding".to_owned()
+            }
+            Some(FileType::Utf16) => "body is text in UTF-16; send it as UTF-8".to_owned(),
+            _ => format!("body is not UTF-8 at byte {}", e.valid_up_to()),
+        };
         Refusal::new(Code::InvalidJson, problem)
     })?;
+    let text = without_bom(text);
     check(text)?;
     let mut json = serde_json::Deserializer::from_str(text);
     serde_path_to_error::deserialize(&mut json).map_err(|error| {
@@ -321,5 +330,12 @@ mod tests {
             (refusal.code, refusal.message.as_str()),
             (Code::InvalidJson, "body is not UTF-8 at byte 9")
         );
+        let told = |bytes: &[u8]| read::<Outer>(bytes).unwrap_err().message;
+        assert!(told(b"\x1f\x8b\x08\0").contains("content-encoding"));
+        assert!(told(b"\xff\xfe{\0}\0").contains("UTF-16"));
+        // A byte order mark in front is no part of the JSON; a second one is.
+        let marked = |marks: &str| read::<Outer>(format!("{marks}{{\"name\":\"a\"}}").as_bytes());
+        assert_eq!(marked("\u{feff}").unwrap().name, "a");
+        assert_eq!(marked("\u{feff}\u{feff}").unwrap_err().code, Code::InvalidJson);
     }
 }

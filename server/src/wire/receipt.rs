@@ -55,6 +55,18 @@ pub struct Replay {
     /// A conversation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub messages: Option<Vec<Turn>>,
+    /// Variables of the conversation's template, those of the server included.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(value_type = Object)]
+    pub chat_template_kwargs: BTreeMap<String, serde_json::Value>,
+    /// Whether the prompt ends with the beginning of an answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<bool>)]
+    pub add_generation_prompt: Option<Flag>,
+    /// Whether the answer goes on where the last message ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<bool>)]
+    pub continue_final_message: Option<Flag>,
     /// A text's tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prompt: Option<Vec<u32>>,

@@ -3,22 +3,14 @@
 //! Each reads its shape off what is there, by hand: a derived union tries one shape after the other and forgets
 //! where in the value it failed.
 
+use super::rest::Rest;
 use serde::de::value::SeqAccessDeserializer;
-use serde::de::{Error, IgnoredAny, SeqAccess, Visitor};
+use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
-use std::collections::BTreeMap;
 use std::fmt;
 use utoipa::openapi::schema::{AnyOf, Array, Object, Schema, Type};
 use utoipa::openapi::{Ref, RefOr};
 use utoipa::{PartialSchema, ToSchema};
-
-/// Fields that no type knows: their names, and whether they were more than `null`.
-pub type Rest = BTreeMap<String, Option<IgnoredAny>>;
-
-/// The names of fields that were more than `null`.
-pub fn names(rest: &Rest) -> impl Iterator<Item = &str> {
-    rest.iter().filter(|(_, value)| value.is_some()).map(|(name, _)| name.as_str())
-}
 
 /// One text, or several.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -58,11 +50,15 @@ pub enum Content {
 /// A part of what a message says.
 #[derive(Debug, Clone, PartialEq, Deserialize, ToSchema)]
 pub struct Part {
-    /// `text`; other kinds are refused.
+    /// `text`, or its other names `input_text` and `output_text`; other kinds are refused.
     #[serde(rename = "type")]
     pub kind: String,
     /// The text.
     pub text: Option<String>,
+    /// Everything else: names only.
+    #[serde(flatten)]
+    #[schema(ignore)]
+    pub rest: Rest,
 }
 
 impl<'de> Deserialize<'de> for Content {
@@ -96,29 +92,7 @@ pub enum Prompt {
     Ids(Vec<u32>),
 }
 
-impl<'de> Deserialize<'de> for Prompt {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Shape;
-        impl<'de> Visitor<'de> for Shape {
-            type Value = Prompt;
-
-            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("a string or a list of token ids")
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Prompt, E> {
-                Ok(Prompt::Text(text.to_owned()))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Prompt, A::Error> {
-                Vec::deserialize(SeqAccessDeserializer::new(list)).map(Prompt::Ids)
-            }
-        }
-        deserializer.deserialize_any(Shape)
-    }
-}
-
-/// What is to be embedded.
+/// What is to be continued or embedded: one prompt, or several.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Inputs {
     /// One prompt.
@@ -227,12 +201,6 @@ impl PartialSchema for Content {
     }
 }
 
-impl PartialSchema for Prompt {
-    fn schema() -> RefOr<Schema> {
-        any_of([string().into(), list(id())])
-    }
-}
-
 impl PartialSchema for Inputs {
     fn schema() -> RefOr<Schema> {
         any_of([string().into(), list(string()), list(id()), list(list(id()))])
@@ -245,5 +213,4 @@ impl ToSchema for Content {
         schemas.push(("Part".to_owned(), Part::schema()));
     }
 }
-impl ToSchema for Prompt {}
 impl ToSchema for Inputs {}

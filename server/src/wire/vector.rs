@@ -110,8 +110,13 @@ pub struct SteeringObject {
     /// Whether requests cannot drop it.
     #[schema(value_type = bool)]
     pub locked: Flag,
+    /// Registered vectors that requests may bring while the default is locked.
+    pub allow: Vec<String>,
     /// By name.
     pub presets: BTreeMap<String, Steering>,
+    /// What weakens the lock; only in the answer to a change.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// What no request can pass.
     pub limits: LimitsObject,
 }
@@ -133,8 +138,10 @@ pub struct PutSteering {
     pub expected_version: u64,
     /// What every answer gets that does not drop it.
     pub default: Option<Steering>,
-    /// Whether requests cannot drop it.
+    /// Whether requests can neither drop it nor bring vectors of their own, which could take it back.
     pub locked: Option<bool>,
+    /// Registered vectors that requests may bring while the default is locked; none, if left out.
+    pub allow: Option<Vec<String>>,
     /// By name.
     pub presets: Option<BTreeMap<String, Steering>>,
 }

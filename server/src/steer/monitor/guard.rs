@@ -26,9 +26,9 @@ pub(crate) struct About<'a> {
     pub(crate) seed: u64,
 }
 
-/// What the guards of one request's answers write down, in the answers' order.
+/// What the guards of one request's answers write down, in the answers' order: none where nothing watches an answer.
 #[derive(Debug, Default)]
-pub(crate) struct Guards(Vec<Records>);
+pub(crate) struct Guards(Vec<Option<Records>>);
 
 /// Why text is taken back.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -42,12 +42,12 @@ pub(crate) struct Cause {
 impl Guards {
     /// What is on record of the first answer.
     pub(crate) fn into_first(self) -> Option<Records> {
-        self.0.into_iter().next()
+        self.0.into_iter().next().flatten()
     }
 
     /// What is on record of an answer; `None` where nothing watches.
     pub(crate) fn record(&self, choice: usize) -> Option<Record> {
-        self.0.get(choice).map(Records::read)
+        self.0.get(choice)?.as_ref().map(Records::read)
     }
 
     /// Why text of an answer is taken back: for this attempt, or to end it.
@@ -74,13 +74,16 @@ impl Resolved {
         about: &About<'_>,
         guards: &mut Guards,
     ) -> Result<Option<Guard>, Refusal> {
-        let Some(monitor) = &self.monitor else { return Ok(None) };
+        let Some(monitor) = &self.monitor else {
+            guards.0.push(None);
+            return Ok(None);
+        };
         let made = monitor.watches(about).and_then(|watches| {
             let rules = monitor.rules(self, about)?;
             Guard::new(watches, rules).map_err(|error| Fault::of(error, ""))
         });
         let (guard, records) = made.map_err(|fault| monitor.voice.refusal(fault))?;
-        guards.0.push(records);
+        guards.0.push(Some(records));
         Ok(Some(guard))
     }
 }
@@ -140,10 +143,16 @@ impl Monitoring {
 
     fn rules(&self, resolved: &Resolved, about: &About<'_>) -> Result<Rules, Fault> {
         let written = &self.written;
+        let guidance = self.guidance(about).map_err(|e| e.under("retry.guidance"))?;
+        let room = match &guidance {
+            Guidance::Vector(guides) => guides.site().map_or(0.0, |site| resolved.room(site)),
+            Guidance::None | Guidance::Text(_) => 0.0,
+        };
         Ok(Rules {
             rewind: self.rewind(about).map_err(|e| e.under("rewind"))?,
             caps: self.caps(),
-            guidance: self.guidance(about).map_err(|e| e.under("retry.guidance"))?,
+            guidance,
+            room,
             retry: self.retry.as_ref().map(|retry| retry.plan.clone()),
             plan: resolved.plan.clone(),
             on_exhausted: match written.on_exhausted.unwrap_or_default() {

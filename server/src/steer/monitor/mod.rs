@@ -16,6 +16,7 @@ use super::fault::Fault;
 use super::piece::Bench;
 use super::registry;
 use super::resolve::{Layer, Lowered, Voice};
+use super::shelf::Lock;
 use crate::refusal::Refusal;
 use crate::wire::error::Code;
 use crate::wire::monitor::{Monitor, Stream, Watch, WatchKind};
@@ -103,10 +104,10 @@ pub(crate) fn said<'a, 'b>(layers: &'b [Layer<'a>]) -> Option<(&'b Layer<'a>, &'
     layers.iter().rev().find_map(|layer| Some((layer, layer.object.monitor.as_ref()?)))
 }
 
-/// Whose retry it is.
-pub(crate) fn retry_voice(layers: &[Layer<'_>]) -> Voice {
-    let voice = said(layers).map(|(layer, _)| layer.voice.inside("monitor.retry"));
-    voice.unwrap_or_else(|| Voice::Body("steering.monitor.retry".to_owned()))
+/// Whose retry it is, and whether requests can drop that.
+pub(crate) fn retry_of(layers: &[Layer<'_>]) -> (Voice, Lock) {
+    let of = said(layers).map(|(layer, _)| (layer.voice.inside("monitor.retry"), layer.lock));
+    of.unwrap_or_else(|| (Voice::Body("steering.monitor.retry".to_owned()), Lock::Open))
 }
 
 fn look(bench: Bench<'_>, watch: &Watch) -> Result<Look, Fault> {
@@ -122,6 +123,10 @@ fn look(bench: Bench<'_>, watch: &Watch) -> Result<Look, Fault> {
 
 fn text(watch: &Watch) -> Result<Arc<Lexical>, Fault> {
     let texts = |texts: &Option<Vec<String>>| texts.clone().unwrap_or_default();
+    for (index, pattern) in watch.regex.iter().flatten().enumerate() {
+        let alone = Lexical::new(&[], std::slice::from_ref(pattern));
+        alone.map_err(|e| Fault::at(e, &format!("regex[{index}]")))?;
+    }
     let lexical = Lexical::new(&texts(&watch.any), &texts(&watch.regex));
     lexical.map(Arc::new).map_err(|e| Fault::of(e, ""))
 }

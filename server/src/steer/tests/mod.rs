@@ -3,6 +3,7 @@
 mod admin;
 mod combine;
 mod jail;
+mod lock;
 mod lowering;
 mod monitors;
 mod receipts;

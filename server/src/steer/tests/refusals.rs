@@ -174,6 +174,11 @@ fn vectors_that_say_too_much_or_too_little() {
         (r#"{"id":"calm","scale":2.6}"#, 400, Code::DoseExceeded, field("scale")),
         (r#"{"id":"calm","scale":-1e30}"#, 400, Code::DoseExceeded, field("scale")),
         (r#"{"id":"calm","scale":2e38}"#, 400, InvalidValue, field("scale")),
+        (r#"{"id":"out","scale":1000}"#, 400, InvalidValue, field("scale")),
+        (r#"{"id":"out","scale":-0.5}"#, 400, InvalidValue, field("scale")),
+        (r#"{"id":"calm","op":"project","scale":2.5}"#, 400, InvalidValue, field("scale")),
+        (r#"{"id":"calm","op":"clamp","min":20}"#, 400, Code::DoseExceeded, field("scale")),
+        (r#"{"id":"calm","op":"clamp","max":-9}"#, 400, Code::DoseExceeded, field("scale")),
         (r#"{"source":"file:calm.safetensors"}"#, 403, Code::SourceDisabled, field("source")),
         (
             r#"{"inline":{"safetensors_b64":"","sha256":""}}"#,

@@ -1,0 +1,142 @@
+//! How the tokens of an answer are chosen, as a request says it.
+
+use crate::app::App;
+use crate::refusal::Refusal;
+use crate::visit::random;
+use crate::wire::knobs::Knobs;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use trimtab_runtime::generate::Request;
+use trimtab_runtime::logits::{Bias, LogitsProcessor, Penalties};
+use trimtab_runtime::sample::SamplingParams;
+
+/// Stop texts of one request.
+const MOST_STOPS: usize = 16;
+/// Bytes of one of them: each is looked for after every token.
+const LONGEST_STOP: usize = 1024;
+/// The largest change of a logit.
+const MOST_BIAS: f32 = 100.0;
+
+/// What was asked for, and the model's defaults for the rest.
+pub(super) fn sampling(app: &App, knobs: &Knobs) -> SamplingParams {
+    let model = app.model.sampling();
+    SamplingParams {
+        temperature: knobs.temperature.unwrap_or(model.temperature),
+        // -1 is no limit, as 0 is.
+        top_k: knobs.top_k.map_or(model.top_k, |k| usize::try_from(k).unwrap_or_default()),
+        top_p: knobs.top_p.unwrap_or(model.top_p),
+        min_p: knobs.min_p.unwrap_or(model.min_p),
+    }
+}
+
+/// How the tokens of an answer are chosen.
+pub(super) fn request(
+    app: &App,
+    knobs: &Knobs,
+    limits: &[(&str, Option<i64>)],
+) -> Result<Request, Refusal> {
+    top_k(knobs.top_k)?;
+    Ok(Request {
+        sampling: sampling(app, knobs).check()?,
+        seed: seed(knobs.seed)?,
+        max_tokens: max_tokens(limits)?,
+        processors: processors(app, knobs)?,
+        stop: stops(knobs)?,
+        ..Request::default()
+    })
+}
+
+fn seed(given: Option<i64>) -> Result<u64, Refusal> {
+    match given {
+        // 53 bits, so that every JSON reader keeps them.
+        None | Some(-1) => Ok(random() >> 11),
+        Some(seed) => u64::try_from(seed).map_err(|_| {
+            Refusal::invalid("seed", format!("is {seed}, not 0 or more; -1 draws one"))
+        }),
+    }
+}
+
+/// The most tokens of an answer; -1 is no limit, as other servers have it.
+fn max_tokens(limits: &[(&str, Option<i64>)]) -> Result<Option<usize>, Refusal> {
+    let mut given: Option<i64> = None;
+    for (name, limit) in limits {
+        match (limit, given) {
+            (None | Some(-1), _) => {}
+            (Some(limit @ ..=0), _) => {
+                let problem = format!("is {limit}, expected 1 or more, or -1 for no limit");
+                return Err(Refusal::invalid(*name, problem));
+            }
+            (Some(limit), Some(other)) if *limit != other => {
+                let problem = format!("is {limit} and max_tokens is {other}; give one of them");
+                return Err(Refusal::invalid(*name, problem));
+            }
+            (Some(limit), _) => given = Some(*limit),
+        }
+    }
+    Ok(given.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX)))
+}
+
+fn top_k(given: Option<i64>) -> Result<(), Refusal> {
+    match given {
+        Some(k @ ..=-2) => {
+            Err(Refusal::invalid("top_k", format!("is {k}, expected 0 or more, or -1 for all")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn stops(knobs: &Knobs) -> Result<Vec<String>, Refusal> {
+    let stops = knobs.stop.clone().unwrap_or_default().0;
+    if stops.len() > MOST_STOPS {
+        let problem = format!("has {} texts, at most {MOST_STOPS}", stops.len());
+        return Err(Refusal::invalid("stop", problem));
+    }
+    for (index, stop) in stops.iter().enumerate() {
+        let at = || if stops.len() == 1 { "stop".to_owned() } else { format!("stop[{index}]") };
+        if stop.is_empty() {
+            return Err(Refusal::invalid(at(), "is empty, which would end every answer"));
+        }
+        if stop.len() > LONGEST_STOP {
+            let problem = format!("has {} bytes, at most {LONGEST_STOP}", stop.len());
+            return Err(Refusal::invalid(at(), problem));
+        }
+    }
+    Ok(stops)
+}
+
+fn processors(app: &App, knobs: &Knobs) -> Result<Vec<Arc<dyn LogitsProcessor>>, Refusal> {
+    let none = Penalties::default();
+    let penalties = Penalties {
+        repeat: knobs.repeat_penalty.unwrap_or(none.repeat),
+        presence: knobs.presence_penalty.unwrap_or(none.presence),
+        frequency: knobs.frequency_penalty.unwrap_or(none.frequency),
+    }
+    .check()?;
+    let mut processors: Vec<Arc<dyn LogitsProcessor>> = Vec::new();
+    if !penalties.is_none() {
+        processors.push(Arc::new(penalties));
+    }
+    if let Some(bias) = knobs.logit_bias.as_ref().filter(|bias| !bias.is_empty()) {
+        processors.push(Arc::new(Bias::new(biases(app, bias)?)?));
+    }
+    Ok(processors)
+}
+
+fn biases(app: &App, given: &BTreeMap<String, f32>) -> Result<BTreeMap<u32, f32>, Refusal> {
+    let known = app.model.decoder().spec().vocab_size;
+    let mut biases = BTreeMap::new();
+    for (id, bias) in given {
+        let at = || format!("logit_bias.{id}");
+        let token = id.parse::<u32>().ok().filter(|token| (*token as usize) < known);
+        let Some(token) = token else {
+            let problem = format!("is no token id; the vocabulary has {known} tokens");
+            return Err(Refusal::invalid(at(), problem));
+        };
+        if bias.abs() > MOST_BIAS {
+            let problem = format!("is {bias}, not between -{MOST_BIAS} and {MOST_BIAS}");
+            return Err(Refusal::invalid(at(), problem));
+        }
+        biases.insert(token, *bias);
+    }
+    Ok(biases)
+}
