@@ -1,11 +1,18 @@
 //! The two streams: stdout carries the answer and nothing else, stderr everything for people.
+//!
+//! What is said comes from files and models too. On stderr each message is one line, whatever it quotes; on a terminal
+//! an answer keeps its line breaks and tabs, and other control characters are written out. A pipe or a file gets an
+//! answer's bytes as they are.
 
 use crate::args::{Color, OutputArgs};
 use crate::error::{Error, Result};
 use crate::plan::Form;
 use serde::Serialize;
-use std::fmt::Display;
+use std::borrow::Cow;
+use std::fmt::{self, Display};
 use std::io::{IsTerminal, Write};
+use std::sync::OnceLock;
+use trimtab_runtime::printable::{Line, Lines, is_hidden};
 
 /// How much is said on stderr.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,7 +35,13 @@ pub struct Console {
     form: Form,
     level: Level,
     paint: Paint,
+    /// Set once stdout is where a result goes that is no text.
+    stdout: OnceLock<Left>,
 }
+
+/// Stdout was left to a result.
+#[derive(Debug)]
+struct Left;
 
 impl Console {
     /// The streams as the output flags want them.
@@ -47,7 +60,7 @@ impl Console {
             Color::Auto => std::io::stderr().is_terminal() && !no_color,
         };
         let paint = if colour { Paint::Colour } else { Paint::Plain };
-        Console { form: Form::of(output), level, paint }
+        Console { form: Form::of(output), level, paint, stdout: OnceLock::new() }
     }
 
     /// Whether results are JSON.
@@ -74,8 +87,20 @@ impl Console {
         self.level == Level::Quiet
     }
 
+    /// Leaves stdout to a result that is written there: what is said goes to stderr from now on.
+    pub fn leave_stdout(&self) {
+        // Leaving it twice leaves it.
+        self.stdout.set(Left).ok();
+    }
+
     /// Writes a piece of the answer, at once.
     pub fn say(&self, text: &str) -> Result<()> {
+        let text = self.shown(text);
+        if self.stdout.get().is_some() {
+            // Nobody can be told that stderr is closed.
+            write!(std::io::stderr(), "{text}").ok();
+            return Ok(());
+        }
         let mut out = std::io::stdout().lock();
         out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Error::Stdout)
     }
@@ -88,7 +113,8 @@ impl Console {
     /// Writes a JSON document on a line of its own.
     pub fn print(&self, document: &impl Serialize) -> Result<()> {
         let text = serde_json::to_string(document);
-        self.say_line(text.map_err(|e| Error::Stdout(std::io::Error::other(e)))?)
+        let text = text.map_err(|e| Error::Stdout(std::io::Error::other(e)))?;
+        self.say_line(Document(&text))
     }
 
     /// Tells a person something, unless they want quiet.
@@ -113,12 +139,18 @@ impl Console {
 
     /// Warns, quiet or not.
     pub fn warn(&self, text: impl Display) {
-        self.tell(Level::Quiet, &format!("{} {text}", self.painted("33", "warning:")));
+        let word = format!("{} ", self.painted("33", "warning:"));
+        self.tell_as(Level::Quiet, &word, &text.to_string());
     }
 
     /// Says what went wrong and what to do, quiet or not.
     pub fn fail(&self, message: &str, hint: Option<&str>) {
-        self.tell(Level::Quiet, &format!("{} {message}", self.painted("31", "error:")));
+        let word = format!("{} ", self.painted("31", "error:"));
+        // A list stands on lines of its own, set in, so that text of a file begins no line of ours.
+        let (first, list) = message.split_once(LIST).unwrap_or((message, ""));
+        self.tell_as(Level::Quiet, &word, first);
+        let list = list.split(LIST).filter(|line| !line.is_empty());
+        list.for_each(|line| self.tell_as(Level::Quiet, "  ", line));
         if let Some(hint) = hint {
             self.tell(Level::Quiet, &format!("hint: {hint}"));
         }
@@ -137,9 +169,26 @@ impl Console {
     }
 
     fn tell(&self, level: Level, text: &str) {
+        self.tell_as(level, "", text);
+    }
+
+    /// A message on one line behind a word of ours.
+    fn tell_as(&self, level: Level, word: &str, text: &str) {
         if level <= self.level {
             // Nobody can be told that stderr is closed.
-            writeln!(std::io::stderr(), "{text}").ok();
+            writeln!(std::io::stderr(), "{word}{}", Line(text)).ok();
+        }
+    }
+
+    /// An answer as a terminal may have it, and as it is elsewhere.
+    fn shown<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        let to_terminal = match self.stdout.get() {
+            None => std::io::stdout().is_terminal(),
+            Some(Left) => std::io::stderr().is_terminal(),
+        };
+        match to_terminal && text.chars().any(is_hidden) {
+            true => Cow::Owned(Lines(text).to_string()),
+            false => Cow::Borrowed(text),
         }
     }
 
@@ -148,5 +197,37 @@ impl Console {
             Paint::Plain => text.to_owned(),
             Paint::Colour => format!("\u{1b}[{code}m{text}\u{1b}[0m"),
         }
+    }
+}
+
+/// What is before each line of a list in a message.
+const LIST: &str = "\n  ";
+
+/// A JSON document whose strings hold no character that a terminal acts on: JSON has escapes for them.
+struct Document<'a>(&'a str);
+
+impl Display for Document<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for c in self.0.chars() {
+            // Outside of strings a document in one line holds none, and all of them are in the basic plane.
+            match is_hidden(c) {
+                true => write!(f, "\\u{:04x}", u32::from(c))?,
+                false => fmt::Write::write_char(f, c)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_says_the_same_without_hidden_characters() {
+        let said = "a\u{9b}31m\u{202e}b\n\u{7f}ü";
+        let text = Document(&serde_json::to_string(said).unwrap()).to_string();
+        assert_eq!(text, "\"a\\u009b31m\\u202eb\\n\\u007fü\"");
+        assert_eq!(serde_json::from_str::<String>(&text).unwrap(), said);
     }
 }

@@ -1,6 +1,7 @@
 //! What can go wrong at the command line, besides what the runtime says.
 
 use std::path::{Path, PathBuf};
+use trimtab_runtime::filetype::{self, FileType, NotText, Unreadable};
 
 /// Result of this program.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -44,6 +45,22 @@ pub enum Error {
         /// What the system says.
         #[source]
         source: std::io::Error,
+    },
+    /// An input file that is read and is not what it should be.
+    #[error("{}: {source}", path.display())]
+    NotText {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: Unreadable,
+    },
+    /// Something that another room refuses, with the file it is in.
+    #[error("{}: {source}", path.display())]
+    Within {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong in it.
+        source: Box<Error>,
     },
     /// An output file that cannot be written.
     #[error("{} cannot be written", path.display())]
@@ -132,11 +149,27 @@ impl Error {
         }
     }
 
+    /// What is wrong with an input that is to be a text.
+    fn unreadable(path: &Path) -> impl FnOnce(Unreadable) -> Error {
+        let path = path.to_owned();
+        move |error| match error {
+            Unreadable::System(source) => Error::Read { path, source },
+            source => Error::NotText { path, source },
+        }
+    }
+
+    /// The same error with the file it was found in.
+    pub fn within(path: &Path) -> impl FnOnce(Error) -> Error {
+        let path = path.to_owned();
+        move |error| Error::Within { path, source: Box::new(error) }
+    }
+
     /// What the user can do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
             Error::Runtime(error) => hint(error),
             Error::Steering(error) => steering_hint(error),
+            Error::Within { source, .. } => source.hint(),
             Error::NoPrompt => {
                 Some("give --prompt or --file, or write to standard input".to_owned())
             }
@@ -199,15 +232,27 @@ fn steering_hint(error: &trimtab_steering::Error) -> Option<String> {
 /// What the user can do about an error of the runtime.
 fn hint(error: &trimtab_runtime::Error) -> Option<String> {
     use trimtab_runtime::{Error, text};
+    const NAMES: &str = "--chat-template takes one of these names, chatml, or Jinja text; --chat-template-file a file";
     let hint = match error {
         Error::Hub(e) => return e.hint(),
-        Error::ContextFull { .. } => {
+        Error::ContextFull { .. } | Error::PromptTooLong { .. } => {
             "--ctx-size N allows longer sequences, up to what the model was made for"
         }
         Error::PoolFull { .. } => "--kv-memory BYTES makes room for more keys and values",
         Error::Text(e) if matches!(**e, text::Error::NoTemplate) => {
-            "generate --raw continues a text without a template; --chat-template chatml is a common one"
+            "generate --raw continues a text without a template; --chat-template chatml is a common one, \
+             --chat-template-file FILE gives another"
         }
+        Error::Text(e) if matches!(**e, text::Error::NoSuchTemplate { .. }) => NAMES,
+        Error::Template(e) if matches!(**e, text::Error::NoSuchTemplate { .. }) => NAMES,
+        Error::Template(_) => {
+            "--chat-template-file FILE gives another template; generate --raw needs none"
+        }
+        Error::Tokenizer(e) if matches!(**e, text::Error::OtherTokenizer { .. }) => {
+            "transformers writes tokenizer.json: AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER); \
+             capture --token-ids and bench need no tokenizer"
+        }
+        Error::Tokenizer(_) => "capture --token-ids and bench need no tokenizer",
         Error::NoTokenizer => {
             "put the model's tokenizer.json into its folder; capture --token-ids and bench need none"
         }
@@ -220,7 +265,24 @@ fn hint(error: &trimtab_runtime::Error) -> Option<String> {
     Some(hint.to_owned())
 }
 
-/// The whole of a text file.
+/// The longest text that is read.
+const TEXT_LIMIT: u64 = 1 << 30;
+
+/// The whole of a text file or a pipe, without a byte order mark.
 pub fn read_text(path: &Path) -> Result<String> {
-    std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })
+    filetype::read_text(path, TEXT_LIMIT).map_err(Error::unreadable(path))
+}
+
+/// The same of a file with data in it, which is no web page.
+pub fn read_data(path: &Path) -> Result<String> {
+    let text = read_text(path)?;
+    match FileType::of(text.as_bytes()) {
+        Some(kind) => Err(Error::unreadable(path)(NotText::Type(kind).into())),
+        None => Ok(text),
+    }
+}
+
+/// One text of standard input, which may hold what is no text.
+pub fn input_text(bytes: Vec<u8>) -> Result<String> {
+    filetype::text(bytes).map_err(|e| Error::unreadable(Path::new("standard input"))(e.into()))
 }

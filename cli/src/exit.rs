@@ -4,7 +4,6 @@ use crate::console::Console;
 use crate::document::Failure;
 use crate::error::Error;
 use clap::error::ErrorKind;
-use std::error::Error as _;
 use std::ffi::OsString;
 use std::io::ErrorKind::NotFound;
 use std::io::Write;
@@ -41,14 +40,17 @@ fn verdict(error: &Error) -> (u8, &'static str) {
             Kind::Input | Kind::Refused => (3, error.code()),
             Kind::Model | Kind::Outside | Kind::Internal => (1, error.code()),
         },
-        Error::Read { .. } | Error::Line { .. } => (3, "input_refused"),
+        Error::Read { .. } | Error::Line { .. } | Error::NotText { .. } => (3, "input_refused"),
+        Error::Within { source, .. } => verdict(source),
         Error::Runtime(error) => match (&**error, error.kind()) {
             (Runtime::Hub(e), _) => match e.kind() {
                 Hub::Refused => (3, "model_not_found"),
                 Hub::Missing => (5, "unavailable"),
                 Hub::Disk => (1, "internal"),
             },
-            (Runtime::ContextFull { .. }, _) => (2, "context_length_exceeded"),
+            (Runtime::ContextFull { .. } | Runtime::PromptTooLong { .. }, _) => {
+                (2, "context_length_exceeded")
+            }
             (_, Kind::Input) => (2, "invalid_value"),
             (_, Kind::Refused) => (3, "operation_refused"),
             (_, Kind::Model) => (3, "model_refused"),
@@ -85,7 +87,7 @@ pub fn failed(error: &Error, console: &Console) -> ExitCode {
 }
 
 /// The message and those of its causes that say something new.
-fn with_sources(error: &Error) -> String {
+pub fn with_sources(error: &dyn std::error::Error) -> String {
     let mut message = error.to_string();
     let mut cause = error.source();
     while let Some(source) = cause {

@@ -12,6 +12,7 @@ mod document;
 mod error;
 mod exit;
 mod interrupt;
+mod outputs;
 mod progress;
 mod threads;
 

@@ -1,6 +1,6 @@
 //! Flags of `capture`.
 
-use super::{ModelArgs, Switch, switch};
+use super::{ModelArgs, Switch, TemplateArgs, switch};
 use clap::{ArgAction, ArgGroup, Args};
 use std::path::PathBuf;
 
@@ -32,4 +32,7 @@ pub struct CaptureArgs {
     /// The model.
     #[command(flatten)]
     pub model: ModelArgs,
+    /// What the chat template is given.
+    #[command(flatten)]
+    pub template: TemplateArgs,
 }

@@ -1,6 +1,6 @@
 //! Flags of `chat`.
 
-use super::{ModelArgs, MonitorArgs, SamplingArgs, Switch, VectorArgs, switch};
+use super::{ModelArgs, MonitorArgs, SamplingArgs, Switch, TemplateArgs, VectorArgs, switch};
 use clap::{ArgAction, Args};
 
 /// Flags of `chat`.
@@ -21,6 +21,9 @@ pub struct ChatArgs {
     /// The model.
     #[command(flatten)]
     pub model: ModelArgs,
+    /// What the chat template is given.
+    #[command(flatten)]
+    pub template: TemplateArgs,
     /// Sampling.
     #[command(flatten)]
     pub sampling: SamplingArgs,

@@ -20,12 +20,15 @@ pub struct ImportArgs {
     #[arg(long, value_enum, value_name = "add|project", hide_possible_values = true)]
     pub op: Option<Kind>,
     /// Where they act, where the file does not say it: resid_post.{n}, or NAMES=SITE with {n} for the block in
-    /// both, or mlp_out or attn_out for raw values.
+    /// both, or NAME[n]=resid_post.{n} (or {n-1}) for the rows of one tensor, or mlp_out or attn_out for raw values.
     #[arg(long, value_name = "SITE")]
     pub site: Option<String>,
     /// Rows and width of a file of raw f32 values.
     #[arg(long, value_name = "LxD")]
     pub shape: Option<String>,
+    /// Leave rows of zeros out, which point nowhere, instead of refusing the file.
+    #[arg(long, action = ArgAction::SetTrue, value_parser = switch::parse)]
+    pub skip_zeros: Switch,
     /// The vector's name [default: that of the file].
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,

@@ -8,9 +8,18 @@ use std::path::PathBuf;
 #[derive(Debug, Args)]
 pub struct ExtractArgs {
     /// Examples: JSON Lines, a JSON array or CSV with prompt, chosen and rejected; positive and negative;
-    /// text and label; or a public shape such as Anthropic's transcripts.
+    /// text and label; or a public shape such as Anthropic's transcripts; - for standard input.
     #[arg(long, value_name = "FILE")]
     pub data: Option<PathBuf>,
+    /// Instead of --data: a text file with a positive prompt on each line.
+    #[arg(long, value_name = "FILE", requires = "negative_file", conflicts_with = "data")]
+    pub positive_file: Option<PathBuf>,
+    /// The negative prompts, on the same lines.
+    #[arg(long, value_name = "FILE", requires = "positive_file")]
+    pub negative_file: Option<PathBuf>,
+    /// What the data's fields are called, such as prompt=question,chosen=good.
+    #[arg(long, value_name = "NAME=FIELD,…", value_delimiter = ',', requires = "data")]
+    pub fields: Vec<String>,
     /// How a direction is made of them.
     #[arg(
         long,
@@ -80,7 +89,7 @@ pub struct ExtractArgs {
     /// A system prompt for conversations that have none; not of labelled texts [default: the template's].
     #[arg(long, value_name = "TEXT", help_heading = "Direction")]
     pub system: Option<String>,
-    /// What to do with pairs that have equal sides, an empty text, or contradict another.
+    /// What to do with records that cannot be read, and pairs that have equal sides, an empty text, or contradict another.
     #[arg(
         long,
         value_enum,
@@ -90,6 +99,19 @@ pub struct ExtractArgs {
         help_heading = "Direction"
     )]
     pub bad_pairs: Bad,
+    /// What to do with examples longer than the context, which are all named at once.
+    #[arg(
+        long,
+        value_enum,
+        value_name = "refuse|skip",
+        default_value = "refuse",
+        hide_possible_values = true,
+        help_heading = "Direction"
+    )]
+    pub long: Long,
+    /// Read pairs of prompts as they are written, without the chat template: control tokens written in them are tokens.
+    #[arg(long, action = ArgAction::SetTrue, value_parser = switch::parse, help_heading = "Direction")]
+    pub raw: Switch,
     /// The vector's name [default: that of the file; of a shard, that of the data].
     #[arg(long, value_name = "TEXT", help_heading = "Card")]
     pub name: Option<String>,
@@ -108,6 +130,10 @@ pub struct ExtractArgs {
     /// Go on with a run that was interrupted: its states are in OUT.partial.
     #[arg(long, action = ArgAction::SetTrue, value_parser = switch::parse)]
     pub resume: Switch,
+    /// Memory for states, with K, M or G for multiples of 1024. States that do not fit are summed as they are read, which
+    /// gives the same file; components, probes and robust weights then read the data once for every few sites [default: 1G].
+    #[arg(long, value_name = "BYTES")]
+    pub state_memory: Option<String>,
     /// The file to write.
     #[arg(short, long, value_name = "FILE")]
     pub out: Option<PathBuf>,
@@ -184,6 +210,15 @@ pub enum Weights {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Bad {
     /// The file is refused.
+    Refuse,
+    /// They are left out.
+    Skip,
+}
+
+/// What happens to examples longer than the context.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Long {
+    /// Nothing runs.
     Refuse,
     /// They are left out.
     Skip,

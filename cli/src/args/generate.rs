@@ -1,6 +1,6 @@
 //! Flags of `generate`.
 
-use super::{ModelArgs, MonitorArgs, SamplingArgs, Switch, VectorArgs, switch};
+use super::{ModelArgs, MonitorArgs, SamplingArgs, Switch, TemplateArgs, VectorArgs, switch};
 use clap::{ArgAction, Args};
 use std::path::PathBuf;
 
@@ -16,6 +16,9 @@ pub struct GenerateArgs {
     /// Continue the text as it is, without the chat template.
     #[arg(long, action = ArgAction::SetTrue, value_parser = switch::parse)]
     pub raw: Switch,
+    /// Read control tokens that are written in the prompt as control tokens; needs --raw.
+    #[arg(long, action = ArgAction::SetTrue, value_parser = switch::parse)]
+    pub special: Switch,
     /// Print text as it comes [default: on a terminal]; with --json one line per piece.
     #[arg(
         long,
@@ -37,7 +40,7 @@ pub struct GenerateArgs {
     #[arg(
         long,
         value_name = "FILE.json",
-        conflicts_with_all = ["prompt", "file", "raw", "compare", "logprobs", "steer", "seed", "temperature", "n_predict"]
+        conflicts_with_all = ["prompt", "file", "raw", "special", "compare", "logprobs", "steer", "seed", "temperature", "n_predict", "chat_template_kwargs", "thinking"]
     )]
     pub replay: Option<PathBuf>,
     /// A vector that the receipt names; may be given again.
@@ -52,6 +55,9 @@ pub struct GenerateArgs {
     /// The model.
     #[command(flatten)]
     pub model: ModelArgs,
+    /// What the chat template is given.
+    #[command(flatten)]
+    pub template: TemplateArgs,
     /// Sampling.
     #[command(flatten)]
     pub sampling: SamplingArgs,

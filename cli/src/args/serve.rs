@@ -1,6 +1,6 @@
 //! Flags of `serve`.
 
-use super::{ModelArgs, Switch, switch};
+use super::{ModelArgs, Switch, TemplateArgs, switch};
 use clap::{ArgAction, Args};
 use std::path::PathBuf;
 
@@ -40,6 +40,9 @@ pub struct ServeArgs {
     /// The name that clients call the model by.
     #[arg(short, long, value_name = "NAME", help_heading = "Server")]
     pub alias: Option<String>,
+    /// Take any other name for the model's too, for programs that ask for a model they have built in.
+    #[arg(long, help_heading = "Server", action = ArgAction::SetTrue, value_parser = switch::parse)]
+    pub any_model: Switch,
     /// Where embeddings are read.
     #[arg(long, value_name = "SITE", default_value = "final", help_heading = "Server")]
     pub embedding_site: String,
@@ -104,4 +107,7 @@ pub struct ServeArgs {
     /// The model.
     #[command(flatten)]
     pub model: ModelArgs,
+    /// What its chat template is given, below what a request says.
+    #[command(flatten)]
+    pub template: TemplateArgs,
 }

@@ -55,12 +55,12 @@ pub struct VectorArgs {
         help_heading = "Vectors"
     )]
     pub dose_policy: Option<Policy>,
-    /// The tokens that are steered: all, prompt, generated, or last for the prompt's last one
-    /// [default: what the file says].
+    /// The tokens that are steered: all, prompt, generated, last for the prompt's last one, or answering for that one and
+    /// all generated ones [default: what the file says].
     #[arg(
         long,
         value_enum,
-        value_name = "all|prompt|generated|last",
+        value_name = "all|prompt|generated|last|answering",
         hide_possible_values = true,
         help_heading = "Vectors"
     )]
@@ -89,4 +89,6 @@ pub enum Reach {
     Generated,
     /// The prompt's last.
     Last,
+    /// The prompt's last, and those that were generated.
+    Answering,
 }

@@ -58,6 +58,7 @@ fn list(rows: &[Intervention], text: Switch, console: &Console) -> Result<()> {
         Column::Left("action"),
         Column::Right("from"),
         Column::Right("at"),
+        Column::Right("times"),
         Column::Right("score"),
         Column::Left("outcome"),
     ];
@@ -73,6 +74,7 @@ fn list(rows: &[Intervention], text: Switch, console: &Console) -> Result<()> {
             row.action.clone(),
             row.from.to_string(),
             row.at.to_string(),
+            row.count.to_string(),
             row.score.map(number).unwrap_or_default(),
             row.outcome.clone(),
         ];
@@ -129,6 +131,9 @@ fn sentence(row: &Intervention) -> String {
         parts.push(format!("({})", found.join(", ")));
     }
     parts.push(row.action.clone());
+    if row.count > 1 {
+        parts.push(format!("{} times, first at token {}", row.count, row.from));
+    }
     if row.discarded > 0 {
         parts.push(format!("to token {} by {}, {} taken back", row.from, row.rule, row.discarded));
     }

@@ -12,8 +12,10 @@ use crate::plan::{self, ExportForm};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::Path;
+use trimtab_runtime::output::Named;
+use trimtab_runtime::printable::Line;
 use trimtab_runtime::site::Site;
-use trimtab_steering::file::card::{Card, ModelPin, Operation, Pinned};
+use trimtab_steering::file::card::{Card, ModelPin, Operation, Pinned, Status};
 use trimtab_steering::import::{self, ImportOptions, Imported};
 use trimtab_steering::scope::Scope;
 use trimtab_steering::{VectorFile, export};
@@ -44,12 +46,21 @@ struct Mapped {
 
 /// Makes a vector file of another program's.
 pub fn import(plan: &plan::Import, console: &Console) -> Result<()> {
-    // What is no vector file at all is refused before a model is opened.
-    let early = import::read(&plan.file, &plan.options).map_err(unreadable)?;
-    let opened = plan.opening.as_ref().map(|opening| open(opening, console)).transpose()?;
-    let (imported, lengths) = match &opened {
-        None => (early, BTreeMap::new()),
-        Some(opened) => on_model(plan, opened, console)?,
+    let mut reads: Vec<Named> = plan.opening.iter().flat_map(crate::outputs::of_model).collect();
+    reads.push(Named::new("FILE", &plan.file));
+    let out: Vec<Named> = plan.out.iter().map(|path| Named::new("--out", path)).collect();
+    crate::outputs::plan(&reads, &out, console)?;
+    let (opened, imported, lengths) = match &plan.opening {
+        None => {
+            let imported = import::read(&plan.file, &plan.options).map_err(unreadable)?;
+            (None, imported, BTreeMap::new())
+        }
+        Some(opening) => {
+            readable(plan)?;
+            let opened = open(opening, console)?;
+            let (imported, lengths) = on_model(plan, &opened, console)?;
+            (Some(opened), imported, lengths)
+        }
     };
     let mapping = mapped(&imported, &lengths);
     if !console.is_json() {
@@ -77,6 +88,14 @@ pub fn import(plan: &plan::Import, console: &Console) -> Result<()> {
         None => console.note("nothing was written; -o OUT writes the vector file"),
     }
     Ok(())
+}
+
+/// Refuses what is no vector file at all, before a model is opened. Which blocks there are is the model's to say.
+fn readable(plan: &plan::Import) -> Result<()> {
+    match import::read(&plan.file, &plan.options) {
+        Err(e) if e.code() == "layer_out_of_range" => Ok(()),
+        read => read.map(drop).map_err(unreadable),
+    }
 }
 
 /// Reads a file for a model: its sites must be there, it is pinned, and the stream is measured.
@@ -131,7 +150,7 @@ fn understood(imported: &Imported, mapping: &[Mapped]) -> String {
         format!("detected   {}", imported.origin.evidence()),
         format!("operation  {}, scale {}", card.operation.kind(), card.scale.default),
     ];
-    lines.extend(imported.warnings.iter().map(|warning| format!("warning    {warning}")));
+    lines.extend(imported.warnings.iter().map(|text| format!("warning    {}", Line(text))));
     let columns = [
         Column::Left("tensor"),
         Column::Left("acts at"),
@@ -169,6 +188,8 @@ struct ExportDocument<'a> {
 
 /// Writes a vector file for another program.
 pub fn export(plan: &plan::Export, console: &Console) -> Result<()> {
+    let reads = [Named::new("FILE", &plan.file)];
+    crate::outputs::plan(&reads, &[Named::new("--out", &plan.out)], console)?;
     let source = read_any(&plan.file, &ImportOptions::default())?;
     let (exported, mode) = match plan.form {
         ExportForm::Added => (export::gguf(&source.file, plan.block_zero)?, "add"),
@@ -184,13 +205,18 @@ pub fn export(plan: &plan::Export, console: &Console) -> Result<()> {
         let lost = "the vector acts on some tokens only, and other programs apply the file to all";
         warnings.push(lost.to_owned());
     }
+    if source.file.card().status == Status::Null {
+        let nothing = "the vector was measured and has no effect, which no other program is told";
+        warnings.push(nothing.to_owned());
+    }
     if !dropped.is_empty() {
         warnings.push(format!("left out, and its edit is lost: {}", dropped.join(", ")));
     }
     if !console.is_json() {
         console.say_line(format!("mode       {mode}"))?;
         console.say_line(format!("sites      {}", sites.join(", ")))?;
-        warnings.iter().try_for_each(|text| console.say_line(format!("warning    {text}")))?;
+        let line = |text: &String| console.say_line(format!("warning    {}", Line(text)));
+        warnings.iter().try_for_each(line)?;
     }
     exported.save(&plan.out).map_err(Error::writing(&plan.out))?;
     if console.is_json() {

@@ -12,6 +12,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use trimtab_runtime::device::{self, Device, DeviceChoice};
 use trimtab_runtime::hub::{Reach, Resolver};
+use trimtab_runtime::output::{self, Named};
 
 /// How a thing stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -133,11 +134,8 @@ fn state(plan: &Doctor) -> Finding {
 fn writable(folder: &Path) -> std::result::Result<String, String> {
     let there = folder.ancestors().find(|folder| folder.exists());
     let there = there.ok_or_else(|| format!("{} has no parent", folder.display()))?;
-    let probe = there.join(format!(".trimtab-{}", std::process::id()));
-    std::fs::write(&probe, b"")
-        .map_err(|e| format!("{} cannot be written: {e}", there.display()))?;
-    // It was just written, and nothing depends on its going.
-    std::fs::remove_file(&probe).ok();
+    let probe = Named::new("--state-dir", there.join(".trimtab-probe"));
+    output::plan(&[], &[probe]).map_err(|e| format!("{} {}", there.display(), e.problem))?;
     Ok(folder.display().to_string())
 }
 

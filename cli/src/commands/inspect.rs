@@ -10,9 +10,11 @@ use crate::plan::Inspect;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::Path;
+use trimtab_runtime::printable::Line;
 use trimtab_runtime::site::Site;
 use trimtab_steering::Steer;
 use trimtab_steering::SteerOptions;
+use trimtab_steering::compose::dose::{Dosed, Note, drift, short};
 use trimtab_steering::file::card::{Card, ModelPin, Operation, Pinned, SiteCard};
 use trimtab_steering::import::ImportOptions;
 
@@ -29,19 +31,38 @@ struct Document {
     warnings: Vec<String>,
 }
 
+/// Several files in one document.
+#[derive(Serialize)]
+struct Documents<'a> {
+    command: &'static str,
+    files: &'a [Document],
+}
+
 /// One site of a file.
 #[derive(Serialize)]
 struct Place {
     site: String,
     derived_at: String,
     magnitude: Option<f32>,
-    /// The stream's median length: measured on the model, else the card's.
+    /// The stream's median length.
     stream_norm: Option<f32>,
+    /// Who says so.
+    stream_norm_of: Option<Teller>,
     /// Dose of scale 1.
     dose_per_unit: Option<f32>,
     /// Dose of the default scale.
     dose: Option<f32>,
     auc: Option<f32>,
+}
+
+/// Who says how long the stream is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Teller {
+    /// It was measured on the model.
+    Model,
+    /// The file claims it.
+    File,
 }
 
 /// Whether a model takes a file.
@@ -65,14 +86,13 @@ pub fn run(plan: &Inspect, console: &Console) -> Result<()> {
     let sources: Vec<Source> =
         plan.files.iter().map(|path| read(path.as_path())).collect::<Result<_>>()?;
     let model = plan.opening.as_ref().map(|opening| open(opening, console)).transpose()?;
-    for source in sources {
-        let document = document(source, model.as_ref(), console)?;
-        match console.is_json() {
-            true => console.print(&document)?,
-            false => console.say(&shown(&document))?,
-        }
+    let documents = sources.into_iter().map(|source| document(source, model.as_ref(), console));
+    let documents: Vec<Document> = documents.collect::<Result<_>>()?;
+    match (console.is_json(), documents.as_slice()) {
+        (true, [one]) => console.print(one),
+        (true, files) => console.print(&Documents { command: "inspect", files }),
+        (false, all) => all.iter().try_for_each(|one| console.say(&shown(one))),
     }
-    Ok(())
 }
 
 fn document(source: Source, model: Option<&Opened>, console: &Console) -> Result<Document> {
@@ -91,6 +111,8 @@ fn document(source: Source, model: Option<&Opened>, console: &Console) -> Result
         // A file for another shape has no dose here.
         if file.width() == spec.d_model && sites.iter().all(|s| s.exists_in(spec.n_layers())) {
             measured = norms(opened, &sites, console)?;
+            let drift = drift(&Dosed::new(&file, &SteerOptions::default()), &measured);
+            warnings.extend(drift.as_ref().map(Note::to_string));
         }
         fit = Some(Match {
             model: opened.model.name().to_owned(),
@@ -127,7 +149,9 @@ fn refusal(error: &crate::error::Error) -> Refusal {
 }
 
 fn place(card: &Card, site: Site, entry: &SiteCard, measured: &BTreeMap<Site, f32>) -> Place {
-    let stream_norm = measured.get(&site).copied().or(entry.stream_norm);
+    let of_model = measured.get(&site).map(|norm| (*norm, Teller::Model));
+    let told = of_model.or(entry.stream_norm.map(|norm| (norm, Teller::File)));
+    let stream_norm = told.map(|(norm, _)| norm);
     // What a projection or a clamp does depends on the token.
     let per_unit = match card.operation {
         Operation::Add => entry.magnitude.zip(stream_norm).map(|(m, norm)| m / norm),
@@ -138,6 +162,7 @@ fn place(card: &Card, site: Site, entry: &SiteCard, measured: &BTreeMap<Site, f3
         derived_at: entry.derived_at.to_string(),
         magnitude: entry.magnitude,
         stream_norm,
+        stream_norm_of: told.map(|(_, teller)| teller),
         dose_per_unit: per_unit,
         dose: per_unit.map(|dose| dose * card.scale.default.abs()),
         auc: entry.auc,
@@ -147,16 +172,17 @@ fn place(card: &Card, site: Site, entry: &SiteCard, measured: &BTreeMap<Site, f3
 /// A file for people.
 fn shown(document: &Document) -> String {
     let header = &document.header;
-    let text = |field: &str| header.get(field).and_then(|v| v.as_str()).unwrap_or("-").to_owned();
+    let line = |text: &str| Line(text).to_string();
+    let text = |field: &str| line(header.get(field).and_then(|v| v.as_str()).unwrap_or("-"));
     let inner =
         |a: &str, b: &str| header.get(a).and_then(|v| v.get(b)).cloned().unwrap_or_default();
     let word = |value: serde_json::Value| match value {
-        serde_json::Value::String(text) => text,
+        serde_json::Value::String(text) => line(&text),
         serde_json::Value::Null => "-".to_owned(),
         other => other.to_string(),
     };
     let mut lines = vec![
-        format!("file       {}", document.file),
+        format!("file       {}", line(&document.file)),
         format!("sha256     {}", document.sha256),
         format!("name       {}", text("name")),
         format!("summary    {}", text("summary")),
@@ -190,11 +216,12 @@ fn shown(document: &Document) -> String {
     if let Some(fit) = &document.fit {
         let verdict = match &fit.refusal {
             None => "takes it".to_owned(),
-            Some(refusal) => format!("refuses it: {}", refusal.message),
+            Some(refusal) => format!("refuses it: {}", line(&refusal.message)),
         };
         lines.push(format!("model      {} {verdict}", fit.model));
     }
-    lines.extend(document.warnings.iter().map(|warning| format!("warning    {warning}")));
+    let warning = |warning: &String| format!("warning    {}", line(warning));
+    lines.extend(document.warnings.iter().map(warning));
     format!("{}\n\n{}\n", lines.join("\n"), table(&document.sites))
 }
 
@@ -216,16 +243,18 @@ fn evaluated(evaluation: &serde_json::Value) -> String {
 }
 
 fn table(sites: &[Place]) -> String {
+    let claimed = sites.iter().any(|place| place.stream_norm_of == Some(Teller::File));
+    let stream = if claimed { "stream, says the file" } else { "stream" };
     let columns = [
         Column::Left("site"),
         Column::Left("derived at"),
         Column::Right("magnitude"),
-        Column::Right("stream"),
+        Column::Right(stream),
         Column::Right("dose of scale 1"),
         Column::Right("dose of default"),
         Column::Right("auc"),
     ];
-    let number = |value: Option<f32>| value.map_or("-".to_owned(), |v| format!("{v:.3}"));
+    let number = |value: Option<f32>| value.map_or("-".to_owned(), |value| short(f64::from(value)));
     let row = |place: &Place| {
         vec![
             place.site.clone(),

@@ -3,12 +3,17 @@
 use super::opened::Opened;
 use super::serve::{Prepare, folder_of_state, policies, prepare, read};
 use crate::console::Console;
-use crate::error::{Result, read_text};
+use crate::error::{Error, Result, read_data};
 use crate::plan::{Monitors, Telling};
 use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use trimtab_runtime::plan::Plan;
+use trimtab_runtime::site::Site;
 use trimtab_server::{Answered, Desk, Display, Guarded, Guarding};
+use trimtab_steering::compose::dose::DoseLimit;
+use trimtab_steering::file::said;
 use trimtab_steering::monitor::policy::Policy;
 use trimtab_steering::monitor::record::{Check, Intervention, Outcome};
 use trimtab_steering::monitor::{Action, Record};
@@ -20,30 +25,38 @@ pub struct Watching {
 }
 
 impl Watching {
-    /// The monitor of a plan, if it has one. What could not act is refused before anything is answered.
+    /// The monitor of a plan, if it has one. What it does on a retry is held to the limit together with the answer's vectors.
+    /// What could not act is refused before anything is answered.
     pub fn open(
-        plan: &Monitors,
+        (plan, dose): (&Monitors, DoseLimit),
         opened: &Opened,
         display: Display,
         console: &Console,
     ) -> Result<Option<Watching>> {
         let Some(path) = &plan.file else { return Ok(None) };
-        let document = read_text(path)?;
-        let mut desk = Desk::new(opened.model.clone());
+        let document = read_data(path)?;
+        let parsed = parsed(path, &document)?;
+        let mut desk = Desk::new(opened.model.clone()).within(dose);
         policies(&plan.policies)?.into_iter().for_each(|policy| desk.add(policy));
         let judged: Vec<Arc<Policy>> =
-            judged(&document).iter().filter_map(|name| desk.policy(name)).collect();
+            judged(&parsed).iter().filter_map(|name| desk.policy(name)).collect();
         let folder = if judged.is_empty() { None } else { Some(folder_of_state(None)?) };
         let calibrate: Prepare = &|policy, folder, progress| desk.prepare(policy, folder, progress);
         prepare(&judged, folder.as_deref(), console, calibrate)?;
         let vectors = read(&plan.vectors)?;
-        let guarding = Guarding::new(desk, document.as_bytes(), (vectors, display))?;
+        let guarding = Guarding::new(desk, document.as_bytes(), (vectors, display));
+        let guarding = guarding.map_err(|refusal| Error::within(path)(refusal.into()))?;
         Ok(Some(Watching { guarding, telling: plan.telling }))
     }
 
     /// The guard of an answer.
-    pub fn guard(&self, request: Option<&str>, plan: &Plan, seed: u64) -> Result<Guarded> {
-        Ok(self.guarding.guard(&Answered { request, plan, seed })?)
+    pub fn guard(
+        &self,
+        request: Option<&str>,
+        (plan, doses): (&Plan, &BTreeMap<Site, f64>),
+        seed: u64,
+    ) -> Result<Guarded> {
+        Ok(self.guarding.guard(&Answered { request, plan, doses, seed })?)
     }
 
     /// Tells what a guard found and did.
@@ -57,10 +70,17 @@ impl Watching {
     }
 }
 
+/// The document as JSON.
+fn parsed(path: &Path, document: &str) -> Result<Value> {
+    serde_json::from_str(document).map_err(|e| {
+        let (problem, line) = said(&e);
+        Error::usage("--monitor", format!("{} line {line} is not JSON: {problem}", path.display()))
+    })
+}
+
 /// The policies that watches of kind `coot` name: the model has to be calibrated for them. What is wrong with the document is
 /// said by whoever reads it whole.
-fn judged(document: &str) -> Vec<String> {
-    let parsed: Value = serde_json::from_str(document).unwrap_or_default();
+fn judged(parsed: &Value) -> Vec<String> {
     let watches = parsed.get("watch").and_then(Value::as_array).into_iter().flatten();
     let judges = watches.filter(|watch| watch.get("kind").and_then(Value::as_str) == Some("coot"));
     let name =

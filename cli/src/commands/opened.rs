@@ -3,15 +3,16 @@
 use crate::console::Console;
 use crate::document::Head;
 use crate::error::{Error, Result, read_text};
+use crate::exit::with_sources;
 use crate::plan::{Opening, PoolSize, Source, Template};
 use crate::progress::Meter;
-use crate::threads::physical_cores;
+use crate::threads;
 use std::sync::Arc;
 use std::time::Instant;
 use trimtab_runtime::hub::{Local, Resolver};
 use trimtab_runtime::kv::{BLOCK_LEN, KvType};
 use trimtab_runtime::model::weights::Weights;
-use trimtab_runtime::model::{DenseType, read_spec};
+use trimtab_runtime::model::{Decoder, DenseType, read_spec};
 use trimtab_runtime::open::TemplateChoice;
 use trimtab_runtime::{Error as Runtime, Model, OpenOptions, device};
 
@@ -31,6 +32,13 @@ impl Opened {
     pub fn head(&self, command: &'static str) -> Head {
         Head::of(command, &self.model, self.dense)
     }
+
+    /// Says, for a command that needs no tokenizer, that the model's cannot be used.
+    pub fn warn_of_tokenizer(&self, console: &Console) {
+        if let Err(error @ Runtime::Tokenizer(_)) = self.model.tokenizer() {
+            console.warn(format!("{}; token ids need none", with_sources(&error)));
+        }
+    }
 }
 
 /// Finds or fetches a model's files.
@@ -47,7 +55,7 @@ pub fn files(source: &Source, console: &Console) -> Result<Local> {
 
 /// Opens a model.
 pub fn open(plan: &Opening, console: &Console) -> Result<Opened> {
-    device::set_threads(plan.threads.unwrap_or_else(physical_cores))?;
+    device::set_threads(threads::chosen(plan.threads, console))?;
     let local = files(&plan.source, console)?;
     let started = Instant::now();
     let options = OpenOptions {
@@ -55,9 +63,11 @@ pub fn open(plan: &Opening, console: &Console) -> Result<Opened> {
         decoder: plan.decoder.clone(),
         template: match &plan.template {
             Template::OfModel => TemplateChoice::OfModel,
+            Template::Named(name) => TemplateChoice::Named(name.clone()),
             Template::Text(text) => TemplateChoice::Text(text.clone()),
             Template::File(path) => TemplateChoice::Text(read_text(path)?),
         },
+        variables: plan.variables.clone(),
         pool_tokens: pool_tokens(plan.pool, plan.kv_type, &local)?,
         pool_sequences: match plan.pool {
             PoolSize::Sequences(count) => Some(count),
@@ -67,6 +77,11 @@ pub fn open(plan: &Opening, console: &Console) -> Result<Opened> {
     };
     let model = Model::from_local(&local, &options)?;
     let load_s = started.elapsed().as_secs_f64();
+    if let Ok(template) = model.template() {
+        for name in plan.variables.keys().filter(|name| !template.reads(name)) {
+            console.warn(format!("chat template does not read {name}: to set it changes nothing"));
+        }
+    }
     console.debug(format!(
         "loaded in {load_s:.2} s: {} on {}, context {}, pool of {} tokens, {} threads",
         model.decoder().spec().arch.name,
@@ -75,7 +90,27 @@ pub fn open(plan: &Opening, console: &Console) -> Result<Opened> {
         model.pool().usage().blocks * BLOCK_LEN,
         device::threads(),
     ));
+    if let Some(line) = factors(model.decoder()) {
+        console.note(line);
+    }
     Ok(Opened { model: Arc::new(model), load_s, chunk: plan.chunk, dense: plan.decoder.dense })
+}
+
+/// Which of LongRoPE's two lists of factors is in force, and how to get the other.
+fn factors(decoder: &Decoder) -> Option<String> {
+    let (spec, context) = (decoder.spec(), decoder.context());
+    let border = spec.rope_border().filter(|border| *border < spec.context_length)?;
+    Some(match context > border {
+        true => format!(
+            "context {context} is above {border}: texts of every length are read with this model's rotary factors \
+             for long ones; -c {border} takes those for short ones"
+        ),
+        false => format!(
+            "context {context}: this model was made for {}, with other rotary factors above {border}; -c N takes \
+             those, for short texts too",
+            spec.context_length
+        ),
+    })
 }
 
 fn pool_tokens(size: PoolSize, kind: KvType, local: &Local) -> Result<Option<usize>> {

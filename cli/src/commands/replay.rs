@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::plan::{Replay, Serve, Sources, State};
 use serde::Serialize;
 use trimtab_runtime::engine::EngineOptions;
+use trimtab_runtime::filetype;
 use trimtab_server::Keep;
 use trimtab_server::settings::Params;
 
@@ -32,7 +33,9 @@ pub fn run(plan: &Replay, console: &Console) -> Result<()> {
     let desk = desk(plan);
     let parts = (settings, Keep::nothing(), vectors);
     let app = threads()?.block_on(app(opened.model, &desk, parts, console))?;
-    let replayed = app.replay(&receipt)?;
+    let replayed = app
+        .replay(filetype::bytes_without_bom(&receipt))
+        .map_err(|refusal| Error::within(&plan.receipt)(refusal.into()))?;
     let same = replayed.said.as_ref().map(|said| *said == replayed.texts);
     if console.is_json() {
         let same = same.map(Switch::from);

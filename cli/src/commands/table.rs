@@ -1,7 +1,8 @@
-//! Tables for people: Markdown, without colour and without borders to wrap.
+//! Tables for people: Markdown, without colour and without borders to wrap. Cells quote files, so each is one line.
 
 use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{CellAlignment, Table};
+use trimtab_runtime::printable::Line;
 
 /// Where a column's text stands.
 #[derive(Debug, Clone, Copy)]
@@ -24,6 +25,7 @@ pub fn markdown(columns: &[Column], rows: Vec<Vec<String>>) -> String {
             numbers.set_cell_alignment(CellAlignment::Right);
         }
     }
-    table.add_rows(rows);
+    let line = |cell: &String| Line(cell).to_string();
+    table.add_rows(rows.iter().map(|row| row.iter().map(line).collect::<Vec<String>>()));
     table.to_string()
 }

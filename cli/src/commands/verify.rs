@@ -11,6 +11,7 @@ use crate::interrupt::Stoppable;
 use crate::plan::{self, Depth};
 use serde::Serialize;
 use trimtab_runtime::generate::Flow;
+use trimtab_runtime::output::Named;
 use trimtab_steering::file::card::{ModelPin, Pinned};
 use trimtab_steering::verify::{self as library, Check, Subject, Verdict};
 use trimtab_steering::{SteerOptions, VectorFile};
@@ -51,6 +52,7 @@ impl Row {
 
 /// Proves.
 pub fn run(plan: &plan::Verify, console: &Console) -> Result<()> {
+    outputs(plan, console)?;
     let source = read(&plan.vectors)?.pop();
     let opened = open(&plan.opening, console)?;
     let (decoder, pool) = (opened.model.decoder(), opened.model.pool());
@@ -97,6 +99,14 @@ pub fn run(plan: &plan::Verify, console: &Console) -> Result<()> {
         0 => Ok(()),
         _ => Err(Error::Check { failed: failures(&checks) }),
     }
+}
+
+/// Decides about the report before anything is read.
+fn outputs(plan: &plan::Verify, console: &Console) -> Result<()> {
+    let mut reads = crate::outputs::of_model(&plan.opening);
+    reads.extend(plan.vectors.files.iter().map(|asked| Named::new("FILE", &asked.path)));
+    let report: Vec<Named> = plan.report.iter().map(|path| Named::new("--report", path)).collect();
+    crate::outputs::plan(&reads, &report, console)
 }
 
 /// The file, if the model takes it.

@@ -1,6 +1,6 @@
 //! What `capture` is to do.
 
-use super::{Opening, choose, sites};
+use super::{Opening, choose, sites, variables};
 use crate::args::CaptureArgs;
 use crate::error::{Error, Result};
 use std::path::PathBuf;
@@ -57,6 +57,7 @@ pub(super) fn capture(args: CaptureArgs) -> Result<Capture> {
         return Err(Error::usage("--out", "is needed"));
     };
     let mut opening = Opening::of(args.model)?;
+    opening.variables = variables(args.template)?;
     opening.decoder.form = choose(args.dequantize, WeightForm::Dequantised, WeightForm::AsStored);
     Ok(Capture { opening, rows, sites, scores, out })
 }

@@ -1,6 +1,6 @@
 //! What `eval` is to do.
 
-use super::{Opening, Sampling, choose};
+use super::{Opening, Sampling, choose, vectors};
 use crate::args::EvalArgs;
 use crate::error::{Error, Result};
 use std::path::PathBuf;
@@ -140,7 +140,7 @@ pub(super) fn eval(args: EvalArgs) -> Result<Eval> {
         strengths: strengths(args.scales, args.doses)?,
         purpose,
         shuffled: args.shuffled,
-        beside: args.beside.iter().map(|text| beside(text)).collect(),
+        beside: args.beside.iter().map(|text| beside(text)).collect::<Result<_>>()?,
         neutral: args.neutral,
         sampling: Sampling::of(sampling)?,
         card,
@@ -170,12 +170,9 @@ fn strengths(scales: Vec<f32>, doses: Vec<f64>) -> Result<Strengths> {
 }
 
 /// A file and, behind the last colon, its scale.
-fn beside(text: &str) -> Beside {
-    let scaled = text.rsplit_once(':').and_then(|(file, scale)| Some((file, scale.parse().ok()?)));
-    match scaled {
-        Some((file, scale)) => Beside { file: file.into(), scale: Some(scale) },
-        None => Beside { file: text.into(), scale: None },
-    }
+fn beside(text: &str) -> Result<Beside> {
+    let vectors::Asked { path, scale, .. } = vectors::one_native("--beside", text)?;
+    Ok(Beside { file: path, scale })
 }
 
 #[cfg(test)]
@@ -227,6 +224,10 @@ mod tests {
             "--data a --write --random 19",
             "--data a --items 0",
             "--data a --calibrate --shuffled b",
+            "--data a --beside b:nan",
+            "--data a --beside b:inf",
+            "--data a --beside b:strong",
+            "--data a --beside b:1e39",
         ];
         for words in bad {
             assert!(planned(words.trim()).is_err(), "{words}");

@@ -1,14 +1,15 @@
 //! What `extract` and `merge` are to do.
 
+use super::model::bytes;
 use super::{Opening, choose, sites};
 use crate::args::{self, ExtractArgs, MergeArgs};
 use crate::error::{Error, Result};
 use std::path::{Path, PathBuf};
 use trimtab_runtime::site::Site;
 use trimtab_steering::estimate::ETA;
-use trimtab_steering::extract::{Keep, Position, Recipe, Rule, Shard};
+use trimtab_steering::extract::{Keep, Long, Position, Recipe, Rule, STATE_BYTES, Shard, Wording};
 use trimtab_steering::file::card::MethodName;
-use trimtab_steering::pairs::BadPairs;
+use trimtab_steering::pairs::{BadPairs, Names};
 
 /// An extraction.
 #[derive(Debug, PartialEq)]
@@ -16,7 +17,7 @@ pub struct Extract {
     /// The model.
     pub opening: Opening,
     /// The examples.
-    pub data: PathBuf,
+    pub data: Examples,
     /// What happens to pairs of no use.
     pub bad: BadPairs,
     /// Where states are read; none for the usual sites.
@@ -27,10 +28,35 @@ pub struct Extract {
     pub shard: Option<Shard>,
     /// Whether an interrupted run is gone on with.
     pub start: Start,
+    /// Bytes that states may take.
+    pub memory: usize,
     /// The file that is written.
     pub out: PathBuf,
     /// Where the candidates are drawn.
     pub plot: Option<PathBuf>,
+}
+
+/// Where the examples are.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Examples {
+    /// Records in a file, and what their fields are called.
+    Records(PathBuf, Names),
+    /// Prompts on the lines of two files.
+    Prompts {
+        /// The positive ones.
+        positive: PathBuf,
+        /// The negative ones.
+        negative: PathBuf,
+    },
+}
+
+impl Examples {
+    /// The file that names a shard's vector.
+    fn path(&self) -> &Path {
+        match self {
+            Examples::Records(path, _) | Examples::Prompts { positive: path, .. } => path,
+        }
+    }
 }
 
 /// How a run begins.
@@ -54,9 +80,7 @@ pub struct Merge {
 }
 
 pub(super) fn extract(args: ExtractArgs) -> Result<Extract> {
-    let Some(data) = args.data.clone() else {
-        return Err(Error::usage("--data", "is needed"));
-    };
+    let data = examples(&args)?;
     let Some(out) = args.out.clone() else {
         return Err(Error::usage("--out", "is needed"));
     };
@@ -66,7 +90,7 @@ pub(super) fn extract(args: ExtractArgs) -> Result<Extract> {
     let auto = args.sites.iter().all(|site| site.trim() == "auto");
     let sites = if auto { Vec::new() } else { sites::parse(&args.sites)? };
     Ok(Extract {
-        recipe: recipe(&args, &data, &out)?,
+        recipe: recipe(&args, data.path(), &out)?,
         bad: match args.bad_pairs {
             args::Bad::Refuse => BadPairs::Refuse,
             args::Bad::Skip => BadPairs::Skip,
@@ -74,11 +98,25 @@ pub(super) fn extract(args: ExtractArgs) -> Result<Extract> {
         shard: args.shard.as_deref().map(shard).transpose()?,
         start: choose(args.resume, Start::Resumed, Start::Anew),
         opening: Opening::of(args.model)?,
+        memory: args.state_memory.as_deref().map_or(Ok(STATE_BYTES), memory)?,
         data,
         sites,
         out,
         plot: args.plot,
     })
+}
+
+fn examples(args: &ExtractArgs) -> Result<Examples> {
+    match (&args.data, &args.positive_file, &args.negative_file) {
+        (Some(path), None, None) => {
+            let names = Names::parse(args.fields.iter().map(String::as_str))?;
+            Ok(Examples::Records(path.clone(), names))
+        }
+        (None, Some(positive), Some(negative)) => {
+            Ok(Examples::Prompts { positive: positive.clone(), negative: negative.clone() })
+        }
+        _ => Err(Error::usage("--data", "is needed, or --positive-file and --negative-file")),
+    }
 }
 
 pub(super) fn merge(args: MergeArgs) -> Result<Merge> {
@@ -88,11 +126,20 @@ pub(super) fn merge(args: MergeArgs) -> Result<Merge> {
     }
 }
 
+fn memory(text: &str) -> Result<usize> {
+    bytes(text)
+        .ok_or_else(|| Error::usage("--state-memory", format!("{text:?} is no size such as 512M")))
+}
+
 fn recipe(args: &ExtractArgs, data: &Path, out: &Path) -> Result<Recipe> {
     let [fit, select, test] = args.split[..] else {
         let problem = format!("has {} shares, expected three: fit, select, test", args.split.len());
         return Err(Error::usage("--split", problem));
     };
+    if args.shard.is_some() && data == Path::new("-") && args.name.is_none() {
+        let problem = "is needed with --shard and --data -: every shard must give the same";
+        return Err(Error::usage("--name", problem));
+    }
     // Shards of one job are written to several files, and must agree on everything.
     let named = if args.shard.is_some() { data } else { out };
     let stem = named.file_stem().map(|stem| stem.to_string_lossy().into_owned());
@@ -127,6 +174,11 @@ fn recipe(args: &ExtractArgs, data: &Path, out: &Path) -> Result<Recipe> {
         shares: [fit, select, test],
         seed: args.seed,
         min_pairs: args.min_pairs,
+        long: match args.long {
+            args::Long::Refuse => Long::Refuse,
+            args::Long::Skip => Long::Skip,
+        },
+        wording: choose(args.raw, Wording::Raw, Wording::Chat),
         eta,
         alpha: args.alpha.unwrap_or(usual.alpha),
         system: args.system.clone(),

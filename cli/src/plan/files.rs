@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use std::path::PathBuf;
 use trimtab_steering::compose::dose::{DoseLimit, DosePolicy};
 use trimtab_steering::export::BlockZero;
-use trimtab_steering::import::{Effect, ImportOptions};
+use trimtab_steering::import::{Effect, ImportOptions, Zeros};
 use trimtab_steering::steer::NullVectors;
 
 /// Files to show.
@@ -120,6 +120,7 @@ pub(super) fn import(args: ImportArgs) -> Result<Import> {
         effect,
         site: args.site,
         shape,
+        zeros: choose(args.skip_zeros, Zeros::Skip, Zeros::Refuse),
     };
     Ok(Import { file: args.file, out: args.out, options, opening: if_named(args.model)? })
 }

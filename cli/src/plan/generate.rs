@@ -1,9 +1,10 @@
 //! What `chat` and `generate` are to do.
 
-use super::{Form, Monitors, Opening, Sampling, Vectors, choose};
+use super::{Form, Monitors, Opening, Sampling, Vectors, choose, variables};
 use crate::args::{ChatArgs, GenerateArgs, Switch};
 use crate::error::{Error, Result};
 use std::path::PathBuf;
+use trimtab_runtime::text::Special;
 
 /// A conversation.
 #[derive(Debug, PartialEq)]
@@ -70,8 +71,8 @@ pub enum Prompt {
 pub enum PromptForm {
     /// A user's message, under the chat template.
     Message,
-    /// A text to continue.
-    Raw,
+    /// A text to continue, and what control tokens in it are.
+    Raw(Special),
 }
 
 /// When text is printed.
@@ -99,10 +100,21 @@ pub(super) fn chat(args: ChatArgs) -> Result<Chat> {
         arms: arms(args.compare, &vectors)?,
         vectors,
         monitors: Monitors::of(args.monitor)?,
-        opening: Opening::of(args.model)?,
+        opening: Opening { variables: variables(args.template)?, ..Opening::of(args.model)? },
         sampling: Sampling::of(args.sampling)?,
         system: args.system_prompt,
     })
+}
+
+/// A template writes control tokens itself; only a text to continue can spell them.
+fn prompt_form(raw: Switch, special: Switch) -> Result<PromptForm> {
+    match (raw.is_on(), special.is_on()) {
+        (true, _) => Ok(PromptForm::Raw(choose(special, Special::Parse, Special::Plain))),
+        (false, false) => Ok(PromptForm::Message),
+        (false, true) => {
+            Err(Error::usage("--special", "needs --raw: a message never holds control tokens"))
+        }
+    }
 }
 
 pub(super) fn generate(args: GenerateArgs, form: Form) -> Result<Generate> {
@@ -123,14 +135,14 @@ pub(super) fn generate(args: GenerateArgs, form: Form) -> Result<Generate> {
         vectors,
         arms,
         monitors: Monitors::of(args.monitor)?,
-        opening: Opening::of(args.model)?,
+        opening: Opening { variables: variables(args.template)?, ..Opening::of(args.model)? },
         sampling: Sampling::of(args.sampling)?,
         prompt: match (args.prompt, args.file) {
             (Some(text), _) => Prompt::Text(text),
             (None, Some(file)) => Prompt::File(file),
             (None, None) => Prompt::Stdin,
         },
-        form: choose(args.raw, PromptForm::Raw, PromptForm::Message),
+        form: prompt_form(args.raw, args.special)?,
         delivery,
         logprobs: args.logprobs,
     })

@@ -1,13 +1,14 @@
 //! Which model, where it runs and how it is loaded.
 
 use super::choose;
-use crate::args::{self, Dtype, ModelArgs, OnOff, SourceArgs};
+use crate::args::{self, Dtype, ModelArgs, OnOff, SourceArgs, TemplateArgs};
 use crate::error::{Error, Result};
 use std::path::PathBuf;
 use trimtab_runtime::device::{Device, DeviceChoice};
 use trimtab_runtime::hub::{DEFAULT, ModelRef, Reach};
 use trimtab_runtime::kv::KvType;
 use trimtab_runtime::model::{DecoderOptions, DenseType, WeightForm};
+use trimtab_runtime::text::{Variables, check_variables};
 
 /// The one template that has a name here.
 const CHATML: &str = "{% for message in messages %}<|im_start|>{{ message.role }}\n\
@@ -28,6 +29,8 @@ pub struct Source {
 pub enum Template {
     /// The model's own.
     OfModel,
+    /// The model's of this name.
+    Named(String),
     /// This Jinja text.
     Text(String),
     /// The Jinja text of this file.
@@ -58,6 +61,8 @@ pub struct Opening {
     pub decoder: DecoderOptions,
     /// Its chat template.
     pub template: Template,
+    /// What the template is given.
+    pub variables: Variables,
     /// Its pool.
     pub pool: PoolSize,
     /// What keys and values are kept as.
@@ -87,7 +92,8 @@ impl Opening {
                 form: WeightForm::AsStored,
                 dense: dense(args.dtype),
             },
-            template: template(args.chat_template, args.chat_template_file)?,
+            template: template(args.chat_template, args.chat_template_file),
+            variables: Variables::new(),
             pool: args.kv_memory.as_deref().map_or(Ok(PoolSize::Usual), pool)?,
             kv_type: kv_type(args.kv_type),
             threads: args.threads,
@@ -168,17 +174,36 @@ fn kv_type(asked: Option<args::KvType>) -> KvType {
     }
 }
 
-fn template(text: Option<String>, file: Option<PathBuf>) -> Result<Template> {
+fn template(text: Option<String>, file: Option<PathBuf>) -> Template {
     match (text, file) {
-        (None, None) => Ok(Template::OfModel),
-        (None, Some(file)) => Ok(Template::File(file)),
-        (Some(text), _) if text.contains('{') => Ok(Template::Text(text)),
-        (Some(name), _) if name == "chatml" => Ok(Template::Text(CHATML.to_owned())),
-        (Some(name), _) => {
-            let problem = format!("{name:?} is no Jinja text and not the name chatml");
-            Err(Error::usage("--chat-template", problem))
+        (None, None) => Template::OfModel,
+        (None, Some(file)) => Template::File(file),
+        (Some(text), _) if text.contains('{') => Template::Text(text),
+        (Some(name), _) if name == "chatml" => Template::Text(CHATML.to_owned()),
+        (Some(name), _) => Template::Named(name),
+    }
+}
+
+/// The variable by which templates ask whether the model is to think.
+const THINKING: &str = "enable_thinking";
+
+/// Understands what a chat template is to be given.
+pub(super) fn variables(args: TemplateArgs) -> Result<Variables> {
+    const FLAG: &str = "--chat-template-kwargs";
+    let text = args.chat_template_kwargs.as_deref().unwrap_or("{}");
+    let mut variables: Variables = serde_json::from_str(text).map_err(|error| {
+        let problem = format!("is no JSON object such as '{{\"{THINKING}\": false}}': {error}");
+        Error::usage(FLAG, problem)
+    })?;
+    check_variables(&variables).map_err(|error| Error::usage(FLAG, error.to_string()))?;
+    if let Some(thinking) = args.thinking {
+        let thinks = (thinking == OnOff::On).into();
+        if variables.insert(THINKING.to_owned(), thinks).is_some() {
+            let problem = format!("sets {THINKING}, and so does --thinking");
+            return Err(Error::usage(FLAG, problem));
         }
     }
+    Ok(variables)
 }
 
 fn pool(text: &str) -> Result<PoolSize> {

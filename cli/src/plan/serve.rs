@@ -77,6 +77,7 @@ pub(super) fn serve(args: ServeArgs) -> Result<Serve> {
     together(&args)?;
     let params = params(&args)?;
     let mut opening = Opening::of(args.model)?;
+    opening.variables = super::model::variables(args.template)?;
     if opening.pool == PoolSize::Usual {
         opening.pool = PoolSize::Sequences(args.parallel.max(1));
     }
@@ -135,6 +136,7 @@ fn params(args: &ServeArgs) -> Result<Params> {
     Ok(Params {
         address: SocketAddr::new(host(&args.host)?, args.port),
         names: args.alias.iter().cloned().collect(),
+        any_model: switch(args.any_model),
         keys: users.chain(admin).collect(),
         admin: switch(args.admin),
         insecure: switch(args.insecure_no_auth),

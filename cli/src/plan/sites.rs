@@ -23,7 +23,7 @@ pub fn parse(texts: &[String]) -> Result<Vec<Site>> {
 }
 
 fn site(text: &str) -> Result<Site> {
-    Ok(text.parse::<Site>().map_err(trimtab_runtime::Error::from)?)
+    Ok(Site::named(text).map_err(trimtab_runtime::Error::from)?)
 }
 
 /// More blocks than any model has; a longer range is read as the wrong name that it is.
@@ -45,6 +45,13 @@ mod tests {
         let texts: Vec<String> = text.split(',').map(str::to_owned).collect();
         let sites = parse(&texts).ok()?;
         Some(sites.iter().map(Site::to_string).collect::<Vec<_>>().join(","))
+    }
+
+    #[test]
+    fn names_of_transformer_lens_are_understood() {
+        let found = names("blocks.3.hook_resid_post,hook_embed,blocks.2.hook_mlp_out");
+        assert_eq!(found.as_deref(), Some("embed,mlp_out.2,resid_post.3"));
+        assert_eq!(names("blocks.x.hook_resid_post"), None);
     }
 
     #[test]

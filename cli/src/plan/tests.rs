@@ -44,6 +44,7 @@ fn known_spellings_give_the_same_plan() {
         ("-r END", "--stop END"),
         ("--reverse-prompt END", "--stop END"),
         ("--chat-template chatml --temp 0", "--temp 0 --chat-template chatml"),
+        ("--thinking off", "--chat-template-kwargs {\"enable_thinking\":false}"),
         ("--kv-memory 1M", "--kv-memory 1048576"),
         ("--control-vector a,b", "--control-vector a --control-vector b"),
         (
@@ -95,7 +96,7 @@ fn what_makes_no_sense_is_refused_before_any_work() {
         ("generate -p x --hf-file a.gguf", "--hf-file needs a repository"),
         ("generate -p x --revision v1", "--revision needs a repository"),
         ("generate -p x --kv-memory 0", "--kv-memory \"0\""),
-        ("generate -p x --chat-template llama2", "not the name chatml"),
+        ("generate -p x --special", "--special needs --raw"),
         ("generate -p x --logprobs 3", "--logprobs needs --json"),
         ("generate -p x -b 0", "--batch-size is 0"),
         ("generate -p x -t 0", "--threads is 0"),
@@ -151,6 +152,22 @@ fn what_makes_no_sense_is_refused_before_any_work() {
         ("chat -q -v", "cannot be used with"),
         ("train", "unrecognized subcommand"),
     ];
+    refused(&table);
+}
+
+#[test]
+fn variables_that_make_no_sense_are_refused() {
+    refused(&[
+        ("generate -p x --chat-template-kwargs 1", "--chat-template-kwargs is no JSON object"),
+        ("chat --chat-template-kwargs {\"messages\":1}", "variable messages cannot be set"),
+        (
+            "chat --thinking on --chat-template-kwargs {\"enable_thinking\":false}",
+            "sets enable_thinking, and so does --thinking",
+        ),
+    ]);
+}
+
+fn refused(table: &[(&str, &str)]) {
     for (line, expected) in table {
         let text = refusal(&format!("trimtab {line}"));
         assert!(text.contains(expected), "{line}: {text}");

@@ -61,6 +61,11 @@ pub(super) fn one_file(text: &str) -> Result<Asked> {
     asked("FILE", text, ScaleWord::Optional, FileForm::Any)
 }
 
+/// One of our files, with its scale behind a colon.
+pub(super) fn one_native(flag: &'static str, text: &str) -> Result<Asked> {
+    asked(flag, text, ScaleWord::Optional, FileForm::Native)
+}
+
 impl Vectors {
     /// Understands the vector flags.
     pub fn of(args: VectorArgs) -> Result<Vectors> {

@@ -54,12 +54,15 @@ fn a_refused_file_is_3() {
 }
 
 #[test]
-fn a_disk_that_fails_is_1() {
+fn a_folder_that_is_not_there_is_2_and_a_disk_that_fails_is_1() {
     let folder = Folder::new();
     let (model, out) = (folder.tiny(), folder.path("no/such/folder/out"));
     let words = ["capture", "-m", &model, "--token-ids", "1", "--logits", "-o", &out, "--json"];
-    let failed = trimtab(&words);
-    assert_eq!((failed.code, failure(&failed).as_str()), (Some(1), "internal"));
+    let wrong = trimtab(&words);
+    assert_eq!((wrong.code, failure(&wrong).as_str()), (Some(2), "invalid_value"));
+    let vector = folder.vector("calm", &model, &[("resid_post.1", 2.0)]);
+    let full = trimtab(&["export", &vector, "--to", "gguf", "-o", "/dev/full", "--json"]);
+    assert_eq!((full.code, failure(&full).as_str()), (Some(1), "internal"), "{}", full.stderr);
 }
 
 #[test]

@@ -16,9 +16,17 @@ mod extract;
 #[cfg(test)]
 mod help;
 #[cfg(test)]
+mod limits;
+#[cfg(test)]
 mod measures;
 #[cfg(test)]
+mod models;
+#[cfg(test)]
+mod outputs;
+#[cfg(test)]
 mod policy;
+#[cfg(test)]
+mod prompts;
 #[cfg(test)]
 mod real;
 #[cfg(test)]

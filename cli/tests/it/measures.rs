@@ -129,11 +129,20 @@ fn what_an_evaluation_cannot_do_is_said_before_it_measures() {
     let nowhere = case.folder.path("no/such/file");
     for flag in ["--answers", "--plot"] {
         let run = case.eval(&case.calm, &[flag, &nowhere]);
-        assert_eq!(run.code, Some(1), "{flag}: {}", run.stderr);
+        assert_eq!((run.code, code(&run).as_str()), (Some(2), "invalid_value"), "{flag}");
     }
-    let short = case.folder.write("short.txt", "the sky is blue");
-    let run = case.eval(&case.calm, &["--neutral", &short]);
-    assert!(run.code == Some(2) && run.stderr.contains("a window needs 512"), "{}", run.stderr);
+    // One window has no interval, so a card would be told of harm that nobody found.
+    let before = std::fs::read(&case.calm).unwrap();
+    for words in [4, 400] {
+        let short = case.folder.write("short.txt", &"a b ".repeat(words / 2));
+        let run = case.eval(&case.calm, &["--neutral", &short, "--calibrate", "--write"]);
+        assert!(run.code == Some(2), "{}", run.stderr);
+        assert!(run.stderr.contains("expected 2 windows of 512"), "{}", run.stderr);
+    }
+    assert_eq!(std::fs::read(&case.calm).unwrap(), before);
+    let beside = format!("{}:nan", case.calm);
+    let run = case.eval(&case.calm, &["--beside", &beside]);
+    assert!(run.code == Some(2) && run.stderr.contains("--beside"), "{}", run.stderr);
     let choices = r#"{"prompt":"pick","choices":["a","b"],"answer":0}"#;
     let case = Case { data: case.folder.write("choices.jsonl", choices), ..case };
     let run = case.eval(&case.calm, &[]);
@@ -186,7 +195,7 @@ fn a_composition_that_cannot_be_written_is_not_measured() {
     let case = Case::new();
     let words = ["compose", &case.calm, "--dose-policy", "warn", "--json", "-o"];
     let nowhere = trimtab(&[&words[..], &[&case.folder.path("no/such/file")]].concat());
-    assert_eq!(nowhere.code, Some(1), "{}", nowhere.stderr);
+    assert_eq!(nowhere.code, Some(2), "{}", nowhere.stderr);
     let out = case.folder.path("both.safetensors");
     // A model that is not here: it is never looked for.
     let away = ["-hf", "a/b", "--offline"];

@@ -200,7 +200,7 @@ fn a_monitor_takes_back_and_a_bad_one_is_2() {
     assert!(digits.code == Some(0) && !digits.stdout.contains('1'), "{}", digits.stdout);
     assert!(digits.stderr.contains("monitor: text took back 1 to 0 (clean)"), "{}", digits.stderr);
     for (document, field) in [
-        ("{", "body is not JSON"),
+        ("{", "monitor.json line 1 is not JSON"),
         (r#"{"watch": []}"#, "steering.monitor.watch"),
         (r#"{"watch": [{"kind": "text", "any": ["a"], "ever": 1}]}"#, "ever"),
         (

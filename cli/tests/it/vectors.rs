@@ -327,10 +327,12 @@ fn inspect_shows_what_a_file_says_and_what_it_would_do() {
     let loose = case.folder.path("loose.safetensors");
     assert_eq!(trimtab(&["import", &bare, "--op", "add", "-o", &loose]).code, Some(0));
     let run = trimtab(&["inspect", &case.calm, &loose, "-m", &case.model, "--json"]);
-    let lines: Vec<Value> =
-        run.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!(lines[1]["match"]["refusal"]["code"], "model_mismatch");
-    assert!(lines[1]["sites"][0]["dose"].as_f64().unwrap() > 0.0);
+    let both: Value = serde_json::from_str(&run.stdout).unwrap();
+    let files = &both["files"];
+    assert_eq!(files[0]["name"], document["name"]);
+    assert_eq!(files[1]["match"]["refusal"]["code"], "model_mismatch");
+    assert!(files[1]["sites"][0]["dose"].as_f64().unwrap() > 0.0);
+    assert_eq!(files[1]["sites"][0]["stream_norm_of"], "model");
     for bad in
         [case.folder.path("tiny"), case.folder.write("empty", ""), case.folder.path("nowhere")]
     {
@@ -385,7 +387,7 @@ fn import_shows_everything_before_it_writes() {
     assert_eq!(trimtab(&[&words[..], &["3x15"]].concat()).code, Some(3));
     let nowhere = folder.path("no/such/folder");
     let failed = trimtab(&[&words[..], &["3x16", "-o", &nowhere]].concat());
-    assert_eq!(failed.code, Some(1), "{}", failed.stderr);
+    assert_eq!(failed.code, Some(2), "{}", failed.stderr);
 }
 
 #[test]

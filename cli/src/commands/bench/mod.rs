@@ -22,6 +22,7 @@ use trimtab_runtime::kv::BLOCK_LEN;
 pub fn run(plan: &Bench, console: &Console) -> Result<()> {
     let sources = vectors::read(&plan.vectors)?;
     let opened = open(&plan.opening, console)?;
+    opened.warn_of_tokenizer(console);
     let steering = Steering::open(sources, &plan.vectors, &opened, console)?;
     plan.cases.iter().try_for_each(|case| fits(case, &opened))?;
     let (meter, stoppable) = (Meter::new(console), Stoppable::begin());

@@ -7,7 +7,7 @@ use crate::console::Console;
 use crate::document::Head;
 use crate::error::{Error, Result};
 use crate::interrupt::Stoppable;
-use crate::plan;
+use crate::plan::{self, Rows};
 use crate::progress::Meter;
 use serde::Serialize;
 use std::path::Path;
@@ -15,6 +15,7 @@ use std::time::Instant;
 use trimtab_runtime::capture::{Capture, Captured};
 use trimtab_runtime::generate::Flow;
 use trimtab_runtime::hub::Progress;
+use trimtab_runtime::output::{self, Named, Problem, Refusal};
 
 #[derive(Serialize)]
 struct Document<'a> {
@@ -28,11 +29,26 @@ struct Document<'a> {
     seconds: f64,
 }
 
+/// Decides about the output before anything is read.
+fn outputs(plan: &plan::Capture, console: &Console) -> Result<()> {
+    let mut reads = crate::outputs::of_model(&plan.opening);
+    if let Rows::File { path, .. } = &plan.rows {
+        reads.push(Named::new("--data", path));
+    }
+    crate::outputs::plan(&reads, &[Named::new("--out", &plan.out)], console)?;
+    if output::is_file(&plan.out) {
+        return Ok(());
+    }
+    Err(Refusal { flag: "--out", path: plan.out.clone(), problem: Problem::NoSeeking }.into())
+}
+
 /// Captures.
 pub fn run(plan: &plan::Capture, console: &Console) -> Result<()> {
+    outputs(plan, console)?;
     let entries = rows::read(&plan.rows)?;
     let opened = open(&plan.opening, console)?;
-    let rows = rows::tokens(entries, &opened.model)?;
+    opened.warn_of_tokenizer(console);
+    let rows = rows::tokens(&plan.rows, entries, &opened.model)?;
     let capture =
         Capture { rows, sites: plan.sites.clone(), scores: plan.scores, chunk: opened.chunk };
 

@@ -3,11 +3,14 @@
 use crate::commands::answer::{Asked, Reply, Said, answer};
 use crate::commands::monitors::Watching;
 use crate::commands::opened::Opened;
+use crate::commands::vectors::Steering;
 use crate::error::Result;
+use std::collections::BTreeMap;
 use std::time::Instant;
 use trimtab_runtime::generate::Request;
 use trimtab_runtime::plan::Plan;
 use trimtab_runtime::session::{History, Session};
+use trimtab_runtime::site::Site;
 use trimtab_runtime::text::Message;
 use trimtab_steering::scope::Scope;
 
@@ -23,6 +26,8 @@ pub struct Conversation<'a> {
     plan: Plan,
     /// The tokens that each vector of it acts on.
     scopes: Vec<Scope>,
+    /// What its vectors push at each site.
+    doses: BTreeMap<Site, f64>,
     /// The last turn: the keys and values of its session are the conversation's past.
     past: Option<Reply>,
     history: History,
@@ -34,11 +39,12 @@ impl<'a> Conversation<'a> {
         (opened, watching): (&'a Opened, Option<&'a Watching>),
         request: Request,
         system: Option<&str>,
-        (plan, scopes): (&Plan, Vec<Scope>),
+        steering: &Steering,
     ) -> Conversation<'a> {
         let messages: Vec<Message> =
             system.into_iter().map(|text| Message::new("system", text)).collect();
-        let (kept, plan, past) = (messages.len(), plan.clone(), None);
+        let (kept, plan, past) = (messages.len(), steering.plan().clone(), None);
+        let (scopes, doses) = (steering.scopes(), steering.site_doses());
         Conversation {
             opened,
             watching,
@@ -47,6 +53,7 @@ impl<'a> Conversation<'a> {
             messages,
             plan,
             scopes,
+            doses,
             past,
             history: History::Recompute,
         }
@@ -85,7 +92,8 @@ impl<'a> Conversation<'a> {
         };
         let (request, question) = (self.request.clone(), self.messages.last());
         let question = question.map(|message| message.content.as_str());
-        let guard = |watching: &Watching| watching.guard(question, &self.plan, request.seed);
+        let guard =
+            |watching: &Watching| watching.guard(question, (&self.plan, &self.doses), request.seed);
         let guarded = self.watching.map(guard).transpose()?;
         let reply = answer(self.opened, session, Asked { request, guarded, started }, show)?;
         reply.session.publish_prefix(&space);
@@ -108,10 +116,11 @@ impl<'a> Conversation<'a> {
         Ok(Some(session))
     }
 
-    /// Puts another plan in force from the next turn on. With [`History::Keep`] what was read stays as it was read.
-    pub fn replan(&mut self, (plan, scopes): (&Plan, Vec<Scope>), history: History) {
-        self.plan = plan.clone();
-        self.scopes = scopes;
+    /// Puts other vectors in force from the next turn on. With [`History::Keep`] what was read stays as it was read.
+    pub fn replan(&mut self, steering: &Steering, history: History) {
+        self.plan = steering.plan().clone();
+        self.scopes = steering.scopes();
+        self.doses = steering.site_doses();
         self.history = history;
     }
 

@@ -12,12 +12,11 @@ use crate::console::Console;
 use crate::error::{Error, Result};
 use crate::plan::{Arms, Chat};
 use conversation::Conversation;
-use std::io::IsTerminal;
-use trimtab_runtime::generate::Request;
-use trimtab_runtime::plan::Plan;
+use std::io::{BufRead, IsTerminal};
+use trimtab_runtime::filetype::{self, NotText};
+use trimtab_runtime::generate::{Finish, Request};
 use trimtab_runtime::session::History;
 use trimtab_server::Display;
-use trimtab_steering::scope::Scope;
 use words::Word;
 
 /// Talks.
@@ -34,7 +33,7 @@ pub fn run(plan: &Chat, console: &Console) -> Result<()> {
         true => Display::Erasable,
         false => Display::Permanent,
     };
-    let watching = Watching::open(&plan.monitors, &opened, display, console)?;
+    let watching = Watching::open((&plan.monitors, plan.vectors.dose), &opened, display, console)?;
     let opened = Room { opened: &opened, watching: watching.as_ref() };
     match message {
         Some(message) => one_message(plan, opened, &steering, (&message, console)),
@@ -72,15 +71,15 @@ struct Talk<'a> {
 
 impl<'a> Talk<'a> {
     fn new(plan: &Chat, room: Room<'a>, request: Request, steering: &Steering) -> Talk<'a> {
-        let one = |under: &Plan, scopes: Vec<Scope>| {
+        let one = |under: &Steering| {
             let place = (room.opened, room.watching);
-            Conversation::new(place, request.clone(), plan.system.as_deref(), (under, scopes))
+            Conversation::new(place, request.clone(), plan.system.as_deref(), under)
         };
         let plain = match plan.arms {
             Arms::One => None,
-            Arms::Both => Some(one(&Plan::empty(), Vec::new())),
+            Arms::Both => Some(one(&Steering::none())),
         };
-        Talk { plain, steered: one(steering.plan(), steering.scopes()) }
+        Talk { plain, steered: one(steering) }
     }
 
     /// Says something in every conversation and prints the answers as they come.
@@ -89,7 +88,8 @@ impl<'a> Talk<'a> {
             Said::More(text) => console.say(text),
             // A terminal cannot be unwritten: what stays is written again.
             Said::Only(kept) => {
-                console.tell_always("\n(taken back)");
+                console.tell_always("");
+                console.tell_always("(taken back)");
                 console.say(kept)
             }
         };
@@ -166,11 +166,14 @@ fn talk(plan: &Chat, room: Room<'_>, mut steering: Steering, console: &Console) 
         .note(format!("talking with {}; /help shows what else can be done", opened.model.name()));
     loop {
         console.ask();
-        let mut line = String::new();
-        let read = std::io::stdin().read_line(&mut line);
-        if read.map_err(|source| Error::Read { path: "standard input".into(), source })? == 0 {
-            return Ok(());
-        }
+        let line = match typed(&mut std::io::stdin().lock())? {
+            Typed::Line(line) => line,
+            Typed::NotText(error) => {
+                console.warn(format!("that line is left out: {error}; type it again"));
+                continue;
+            }
+            Typed::End => return Ok(()),
+        };
         match Word::parse(line.trim()) {
             Word::Nothing => {}
             Word::Exit => return Ok(()),
@@ -189,12 +192,52 @@ fn talk(plan: &Chat, room: Room<'_>, mut steering: Steering, console: &Console) 
                 turn(&mut talk, &mut steering, (name, scale, history), console);
             }
             Word::Message(message) => match talk.ask(message, &steering, console) {
-                Ok(reply) => room.report(reply, &steering, console),
+                Ok(reply) => {
+                    room.report(reply, &steering, console);
+                    if reply.answer.finish == Finish::ContextFull {
+                        console.note(words::ROOM);
+                    }
+                }
                 Err(error @ Error::Stdout(_)) => return Err(error),
-                Err(error) => console.fail(&error.to_string(), error.hint().as_deref()),
+                Err(error) => {
+                    let (message, hint) = refusal(&error);
+                    console.fail(&message, hint.as_deref());
+                }
             },
         }
     }
+}
+
+/// What a conversation says of an error, and what can be done about it here.
+fn refusal(error: &Error) -> (String, Option<String>) {
+    if let Error::Runtime(inner) = error
+        && let trimtab_runtime::Error::ContextFull { needed, limit } = inner.as_ref()
+    {
+        let message =
+            format!("context is full: the conversation would be {needed} tokens, {limit} fit");
+        return (message, Some(words::ROOM.to_owned()));
+    }
+    (error.to_string(), error.hint())
+}
+
+/// What a person typed.
+#[derive(Debug)]
+enum Typed {
+    Line(String),
+    /// Bytes that are no text, as another encoding's; only they are lost.
+    NotText(NotText),
+    End,
+}
+
+fn typed(input: &mut impl BufRead) -> Result<Typed> {
+    let mut bytes = Vec::new();
+    let read = input.read_until(b'\n', &mut bytes);
+    let read = read.map_err(|source| Error::Read { path: "standard input".into(), source })?;
+    Ok(match (read, filetype::text(bytes)) {
+        (0, _) => Typed::End,
+        (_, Ok(line)) => Typed::Line(line),
+        (_, Err(error)) => Typed::NotText(error),
+    })
 }
 
 /// Another scale for one vector, from the next message on. A refusal changes nothing.
@@ -206,8 +249,8 @@ fn turn(
 ) {
     match steering.rescaled(name, scale) {
         Ok(changed) => {
-            changed.tell(console);
-            talk.steered.replan((changed.plan(), changed.scopes()), history);
+            changed.tell_again(console);
+            talk.steered.replan(&changed, history);
             *steering = changed;
             let past = match history {
                 History::Recompute => "the conversation is read again with it",
@@ -216,5 +259,31 @@ fn turn(
             console.note(format!("{}; {past}", steering.label()));
         }
         Err(error) => console.fail(&error.to_string(), error.hint().as_deref()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_context_names_what_can_be_typed() {
+        let full = trimtab_runtime::Error::ContextFull { needed: 147, limit: 128 };
+        let (message, hint) = refusal(&full.into());
+        assert_eq!(message, "context is full: the conversation would be 147 tokens, 128 fit");
+        let hint = hint.unwrap();
+        assert!(hint.contains("/reset") && hint.contains("/undo"), "{hint}");
+        let other = refusal(&Error::NoPrompt);
+        assert_eq!(other, ("prompt is missing".to_owned(), Error::NoPrompt.hint()));
+    }
+
+    #[test]
+    fn a_line_that_is_no_text_does_not_end_a_conversation() {
+        let mut input = &b"\xef\xbb\xbfhi\r\n\xff\xfe x\nbye"[..];
+        let mut next = || typed(&mut input).unwrap();
+        assert!(matches!(next(), Typed::Line(line) if line == "hi\r\n"));
+        assert!(matches!(next(), Typed::NotText(_)));
+        assert!(matches!(next(), Typed::Line(line) if line == "bye"));
+        assert!(matches!(next(), Typed::End));
     }
 }

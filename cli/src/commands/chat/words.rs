@@ -13,6 +13,10 @@ pub const HELP: &str = "\
 /help   show this
 Ctrl-C stops an answer; at the prompt it ends the program";
 
+/// What makes room in a full context.
+pub const ROOM: &str = "/undo takes the last exchange back, /reset forgets the conversation; a start with a larger \
+    --ctx-size makes more room";
+
 /// A typed line.
 #[derive(Debug, PartialEq)]
 pub enum Word<'a> {

@@ -2,7 +2,7 @@
 
 use crate::commands::opened::Opened;
 use crate::console::Console;
-use crate::error::{Error, Result, read_text};
+use crate::error::{Error, Result, read_data};
 use crate::interrupt::Stoppable;
 use crate::plan::Compose;
 use crate::progress::Meter;
@@ -29,7 +29,7 @@ impl<'a> Matrices<'a> {
         let paths = plan.vectors.iter().filter_map(|vector| vector.pairs.as_ref());
         let task = |path: &std::path::PathBuf| {
             let wrong = |e| Error::Data { path: path.clone(), source: Box::new(e) };
-            Task::parse(&read_text(path)?).map_err(wrong)
+            Task::parse(&read_data(path)?).map_err(wrong)
         };
         let tasks = paths.map(task).collect::<Result<Vec<Task>>>()?;
         if tasks.is_empty() {

@@ -5,28 +5,24 @@ mod measured;
 mod table;
 
 use super::opened::{Opened, open};
+use super::vectors::norms;
 use crate::console::Console;
 use crate::error::{Error, Result};
 use crate::plan::Compose;
 use measured::Matrices;
-use std::collections::BTreeMap;
-use trimtab_runtime::site::Site;
-use trimtab_steering::compose::dose::{Dosed, unmeasured};
+use trimtab_runtime::output::Named;
+use trimtab_steering::compose::dose::{Dosed, name_apart, sites};
 use trimtab_steering::compose::interference::Interference;
 use trimtab_steering::compose::{Part, Stream, compose};
 use trimtab_steering::file::card::{ModelPin, Pinned};
-use trimtab_steering::file::writable;
-use trimtab_steering::neutral::stream_norms;
 use trimtab_steering::{SteerOptions, VectorFile};
-
-/// Tokens over which the stream's length is measured.
-const NORM_TOKENS: usize = 512;
 
 /// Composes.
 pub fn run(plan: &Compose, console: &Console) -> Result<()> {
-    writable(&plan.out).map_err(Error::writing(&plan.out))?;
+    outputs(plan, console)?;
     let files = plan.vectors.iter().map(|v| read(&v.path)).collect::<Result<Vec<_>>>()?;
-    let parts: Vec<Part<'_>> = plan.vectors.iter().zip(&files).map(part).collect();
+    let mut parts: Vec<Part<'_>> = plan.vectors.iter().zip(&files).map(part).collect();
+    name_apart(parts.iter_mut().map(|part| &mut part.dosed.name));
     let opened = plan.opening.as_ref().map(|opening| open(opening, console)).transpose()?;
     let stream = stream(&parts, opened.as_ref(), console)?;
     // A plan that cannot be composed, or not to one file, is refused before anything is measured.
@@ -63,6 +59,15 @@ pub fn run(plan: &Compose, console: &Console) -> Result<()> {
     Ok(())
 }
 
+/// Decides about the output before anything is read.
+fn outputs(plan: &Compose, console: &Console) -> Result<()> {
+    let mut reads: Vec<Named> = plan.opening.iter().flat_map(crate::outputs::of_model).collect();
+    reads.extend(plan.vectors.iter().map(|vector| Named::new("FILE", &vector.path)));
+    let pairs = plan.vectors.iter().filter_map(|vector| vector.pairs.as_ref());
+    reads.extend(pairs.map(|path| Named::new("--pairs", path)));
+    crate::outputs::plan(&reads, &[Named::new("--out", &plan.out)], console)
+}
+
 fn read(path: &std::path::Path) -> Result<VectorFile> {
     VectorFile::open(path).map_err(|error| match error {
         trimtab_steering::Error::Io { path, source } => Error::Read { path, source },
@@ -75,9 +80,10 @@ fn part<'a>((ranked, file): (&crate::plan::Ranked, &'a VectorFile)) -> Part<'a> 
     Dosed { standing: ranked.standing, ..Dosed::new(file, &options) }.into()
 }
 
-/// The stream's length where the cards do not say it, on the model that the vectors are for.
+/// The stream's length on the model that the vectors are for. Without one there is only what the cards claim.
 fn stream(parts: &[Part<'_>], opened: Option<&Opened>, console: &Console) -> Result<Stream> {
     let Some(opened) = opened else {
+        console.note("doses are those of the files' own stream_norm; -m MODEL measures it");
         return Ok(Stream::default());
     };
     let pin = ModelPin::of(&opened.model, Pinned::Extract)?;
@@ -85,13 +91,7 @@ fn stream(parts: &[Part<'_>], opened: Option<&Opened>, console: &Console) -> Res
         part.dosed.file.admit(&pin, None)?;
     }
     let vectors: Vec<Dosed<'_>> = parts.iter().map(|part| part.dosed.clone()).collect();
-    let sites: Vec<Site> = unmeasured(&vectors);
-    if sites.is_empty() {
-        return Ok(Stream::default());
-    }
-    console.debug(format!("measuring the stream at {} sites", sites.len()));
-    let norms = stream_norms(&opened.model, &sites, NORM_TOKENS)?;
-    let norms: BTreeMap<Site, f32> = norms.into_iter().map(|(s, norm)| (s, norm.median)).collect();
+    let norms = norms(opened, &sites(&vectors), console)?;
     Ok(Stream { norms, ..Stream::default() })
 }
 
@@ -99,7 +99,7 @@ fn stream(parts: &[Part<'_>], opened: Option<&Opened>, console: &Console) -> Res
 fn kept(parts: &[Part<'_>], before: Option<&Interference>) -> (Vec<usize>, Vec<String>) {
     let failing = before.map(Interference::failing).unwrap_or_default();
     let told = |part: &Part<'_>| {
-        let name = &part.dosed.file.card().name;
+        let name = &part.dosed.name;
         format!("vector {name} does not move its own pairs, so it is left out")
     };
     let left_out = failing.iter().filter_map(|at| parts.get(*at)).map(told).collect();

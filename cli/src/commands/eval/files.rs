@@ -6,10 +6,14 @@ use crate::error::{Error, Result};
 use crate::plan::{Beside, CardChange, Eval};
 use serde::Serialize;
 use std::path::Path;
+use trimtab_runtime::output::Named;
 use trimtab_steering::VectorFile;
 use trimtab_steering::eval::{self, End, Report, Task};
 use trimtab_steering::file::card::{ModelPin, Pinned};
 use trimtab_steering::file::{self, Warning};
+
+/// What names the vector on the command line; `--write` changes it in place.
+const CARD: &str = "FILE";
 
 /// A vector as it lay on disk.
 pub struct Vector {
@@ -70,11 +74,18 @@ pub fn pinned(plan: &Eval, opened: &Opened, file: &VectorFile) -> Result<()> {
     Ok(())
 }
 
-/// Finds out whether everything that is asked for can be written, before anything is measured.
-pub fn writable(plan: &Eval) -> Result<()> {
-    let card = (plan.card == CardChange::Write).then_some(&plan.file);
-    let mut outputs = plan.answers.iter().chain(&plan.plot).chain(card);
-    outputs.try_for_each(|path| file::writable(path).map_err(Error::writing(path)))
+/// Decides about everything that is to be written, before anything is measured.
+pub fn outputs(plan: &Eval, console: &Console) -> Result<()> {
+    let mut reads = crate::outputs::of_model(&plan.opening);
+    reads.extend([Named::new(CARD, &plan.file), Named::new("--data", &plan.data)]);
+    reads.extend(plan.neutral.iter().map(|path| Named::new("--neutral", path)));
+    reads.extend(plan.shuffled.iter().map(|path| Named::new("--shuffled", path)));
+    reads.extend(plan.beside.iter().map(|beside| Named::new("--beside", &beside.file)));
+    let card = (plan.card == CardChange::Write).then(|| Named::new(CARD, &plan.file));
+    let answers = plan.answers.iter().map(|path| Named::new("--answers", path));
+    let plot = plan.plot.iter().map(|path| Named::new("--plot", path));
+    let writes: Vec<Named> = answers.chain(plot).chain(card).collect();
+    crate::outputs::plan(&reads, &writes, console)
 }
 
 #[derive(Serialize)]
@@ -87,12 +98,13 @@ struct Answer<'a> {
 }
 
 /// Writes what was asked for beside the result.
-pub fn outputs(plan: &Eval, task: &Task, report: &Report) -> Result<()> {
+pub fn write(plan: &Eval, task: &Task, report: &Report) -> Result<()> {
     if let Some(path) = &plan.answers {
-        file::write(path, answers(task, report)?.as_bytes())?;
+        let answers = answers(task, report)?;
+        file::write(path, answers.as_bytes()).map_err(Error::writing(path))?;
     }
     if let Some(path) = &plan.plot {
-        super::picture::write(path, plan, report)?;
+        super::picture::write(path, plan, report).map_err(Error::writing(path))?;
     }
     Ok(())
 }

@@ -10,15 +10,16 @@ mod table;
 use super::answer::{SeedIn, seed};
 use super::opened::{Opened, open};
 use crate::console::Console;
-use crate::error::{Error, Result, read_text};
+use crate::error::{Error, Result, read_data, read_text};
 use crate::plan::{CardChange, Eval, Purpose, Strengths, Verdict};
 use stages::Stages;
-use trimtab_steering::VectorFile;
 use trimtab_steering::eval::{
     Answering, Limits, Norms, Question, RANDOM_DIRECTIONS, Report, Setup, Subject, Task,
     calibrated, costs, evaluate, evaluated,
 };
 use trimtab_steering::neutral::covers;
+use trimtab_steering::steer::NullVectors;
+use trimtab_steering::{Steer, SteerOptions, VectorFile};
 
 /// Doses of a calibration, for a vector at one site and for each site of a vector at several.
 const ONE_SITE: [f64; 14] =
@@ -28,7 +29,8 @@ const MANY_SITES: [f64; 12] =
 
 /// Evaluates.
 pub fn run(plan: &Eval, console: &Console) -> Result<()> {
-    let text = read_text(&plan.data)?;
+    files::outputs(plan, console)?;
+    let text = read_data(&plan.data)?;
     let task = Task::parse(&text)
         .map_err(|source| Error::Data { path: plan.data.clone(), source: Box::new(source) })?;
     let task = task.first(plan.items.unwrap_or(usize::MAX));
@@ -38,14 +40,14 @@ pub fn run(plan: &Eval, console: &Console) -> Result<()> {
     let shuffled = plan.shuffled.iter().map(|path| files::shuffled(path, &vector.file));
     let shuffled = shuffled.collect::<Result<Vec<_>>>()?;
     let beside = plan.beside.iter().map(files::beside).collect::<Result<Vec<_>>>()?;
-    files::writable(plan)?;
+    usable(plan, &vector.file, &beside)?;
 
     let opened = open(&plan.opening, console)?;
     let mut all = std::iter::once(&vector.file).chain(beside.iter().map(|(file, _)| file));
     all.try_for_each(|file| files::admit(plan, &opened, file, console))?;
     files::pinned(plan, &opened, &vector.file)?;
     covers(&opened.model, neutral)?;
-    let norms = neutral::norms(&opened, &vector.file)?;
+    let norms = neutral::norms(&opened, &vector.file, console)?;
     let setup = Setup {
         scales: scales(plan, &vector.file, &norms)?,
         instruction: plan.instruction.clone(),
@@ -63,7 +65,7 @@ pub fn run(plan: &Eval, console: &Console) -> Result<()> {
         measure((plan, console), &opened, (&task, neutral), (&vector.file, &setup, &norms))?;
     let warnings = warnings(plan, &report);
     warnings.iter().for_each(|warning| console.warn(warning));
-    files::outputs(plan, &task, &report)?;
+    files::write(plan, &task, &report)?;
     let written = write(plan, &vector.file, &report)?;
     if console.is_json() {
         let about = document::About {
@@ -92,6 +94,36 @@ pub fn run(plan: &Eval, console: &Console) -> Result<()> {
 /// Where a seed that was drawn is found.
 fn place(console: &Console) -> SeedIn {
     if console.is_json() { SeedIn::Document } else { SeedIn::Stderr }
+}
+
+/// Refuses what no model could be steered with, before one is opened.
+fn usable(plan: &Eval, file: &VectorFile, beside: &[(VectorFile, f32)]) -> Result<()> {
+    let tried = |(file, scale): (&VectorFile, f32)| {
+        // Whether a vector has an effect is what is measured here.
+        let (scale, null) = (Some(scale), NullVectors::Allow);
+        Steer::new(file, &SteerOptions { scale, null, ..SteerOptions::default() }).map(drop)
+    };
+    let own = match &plan.strengths {
+        Strengths::Scales(scales) => scales.clone(),
+        Strengths::OfFile => vec![file.card().scale.default],
+        Strengths::Doses(_) => Vec::new(),
+    };
+    let by_dose = match (&plan.strengths, plan.purpose) {
+        (Strengths::Scales(_), _) | (Strengths::OfFile, Purpose::Compare { .. }) => false,
+        (Strengths::Doses(_), _) | (Strengths::OfFile, Purpose::Calibrate) => true,
+    };
+    if by_dose && !Norms::are_known(file) {
+        return Err(no_doses());
+    }
+    let own = own.into_iter().map(|scale| (file, scale));
+    let others = beside.iter().map(|(file, scale)| (file, *scale));
+    Ok(own.chain(others).try_for_each(tried)?)
+}
+
+fn no_doses() -> Error {
+    let problem = "are not to be had of this vector: only add and rotate have doses beforehand, \
+                   and a rotation at most 2; give --scales";
+    Error::usage("--doses", problem)
 }
 
 fn measure(
@@ -125,11 +157,7 @@ fn scales(plan: &Eval, file: &VectorFile, norms: &Norms) -> Result<Vec<f32>> {
         (Strengths::OfFile, Purpose::Compare { .. }) => return Ok(vec![file.card().scale.default]),
     };
     let scales: Option<Vec<f32>> = doses.iter().map(|dose| norms.scale(*dose)).collect();
-    scales.ok_or_else(|| {
-        let problem = "are not to be had of this vector: only add and rotate have doses beforehand, \
-                       and a rotation at most 2; give --scales";
-        Error::usage("--doses", problem)
-    })
+    scales.ok_or_else(no_doses)
 }
 
 fn warnings(plan: &Eval, report: &Report) -> Vec<String> {
@@ -169,6 +197,6 @@ fn write(plan: &Eval, file: &VectorFile, report: &Report) -> Result<bool> {
             evaluated(file, report, plan.rule.as_ref().map(ToString::to_string))?
         }
     };
-    changed.save(&plan.file)?;
+    changed.save(&plan.file).map_err(Error::writing(&plan.file))?;
     Ok(true)
 }

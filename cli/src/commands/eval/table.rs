@@ -100,6 +100,7 @@ pub fn summary(plan: &Eval, report: &Report) -> String {
         scale if scale > 0.0 => {
             format!("scale {scale:.3} is the smallest that is as good as the best")
         }
+        _ if choice.safe.is_none() => "harm was not measured, so no scale is chosen".to_owned(),
         _ => "no scale without harm is better than no steering: null".to_owned(),
     });
     if let Some([low, high]) = choice.safe {

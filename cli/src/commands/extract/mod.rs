@@ -1,21 +1,26 @@
 //! `extract`: examples become a vector file and a report; `merge`: shards of one job become the same file.
 
+mod examples;
 mod picture;
 mod report;
+mod streamed;
 
 use super::opened::open;
+use super::vectors::unreadable;
 use crate::console::Console;
 use crate::document::Head;
 use crate::error::{Error, Result};
 use crate::interrupt::Stoppable;
-use crate::plan::{self, Start};
+use crate::plan::{self, Examples, Start};
 use crate::progress::Meter;
 use report::{Outcome, Written};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use trimtab_runtime::generate::Flow;
 use trimtab_runtime::hub::Progress;
-use trimtab_steering::extract::{Extracted, Extraction, Recipe, STATE_BYTES, Shard, States};
+use trimtab_runtime::output::{self, Named};
+use trimtab_steering::extract::{Extracted, Extraction, Recipe, Shard, States};
+use trimtab_steering::file::card::MethodName;
 use trimtab_steering::file::sha256;
 use trimtab_steering::pairs::Pairs;
 
@@ -24,28 +29,33 @@ const SAVE_EVERY: Duration = Duration::from_secs(20);
 
 /// Extracts.
 pub fn run(plan: &plan::Extract, console: &Console) -> Result<()> {
-    for path in [Some(&plan.out), plan.plot.as_ref()].into_iter().flatten() {
-        writable(path)?;
-    }
-    let pairs = Pairs::open(&plan.data, plan.bad)?;
-    pairs.findings.iter().for_each(|finding| console.warn(format!("{finding}; it is left out")));
+    outputs(plan, console)?;
+    let pairs = examples::read(plan, console)?;
+    let recipe = recipe(plan, &pairs);
+    recipe.check_with(&pairs)?;
     let opened = open(&plan.opening, console)?;
     let started = Instant::now();
-    let recipe = recipe(plan, &pairs);
     let extraction = Extraction::new(&opened.model, &pairs, &plan.sites, &recipe)?;
-    let states = read(plan, &extraction, console)?;
-    let outcome = match plan.shard {
-        Some(_) => {
-            states.save(&plan.out)?;
-            Outcome::Shard(&states)
+    examples::tell(extraction.left_out(), console);
+    let vector = |extracted: &Extracted| {
+        let written = write(extracted, &plan.out)?;
+        if let Some(path) = &plan.plot {
+            let drawn = picture::write(path, &recipe.name, &extracted.report);
+            drawn.map_err(Error::writing(path))?;
         }
-        None => {
-            let extracted = states.finish()?;
-            let written = write(&extracted, &plan.out)?;
-            if let Some(path) = &plan.plot {
-                picture::write(path, &recipe.name, &extracted.report)?;
+        Ok::<_, Error>(Outcome::Vector(Box::new(written)))
+    };
+    let states;
+    let outcome = if streamed::is_due(plan, &extraction) {
+        vector(&streamed::read(plan, &extraction, console)?)?
+    } else {
+        states = read(plan, &extraction, console)?;
+        match plan.shard {
+            Some(_) => {
+                states.save(&plan.out).map_err(Error::writing(&plan.out))?;
+                Outcome::Shard(&states)
             }
-            Outcome::Vector(Box::new(written))
+            None => vector(&states.finish()?)?,
         }
     };
     // There may be none: it is only written by long runs, and by interrupted ones.
@@ -54,30 +64,70 @@ pub fn run(plan: &plan::Extract, console: &Console) -> Result<()> {
     report::show(console, head, &outcome, (&plan.out, started.elapsed()))
 }
 
-/// Whether there is a folder for a file that is written long after now.
-fn writable(path: &Path) -> Result<()> {
-    let folder = match path.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        Some(_) | None => Path::new("."),
-    };
-    match std::fs::metadata(folder) {
-        Ok(about) if about.is_dir() => Ok(()),
-        Ok(_) => Err(failed(path, std::io::ErrorKind::NotADirectory.into())),
-        Err(source) => Err(failed(path, source)),
+/// Decides about the outputs before anything is read.
+fn outputs(plan: &plan::Extract, console: &Console) -> Result<()> {
+    let mut reads = crate::outputs::of_model(&plan.opening);
+    match &plan.data {
+        Examples::Records(path, _) if examples::is_stdin(path) => {}
+        Examples::Records(path, _) => reads.push(Named::new("--data", path)),
+        Examples::Prompts { positive, negative } => reads.extend([
+            Named::new("--positive-file", positive),
+            Named::new("--negative-file", negative),
+        ]),
     }
+    let mut writes = vec![Named::new("--out", &plan.out)];
+    writes.extend(plan.plot.iter().map(|path| Named::new("--plot", path)));
+    if output::is_file(&plan.out) {
+        writes.push(Named::new("--out", partial(&plan.out)));
+    }
+    let reading_too = is_probe(plan.recipe.method) && plan.shard.is_none();
+    if reading_too && output::is_file(&plan.out) {
+        writes.push(Named::new("--out", reading(&plan.out)));
+    }
+    crate::outputs::plan(&reads, &writes, console)?;
+    if reading_too {
+        two_files(&plan.out)?;
+    }
+    let unfinished = partial(&plan.out);
+    if plan.start == Start::Anew && unfinished.exists() {
+        let unfinished = unfinished.display();
+        let problem = format!(
+            "has an unfinished run in {unfinished}: --resume goes on with it; delete it to begin anew"
+        );
+        return Err(Error::usage("--out", problem));
+    }
+    Ok(())
 }
 
-fn failed(path: &Path, source: std::io::Error) -> Error {
-    trimtab_steering::Error::Io { path: path.to_owned(), source }.into()
+/// Whether an estimator writes a second file, beside the first.
+fn is_probe(method: MethodName) -> bool {
+    matches!(method, MethodName::LinearProbe | MethodName::LogisticProbe)
+}
+
+/// Refuses a pipe or a device where two files are written.
+fn two_files(out: &Path) -> Result<()> {
+    match output::is_file(out) {
+        true => Ok(()),
+        false => {
+            let problem = "is no regular file, and this method writes a second file beside it";
+            Err(Error::usage("--out", problem))
+        }
+    }
 }
 
 /// Merges.
 pub fn merge(plan: &plan::Merge, console: &Console) -> Result<()> {
-    writable(&plan.out)?;
+    let shards: Vec<Named> = plan.shards.iter().map(|path| Named::new("SHARD", path)).collect();
+    let mut writes = vec![Named::new("--out", &plan.out)];
+    crate::outputs::plan(&shards, &writes, console)?;
     let started = Instant::now();
-    let shards: Result<Vec<States>, _> =
-        plan.shards.iter().map(|path| States::open(path)).collect();
-    let states = States::merge(shards?)?;
+    let opened = plan.shards.iter().map(|path| States::open(path).map_err(unreadable));
+    let states = States::merge(opened.collect::<Result<Vec<States>>>()?)?;
+    if is_probe(states.method()) {
+        two_files(&plan.out)?;
+        writes.push(Named::new("--out", reading(&plan.out)));
+        crate::outputs::plan(&shards, &writes, console)?;
+    }
     let extracted = match plan.shuffle {
         None => states.finish()?,
         Some(seed) => states.control(seed)?,
@@ -102,17 +152,19 @@ fn recipe(plan: &plan::Extract, pairs: &Pairs) -> Recipe {
 /// Reads states, from the beginning or from where an interrupted run ended.
 fn read(plan: &plan::Extract, extraction: &Extraction<'_>, console: &Console) -> Result<States> {
     let (path, shard) = (partial(&plan.out), plan.shard.unwrap_or(Shard::WHOLE));
+    // Nothing can be kept beside a pipe.
+    let keeps = output::is_file(&plan.out);
     let mut states = match plan.start {
         Start::Resumed if path.exists() => {
-            let states = States::open(&path)?;
+            let states = States::open(&path).map_err(unreadable)?;
             extraction.check_resumed(&states, shard)?;
             states
         }
         Start::Resumed => {
             console.warn(format!("there is no {}: everything is read anew", path.display()));
-            extraction.begin(shard, STATE_BYTES)?
+            extraction.begin(shard, plan.memory)?
         }
-        Start::Anew => extraction.begin(shard, STATE_BYTES)?,
+        Start::Anew => extraction.begin(shard, plan.memory)?,
     };
     let (meter, stoppable) = (Meter::new(console), Stoppable::begin());
     let remaining = extraction.remaining(&states);
@@ -121,7 +173,7 @@ fn read(plan: &plan::Extract, extraction: &Extraction<'_>, console: &Console) ->
     let (mut saved, mut unsaved) = (Instant::now(), None);
     let flow = extraction.read(&mut states, &mut |states, items| {
         meter.advance(items as u64);
-        if saved.elapsed() > SAVE_EVERY && extraction.remaining(states) > 0 {
+        if keeps && saved.elapsed() > SAVE_EVERY && extraction.remaining(states) > 0 {
             unsaved = states.save(&path).err();
             saved = Instant::now();
         }
@@ -130,10 +182,13 @@ fn read(plan: &plan::Extract, extraction: &Extraction<'_>, console: &Console) ->
     });
     meter.end();
     if let Some(error) = unsaved {
-        return Err(error.into());
+        return Err(Error::writing(&path)(error));
     }
     if flow? == Flow::Cancel && extraction.remaining(&states) > 0 {
-        states.save(&path)?;
+        if !keeps {
+            return Err(Error::Interrupted);
+        }
+        states.save(&path).map_err(Error::writing(&path))?;
         console.tell_always(format!("kept what was read in {}; --resume goes on", path.display()));
         return Err(Error::Interrupted);
     }
@@ -152,9 +207,13 @@ fn write(extracted: &Extracted, out: &Path) -> Result<Written> {
     let bytes = extracted.file.to_bytes()?;
     let read = extracted.read.as_ref().map(|read| Ok::<_, Error>((reading(out), read.to_bytes()?)));
     let read = read.transpose()?;
-    trimtab_steering::file::write(out, &bytes)?;
-    if let Some((path, bytes)) = &read {
-        trimtab_steering::file::write(path, bytes)?;
+    if read.is_some() {
+        two_files(out)?;
+    }
+    let all =
+        std::iter::once((out, &bytes)).chain(read.iter().map(|(path, b)| (path.as_path(), b)));
+    for (path, bytes) in all {
+        trimtab_steering::file::write(path, bytes).map_err(Error::writing(path))?;
     }
     Ok(Written {
         sha256: sha256(&bytes),

@@ -12,15 +12,16 @@ use super::monitors::Watching;
 use super::opened::{Opened, open};
 use super::vectors::{self, Steering};
 use crate::console::Console;
-use crate::error::{Error, Result, read_text};
+use crate::error::{Error, Result, input_text, read_text};
 use crate::plan::{Arms, Delivery, Generate, Prompt, PromptForm};
 use logprobs::Logprobs;
 use printer::Printer;
 use std::io::{IsTerminal, Read};
 use std::time::Instant;
-use trimtab_runtime::generate::Request;
-use trimtab_runtime::plan::Plan;
-use trimtab_runtime::text::Message;
+use trimtab_runtime::Model;
+use trimtab_runtime::generate::{Finish, Request};
+use trimtab_runtime::printable::Line;
+use trimtab_runtime::text::{Message, Special};
 use trimtab_server::Display;
 
 /// Answers one prompt.
@@ -31,7 +32,8 @@ pub fn run(plan: &Generate, console: &Console) -> Result<()> {
     let opened = open(&plan.opening, console)?;
     let steering = Steering::open(sources, &plan.vectors, &opened, console)?;
     // What is on stdout stays there.
-    let watching = Watching::open(&plan.monitors, &opened, Display::Permanent, console)?;
+    let watching =
+        Watching::open((&plan.monitors, plan.vectors.dose), &opened, Display::Permanent, console)?;
     // A stream of chunks has no field for the seed.
     let place = match (console.is_json(), plan.delivery) {
         (true, Delivery::Whole | Delivery::ByTerminal) => SeedIn::Document,
@@ -45,19 +47,19 @@ pub fn run(plan: &Generate, console: &Console) -> Result<()> {
     let printer = Printer::new(plan.delivery, &opened, console);
     let question = match plan.form {
         PromptForm::Message => Some(text.as_str()),
-        PromptForm::Raw => None,
+        PromptForm::Raw(_) => None,
     };
     let watching = watching.as_ref();
     let task = Task { opened: &opened, tokens, request, printer, watching, question };
 
     let (plain, reply) = match plan.arms {
-        Arms::One => (None, task.heard(steering.plan(), None)?),
+        Arms::One => (None, task.heard(&steering, None)?),
         Arms::Both => {
-            let plain = task.heard(&Plan::empty(), Some(PLAIN))?;
+            let plain = task.heard(&Steering::none(), Some(PLAIN))?;
             // Who stopped the first answer does not want the second.
             plain.complete()?;
             task.printer.gap()?;
-            (Some(plain), task.heard(steering.plan(), Some(&titled(&steering)))?)
+            (Some(plain), task.heard(&steering, Some(&titled(&steering)))?)
         }
     };
     if let Printer::Document = task.printer {
@@ -95,6 +97,10 @@ pub fn report(reply: &Reply, steering: &Steering, console: &Console) {
         console.warn(format!("vector {name} touched no token of this answer"));
     }
     console.note(reply.summary());
+    if reply.answer.finish == Finish::ContextFull {
+        let limit = reply.session.decoder().context();
+        console.note(format!("context is full ({limit} tokens), so the answer ends here"));
+    }
 }
 
 /// A prompt to answer, once or twice.
@@ -109,14 +115,15 @@ struct Task<'a> {
 }
 
 impl Task<'_> {
-    /// The answer under a plan, printed as it comes.
-    fn heard(&self, plan: &Plan, label: Option<&str>) -> Result<Reply> {
-        let started = Instant::now();
+    /// The answer under some vectors, printed as it comes.
+    fn heard(&self, steering: &Steering, label: Option<&str>) -> Result<Reply> {
+        let (started, plan, doses) = (Instant::now(), steering.plan(), steering.site_doses());
         let mut session = self.opened.model.session(plan.clone())?;
         session.push_prompt(&self.tokens)?;
         self.printer.begin(label)?;
         let request = self.request.clone();
-        let guard = |watching: &Watching| watching.guard(self.question, plan, request.seed);
+        let guard =
+            |watching: &Watching| watching.guard(self.question, (plan, &doses), request.seed);
         let guarded = self.watching.map(guard).transpose()?;
         let show = &mut |said: Said| match said {
             Said::More(text) => self.printer.piece(text),
@@ -132,32 +139,54 @@ impl Task<'_> {
 fn prompt(prompt: &Prompt) -> Result<String> {
     match prompt {
         Prompt::Text(text) => Ok(text.clone()),
-        Prompt::File(path) => read_text(path),
+        Prompt::File(path) => Ok(without_break(&read_text(path)?).to_owned()),
         Prompt::Stdin => stdin_text(),
     }
 }
 
-/// All of standard input; one line break at its end is the shell's, not the user's.
+/// A text without the one line break at its end, which is an editor's or the shell's and not the user's.
+fn without_break(text: &str) -> &str {
+    text.strip_suffix('\n').map(|t| t.strip_suffix('\r').unwrap_or(t)).unwrap_or(text)
+}
+
+/// All of standard input.
 pub fn stdin_text() -> Result<String> {
     let mut stdin = std::io::stdin();
     if stdin.is_terminal() {
         return Err(Error::NoPrompt);
     }
-    let mut text = String::new();
-    let read = stdin.read_to_string(&mut text);
+    let mut bytes = Vec::new();
+    let read = stdin.read_to_end(&mut bytes);
     read.map_err(|source| Error::Read { path: "standard input".into(), source })?;
-    let text = text.strip_suffix('\n').map(|t| t.strip_suffix('\r').unwrap_or(t)).unwrap_or(&text);
+    let text = input_text(bytes)?;
+    let text = without_break(&text);
     if text.trim().is_empty() {
         return Err(Error::NoPrompt);
     }
     Ok(text.to_owned())
 }
 
+/// A text to continue; that it spells control tokens is said where they are not meant.
+fn raw(text: &str, special: Special, model: &Model, console: &Console) -> Result<Vec<u32>> {
+    let spelled = model.tokenizer()?.spelled_control(text);
+    if let Some(token) = spelled.filter(|_| special == Special::Plain) {
+        console.note(format!(
+            "prompt spells the control token {}, which is read as text; --special reads it as the token",
+            Line(token)
+        ));
+    }
+    Ok(model.raw_prompt(text, special)?)
+}
+
 fn tokens(form: PromptForm, text: &str, opened: &Opened, console: &Console) -> Result<Vec<u32>> {
     let tokens = match form {
         PromptForm::Message => opened.model.chat_prompt(&[Message::new("user", text)])?,
-        PromptForm::Raw => opened.model.text_prompt(text)?,
+        PromptForm::Raw(special) => raw(text, special, &opened.model, console)?,
     };
+    if tokens.is_empty() {
+        let problem = "is empty, and this model has no token to begin with";
+        return Err(Error::usage("--prompt", problem));
+    }
     console.trace(format!("prompt tokens {tokens:?}"));
     Ok(tokens)
 }

@@ -5,6 +5,7 @@ use crate::commands::table::{Column, markdown};
 use crate::console::Console;
 use crate::document::Head;
 use crate::error::Result;
+use crate::exit::with_sources;
 use crate::plan::{Opening, PoolSize, Source, Template};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -13,7 +14,7 @@ use trimtab_runtime::device::DeviceChoice;
 use trimtab_runtime::kv::KvType;
 use trimtab_runtime::model::DecoderOptions;
 use trimtab_runtime::model::weights::Weights;
-use trimtab_runtime::text::Tokenizer;
+use trimtab_runtime::text::{Tokenizer, Variables};
 use trimtab_runtime::{Error as Runtime, Model};
 
 #[derive(Serialize)]
@@ -42,11 +43,14 @@ struct Shape {
 
 /// Tensors of one stored type.
 #[derive(Serialize)]
-struct Kind {
+pub struct Kind {
+    /// The type.
     #[serde(rename = "type")]
-    name: String,
-    tensors: usize,
-    bytes: usize,
+    pub name: String,
+    /// Tensors of it.
+    pub tensors: usize,
+    /// Their bytes in the files.
+    pub bytes: usize,
 }
 
 #[derive(Serialize)]
@@ -75,8 +79,11 @@ struct Tokens {
 /// Describes a model.
 pub fn run(source: &Source, console: &Console) -> Result<()> {
     let path = files(source, console)?.path;
-    let opened = open(&opening(source), console)?;
     let weights = Weights::open(&path).map_err(Runtime::from)?;
+    let opened = match open(&opening(source), console) {
+        Ok(opened) => opened,
+        Err(error) => return super::refused::run(path, &weights, &error, console),
+    };
     let description = Description::new(path, &opened, &weights);
     if console.is_json() {
         return console.print(&description);
@@ -93,6 +100,7 @@ fn opening(source: &Source) -> Opening {
         device: DeviceChoice::Cpu,
         decoder: DecoderOptions::default(),
         template: Template::OfModel,
+        variables: Variables::new(),
         pool: PoolSize::Tokens(1),
         kv_type: KvType::default(),
         threads: None,
@@ -172,10 +180,19 @@ impl Description {
         ));
         rows.push((
             "template",
-            self.template.as_ref().map_or("none".to_owned(), |t| t.sha256.clone()),
+            self.template.as_ref().map_or_else(|| lacking(model.template()), |t| t.sha256.clone()),
         ));
-        rows.push(("tokens", self.tokens.as_ref().map_or("no tokenizer".to_owned(), Tokens::line)));
+        let tokens = self.tokens.as_ref();
+        rows.push(("tokens", tokens.map_or_else(|| lacking(model.tokenizer()), Tokens::line)));
         rows
+    }
+}
+
+/// That the files have none of something, or why what they have cannot be used.
+fn lacking<T>(part: trimtab_runtime::Result<T>) -> String {
+    match part {
+        Err(error @ (Runtime::Tokenizer(_) | Runtime::Template(_))) => with_sources(&error),
+        Err(_) | Ok(_) => "none".to_owned(),
     }
 }
 
@@ -197,7 +214,8 @@ impl Tokens {
     }
 }
 
-fn kinds(weights: &Weights) -> Vec<Kind> {
+/// How many tensors of each stored type there are.
+pub fn kinds(weights: &Weights) -> Vec<Kind> {
     let mut kinds: BTreeMap<String, (usize, usize)> = BTreeMap::new();
     for entry in weights.tensors() {
         let kind = kinds.entry(entry.dtype.to_string()).or_default();

@@ -1,6 +1,7 @@
 //! `models`: what has a name, what is here, and what a model is.
 
 mod describe;
+mod refused;
 
 use super::opened::files;
 use super::table::{Column, markdown};

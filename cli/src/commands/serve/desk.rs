@@ -2,7 +2,7 @@
 
 use super::folder;
 use crate::console::Console;
-use crate::error::{Error, Result, read_text};
+use crate::error::{Error, Result, read_data};
 use crate::plan::{Named, Serve, Sources};
 use crate::progress::Meter;
 use std::path::Path;
@@ -109,7 +109,7 @@ pub async fn app(
         console.warn(format!("vector {id} is left out: {}", refusal.message));
     }
     if let Some(path) = &plan.presets {
-        let text = read_text(path)?;
+        let text = read_data(path)?;
         let steering = &steering;
         tokio::task::block_in_place(|| preset(steering, &text)).map_err(|problem| Error::Line {
             path: path.clone(),
@@ -156,6 +156,7 @@ fn preset(steering: &Steering, text: &str) -> std::result::Result<(), String> {
     let put: PutSteering = serde_json::from_value(document).map_err(|error| error.to_string())?;
     let same = put.default == now.default
         && put.locked.unwrap_or(false) == (now.locked == Flag::Yes)
+        && put.allow.clone().unwrap_or_default() == now.allow
         && put.presets.clone().unwrap_or_default() == now.presets;
     if same {
         return Ok(());

@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use trimtab_adapters::store::Store;
-use trimtab_runtime::{Model, device};
+use trimtab_runtime::{Error as Runtime, Model, device};
 use trimtab_server::settings::{Key, Params, Settings, Switch};
 use trimtab_server::{Keep, serve};
 
@@ -37,6 +37,9 @@ pub fn run(plan: &Serve, console: &Console) -> Result<()> {
         let listener = bind(settings.address).await?;
         let address = listener.local_addr().unwrap_or(settings.address);
         let opened = open(&plan.opening, console)?;
+        if let Err(error @ Runtime::Tokenizer(_)) = opened.model.tokenizer() {
+            return Err(error.into());
+        }
         let banner = banner(&opened.model, plan, (&settings, address));
         let app = app(opened.model, plan, (settings, keep, vectors), console).await?;
         console.tell_always(banner);

@@ -9,21 +9,24 @@ use crate::args::Reach;
 use crate::console::Console;
 use crate::error::{Error, Result};
 use crate::plan::{Asked, FileForm, Vectors};
+use crate::progress::Meter;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 use trimtab_runtime::hook::Intervention;
+use trimtab_runtime::hub::Progress;
 use trimtab_runtime::plan::Plan;
 use trimtab_runtime::site::Site;
-use trimtab_steering::compose::dose::{DoseLimit, Dosed, Doses, Note};
-use trimtab_steering::file::card::{ModelPin, Operation, Pinned};
+use trimtab_steering::compose::dose::{self, DoseLimit, Dosed, Doses, Note};
+use trimtab_steering::file::card::{ModelPin, Pinned};
 use trimtab_steering::file::{Warning, file_sha256};
 use trimtab_steering::import::{self, ImportOptions};
-use trimtab_steering::neutral::stream_norms;
+use trimtab_steering::neutral::medians;
 use trimtab_steering::scope::Scope;
 use trimtab_steering::{Error as Refusal, Steer, SteerOptions, VectorFile};
 
-/// Tokens over which a stream's length is measured.
-const NORM_TOKENS: usize = 512;
+/// How long measuring goes on before it is told.
+const TOLD_AFTER: Duration = Duration::from_millis(400);
 
 /// A vector file that was read.
 pub struct Source {
@@ -37,9 +40,14 @@ pub struct Source {
     pub warnings: Vec<String>,
 }
 
-/// Reads the files of a plan, before any model is opened.
+/// Reads the files of a plan, before any model is opened. What no model could be steered with is refused here.
 pub fn read(plan: &Vectors) -> Result<Vec<Source>> {
-    plan.files.iter().map(|asked| source(asked, plan)).collect()
+    let sources: Vec<Source> =
+        plan.files.iter().map(|asked| source(asked, plan)).collect::<Result<_>>()?;
+    for (source, asked) in sources.iter().zip(&plan.files) {
+        Steer::new(&source.file, &options(asked, plan))?;
+    }
+    Ok(sources)
 }
 
 fn source(asked: &Asked, plan: &Vectors) -> Result<Source> {
@@ -94,6 +102,8 @@ pub struct Steering {
 /// A vector and how it is applied.
 #[derive(Clone)]
 struct Applied {
+    /// The card's name, with a number where another vector has the same.
+    name: String,
     sha256: String,
     file: VectorFile,
     options: SteerOptions,
@@ -134,14 +144,26 @@ impl Steering {
             let options = options(asked, plan);
             let steer = Steer::new(&source.file, &options)?;
             let name = source.file.card().name.clone();
-            warnings.iter().for_each(|warning| console.warn(told(&name, warning)));
             let (sites, scale) = (steer.sites(), steer.scale());
             let Source { sha256, file, .. } = source;
-            vectors.push(Applied { sha256, file, options, sites, scale, warnings });
+            vectors.push(Applied { name, sha256, file, options, sites, scale, warnings });
         }
-        let missing = unknown_norms(&vectors, &pin);
-        let measured = norms(opened, &missing, console)?;
-        let steering = Steering { vectors, limit: plan.dose, measured, ..Steering::none() };
+        dose::name_apart(vectors.iter_mut().map(|vector| &mut vector.name));
+        for vector in &vectors {
+            let name = &vector.name;
+            vector.warnings.iter().for_each(|warning| console.warn(told(name, warning)));
+        }
+        let steering = Steering { vectors, limit: plan.dose, ..Steering::none() };
+        // What a file says of the stream's length is a claim, which the model must bear out.
+        let listed = steering.listed();
+        let measured = match measurable(opened, console) {
+            true => timed(console, &mut |progress| {
+                dose::stream_lengths(&opened.model, &listed, progress)
+            })?,
+            false => BTreeMap::new(),
+        };
+        drop(listed);
+        let steering = Steering { measured, ..steering };
         let steering = steering.dosed()?;
         steering.tell(console);
         // What could never act is an error here, and not after an answer.
@@ -149,11 +171,18 @@ impl Steering {
         Ok(steering)
     }
 
+    /// The vectors as their doses are reckoned.
+    fn listed(&self) -> Vec<Dosed<'_>> {
+        let named = |v: &Applied| v.name.clone();
+        self.vectors
+            .iter()
+            .map(|v| Dosed { name: named(v), ..Dosed::new(&v.file, &v.options) })
+            .collect()
+    }
+
     /// The same vectors within the dose limit, and their plan.
     fn dosed(mut self) -> Result<Steering> {
-        let dosed: Vec<Dosed<'_>> =
-            self.vectors.iter().map(|v| Dosed::new(&v.file, &v.options)).collect();
-        let doses = self.limit.check(&dosed, &self.measured)?;
+        let doses = self.limit.check(&self.listed(), &self.measured)?;
         let mut plan = Plan::empty();
         for (vector, scale) in self.vectors.iter_mut().zip(doses.scales()) {
             vector.scale = *scale;
@@ -166,7 +195,7 @@ impl Steering {
     /// The same vectors with another scale for one of them.
     pub fn rescaled(&self, name: &str, scale: f32) -> Result<Steering> {
         let mut vectors = self.vectors.clone();
-        let mut named = vectors.iter_mut().filter(|v| v.file.card().name == name);
+        let mut named = vectors.iter_mut().filter(|v| v.name == name);
         let Some(vector) = named.next() else {
             let names: Vec<&str> = self.names().collect();
             let problem = match names.is_empty() {
@@ -185,7 +214,7 @@ impl Steering {
 
     /// The names of the vectors, in order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.vectors.iter().map(|v| v.file.card().name.as_str())
+        self.vectors.iter().map(|v| v.name.as_str())
     }
 
     /// Whether nothing is steered.
@@ -216,8 +245,14 @@ impl Steering {
     }
 
     /// Tells what is to be told about doses.
-    pub fn tell(&self, console: &Console) {
+    fn tell(&self, console: &Console) {
         self.notes().iter().for_each(|note| console.warn(note));
+    }
+
+    /// The same after a change of scale, without what was told of the files at first.
+    pub fn tell_again(&self, console: &Console) {
+        let of_file = |note: &&Note| matches!(note, Note::NormDrift { .. });
+        self.notes().iter().filter(|note| !of_file(note)).for_each(|note| console.warn(note));
     }
 
     /// What is to be told about doses.
@@ -227,8 +262,14 @@ impl Steering {
 
     /// Vectors and scales, for people.
     pub fn label(&self) -> String {
-        let each = self.vectors.iter().map(|v| format!("{} ×{}", v.file.card().name, v.scale));
+        let each = self.vectors.iter().map(|v| format!("{} ×{}", v.name, v.scale));
         each.collect::<Vec<_>>().join(", ")
+    }
+
+    /// What all vectors push at each site, as far as it is known beforehand.
+    pub fn site_doses(&self) -> BTreeMap<Site, f64> {
+        let sites = self.doses.iter().flat_map(|doses| &doses.sites);
+        sites.map(|at| (at.site, at.dose)).collect()
     }
 
     /// The dose of a vector at a site, if it is known beforehand.
@@ -255,6 +296,7 @@ fn scope(reach: Reach) -> Scope {
         Reach::Prompt => Scope::prompt(),
         Reach::Generated => Scope::generated(),
         Reach::Last => Scope::last(),
+        Reach::Answering => Scope::answering(),
     }
 }
 
@@ -285,29 +327,44 @@ pub fn told(name: &str, warning: &Warning) -> String {
     }
 }
 
-/// The sites whose stream must be measured: where a card does not say its length, and where it says that of another
-/// model.
-fn unknown_norms(vectors: &[Applied], pin: &ModelPin) -> Vec<Site> {
-    let mut sites = BTreeSet::new();
-    for vector in vectors {
-        let card = vector.file.card();
-        if matches!(card.operation, Operation::Project | Operation::Clamp { .. }) {
-            continue;
-        }
-        let same =
-            card.model.as_ref().is_some_and(|made_on| made_on.weights_sha256 == pin.weights_sha256);
-        let known = |site: &Site| card.sites.get(site).is_some_and(|e| e.stream_norm.is_some());
-        sites.extend(vector.sites.iter().filter(|site| !same || !known(site)));
-    }
-    sites.into_iter().collect()
-}
-
-/// The stream's median length at some sites of a model.
+/// The stream's median length at some sites of a model, measured once in a process. It is told where it takes long.
 pub fn norms(opened: &Opened, sites: &[Site], console: &Console) -> Result<BTreeMap<Site, f32>> {
-    if sites.is_empty() {
+    if sites.is_empty() || !measurable(opened, console) {
         return Ok(BTreeMap::new());
     }
     console.debug(format!("measuring the stream at {} sites", sites.len()));
-    let norms = stream_norms(&opened.model, sites, NORM_TOKENS)?;
-    Ok(norms.into_iter().map(|(site, norm)| (site, norm.median)).collect())
+    timed(console, &mut |progress| medians(&opened.model, sites, progress))
+}
+
+/// Whether the model reads text, on which its stream is measured. Where it reads none, files are believed, and it is told.
+fn measurable(opened: &Opened, console: &Console) -> bool {
+    let readable = opened.model.tokenizer().is_ok();
+    if !readable {
+        console.note("the model has no tokenizer to measure its stream with; doses are those of the files' own stream_norm");
+    }
+    readable
+}
+
+/// Hears how many windows of how many are measured.
+type Windows<'p> = &'p mut dyn FnMut(usize, usize);
+/// Lengths by site, or why there are none.
+type Lengths = std::result::Result<BTreeMap<Site, f32>, Refusal>;
+
+/// Measures, and tells of it where it takes long.
+fn timed(
+    console: &Console,
+    measure: &mut dyn FnMut(Windows<'_>) -> Lengths,
+) -> Result<BTreeMap<Site, f32>> {
+    let (meter, started, mut told) = (Meter::new(console), Instant::now(), false);
+    let norms = measure(&mut |done, all| {
+        if told {
+            meter.advance(1);
+        } else if done < all && started.elapsed() > TOLD_AFTER {
+            told = true;
+            meter.begin_items("measuring the stream's length", all);
+            meter.advance(done as u64);
+        }
+    });
+    meter.end();
+    Ok(norms?)
 }

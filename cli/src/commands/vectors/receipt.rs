@@ -8,6 +8,7 @@ use crate::commands::answer::Reply;
 use crate::commands::opened::Opened;
 use serde::Serialize;
 use trimtab_runtime::session::Session;
+use trimtab_runtime::text::Variables;
 use trimtab_steering::compose::dose::Note;
 use trimtab_steering::file::Warning;
 
@@ -27,6 +28,8 @@ pub struct Receipt {
     kv: String,
     weights_sha256: String,
     template_sha256: Option<String>,
+    #[serde(skip_serializing_if = "Variables::is_empty")]
+    chat_template_kwargs: Variables,
     batch_invariant: Switch,
     vectors: Vec<Vector>,
     monitor: Option<()>,
@@ -78,6 +81,11 @@ impl Steering {
             kv: short(&kv(session)),
             weights_sha256: opened.model.identity().weights_sha256.clone(),
             template_sha256: opened.model.template().ok().map(|t| t.sha256().to_owned()),
+            chat_template_kwargs: opened
+                .model
+                .template()
+                .map(|template| template.variables().clone())
+                .unwrap_or_default(),
             batch_invariant: (opened.model.decoder().device().kind() == "cpu").into(),
             vectors: self.of_vectors(session.fired()),
             monitor: None,
@@ -109,7 +117,7 @@ impl Steering {
         };
         let each = self.vectors.iter().enumerate();
         let vector = |(index, vector): (usize, &super::Applied)| Vector {
-            id: vector.file.card().name.clone(),
+            id: vector.name.clone(),
             sha256: vector.sha256.clone(),
             op: vector.file.card().operation.kind(),
             scale: vector.scale,
@@ -170,7 +178,7 @@ impl Steering {
             vector.scale != 0.0 && self.tokens(*index, fired) == 0
         };
         let each = self.vectors.iter().enumerate().filter(acts);
-        each.map(|(_, vector)| vector.file.card().name.as_str()).collect()
+        each.map(|(_, vector)| vector.name.as_str()).collect()
     }
 }
 

@@ -1,0 +1,94 @@
+//! What a command reads and writes, told to one place before its work.
+
+use crate::console::Console;
+use crate::error::{Error, Result};
+use crate::plan::{Opening, Template};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use trimtab_runtime::hub::ModelRef;
+use trimtab_runtime::output::{self, Named, Problem, Refusal, Stdout};
+
+/// Refuses outputs that cannot be written or would overwrite something that the command reads. Where one of them is
+/// standard output, what is said to people goes to standard error.
+pub fn plan(reads: &[Named], writes: &[Named], console: &Console) -> Result<()> {
+    match output::plan(reads, writes)? {
+        Stdout::Free => Ok(()),
+        Stdout::Taken if console.is_json() => {
+            let problem = "writes its document to standard output, where a file is to go too";
+            Err(Error::usage("--json", problem))
+        }
+        Stdout::Taken => {
+            console.leave_stdout();
+            Ok(())
+        }
+    }
+}
+
+/// The files of a model and its template, as far as they were named by their place.
+pub fn of_model(opening: &Opening) -> Vec<Named> {
+    let mut files = match &opening.source.model {
+        ModelRef::Gguf(path) => {
+            parts(path).into_iter().map(|part| Named::new("--model", part)).collect()
+        }
+        ModelRef::Folder(folder) => {
+            let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+            entries.map(|entry| Named::new("--model", entry.path())).filter(is_of_model).collect()
+        }
+        // The rest is in a cache of ours.
+        _ => Vec::new(),
+    };
+    if let Template::File(path) = &opening.template {
+        files.push(Named::new("--chat-template-file", path));
+    }
+    files
+}
+
+/// A GGUF file, or all parts of the set it is one of: `NAME-00001-of-00003.gguf`.
+fn parts(path: &Path) -> Vec<PathBuf> {
+    let set = || {
+        let name = path.file_name()?.to_str()?.strip_suffix(".gguf")?;
+        let (rest, count) = name.rsplit_once("-of-")?;
+        let (stem, _) = rest.rsplit_once('-')?;
+        let count = count.parse::<u16>().ok()?;
+        let part = |number| path.with_file_name(format!("{stem}-{number:05}-of-{count:05}.gguf"));
+        Some((1..=count).map(part).filter(|part| part.exists()).collect())
+    };
+    set().filter(|parts: &Vec<PathBuf>| !parts.is_empty()).unwrap_or_else(|| vec![path.to_owned()])
+}
+
+/// Whether a model would be read from a file of its folder.
+fn is_of_model(named: &Named) -> bool {
+    let suffix = named.path.extension().unwrap_or_default();
+    ["safetensors", "json", "jinja", "model"].iter().any(|known| suffix == *known)
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        match refusal.problem {
+            // A folder that is not there is a word of the user's.
+            Problem::System(source) if source.kind() != ErrorKind::NotFound => {
+                Error::Write { path: refusal.path, source }
+            }
+            _ => Error::usage(refusal.flag, refusal.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_part_of_a_split_file_is_an_input() {
+        let folder = std::env::temp_dir().join(format!("trimtab-parts-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let named = ["m-00001-of-00002.gguf", "m-00002-of-00002.gguf", "other.gguf"];
+        let files = named.map(|name| folder.join(name));
+        files.iter().for_each(|file| std::fs::write(file, "").unwrap());
+        assert_eq!(parts(&files[0]), files[..2]);
+        assert_eq!(parts(&files[2]), files[2..]);
+        let missing = folder.join("n-00001-of-00002.gguf");
+        assert_eq!(parts(&missing), std::slice::from_ref(&missing));
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+}
