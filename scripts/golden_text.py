@@ -3,12 +3,16 @@
 
     python3 -m venv venv && venv/bin/pip install tokenizers sentencepiece gguf transformers xllamacpp
     venv/bin/python scripts/golden_text.py SMOLLM2.gguf
+    venv/bin/python scripts/golden_text.py splits    # only splits.json
+    venv/bin/python scripts/golden_text.py jinja     # only jinja.json
 
 Ids of tiny trained vocabularies come from Hugging Face `tokenizers` and from `sentencepiece`, each checked
 against llama.cpp (through xllamacpp) on an equal GGUF; ids of the real SmolLM2 vocabulary come from llama.cpp,
-checked against `tokenizers`. Prompts come from the chat template code of transformers.
+checked against `tokenizers`. Prompts come from the chat template code of transformers. How each name of
+`tokenizer.ggml.pre` cuts a text comes from `tokenizers` with the expressions of the models' own files.
 """
 
+import hashlib
 import io
 import json
 import random
@@ -81,6 +85,78 @@ PRE = {
     "qwen2": (split(QWEN2), normalizers.NFC(), False),
     "gpt-2": ([pre_tokenizers.ByteLevel(False, use_regex=True)], None, False),
 }
+
+
+SPLIT_TEXTS = [
+    "HelloWorld camelCase XMLHttpRequest iPhone ABCdef aBC", "DON'T we'Ll it's'S x'tis", "a/b//c/\n/d\r\n//\n\n/", "!!!\n\n???/\n ...\r\n",
+    "1234567890 12 123 1234 12345 1,234,567.89 x1y22z333", "\u0661\u0662\u0663\u0664 \uff11\uff12\uff13\uff14 \u00bd\u00b2\u2167", " 1 \n2 \n 3",
+    "e\u0301a\u0308 E\u0301X n\u0303 \u0928\u093f \u0e01\u0e33 x\u0302Y\u0302", "\u65e5\u672c\u8a9e\u30c6\u30b9\u30c8 \ud55c\uad6d\uc5b4 \u4e2d\u6587abc\u5b57\u7b26 \u0800\u4e00 \ud7ff",
+    " \n\n  x \r y\t\tz  ", "\n\n\n", "   ", "x   ", "\u201cquote\u201d \u2018x\u2019 \u3002\u3001\uff01\uff1f \u2026\u2014", "$a #tag @user ~x ^y `z` +1 <b> =c |d",
+    "\u1f5f\u1f7d\u1fd3\u1fdb \u1fbe \u2126\u212a\u212d \u01c5 \u01bb\u01c0 \u0294 \u10d0\u1c90", "\u02b0\u02ee \u0645\u0631\u062d \u05e9\u05dc", "\U0001f469\u200d\U0001f680 \U0001f1e9\U0001f1ea ok\U0001f44d\U0001f3fd",
+    "foo_bar.baz(qux);  // c\n\treturn -x;\n}", "\u2028a\u0085b\u00a0c\u3000d", "\u00a0\u00a0x \u200bz", "A\u030a \u00c5 K\u212a s\u017f'\u017f",
+]
+
+DIGIT, DIGITS3 = r"\p{N}", r"\p{N}{1,3}"
+GPT2 = r"""'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"""
+UPPER, LOWER = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
+WORDS = r"[^\r\n\p{L}\p{N}]?%s*%s+%s|[^\r\n\p{L}\p{N}]?%s+%s*%s|"
+REST = r"| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+SHORT = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
+CASED = "\\s?[A-Za-z\u00b5\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u01ba\u01bc-\u01bf\u01c4-\u0293\u0295-\u02af\u0370-\u0373\u0376\u0377\u037b-\u037d\u037f\u0386\u0388-\u038a\u038c\u038e-\u03a1\u03a3-\u03f5\u03f7-\u0481\u048a-\u052f\u0531-\u0556\u10a0-\u10c5\u13a0-\u13f5\u13f8-\u13fd\u1c90-\u1cba\u1cbd-\u1cbf\u1d00-\u1d2b\u1d6b-\u1d77\u1d79-\u1d9a\u1e00-\u1f15\u1f18-\u1f1d\u1f20-\u1f45\u1f48-\u1f4d\u1f50-\u1f57\u1f59\u1f5b\u1f5d\u1f5f-\u1f7d\u1f80-\u1fb4\u1fb6-\u1fbc\u1fbe\u1fc2-\u1fc4\u1fc6-\u1fcc\u1fd0-\u1fd3\u1fd6-\u1fdb\u1fe0-\u1fec\u1ff2-\u1ff4\u1ff6-\u1ffc\u2102\u2107\u210a-\u2113\u2115\u2119-\u211d\u2124\u2126\u2128\u212a-\u212d\u212f-\u2134\u2139\u213c-\u213f\u2145-\u2149\u214e\u2183\u2184\u2c00-\u2c7b\u2c7e-\u2ce4\u2ceb-\u2cee\u2cf2\u2cf3\ua640-\ua66d\ua680-\ua69b\ua722-\ua76f\ua771-\ua787\ua78b-\ua78e\uab70-\uabbf\ufb00-\ufb06\ufb13-\ufb17\uff21-\uff3a\uff41-\uff5a\U00010400-\U0001044f\U000104b0-\U000104d3\U000104d8-\U000104fb\U00010c80-\U00010cb2\U00010cc0-\U00010cf2\U000118a0-\U000118df\U0001e900-\U0001e943]+"
+CJK = "[\u4e00-\u9fa5\u0800-\u4e00\uac00-\ud7ff]+"
+
+# Split rules by the name in `tokenizer.ggml.pre`: llama.cpp's src/llama-vocab.cpp quotes the expressions of the
+# models' own files, and names those files in conversion/base.py.
+SPLITS = {
+    "smollm": [DIGIT, GPT2], "gpt-2": [GPT2], "llama-bpe": [CL100K], "qwen2": [QWEN2],
+    "tekken": [WORDS % (UPPER, LOWER, "", UPPER, LOWER, "") + DIGIT + REST],
+    "gpt-4o": [WORDS % (UPPER, LOWER, SHORT, UPPER, LOWER, SHORT) + DIGITS3 + REST],
+    "seed-coder": [r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1}| ?[^\s\p{L}\p{N}\r\n]+|\s*[\r\n]+|\s+(?!\S)|\s+"],
+    "deepseek-llm": [r"[\r\n]", CASED, "\\s?[!-/:-~\uff01-\uff0f\uff1a-\uff5e\u2018-\u201f\u3000-\u3002]+", r"\s+$", CJK, DIGIT],
+    "deepseek-coder": [r"[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", CJK, DIGIT],
+    "deepseek-v3": [DIGITS3, "[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+",
+                    r"""[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"""],
+    "superbpe": [r"\p{N}+", r"(?=(\d{3})+(?!\d))"],
+    "minicpm5": [DIGITS3, CL100K.replace(r"\p{N}{1,3}", r"\p{N}+")],
+}
+
+
+JINJA_CONTEXT = {
+    "s": "\u00e9t\u00e9 | it's \u4f60\u597d", "pad": "  a  b\tc  ", "lines": "a\r\nb\rc\u2028d\n", "i": 7, "neg": "-42", "f": 1.0, "big": 1e16, "small": 0.00001,
+    "no": None, "yes": True, "l": ["a", 'it\'s "x"', None, True, 1.5, ["\u00e9\n\t\\\u200b"]], "m": {"a": {"y": {}, "z": []}, "b": 1},
+    "fns": [{"type": "function", "function": {"name": "get", "parameters": {"type": "object", "properties": {"q": {"type": "string", "enum": ["x", "\u00df\U0001f600"]}}}}}],
+}
+
+# What templates do that Jinja implementations do not agree on.
+JINJA = [
+    "{{ l }}|{{ m }}|{{ fns }}|{{ [] }}|{{ {} }}|{{ yes }}|{{ no }}|{{ f }}|{{ big }}|{{ small }}|{{ 1.5 }}|{{ i }}", "{{ l | string }}|{{ no | string }}|{{ yes | string }}",
+    "{{ [1, 1.0, none, true, 'x', ['y']] | join('-') }}|{{ fns | join(',', attribute='type') }}", "{{ fns | tojson }}", "{{ fns | tojson(indent=2) }}", "{% set x = {'b': 1, 'a': {'z': [], 'y': {}}} %}{{ x }}{{ x | tojson }}{{ x | tojson(indent=4, sort_keys=true) }}",
+    "{{ [{'b': 1, 'a': 2}] | tojson(sort_keys=True, separators=(',', ':')) }}", "{{ fns | tojson(ensure_ascii=True) }}", "{{ s | tojson(ensure_ascii=False) }}{{ big | tojson }}{{ f | tojson }}{{ small | tojson }}",
+    "{{ m | tojson(separators=(',', ': '), indent=1) }}", "{{ m | tojson(indent='\t') }}", "{{ '\\x7f\\x08' | tojson }}{{ '\\x7f' | tojson(ensure_ascii=true) }}",
+    "{% for x in [none, 1, 'x', [], {}, undefined_thing, true] %}{{ x is iterable }},{{ x is sequence }},{{ x is mapping }},{{ x is number }},{{ x is integer }},{{ x is string }},{{ x is boolean }};{% endfor %}",
+    "{{ 'a-b-c'.split('-', maxsplit=1) }}{{ 'a-b-c'.rsplit(sep='-', maxsplit=1) }}{{ pad.split(maxsplit=1) }}{{ lines.splitlines(keepends=true) }}",
+    "{{ ''.find('', 5) }}{{ 'x'.find('', 1) }}{{ 'x'.find('', 5) }}{{ 'x'.rfind('', 5) }}{{ 'abc'.find('', 2, 1) }}{{ 'abc'.rfind('', 0, 9) }}{{ 'abc'.find('c', -1) }}",
+    "{{ nothing is callable }}{{ none is callable }}{{ fns | join(',', 'type') }}|{{ fns | join(attribute='function.name') }}|{{ [['a', 'b'], ['c', 'd']] | join('-', attribute=1) }}{{ [['a']] | join(attribute='0') }}|{{ fns | join('-', attribute='zz') }}|{{ [1, 2] | join('-', attribute=none) }}",
+    "{{ raise_exception is callable }}{{ s is callable }}{{ m is callable }}", "{{ s.find('|') }}{{ s.rfind('\u00e9') }}{{ s.find('zz') }}{{ s.index('it') }}{{ s.find('t', 3) }}{{ s.find('t', -5, -1) }}",
+    "{{ 'a-b-c'.rsplit('-', 1) }}{{ 'a-b-c'.split('-', 1) }}{{ 'a-b-c'.split('-') }}{{ pad.split() }}{{ pad.split(none, 1) }}{{ pad.rsplit(None, 1) }}{{ ''.split() }}{{ ''.split(',') }}{{ pad.rsplit() }}",
+    "{{ 'k=v=w'.partition('=')[2] }}{{ 'k=v=w'.rpartition('=')[0] }}{{ 'kv'.partition('=')[0] }}{{ 'kv'.rpartition('=')[2] }}", "{{ neg.zfill(6) }}{{ '7'.zfill(3) }}{{ '+7'.zfill(1) }}",
+    "{{ 'prefix-x'.removeprefix('prefix-') }}{{ 'x.txt'.removesuffix('.txt') }}{{ 'x'.removeprefix('') }}", "[{{ 'ab'.ljust(5) }}][{{ 'ab'.rjust(5, '.') }}][{{ 'ab'.center(5) }}][{{ 'abc'.center(6, '*') }}][{{ 'abc'.center(2) }}]",
+    "[{{ 'ab' | center(7) }}][{{ 'abc' | center(6) }}]", "{{ lines.splitlines() }}{{ lines.splitlines(true) }}{{ ''.splitlines() }}", "{{ \"they're OK, stra\u00dfe\".title() }}{{ 'Stra\u00dfe'.casefold() }}{{ 'aBc'.swapcase() }}{{ 'hELLO w'.capitalize() }}",
+    "{{ ''.isdigit() }}{{ '12'.isdigit() }}{{ 'aB'.islower() }}{{ 'a1'.islower() }}{{ '1'.isupper() }}{{ ''.isspace() }}{{ ' \t'.isspace() }}{{ 'a1'.isalnum() }}", "{{ 'aXbX'.count('X') }}{{ 'ab'.count('') }}{{ [1, 2, 1].count(1) }}{{ [3, 4].index(4) }}",
+    "{{ 'a b/c?d=\u00e9~' | urlencode }}", "{{ dict([('a', 1), ('b', none)]) }}{{ dict(m, c=2) }}{{ dict(x=1) }}", "{{ '%s is %d' | format('x', 3) }}{{ '{} {}'.format('a', 1) }}",
+    "{{ m.items() | list | length }}{{ m.keys() | list }}{{ m.get('zz', 'd') }}{{ m.copy() }}{% for k, v in m.items() %}{{ k }}={{ v }};{% endfor %}", "{{ s[::-1] }}{{ s[1:3] }}{{ s | length }}{{ l[-1][0] | length }}",
+    "{% if fns is iterable and fns | length > 0 %}T{% endif %}{% if no is iterable and no | length > 0 %}N{% endif %}", "{% macro f(a, b='d') %}{{ a }}{{ b }}{% endmacro %}{{ f(1) }}{{ f('x', b=[1, 'y']) }}",
+    "{% set ns = namespace(n=0) %}{% for x in [1, 2] %}{% set ns.n = ns.n + x %}{% endfor %}{{ ns.n }}", "a\r\nb{{ 'x' }}\rc\r\n{% if yes %}\r\nd\r\n{% endif %}\r\ne\r\n", "{{ '\u00a0x\x1c ' | trim }}|{{ 'xxaxx'.strip('x') }}|{{ 'xxaxx'.lstrip('x') }}",
+]
+
+
+def jinja():
+    """Renderings by the environment of transformers. Keys of the context are in order, as ours reads them."""
+    from transformers.utils.chat_template_utils import _compile_jinja_template
+
+    context = json.loads(json.dumps(JINJA_CONTEXT, sort_keys=True))
+    out = [[source, _compile_jinja_template(source).render(**context)] for source in JINJA]
+    write("jinja.json", {"context": context, "rendered": out})
 
 
 def write(name, value):
@@ -184,6 +260,38 @@ def bpe(pre):
         compare(f"{pre} plain", plain, llama_ids(path, CORPUS, False))
         compare(f"{pre} parse", parse, llama_ids(path, CORPUS, True))
     return tok
+
+
+def splits():
+    """For each name, a digest of the pieces of each text; llama.cpp's ids with a vocabulary in which nearly
+    everything merges say whether it cuts the same."""
+    texts = SPLIT_TEXTS + CORPUS
+    out = {}
+    eager = tokenizers.Tokenizer(models.BPE())
+    eager.pre_tokenizer = pre_tokenizers.ByteLevel(False, use_regex=False)
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    eager.train_from_iterator(texts * 2, trainers.BpeTrainer(
+        vocab_size=12000, show_progress=False, initial_alphabet=alphabet, max_token_length=24))
+    state = json.loads(eager.to_str())["model"]
+    tokens = sorted(state["vocab"], key=state["vocab"].get)
+    metadata = {
+        "tokenizer.ggml.model": "gpt2", "tokenizer.ggml.tokens": tokens + ["<|end|>"],
+        "tokenizer.ggml.token_type": [1] * len(tokens) + [3], "tokenizer.ggml.bos_token_id": len(tokens),
+        "tokenizer.ggml.merges": [" ".join(m) for m in state["merges"]], "tokenizer.ggml.add_bos_token": False,
+    }
+    for name, patterns in SPLITS.items():
+        steps = [pre_tokenizers.Split(Regex(p), "isolated") for p in patterns]
+        cut = pre_tokenizers.Sequence(steps + [pre_tokenizers.ByteLevel(False, use_regex=False)])
+        pieces = ["\n".join(piece for piece, _ in cut.pre_tokenize_str(text)) for text in texts]
+        out[name] = " ".join(hashlib.sha256(p.encode()).hexdigest()[:6] for p in pieces)
+        eager.pre_tokenizer = cut
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "tiny.gguf"
+            write_gguf(path, metadata | {"tokenizer.ggml.pre": name})
+            theirs = llama_ids(path, texts, False)
+        odd = [t for t, ids in zip(texts, theirs) if ids != eager.encode(t, add_special_tokens=False).ids]
+        print(f"{name}: {len(texts) - len(odd)} of {len(texts)} texts cut as llama.cpp does; not {[t[:30] for t in odd]}")
+    write("splits.json", {"texts": SPLIT_TEXTS, "pieces": out})
 
 
 def spm(style):
@@ -304,6 +412,9 @@ def smollm2(path):
 
 
 def main():
+    parts = {"splits": splits, "jinja": jinja}
+    if sys.argv[1] in parts:
+        return parts[sys.argv[1]]()
     template = smollm2(Path(sys.argv[1]))
     write("templates/smollm2.jinja", template + "\n")
     write("corpus.json", CORPUS)
@@ -312,6 +423,8 @@ def main():
     spm("gemma")
     spm("bare")
     spm_as_json(metadata)
+    splits()
+    jinja()
     chats(toks["llama-bpe"], template)
 
 

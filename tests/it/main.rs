@@ -10,6 +10,8 @@ mod batches;
 #[cfg(test)]
 mod candle;
 #[cfg(test)]
+mod folders;
+#[cfg(test)]
 mod generation;
 #[cfg(test)]
 mod halves;

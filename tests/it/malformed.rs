@@ -114,7 +114,8 @@ fn what_is_wrong_is_named() {
     };
     assert_eq!(
         refused("model_type", json!("mamba")),
-        "architecture \"mamba\" is not supported; known: llama, qwen2, qwen3, gemma3, olmo2, phi3"
+        "model_type \"mamba\" is not supported; known: llama, smollm2, mistral, qwen2, qwen3, gemma3_text, olmo2, phi3, \
+         gemma3, mistral3"
     );
     assert_eq!(
         refused("hidden_size", json!("wide")),
