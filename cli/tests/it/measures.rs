@@ -203,7 +203,7 @@ fn a_composition_that_cannot_be_written_is_not_measured() {
     let named = trimtab(&[&words[..], &[&out, "--name", &long]].concat());
     assert_eq!(named.code, Some(3), "{}", named.stderr);
     let both = trimtab(&[&words[..], &[&case.folder.path("no/such/file")], &away].concat());
-    assert_eq!(both.code, Some(1), "{}", both.stderr);
+    assert_eq!(both.code, Some(2), "{}", both.stderr);
     let made = trimtab(&[&words[..], &[&out]].concat());
     let document: Value = serde_json::from_str(&made.stdout).unwrap();
     assert_eq!((&document["mode"], &document["m"]), (&"subspace".into(), &1.into()));
