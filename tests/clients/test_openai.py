@@ -104,7 +104,8 @@ class Chat(unittest.TestCase):
         for more in [{"tools": [], "tool_choice": "none"}, {"modalities": ["text"], "store": False, "metadata": {}}]:
             self.assertEqual(self.chat(**more).choices[0].message.content, plain)
         turns = [*QUESTION, {"role": "assistant", "content": None}, *QUESTION]
-        self.assertTrue(self.chat(messages=turns).choices[0].message.content)
+        # A model may well say nothing behind a turn that said nothing; the conversation goes on.
+        self.assertEqual(self.chat(messages=turns).choices[0].finish_reason, "stop")
 
     def test_an_answer_goes_on_where_the_last_message_ends(self):
         turns = [*QUESTION, {"role": "assistant", "content": "The capital of France is"}]
