@@ -31,7 +31,7 @@ pub struct TokenizeResponse {
 }
 
 /// Tokens, with or without their texts.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize)]
 #[serde(untagged)]
 pub enum Tokens {
     /// Their ids.

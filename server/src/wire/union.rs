@@ -4,6 +4,7 @@
 //! where in the value it failed.
 
 use super::rest::Rest;
+use super::text::{TokenPiece, Tokens};
 use serde::de::value::SeqAccessDeserializer;
 use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -207,6 +208,18 @@ impl PartialSchema for Inputs {
     }
 }
 
+impl PartialSchema for Tokens {
+    fn schema() -> RefOr<Schema> {
+        // An empty list is both.
+        any_of([list(id()), list(TokenPiece::schema())])
+    }
+}
+
+impl ToSchema for Tokens {
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        TokenPiece::schemas(schemas);
+    }
+}
 impl ToSchema for Texts {}
 impl ToSchema for Content {
     fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
