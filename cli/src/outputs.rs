@@ -4,8 +4,7 @@ use crate::console::Console;
 use crate::error::{Error, Result};
 use crate::plan::{Opening, Template};
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
-use trimtab_runtime::hub::ModelRef;
+use trimtab_runtime::hub::{self, ModelRef};
 use trimtab_runtime::output::{self, Named, Problem, Refusal, Stdout};
 
 /// Refuses outputs that cannot be written or would overwrite something that the command reads. Where one of them is
@@ -28,7 +27,7 @@ pub fn plan(reads: &[Named], writes: &[Named], console: &Console) -> Result<()> 
 pub fn of_model(opening: &Opening) -> Vec<Named> {
     let mut files = match &opening.source.model {
         ModelRef::Gguf(path) => {
-            parts(path).into_iter().map(|part| Named::new("--model", part)).collect()
+            hub::parts(path).into_iter().map(|part| Named::new("--model", part)).collect()
         }
         ModelRef::Folder(folder) => {
             let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
@@ -41,19 +40,6 @@ pub fn of_model(opening: &Opening) -> Vec<Named> {
         files.push(Named::new("--chat-template-file", path));
     }
     files
-}
-
-/// A GGUF file, or all parts of the set it is one of: `NAME-00001-of-00003.gguf`.
-fn parts(path: &Path) -> Vec<PathBuf> {
-    let set = || {
-        let name = path.file_name()?.to_str()?.strip_suffix(".gguf")?;
-        let (rest, count) = name.rsplit_once("-of-")?;
-        let (stem, _) = rest.rsplit_once('-')?;
-        let count = count.parse::<u16>().ok()?;
-        let part = |number| path.with_file_name(format!("{stem}-{number:05}-of-{count:05}.gguf"));
-        Some((1..=count).map(part).filter(|part| part.exists()).collect())
-    };
-    set().filter(|parts: &Vec<PathBuf>| !parts.is_empty()).unwrap_or_else(|| vec![path.to_owned()])
 }
 
 /// Whether a model would be read from a file of its folder.
@@ -71,24 +57,5 @@ impl From<Refusal> for Error {
             }
             _ => Error::usage(refusal.flag, refusal.to_string()),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_part_of_a_split_file_is_an_input() {
-        let folder = std::env::temp_dir().join(format!("trimtab-parts-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        let named = ["m-00001-of-00002.gguf", "m-00002-of-00002.gguf", "other.gguf"];
-        let files = named.map(|name| folder.join(name));
-        files.iter().for_each(|file| std::fs::write(file, "").unwrap());
-        assert_eq!(parts(&files[0]), files[..2]);
-        assert_eq!(parts(&files[2]), files[2..]);
-        let missing = folder.join("n-00001-of-00002.gguf");
-        assert_eq!(parts(&missing), std::slice::from_ref(&missing));
-        std::fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -4,7 +4,8 @@
 //! A GGUF is preferred over safetensors, because it is one download and already quantised.
 
 use super::error::Error;
-use super::locator::{HubRef, Pick, is_gguf_name, is_relative};
+use super::filename::{is_model, parts_of};
+use super::locator::{HubRef, Pick, is_relative};
 
 /// The quantisation taken where none is asked for, as llama.cpp takes it.
 pub(super) const USUAL_QUANT: &str = "Q4_K_M";
@@ -109,15 +110,6 @@ fn is_shard(name: &str) -> bool {
     name.starts_with("model-") && name.contains("-of-")
 }
 
-/// A GGUF one can open: no later part of a split one, no projector, no calibration matrix.
-pub(super) fn is_model(name: &str) -> bool {
-    let lower = name.to_lowercase();
-    is_gguf_name(name)
-        && !lower.contains("mmproj")
-        && !lower.contains("imatrix")
-        && split_number(name).is_none_or(|(_, number, _)| number == 1)
-}
-
 /// Whether the quantisation stands in the name as a word: `Q4_K` is not in `Q4_K_M`, nor `F16` in `BF16`.
 pub(super) fn has_quant(name: &str, quant: &str) -> bool {
     let (name, quant) = (name.to_lowercase(), quant.to_lowercase());
@@ -129,33 +121,8 @@ pub(super) fn has_quant(name: &str, quant: &str) -> bool {
     })
 }
 
-/// Splits `stem-00002-of-00005.gguf` into the stem, 2 and 5.
-fn split_number(name: &str) -> Option<(&str, usize, usize)> {
-    const DIGITS: usize = 5;
-    let body = name.get(..name.len().checked_sub(".gguf".len())?)?;
-    let (rest, count) = body.rsplit_once("-of-")?;
-    let (stem, number) = rest.rsplit_once('-')?;
-    let read = |digits: &str| {
-        let plain = digits.len() == DIGITS && digits.bytes().all(|b| b.is_ascii_digit());
-        plain.then(|| digits.parse().ok()).flatten()
-    };
-    let (number, count): (usize, usize) = (read(number)?, read(count)?);
-    (1..=count).contains(&number).then_some((stem, number, count))
-}
-
 fn first_part(name: &str) -> String {
     parts_of(name).into_iter().next().unwrap_or_else(|| name.to_owned())
-}
-
-/// All parts of a split GGUF, or the file itself.
-fn parts_of(name: &str) -> Vec<String> {
-    let extension = name.get(name.len().saturating_sub(".gguf".len())..).unwrap_or_default();
-    match split_number(name) {
-        Some((stem, _, count)) => {
-            (1..=count).map(|n| format!("{stem}-{n:05}-of-{count:05}{extension}")).collect()
-        }
-        None => vec![name.to_owned()],
-    }
 }
 
 #[cfg(test)]

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use super::catalogue::{self, CATALOGUE, Entry};
-use super::choose::is_model;
 use super::error::{Error, Part};
+use super::filename::{is_gguf_name, is_model};
 use crate::filetype::{self, FileType};
 
 /// Where a model is to come from.
@@ -268,10 +268,6 @@ pub(super) fn is_relative(path: &str) -> bool {
     path.len() <= 1024
         && !path.contains(|c: char| c.is_control() || matches!(c, '\\' | ':'))
         && path.split('/').all(|part| !matches!(part, "" | "." | ".."))
-}
-
-pub(super) fn is_gguf_name(name: &str) -> bool {
-    Path::new(name).extension().is_some_and(|e| e.eq_ignore_ascii_case("gguf"))
 }
 
 fn looks_like_a_path(text: &str) -> bool {

@@ -1,5 +1,6 @@
 //! `models info`: shape, tensors, template, memory and tokens of a model.
 
+use super::tensors::{Tensors, by_type};
 use crate::commands::opened::{Opened, files, open};
 use crate::commands::table::{Column, markdown};
 use crate::console::Console;
@@ -8,7 +9,6 @@ use crate::error::Result;
 use crate::exit::with_sources;
 use crate::plan::{Opening, PoolSize, Source, Template};
 use serde::Serialize;
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use trimtab_runtime::device::DeviceChoice;
 use trimtab_runtime::kv::KvType;
@@ -23,7 +23,7 @@ struct Description {
     head: Head,
     path: PathBuf,
     shape: Shape,
-    tensors: Vec<Kind>,
+    tensors: Vec<Tensors>,
     template: Option<About>,
     memory: Memory,
     tokens: Option<Tokens>,
@@ -39,18 +39,6 @@ struct Shape {
     d_ff: usize,
     vocab_size: usize,
     context_length: usize,
-}
-
-/// Tensors of one stored type.
-#[derive(Serialize)]
-pub struct Kind {
-    /// The type.
-    #[serde(rename = "type")]
-    pub name: String,
-    /// Tensors of it.
-    pub tensors: usize,
-    /// Their bytes in the files.
-    pub bytes: usize,
 }
 
 #[derive(Serialize)]
@@ -130,7 +118,7 @@ impl Description {
                 vocab_size: spec.vocab_size,
                 context_length: spec.context_length,
             },
-            tensors: kinds(weights),
+            tensors: by_type(weights),
             template: model.template().ok().map(about),
             memory: Memory {
                 file_bytes: weights.file_bytes(),
@@ -212,15 +200,4 @@ impl Tokens {
         let Tokens { vocabulary, control, bos, eos } = self;
         format!("{vocabulary}, {control} of them control, BOS {}, EOS {}", id(*bos), id(*eos))
     }
-}
-
-/// How many tensors of each stored type there are.
-pub fn kinds(weights: &Weights) -> Vec<Kind> {
-    let mut kinds: BTreeMap<String, (usize, usize)> = BTreeMap::new();
-    for entry in weights.tensors() {
-        let kind = kinds.entry(entry.dtype.to_string()).or_default();
-        kind.0 += 1;
-        kind.1 += entry.bytes;
-    }
-    kinds.into_iter().map(|(name, (tensors, bytes))| Kind { name, tensors, bytes }).collect()
 }

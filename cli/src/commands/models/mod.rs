@@ -2,6 +2,7 @@
 
 mod describe;
 mod refused;
+mod tensors;
 
 use super::opened::files;
 use super::table::{Column, markdown};

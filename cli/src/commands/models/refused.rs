@@ -1,6 +1,6 @@
 //! `models info` of a model that this build cannot run: what its files say of themselves, and why it does not run.
 
-use super::describe::{Kind, kinds};
+use super::tensors::{Tensors, by_type};
 use crate::commands::table::{Column, markdown};
 use crate::console::Console;
 use crate::document::Head;
@@ -22,7 +22,7 @@ struct Refused {
     path: PathBuf,
     /// Why it does not run.
     refused: String,
-    tensors: Vec<Kind>,
+    tensors: Vec<Tensors>,
     file_bytes: u64,
     /// Keys of the GGUF, or fields of `config.json`; of arrays and objects only the size.
     metadata: BTreeMap<String, String>,
@@ -34,7 +34,7 @@ pub fn run(path: PathBuf, weights: &Weights, error: &Error, console: &Console) -
         head: Head::bare("models info"),
         path,
         refused: error.to_string(),
-        tensors: kinds(weights),
+        tensors: by_type(weights),
         file_bytes: weights.file_bytes(),
         metadata: metadata(weights),
     };

@@ -2,56 +2,30 @@
 //!
 //! The first part holds the metadata of the whole set; every part lists its own tensors.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::{Gguf, parse};
 use crate::filetype::FileType;
+use crate::hub::SplitName;
 use crate::model::weights::mapped::Mapped;
 use crate::model::weights::metadata::Metadata;
 use crate::model::weights::{Error, Weights, gather};
 
-/// The place of a file in a split set, as its name tells it.
-struct Name {
-    stem: String,
-    part: u32,
-    parts: u32,
-}
-
-impl Name {
-    fn of(path: &Path) -> Option<Self> {
-        let name = path.file_name()?.to_str()?.strip_suffix(".gguf")?;
-        let (rest, parts) = name.rsplit_once("-of-")?;
-        let (stem, part) = rest.rsplit_once('-')?;
-        let (part, parts) = (number(part)?, number(parts)?);
-        (1..=parts).contains(&part).then(|| Self { stem: stem.to_owned(), part, parts })
-    }
-
-    fn sibling(&self, path: &Path, part: u32) -> PathBuf {
-        path.with_file_name(format!("{}-{part:05}-of-{:05}.gguf", self.stem, self.parts))
-    }
-}
-
-/// Exactly five digits, as every writer of split sets prints them.
-fn number(text: &str) -> Option<u32> {
-    (text.len() == 5 && text.bytes().all(|byte| byte.is_ascii_digit()))
-        .then(|| text.parse().ok())
-        .flatten()
-}
-
 /// Opens a GGUF file and, if it is the first part of a set, all other parts.
 pub(in crate::model::weights) fn open(path: &Path) -> Result<Weights, Error> {
-    let name = Name::of(path);
-    if let Some(name) = name.as_ref().filter(|name| name.part != 1) {
-        return Err(Error::NotFirstPart { path: path.to_owned(), first: name.sibling(path, 1) });
+    let name = path.file_name().and_then(|name| name.to_str()).and_then(SplitName::of);
+    if let Some(name) = name.filter(|name| name.part != 1) {
+        let first = path.with_file_name(name.sibling(1));
+        return Err(Error::NotFirstPart { path: path.to_owned(), first });
     }
-    let parts = name.as_ref().map_or(1, |name| name.parts);
+    let parts = name.map_or(1, |name| name.parts);
     let first = Mapped::open(path)?;
     let head = read(&first)?;
     agree(&first, &head.metadata, 1, parts)?;
     let metadata = head.metadata;
     let mut files = vec![(first, head.tensors)];
     for part in 2..=parts {
-        let Some(name) = &name else { break };
+        let Some(name) = name else { break };
         let file = part_file(path, name, part)?;
         let gguf = read(&file)?;
         agree(&file, &gguf.metadata, part, parts)?;
@@ -70,8 +44,8 @@ fn read(file: &Mapped) -> Result<Gguf, Error> {
     })
 }
 
-fn part_file(path: &Path, name: &Name, part: u32) -> Result<Mapped, Error> {
-    let sibling = name.sibling(path, part);
+fn part_file(path: &Path, name: SplitName, part: u32) -> Result<Mapped, Error> {
+    let sibling = path.with_file_name(name.sibling(part));
     Mapped::open(&sibling).map_err(|error| match error {
         Error::Read { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
             Error::MissingPart { path: path.to_owned(), missing: sibling, parts: name.parts }
