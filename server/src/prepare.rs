@@ -4,11 +4,17 @@
 //! the place of short ones: a long text takes seconds, and a short question must not wait behind it. Bodies take memory
 //! while they come and while they wait, so there is a limit for all of them together; the first bytes of each are free, so
 //! that long bodies cannot keep short ones out.
+//!
+//! Long texts are prepared on a few threads of their own. The allocator keeps what a thread has freed for that thread, and a
+//! megabyte of text leaves tens of megabytes: on the many threads of the shared pool that would add up.
 
 use crate::refusal::Refusal;
 use crate::wire::error::Code;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinHandle;
 
 /// Bytes of a body that is short, and that are free of every body.
 const SHORT_BYTES: usize = 64 << 10;
@@ -20,11 +26,14 @@ const SHORT_WAITING: usize = 256;
 const LONG_WAITING: usize = 16;
 /// Texts that are prepared at a time, however many cores there are.
 const MOST_TURNS: usize = 8;
+/// How long a thread for long texts waits for the next one before it ends.
+const THREAD_IDLE: Duration = Duration::from_secs(3600);
 
 /// The bounds of a server.
 pub(crate) struct Preparation {
     short: Lane,
     long: Lane,
+    threads: Threads,
     /// Pieces of [`SHORT_BYTES`].
     held: Arc<Semaphore>,
 }
@@ -39,7 +48,11 @@ struct Lane {
 pub(crate) struct Turn {
     _place: OwnedSemaphorePermit,
     _turn: OwnedSemaphorePermit,
+    on: Handle,
 }
+
+/// The threads that long texts are prepared on.
+struct Threads(Option<Runtime>);
 
 /// What a body holds of the memory for all of them.
 pub(crate) struct Held {
@@ -58,10 +71,48 @@ impl Lane {
         Lane { places, turns: Arc::new(Semaphore::new(turns)) }
     }
 
-    async fn turn(&self) -> Result<Turn, Refusal> {
+    async fn turn(&self, on: Handle) -> Result<Turn, Refusal> {
         let place = self.places.clone().try_acquire_owned().map_err(|_| busy())?;
         let turn = self.turns.clone().acquire_owned().await;
-        Ok(Turn { _place: place, _turn: turn.map_err(|error| Refusal::failed(&error))? })
+        Ok(Turn { _place: place, _turn: turn.map_err(|error| Refusal::failed(&error))?, on })
+    }
+}
+
+impl Turn {
+    /// Does the work on a thread that may wait. The turn is given back when the work is done, whether or not the caller is
+    /// still there.
+    pub(crate) fn run<T: Send + 'static>(
+        self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> JoinHandle<T> {
+        let on = self.on.clone();
+        on.spawn_blocking(move || {
+            let _turn = self;
+            work()
+        })
+    }
+}
+
+impl Threads {
+    fn new(most: usize) -> Threads {
+        // Of this runtime only the pool for blocking work is used, so nothing drives it.
+        let mut builder = Builder::new_current_thread();
+        builder.thread_name("long-texts").max_blocking_threads(most).thread_keep_alive(THREAD_IDLE);
+        // Where it cannot be had, the shared pool does the work.
+        Threads(builder.build().ok())
+    }
+
+    fn handle(&self) -> Handle {
+        self.0.as_ref().map_or_else(Handle::current, |runtime| runtime.handle().clone())
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        // To wait for its threads, as a runtime that is dropped does, is not allowed in async code.
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
     }
 }
 
@@ -73,6 +124,7 @@ impl Preparation {
         Preparation {
             short: Lane::new(turns, SHORT_WAITING),
             long: Lane::new(turns / 2, LONG_WAITING),
+            threads: Threads::new(turns / 2),
             held: Arc::new(Semaphore::new(held.min(Semaphore::MAX_PERMITS))),
         }
     }
@@ -80,8 +132,8 @@ impl Preparation {
     /// A turn for a text of so many bytes, once there is one. Where too many wait, none.
     pub(crate) async fn turn(&self, bytes: usize) -> Result<Turn, Refusal> {
         match bytes {
-            ..=SHORT_BYTES => self.short.turn().await,
-            _ => self.long.turn().await,
+            ..=SHORT_BYTES => self.short.turn(Handle::current()).await,
+            _ => self.long.turn(self.threads.handle()).await,
         }
     }
 
@@ -128,13 +180,26 @@ mod tests {
     #[tokio::test]
     async fn a_line_that_is_too_long_is_told_to_come_again() {
         let lane = Lane::new(1, 1);
-        let first = lane.turn().await.unwrap();
-        let mut second = Box::pin(lane.turn());
+        let first = lane.turn(Handle::current()).await.unwrap();
+        let mut second = Box::pin(lane.turn(Handle::current()));
         assert!(tokio::time::timeout(Duration::from_millis(5), second.as_mut()).await.is_err());
-        let refusal = lane.turn().await.err().unwrap();
+        let refusal = lane.turn(Handle::current()).await.err().unwrap();
         assert_eq!((refusal.code, refusal.retry_after), (Code::Busy, Some(1)));
         drop(first);
         second.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn long_texts_share_one_thread_where_they_have_one_turn() {
+        let bounds = Preparation::new(1 << 20, 2);
+        let on = async |bytes| {
+            let turn = bounds.turn(bytes).await.unwrap();
+            turn.run(|| std::thread::current().id()).await.unwrap()
+        };
+        let here = std::thread::current().id();
+        let (first, second) = (on(1 << 20).await, on(1 << 20).await);
+        assert_eq!(first, second);
+        assert!(first != here && first != on(0).await);
     }
 
     #[test]

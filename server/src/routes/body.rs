@@ -46,16 +46,16 @@ where
     let turn = timeout_at(late, app.preparation.turn(bytes.len())).await;
     let turn = turn.unwrap_or_else(|_| Err(trimtab_runtime::Error::Deadline.into()))?;
     let span = visit.span().clone();
-    away(app, span, move |app| {
-        // Both are given back when the work is done, whether or not its client is still there.
-        let _bounds = (turn, held);
+    let app = app.clone();
+    let done = turn.run(move || {
+        let (_entered, _held) = (span.enter(), held);
         if app.settings.log_content.is_on() {
             // As one quoted text: a line break in it must not look like a line of this log.
             tracing::info!(body = ?String::from_utf8_lossy(&bytes), "asked");
         }
-        work(app, wire::read(&bytes)?)
-    })
-    .await
+        work(&app, wire::read(&bytes)?)
+    });
+    done.await.unwrap_or_else(|error| Err(Refusal::failed(&error)))
 }
 
 /// Reads a body of at most so many bytes and works on it, away from the threads that serve everybody.
@@ -67,16 +67,8 @@ pub(super) async fn raw<T: Send + 'static>(
 ) -> Result<T, Refusal> {
     let span = asker(&request)?.visit.span().clone();
     let bytes = came(app, request, most, |_| Ok(())).await?;
-    away(app, span, move |app| work(app, bytes)).await
-}
-
-async fn away<T: Send + 'static>(
-    app: &Arc<App>,
-    span: tracing::Span,
-    work: impl FnOnce(&App) -> Result<T, Refusal> + Send + 'static,
-) -> Result<T, Refusal> {
     let app = app.clone();
-    let done = tokio::task::spawn_blocking(move || span.in_scope(|| work(&app)));
+    let done = tokio::task::spawn_blocking(move || span.in_scope(|| work(&app, bytes)));
     done.await.unwrap_or_else(|error| Err(Refusal::failed(&error)))
 }
 
