@@ -30,6 +30,8 @@ PARALLEL = 12
 MEGABYTE = 1 << 20
 # A row has to be free within one step; the rest is for the machine that the client shares with the server.
 LATE_S = 1.0
+# Keys and values grow up to this, and are a part of what memory grows by.
+KV_MEMORY = "256M"
 CHAT = "/v1/chat/completions"
 
 
@@ -344,9 +346,9 @@ def run(soak):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=10)
-    parser.add_argument("--max-growth-mb", type=int, default=1024, help="of memory, from the start to its peak")
+    parser.add_argument("--max-growth-mb", type=int, default=768, help="of memory, from the start to its peak, keys and values included")
     options = parser.parse_args()
-    with Server("--parallel", PARALLEL, "--max-queue", 64) as server:
+    with Server("--parallel", PARALLEL, "--max-queue", 64, "--kv-memory", KV_MEMORY) as server:
         soak = Soak(server, time.monotonic() + 60 * options.minutes)
         started = run(soak)
         left = until_idle(server, 60)
