@@ -23,6 +23,8 @@ pub mod plan;
 
 pub mod session;
 
+pub mod read;
+
 pub mod text;
 
 pub mod logits;
