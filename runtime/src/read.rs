@@ -5,13 +5,20 @@
 //!
 //! Here is the only loop over passes outside the token loop's and the engine's, which run a [`Read`] beside their answers.
 
+mod reducers;
+mod task;
+
+pub use reducers::{Last, Mean};
+pub(crate) use task::Task;
+
 use crate::error::{Error, Result};
-use crate::model::{LogitsAt, Output, RowReadout, Want};
+use crate::model::{LogitsAt, Output, Row, RowReadout, Want};
 use crate::session::Session;
 use crate::site::Site;
 use candle_core::Tensor;
 use std::borrow::BorrowMut;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// What one pass gave one sequence.
 pub struct RowOutput<'a> {
@@ -19,7 +26,12 @@ pub struct RowOutput<'a> {
     row: usize,
 }
 
-impl RowOutput<'_> {
+impl<'a> RowOutput<'a> {
+    /// One row of an output that is on the host.
+    pub(crate) fn new(output: &'a mut Output, row: usize) -> RowOutput<'a> {
+        RowOutput { output, row }
+    }
+
     /// Activations of the pass's tokens at the wanted sites, `[time, d_model]` each.
     pub fn captures(&self) -> impl Iterator<Item = (Site, &Tensor)> {
         self.output.captures(self.row).into_iter().flatten().map(|(site, tensor)| (*site, tensor))
@@ -56,8 +68,100 @@ impl RowOutput<'_> {
     }
 }
 
+/// Makes one result of what the passes of a read give.
+pub trait Reducer: Send + 'static {
+    /// The result.
+    type Output: Send + 'static;
+
+    /// Takes what a pass gave one sequence: its index, and the position of the first token that the pass ran for it.
+    fn take(&mut self, row: usize, from: usize, output: &mut RowOutput) -> Result<()>;
+
+    /// The result, once every token has run.
+    fn finish(self) -> Result<Self::Output>;
+}
+
+/// Sequences whose pending tokens are to be run, and what is wanted of every pass.
+pub struct Read {
+    sessions: Vec<Session>,
+    want: Want,
+}
+
+impl Read {
+    /// The sequences are of one model, and each has a pending token.
+    pub fn new(sessions: Vec<Session>, want: Want) -> Result<Read> {
+        let Some(first) = sessions.first() else {
+            return Err(Error::Misuse("a read needs at least one sequence"));
+        };
+        if !sessions.iter().all(has_pending) {
+            return Err(Error::Misuse("a read needs pending tokens in every sequence"));
+        }
+        if !sessions.iter().all(|s| Arc::ptr_eq(s.decoder(), first.decoder())) {
+            return Err(Error::Misuse("sequences that are read together must be of one model"));
+        }
+        let n_layers = first.decoder().spec().n_layers();
+        match want.captures.iter().find(|site| !site.exists_in(n_layers)) {
+            Some(site) => Err(Error::NoSuchSite { site: *site, n_layers }),
+            None => Ok(Read { sessions, want }),
+        }
+    }
+
+    /// Runs everything here and now, without an engine.
+    pub fn run<R: Reducer>(mut self, mut reducer: R) -> Result<R::Output> {
+        run(&mut self.sessions, &self.want, |row, from, output| reducer.take(row, from, output))?;
+        reducer.finish()
+    }
+
+    /// The sequences.
+    pub fn sessions(&self) -> &[Session] {
+        &self.sessions
+    }
+
+    /// The sequences, as far as they have been run.
+    pub fn into_sessions(self) -> Vec<Session> {
+        self.sessions
+    }
+
+    /// Tokens that are yet to be run.
+    pub fn pending(&self) -> usize {
+        self.sessions.iter().map(Session::pending).sum()
+    }
+
+    /// Sequences that are not through.
+    pub(crate) fn open(&self) -> usize {
+        self.sessions.iter().filter(|session| has_pending(session)).count()
+    }
+
+    /// The most tokens of each sequence in one pass.
+    pub(crate) fn set_chunk(&mut self, tokens: usize) {
+        self.sessions.iter_mut().for_each(|session| session.set_chunk(tokens));
+    }
+
+    /// Blocks that its next pass takes, and that all of it takes.
+    pub(crate) fn wants(&self) -> (usize, usize) {
+        let sessions = self.sessions.iter();
+        sessions.fold((0, 0), |(next, all), s| (next + s.wants(), all + s.wants_in_all()))
+    }
+
+    /// Which sequences the next pass runs, and from which position on.
+    pub(crate) fn due(&self) -> Due {
+        let open = self.sessions.iter().enumerate().filter(|(_, session)| has_pending(session));
+        open.map(|(index, session)| (index, session.len() - session.pending())).collect()
+    }
+
+    /// The rows of the next pass, one for each sequence that is due.
+    pub(crate) fn rows(&mut self) -> Vec<Row<'_>> {
+        let open = self.sessions.iter_mut().filter(|session| has_pending(session));
+        open.map(|session| session.row(self.want.clone())).collect()
+    }
+
+    /// Gives keys and values up: everything is to be run again.
+    pub(crate) fn restart(&mut self) -> Result<()> {
+        self.sessions.iter_mut().try_for_each(|session| session.restart(session.len()))
+    }
+}
+
 /// The sequences of a pass: which of them, and the position of their first token in it.
-type Due = Vec<(usize, usize)>;
+pub(crate) type Due = Vec<(usize, usize)>;
 
 /// One pass over the sequences that had pending tokens.
 pub(crate) struct Pass {
