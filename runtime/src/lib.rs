@@ -32,7 +32,7 @@ pub mod sample;
 
 pub mod monitor;
 
-pub mod joint;
+pub mod group_sampling;
 
 pub mod generate;
 

@@ -6,15 +6,16 @@
 //! wrong in one (a hook's NaN, a full pool) ends that one.
 
 mod answer;
+mod group;
 mod request;
 mod unfold;
 
 pub use answer::{Answer, Event, Finish, Flow, Usage};
+pub use group::run_group;
 pub use request::{Request, RetryBudget};
 pub use unfold::Generation;
 
 use crate::error::{Error, Result};
-use crate::joint::{Contender, Joint};
 use crate::model::Output;
 use crate::monitor::Sensed;
 use crate::read::{Due, RowOutput, Task};
@@ -22,7 +23,7 @@ use crate::session::Checkpoint;
 use candle_core::DType;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use unfold::Readout;
+use unfold::{Readout, Scored};
 
 /// Receives events with the index of the generation they come from.
 pub type Sink<'a> = &'a mut dyn FnMut(usize, Event) -> Flow;
@@ -68,75 +69,27 @@ fn unfinished(generations: &[Generation]) -> Vec<usize> {
     all.filter(|(_, g)| !g.is_finished()).map(|(index, _)| index).collect()
 }
 
-/// Those whose monitors wait for the model.
-fn asking(generations: &[Generation]) -> Option<Vec<usize>> {
-    let all = generations.iter().enumerate().filter(|(_, g)| !g.is_finished() && g.is_asking());
-    let all: Vec<usize> = all.map(|(index, _)| index).collect();
-    (!all.is_empty()).then_some(all)
+/// Takes in what a pass gave; gives the logits of the next token, unless a monitor was waiting for the model.
+fn take_in(
+    generation: &mut Generation,
+    mut readouts: Vec<Readout>,
+    emit: &mut dyn FnMut(Event) -> Flow,
+) -> Result<Option<Scored>> {
+    if generation.is_asking() {
+        generation.hear(readouts.into_iter().map(|readout| readout.row).collect(), emit)?;
+        return Ok(None);
+    }
+    readouts.pop().map(|readout| generation.score(readout)).transpose()
 }
 
 fn step(
     generation: &mut Generation,
-    mut readouts: Vec<Readout>,
+    readouts: Vec<Readout>,
     emit: &mut dyn FnMut(Event) -> Flow,
 ) -> Result<()> {
-    if generation.is_asking() {
-        return generation.hear(readouts.into_iter().map(|readout| readout.row).collect(), emit);
-    }
-    let Some(readout) = readouts.pop() else { return Ok(()) };
-    let scored = generation.score(readout)?;
+    let Some(scored) = take_in(generation, readouts, emit)? else { return Ok(()) };
     let token = generation.choose(&scored)?;
     generation.accept(token, scored, emit)
-}
-
-/// Runs generations in lockstep: each step, `joint` chooses every unfinished row's token.
-pub fn run_joint(generations: &mut [Generation], joint: &mut dyn Joint, sink: Sink) -> Result<()> {
-    of_one_model(generations)?;
-    while generations.iter().any(|g| !g.is_finished()) {
-        while let Some(asking) = asking(generations) {
-            round(generations, &asking, &mut [], sink);
-        }
-        // Everybody's next pass must give a token to choose, however much is pending.
-        for generation in generations.iter_mut().filter(|g| !g.is_finished()) {
-            generation.session_mut().prefill()?;
-        }
-        let mut ready = Vec::new();
-        let unfinished = unfinished(generations);
-        for (index, mut readouts) in forward(generations, &unfinished, &mut [], sink) {
-            if let (Some(generation), Some(readout)) = (generations.get(index), readouts.pop()) {
-                ready.push((index, generation.score(readout)?));
-            }
-        }
-        let tokens = {
-            let rows = ready.iter().filter_map(|(index, scored)| {
-                Some(contender(*index, generations.get(*index)?, scored))
-            });
-            joint.choose(&rows.collect::<Vec<Contender>>())?
-        };
-        if tokens.len() != ready.len() {
-            return Err(Error::Misuse("a joint must choose one token per row"));
-        }
-        for ((index, scored), token) in ready.into_iter().zip(tokens) {
-            if let Some(generation) = generations.get_mut(index) {
-                generation.accept(token, scored, &mut |e| sink(index, e))?;
-            }
-        }
-    }
-    Ok(())
-}
-
-fn contender<'a>(
-    index: usize,
-    generation: &'a Generation,
-    scored: &'a unfold::Scored,
-) -> Contender<'a> {
-    Contender {
-        index,
-        logits: &scored.logits,
-        tokens: generation.session().tokens(),
-        reading: scored.reading.as_deref(),
-        draw: generation.draw(),
-    }
 }
 
 fn of_one_model(generations: &[Generation]) -> Result<()> {
