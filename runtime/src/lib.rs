@@ -23,6 +23,8 @@ pub mod plan;
 
 pub mod session;
 
+pub mod read;
+
 pub mod text;
 
 pub mod logits;
@@ -30,7 +32,7 @@ pub mod sample;
 
 pub mod monitor;
 
-pub mod joint;
+pub mod group_sampling;
 
 pub mod generate;
 

@@ -7,11 +7,8 @@
 use crate::error::{Error, Result};
 use crate::fingerprint::Fingerprint;
 use crate::kv::{KvCache, KvPool, PrefixKey};
-use crate::model::{Decoder, LogitsAt, Output, Row, RowReadout, Want};
+use crate::model::{Decoder, LogitsAt, Row, Want};
 use crate::plan::{BoundPlan, Plan};
-use crate::site::Site;
-use candle_core::Tensor;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -183,6 +180,11 @@ impl Session {
         self.cache.wants(self.pending().min(self.chunk))
     }
 
+    /// The most tokens of one pass.
+    pub(crate) fn chunk(&self) -> usize {
+        self.chunk
+    }
+
     /// Runs at most this many tokens in one pass, at least 1. Changes no result on the CPU.
     pub fn set_chunk(&mut self, tokens: usize) {
         self.chunk = tokens.max(1);
@@ -227,56 +229,6 @@ impl Session {
             plan: &mut self.bound,
             want: Want { logits, ..want },
         }
-    }
-
-    /// Runs every pending token but the last chunk's, so that one more pass ends the prefill.
-    pub fn prefill(&mut self) -> Result<()> {
-        while self.pending() > self.chunk {
-            let decoder = self.decoder.clone();
-            decoder.forward(&mut [self.row(Want { logits: LogitsAt::None, ..Want::default() })])?;
-        }
-        Ok(())
-    }
-
-    /// Appends generated tokens, runs what is pending and gives the last position's results.
-    pub fn advance(&mut self, tokens: &[u32]) -> Result<RowReadout> {
-        self.push(tokens)?;
-        self.run()
-    }
-
-    /// Runs what is pending and gives the last position's logits.
-    pub fn run(&mut self) -> Result<RowReadout> {
-        self.prefill()?;
-        if self.pending() == 0 {
-            return Err(Error::Misuse("a session needs a pending token to run"));
-        }
-        let output = self.pass(Want::default())?;
-        Ok(output.to_host()?.pop().unwrap_or_default())
-    }
-
-    /// Runs what is pending and gives every pending token's activations at these sites, `[time, d_model]` each,
-    /// as the plan leaves them.
-    pub fn capture(&mut self, sites: &[Site]) -> Result<BTreeMap<Site, Tensor>> {
-        if self.pending() == 0 {
-            return Err(Error::Misuse("a session needs a pending token to capture from"));
-        }
-        let mut parts: BTreeMap<Site, Vec<Tensor>> = BTreeMap::new();
-        while self.pending() > 0 {
-            let want = Want { logits: LogitsAt::None, captures: sites.to_vec(), ..Want::default() };
-            for (site, tensor) in self.pass(want)?.take_captures(0) {
-                parts.entry(site).or_default().push(tensor);
-            }
-        }
-        let join = |(site, parts): (Site, Vec<Tensor>)| {
-            let joined = Tensor::cat(&parts, 0).map_err(Error::tensor(site.to_string()))?;
-            Ok((site, joined))
-        };
-        parts.into_iter().map(join).collect()
-    }
-
-    fn pass(&mut self, want: Want) -> Result<Output> {
-        let decoder = self.decoder.clone();
-        decoder.forward(&mut [self.row(want)])
     }
 
     /// Remembers this place. Costs a fork of the hooks.

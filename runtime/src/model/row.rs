@@ -6,7 +6,6 @@ use crate::kv::KvCache;
 use crate::plan::BoundPlan;
 use crate::site::Site;
 use candle_core::Tensor;
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -134,17 +133,44 @@ impl Output {
         logits.map(Some).map_err(Error::tensor("logits"))
     }
 
-    /// Logits of one row in host memory, one line of `vocab_size` behind the other; copied only from a device.
-    pub(crate) fn logit_lines(&self, row: usize) -> Result<Cow<'_, [f32]>> {
+    /// Copies logits and readings to the host, if they are not there: one copy for all rows.
+    // [n, vocab_size + d_model] -> [n, vocab_size] and [n, d_model]
+    pub(crate) fn fetch(&mut self) -> Result<()> {
+        match &self.scores {
+            Scores::None => {}
+            Scores::Host { .. } => device::count_copy(),
+            Scores::Device(packed) => {
+                let width = packed.dim(1).map_err(Error::tensor("logits"))?;
+                let logits = device::to_host(packed)?;
+                let (logits, finals) = match width == self.vocab_size {
+                    true => (logits, Vec::new()),
+                    false => split(&logits, width, self.vocab_size),
+                };
+                self.scores = Scores::Host { logits, finals };
+            }
+        }
+        Ok(())
+    }
+
+    /// One row's logits after [`fetch`](Self::fetch), one vector of `vocab_size` values behind the other.
+    pub(crate) fn host_logits(&self, row: usize) -> &[f32] {
         match (&self.scores, self.rows.get(row)) {
             (Scores::Host { logits, .. }, Some(rows)) => {
                 let part = rows.start * self.vocab_size..rows.end * self.vocab_size;
-                Ok(logits.get(part).unwrap_or_default().into())
+                logits.get(part).unwrap_or_default()
             }
-            _ => match self.logits(row)? {
-                Some(logits) => Ok(device::to_host(&logits)?.into()),
-                None => Ok(Cow::default()),
-            },
+            _ => &[],
+        }
+    }
+
+    /// One row's `final` activations after [`fetch`](Self::fetch), one behind the other, and the length of each.
+    pub(crate) fn host_finals(&self, row: usize) -> (&[f32], usize) {
+        match (&self.scores, self.rows.get(row)) {
+            (Scores::Host { logits, finals }, Some(rows)) => {
+                let width = finals.len() / (logits.len() / self.vocab_size.max(1)).max(1);
+                (finals.get(rows.start * width..rows.end * width).unwrap_or_default(), width)
+            }
+            _ => (&[], 0),
         }
     }
 
@@ -174,6 +200,18 @@ impl Output {
             }
         })
     }
+}
+
+/// The first columns of a matrix, and the others.
+// [n, width] -> [n, at] and [n, width - at]
+fn split(values: &[f32], width: usize, at: usize) -> (Vec<f32>, Vec<f32>) {
+    let (mut left, mut right) = (Vec::new(), Vec::new());
+    for line in values.chunks_exact(width.max(1)) {
+        let (first, second) = line.split_at(at.min(width));
+        left.extend_from_slice(first);
+        right.extend_from_slice(second);
+    }
+    (left, right)
 }
 
 /// Some columns of some lines of a matrix, each in memory of its own; none of no columns.
