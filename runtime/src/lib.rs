@@ -18,6 +18,8 @@ pub mod model;
 
 pub mod kv;
 
+pub mod sample;
+
 pub mod hook;
 pub mod plan;
 
@@ -26,7 +28,6 @@ pub mod session;
 pub mod text;
 
 pub mod logits;
-pub mod sample;
 
 pub mod monitor;
 

@@ -1,7 +1,7 @@
 //! What waits or runs: one answer or one pooling, with whom to tell.
 
 use super::pooling::Pooling;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, contain};
 use crate::fingerprint::Fingerprint;
 use crate::generate::{Answer, Event, Flow, Generation};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -131,8 +131,8 @@ impl Seat {
     pub(super) fn refuse(mut self, error: &dyn Fn() -> Error) {
         let choice = self.note.choice;
         match self.work {
-            Work::Answer(_) => self.note.tell(Notice::Ended { choice, result: Err(error()) }),
-            Work::Pooling(_) => self.note.tell(Notice::Pooled { choice, result: Err(error()) }),
+            Work::Answer(_) => self.note.tell_end(Notice::Ended { choice, result: Err(error()) }),
+            Work::Pooling(_) => self.note.tell_end(Notice::Pooled { choice, result: Err(error()) }),
         };
         self.followers.into_iter().for_each(|seat| seat.refuse(error));
     }
@@ -145,18 +145,23 @@ impl Seat {
 
 impl Note {
     pub(super) fn tell(&mut self, notice: Notice) -> Flow {
-        // A sink that panicked took the thread with it.
+        // A panic in the sink has ended the answer it was called for; the job's other answers go on.
         let mut sink = self.sink.lock().unwrap_or_else(PoisonError::into_inner);
         sink(notice)
     }
 
-    pub(super) fn admit(&mut self, cached: usize) -> Flow {
+    /// Tells the last notice of a choice, where nothing is left that a panic could end.
+    pub(super) fn tell_end(&mut self, notice: Notice) {
+        contain("sink", || self.tell(notice)).ok();
+    }
+
+    pub(super) fn admit(&mut self, cached: usize) -> Result<Flow> {
         if self.standing == Standing::Admitted {
-            return Flow::Continue;
+            return Ok(Flow::Continue);
         }
         self.standing = Standing::Admitted;
         let (choice, waited) = (self.choice, self.since.elapsed());
-        self.tell(Notice::Admitted { choice, waited, cached })
+        contain("sink", || self.tell(Notice::Admitted { choice, waited, cached }))
     }
 
     pub(super) fn is_late(&self, now: Instant) -> bool {

@@ -194,10 +194,10 @@ impl Worker {
     fn begin(&mut self, seat: Seat) {
         let Seat { work, mut note, followers } = seat;
         match work {
-            Work::Pooling(pooling) => {
-                note.admit(0);
-                self.poolings.push((note, pooling));
-            }
+            Work::Pooling(pooling) => match note.admit(0) {
+                Ok(_) => self.poolings.push((note, pooling)),
+                Err(error) => self.pooled(note, Err(error)),
+            },
             Work::Answer(mut generation) => {
                 // What cannot be shared is made again: no reason to fail.
                 let space = note.terms.space.as_ref();
@@ -207,9 +207,12 @@ impl Worker {
                     add(&self.shared.counts.prompt_tokens, generation.session().len());
                     add(&self.shared.counts.cached_tokens, cached);
                 }
-                if note.admit(cached) == Flow::Cancel {
-                    let choice = note.choice;
-                    generation.cancel(&mut |event| note.tell(Notice::Event { choice, event }));
+                let (choice, admitted) = (note.choice, note.admit(cached));
+                let emit = &mut |event| note.tell(Notice::Event { choice, event });
+                match admitted {
+                    Ok(Flow::Continue) => {}
+                    Ok(Flow::Cancel) => generation.cancel(emit),
+                    Err(error) => generation.fail(error, emit),
                 }
                 self.running.push(Running { note, followers, stage: Stage::Prompt });
                 self.generations.push(*generation);
@@ -354,7 +357,7 @@ impl Worker {
     fn pooled(&self, mut note: Note, result: crate::Result<Vec<f32>>) {
         let choice = note.choice;
         self.leave(1);
-        note.tell(Notice::Pooled { choice, result });
+        note.tell_end(Notice::Pooled { choice, result });
     }
 
     /// Hands the answers that have ended over, and gives their places free.
@@ -374,7 +377,7 @@ impl Worker {
             let result = generation.into_answer();
             let choice = note.choice;
             self.leave(1);
-            note.tell(Notice::Ended { choice, result });
+            note.tell_end(Notice::Ended { choice, result });
             followers.into_iter().rev().for_each(|seat| self.line.push_front(seat));
         }
         self.shared.counts.active.store(self.occupied(), Ordering::Relaxed);

@@ -147,52 +147,41 @@ fn of_one_model(generations: &[Generation]) -> Result<()> {
     Err(Error::Misuse("generations that run together must be of one model"))
 }
 
-/// What a pass gave a generation's rows.
-type Results = (usize, Vec<Readout>);
+/// What a pass gave a generation's rows, or the error of one of its hooks.
+type Results = (usize, Result<Vec<Readout>>);
 
 /// One pass over the next chunks of these; gives the results of those whose next token, or monitor, is due.
-fn forward(generations: &mut [Generation], indices: &[usize], sink: Sink) -> Vec<Results> {
-    let mut results = Vec::with_capacity(indices.len());
+fn forward(
+    generations: &mut [Generation],
+    indices: &[usize],
+    sink: Sink,
+) -> Vec<(usize, Vec<Readout>)> {
     let saved = save(generations, indices);
-    match pass(generations, indices) {
-        Ok(all) => results.extend(all),
-        // Alone, everybody gets the bits they would have had together, and the culprit is found.
-        Err(_) if indices.len() > 1 => {
+    let results = pass(generations, indices).unwrap_or_else(|error| match indices {
+        [index] => vec![(*index, Err(error))],
+        // Alone, each gets the bits it would have had in the batch, and the one at fault is found.
+        _ => {
             restore(generations, &saved, sink);
-            for &index in indices {
-                one_alone(generations, index, &mut results, sink);
-            }
+            let alone = |index: &usize| {
+                pass(generations, &[*index]).unwrap_or_else(|error| vec![(*index, Err(error))])
+            };
+            indices.iter().flat_map(alone).collect()
         }
-        Err(error) => {
-            if let Some((&index, generation)) =
-                indices.first().and_then(|i| Some((i, generations.get_mut(*i)?)))
-            {
-                generation.fail(error, &mut |e| sink(index, e));
+    });
+    let mut due = Vec::with_capacity(results.len());
+    for (index, readouts) in results {
+        let Some(generation) = generations.get_mut(index) else { continue };
+        let emit = &mut |event| sink(index, event);
+        let prefills = |readout: &Readout| readout.row.logits.is_empty();
+        match readouts {
+            Err(error) => generation.fail(error, emit),
+            Ok(all) if !generation.is_asking() && all.iter().all(prefills) => {
+                generation.prefilled(emit);
             }
-        }
-    }
-    let prefills = |(index, readouts): &Results| {
-        let asks = generations.get(*index).is_some_and(Generation::is_asking);
-        !asks && readouts.iter().all(|readout| readout.row.logits.is_empty())
-    };
-    let (early, due): (Vec<_>, Vec<_>) = results.into_iter().partition(prefills);
-    for (index, _) in early {
-        if let Some(generation) = generations.get_mut(index) {
-            generation.prefilled(&mut |e| sink(index, e));
+            Ok(all) => due.push((index, all)),
         }
     }
     due
-}
-
-fn one_alone(generations: &mut [Generation], index: usize, results: &mut Vec<Results>, sink: Sink) {
-    match pass(generations, &[index]) {
-        Ok(one) => results.extend(one),
-        Err(error) => {
-            if let Some(generation) = generations.get_mut(index) {
-                generation.fail(error, &mut |e| sink(index, e));
-            }
-        }
-    }
 }
 
 /// The rows of these generations in one pass; those that need no pass give what they have.
@@ -219,14 +208,14 @@ fn pass(generations: &mut [Generation], indices: &[usize]) -> Result<Vec<Results
     }
     let mut output = match rows.is_empty() {
         true => Vec::new(),
-        false => readouts(decoder.forward(&mut rows)?)?,
+        false => readouts(decoder.forward_each(&mut rows)?)?,
     }
     .into_iter();
     drop(rows);
     let mut results = Vec::with_capacity(counts.len());
     for (index, count, tokens) in counts {
-        let mut own: Vec<Readout> = output.by_ref().take(count).collect();
-        own.extend(ready.remove(&index));
+        let own: Vec<Result<Readout>> = output.by_ref().take(count).collect();
+        let own = own.into_iter().chain(ready.remove(&index).map(Ok)).collect();
         if let Some(generation) = generations.get_mut(index) {
             generation.count(tokens);
         }
@@ -236,9 +225,12 @@ fn pass(generations: &mut [Generation], indices: &[usize]) -> Result<Vec<Results
 }
 
 /// What a pass gave every row, on the host.
-fn readouts(mut output: Output) -> Result<Vec<Readout>> {
+fn readouts(mut output: Output) -> Result<Vec<Result<Readout>>> {
     let rows = output.to_host()?.into_iter().enumerate();
     let readout = |(index, row)| {
+        if let Some(error) = output.take_failure(index) {
+            return Ok(Err(error));
+        }
         let activations = output.take_captures(index).into_iter().map(|(site, tensor)| {
             let newest = tensor.dim(0).and_then(|n| tensor.get(n.saturating_sub(1)));
             let newest = newest.and_then(|x| x.to_dtype(DType::F32)?.to_vec1::<f32>());
@@ -250,7 +242,7 @@ fn readouts(mut output: Output) -> Result<Vec<Readout>> {
             Ok((*block, weights.to_dtype(DType::F32).and_then(|w| w.to_vec2()).map_err(at)?))
         });
         let attention = attention.collect::<Result<_>>()?;
-        Ok(Readout { row, sensed: Sensed { activations, attention } })
+        Ok(Ok(Readout { row, sensed: Sensed { activations, attention, ..Sensed::default() } }))
     };
     rows.map(readout).collect()
 }

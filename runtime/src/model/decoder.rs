@@ -74,11 +74,25 @@ impl Decoder {
     /// run: continue from a checkpoint.
     // rows of [time_i] tokens -> logits [Σ wanted, vocab], captures [time_i, d_model]
     pub fn forward(&self, rows: &mut [Row<'_>]) -> Result<Output> {
-        let result = self.pass(rows);
+        let result = self.pass(rows).and_then(Output::complete);
         for row in rows {
             match &result {
                 Ok(_) => row.cache.commit(row.tokens.len()),
                 Err(_) => row.cache.release_reserve(),
+            }
+        }
+        result
+    }
+
+    /// As [`forward`](Self::forward), but a hook that fails or panics fails its own row: see
+    /// [`Output::take_failure`]. The other rows have the results they would have without it.
+    // rows of [time_i] tokens -> logits [Σ wanted, vocab], captures [time_i, d_model]
+    pub(crate) fn forward_each(&self, rows: &mut [Row<'_>]) -> Result<Output> {
+        let result = self.pass(rows);
+        for (index, row) in rows.iter_mut().enumerate() {
+            match &result {
+                Ok(output) if !output.has_failed(index) => row.cache.commit(row.tokens.len()),
+                _ => row.cache.release_reserve(),
             }
         }
         result
@@ -128,10 +142,12 @@ impl Decoder {
             true => Scores::None,
             false => lane.score(&self.output_head(), reading)?,
         };
+        let (captures, failures) = visit.into_parts();
         Ok(Output {
             scores,
             vocab_size: self.spec.vocab_size,
-            captures: visit.into_captures(),
+            captures,
+            failures,
             rows: packed.wanted_rows,
             attention: watch.found,
         })
