@@ -295,7 +295,7 @@ impl Generation {
     /// The logits behind the place a rewind went back to: what its pass gave, and the head alone run again.
     pub(super) fn ready(&self) -> Option<Result<Readout>> {
         let Passed { last, sensed } = self.ready.as_ref().filter(|_| !self.is_asking())?;
-        let logits = self.session.decoder().read_out(last);
+        let logits = self.session.decoder().head().logits(last);
         Some(logits.map(|logits| Readout {
             row: RowReadout { logits: vec![logits], finals: vec![last.to_vec()] },
             sensed: Sensed::clone(sensed),
