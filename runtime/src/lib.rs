@@ -18,6 +18,8 @@ pub mod model;
 
 pub mod kv;
 
+pub mod sample;
+
 pub mod hook;
 pub mod plan;
 
@@ -28,7 +30,6 @@ pub mod read;
 pub mod text;
 
 pub mod logits;
-pub mod sample;
 
 pub mod monitor;
 

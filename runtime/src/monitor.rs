@@ -4,6 +4,7 @@
 //! [`Verdict`]: it holds text back, stops, inserts, or rewinds and tries again under another plan.
 
 use crate::error::{Error, Result};
+use crate::hook::Readings;
 use crate::plan::Plan;
 use crate::sample::Step;
 use crate::session::{History, Session};
@@ -35,6 +36,8 @@ pub struct Sensed {
     pub activations: BTreeMap<Site, Vec<f32>>,
     /// `[heads][positions]` by block.
     pub attention: BTreeMap<usize, Vec<Vec<f32>>>,
+    /// What the plan's hooks report behind that pass.
+    pub readings: Readings,
 }
 
 /// An answer so far, as a monitor sees it.

@@ -6,9 +6,11 @@
 
 use crate::error::{Error, Result};
 use crate::fingerprint::Fingerprint;
+use crate::hook::Readings;
 use crate::kv::{KvCache, KvPool, PrefixKey};
 use crate::model::{Decoder, LogitsAt, Row, Want};
 use crate::plan::{BoundPlan, Plan};
+use crate::sample::{DrawKey, DrawKeys};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -48,6 +50,7 @@ pub struct Session {
     cache: KvCache,
     plan: Plan,
     bound: BoundPlan,
+    draws: DrawKeys,
     chunk: usize,
     /// What rewinds and replans made stale, oldest first.
     cuts: Vec<Cut>,
@@ -107,6 +110,7 @@ impl Session {
             cache: pool.cache(),
             plan,
             bound,
+            draws: DrawKeys::default(),
             chunk: DEFAULT_CHUNK,
             cuts: Vec::new(),
             revision: 0,
@@ -152,6 +156,21 @@ impl Session {
     /// How many positions each intervention has changed, in plan order.
     pub fn fired(&self) -> &[u64] {
         self.bound.fired()
+    }
+
+    /// What the plan's hooks report after the newest pass.
+    pub fn readings(&self) -> Result<Readings> {
+        self.bound.readings()
+    }
+
+    /// Keys of its random draws.
+    pub fn draws(&self) -> &DrawKeys {
+        &self.draws
+    }
+
+    /// Positions from `position` on draw under this key. A rollback keeps the keys: a new attempt sets its own.
+    pub fn set_draw_key(&mut self, position: usize, key: DrawKey) {
+        self.draws.set(position, key);
     }
 
     /// Whether the plan has no hooks, so that nothing but tokens and cache changes in a pass.
@@ -227,6 +246,7 @@ impl Session {
             prompt_len: self.prompt_len,
             cache: &mut self.cache,
             plan: &mut self.bound,
+            draws: &self.draws,
             want: Want { logits, ..want },
         }
     }
@@ -325,6 +345,7 @@ impl Session {
             cache: self.cache.fork(),
             plan: self.plan.clone(),
             bound: self.bound.fork(),
+            draws: self.draws.clone(),
             chunk: self.chunk,
             cuts: self.cuts.clone(),
             revision: self.revision,

@@ -5,6 +5,7 @@ use trimtab_runtime::Error;
 use trimtab_runtime::hook::{Addition, Positions, hook_fn};
 use trimtab_runtime::model::{LogitsAt, Reading, Row, Want};
 use trimtab_runtime::plan::{BoundPlan, Plan};
+use trimtab_runtime::sample::DrawKeys;
 use trimtab_runtime::session::History;
 use trimtab_runtime::site::Site;
 use trimtab_runtime::testing::{copies, laws, tiny};
@@ -25,6 +26,7 @@ fn no_plan_an_empty_plan_and_scale_zero_are_the_same_bits() {
         prompt_len: PROMPT.len(),
         cache: &mut cache,
         plan: &mut BoundPlan::default(),
+        draws: &DrawKeys::default(),
         want: Want::default(),
     };
     let plain = rig.decoder.forward(&mut [row]).unwrap().to_host().unwrap().remove(0).logits;

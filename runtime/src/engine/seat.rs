@@ -1,6 +1,6 @@
 //! What waits or runs: one answer or one read, with whom to tell.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, contain};
 use crate::fingerprint::Fingerprint;
 use crate::generate::{Answer, Event, Flow, Generation};
 use crate::kv::BLOCK_LEN;
@@ -126,7 +126,7 @@ impl Seat {
         let choice = self.note.choice;
         match self.work {
             Work::Answer(_) => {
-                self.note.tell(Notice::Ended { choice, result: Err(error()) });
+                self.note.tell_end(Notice::Ended { choice, result: Err(error()) });
             }
             Work::Read(task) => task.end(Some(error())),
         }
@@ -141,18 +141,23 @@ impl Seat {
 
 impl Note {
     pub(super) fn tell(&mut self, notice: Notice) -> Flow {
-        // A sink that panicked took the thread with it.
+        // A panic in the sink has ended the answer it was called for; the job's other answers go on.
         let mut sink = self.sink.lock().unwrap_or_else(PoisonError::into_inner);
         sink(notice)
     }
 
-    pub(super) fn admit(&mut self, cached: usize) -> Flow {
+    /// Tells the last notice of a choice, where nothing is left that a panic could end.
+    pub(super) fn tell_end(&mut self, notice: Notice) {
+        contain("sink", || self.tell(notice)).ok();
+    }
+
+    pub(super) fn admit(&mut self, cached: usize) -> Result<Flow> {
         if self.standing == Standing::Admitted {
-            return Flow::Continue;
+            return Ok(Flow::Continue);
         }
         self.standing = Standing::Admitted;
         let (choice, waited) = (self.choice, self.since.elapsed());
-        self.tell(Notice::Admitted { choice, waited, cached })
+        contain("sink", || self.tell(Notice::Admitted { choice, waited, cached }))
     }
 
     pub(super) fn is_late(&self, now: Instant) -> bool {

@@ -194,11 +194,16 @@ impl Worker {
     fn begin(&mut self, seat: Seat) {
         let Seat { work, mut note, followers } = seat;
         match work {
-            Work::Read(task) => {
-                note.admit(0);
-                self.reads.push(*task);
-                self.readers.push(note);
-            }
+            Work::Read(task) => match note.admit(0) {
+                Ok(_) => {
+                    self.reads.push(*task);
+                    self.readers.push(note);
+                }
+                Err(error) => {
+                    self.leave(1);
+                    task.end(Some(error));
+                }
+            },
             Work::Answer(mut generation) => {
                 // What cannot be shared is made again: no reason to fail.
                 let space = note.terms.space.as_ref();
@@ -208,9 +213,12 @@ impl Worker {
                     add(&self.shared.counts.prompt_tokens, generation.session().len());
                     add(&self.shared.counts.cached_tokens, cached);
                 }
-                if note.admit(cached) == Flow::Cancel {
-                    let choice = note.choice;
-                    generation.cancel(&mut |event| note.tell(Notice::Event { choice, event }));
+                let (choice, admitted) = (note.choice, note.admit(cached));
+                let emit = &mut |event| note.tell(Notice::Event { choice, event });
+                match admitted {
+                    Ok(Flow::Continue) => {}
+                    Ok(Flow::Cancel) => generation.cancel(emit),
+                    Err(error) => generation.fail(error, emit),
                 }
                 self.running.push(Running { note, followers, stage: Stage::Prompt });
                 self.generations.push(*generation);
@@ -373,7 +381,7 @@ impl Worker {
             let result = generation.into_answer();
             let choice = note.choice;
             self.leave(1);
-            note.tell(Notice::Ended { choice, result });
+            note.tell_end(Notice::Ended { choice, result });
             followers.into_iter().rev().for_each(|seat| self.line.push_front(seat));
         }
         for read in self.take_reads(|_, task| task.is_finished()) {

@@ -101,8 +101,8 @@ fn of_one_model(generations: &[Generation]) -> Result<()> {
     Err(Error::Misuse("generations that run together must be of one model"))
 }
 
-/// What a pass gave a generation's rows.
-type Results = (usize, Vec<Readout>);
+/// What a pass gave a generation's rows, or the error of one of its hooks.
+type Results = (usize, Result<Vec<Readout>>);
 
 /// One pass over the next chunks of these; gives the results of those whose next token, or monitor, is due.
 fn forward(
@@ -110,62 +110,58 @@ fn forward(
     indices: &[usize],
     reads: &mut [Task],
     sink: Sink,
-) -> Vec<Results> {
-    let mut results = Vec::with_capacity(indices.len());
-    let together = indices.len() + reads.len() > 1;
-    let saved = if together { save(generations, indices) } else { Vec::new() };
-    let states: Vec<_> = reads.iter().filter(|_| together).map(Task::checkpoints).collect();
-    match pass(generations, indices, reads) {
-        Ok(all) => results.extend(all),
-        // Alone, everybody gets the bits they would have had together, and the culprit is found.
-        Err(_) if together => {
-            restore(generations, &saved, sink);
-            for &index in indices {
-                one_alone(generations, index, &mut results, sink);
+) -> Vec<(usize, Vec<Readout>)> {
+    let mut due = Vec::with_capacity(indices.len());
+    for (index, readouts) in isolated(generations, indices, reads, sink) {
+        let Some(generation) = generations.get_mut(index) else { continue };
+        let emit = &mut |event| sink(index, event);
+        let prefills = |readout: &Readout| readout.row.logits.is_empty();
+        match readouts {
+            Err(error) => generation.fail(error, emit),
+            Ok(all) if !generation.is_asking() && all.iter().all(prefills) => {
+                generation.prefilled(emit);
             }
-            for (read, state) in reads.iter_mut().zip(&states) {
-                read.restore(state);
-                read_alone(read);
-            }
-        }
-        Err(error) => match (indices.first(), reads.first_mut()) {
-            (Some(&index), _) => {
-                if let Some(generation) = generations.get_mut(index) {
-                    generation.fail(error, &mut |e| sink(index, e));
-                }
-            }
-            (None, Some(read)) => read.fail(error),
-            (None, None) => {}
-        },
-    }
-    let prefills = |(index, readouts): &Results| {
-        let asks = generations.get(*index).is_some_and(Generation::is_asking);
-        !asks && readouts.iter().all(|readout| readout.row.logits.is_empty())
-    };
-    let (early, due): (Vec<_>, Vec<_>) = results.into_iter().partition(prefills);
-    for (index, _) in early {
-        if let Some(generation) = generations.get_mut(index) {
-            generation.prefilled(&mut |e| sink(index, e));
+            Ok(all) => due.push((index, all)),
         }
     }
     due
 }
 
-fn read_alone(read: &mut Task) {
-    if let Err(error) = pass(&mut [], &[], std::slice::from_mut(read)) {
-        read.fail(error);
+/// One pass; where it fails as a whole, each generation and each read has a pass of its own, which gives it the bits it
+/// would have had in the batch, and the one at fault is found.
+fn isolated(
+    generations: &mut [Generation],
+    indices: &[usize],
+    reads: &mut [Task],
+    sink: Sink,
+) -> Vec<Results> {
+    let together = indices.len() + reads.len() > 1;
+    let saved = if together { save(generations, indices) } else { Vec::new() };
+    let states: Vec<_> = reads.iter().filter(|_| together).map(Task::checkpoints).collect();
+    let error = match pass(generations, indices, reads) {
+        Ok(all) => return all,
+        Err(error) => error,
+    };
+    if !together {
+        match (indices.first(), reads.first_mut()) {
+            (Some(index), _) => return vec![(*index, Err(error))],
+            (None, Some(read)) => read.fail(error),
+            (None, None) => {}
+        }
+        return Vec::new();
     }
-}
-
-fn one_alone(generations: &mut [Generation], index: usize, results: &mut Vec<Results>, sink: Sink) {
-    match pass(generations, &[index], &mut []) {
-        Ok(one) => results.extend(one),
-        Err(error) => {
-            if let Some(generation) = generations.get_mut(index) {
-                generation.fail(error, &mut |e| sink(index, e));
-            }
+    restore(generations, &saved, sink);
+    for (read, state) in reads.iter_mut().zip(&states) {
+        read.restore(state);
+        if let Err(error) = pass(&mut [], &[], std::slice::from_mut(read)) {
+            read.fail(error);
         }
     }
+    let alone = |index: &usize| {
+        let one = pass(generations, &[*index], &mut []);
+        one.unwrap_or_else(|error| vec![(*index, Err(error))])
+    };
+    indices.iter().flat_map(alone).collect()
 }
 
 /// The rows of these generations in one pass, and of reads behind them; those that need no pass give what they have.
@@ -200,7 +196,7 @@ fn pass(
     rows.extend(reads.iter_mut().flat_map(Task::rows));
     let mut output = match rows.is_empty() {
         true => None,
-        false => Some(decoder.forward(&mut rows)?),
+        false => Some(decoder.forward_each(&mut rows)?),
     };
     drop(rows);
     let mut own = Vec::new();
@@ -209,15 +205,15 @@ fn pass(
         own = readouts(output, answers)?;
         reduce(reads, due, output, answers);
     }
-    let mut output = own.into_iter();
+    let mut own = own.into_iter();
     let mut results = Vec::with_capacity(counts.len());
     for (index, count, tokens) in counts {
-        let mut own: Vec<Readout> = output.by_ref().take(count).collect();
-        own.extend(ready.remove(&index));
+        let rows: Vec<Result<Readout>> = own.by_ref().take(count).collect();
+        let rows = rows.into_iter().chain(ready.remove(&index).map(Ok)).collect();
         if let Some(generation) = generations.get_mut(index) {
             generation.count(tokens);
         }
-        results.push((index, own));
+        results.push((index, rows));
     }
     Ok(results)
 }
@@ -232,8 +228,11 @@ fn reduce(reads: &mut [Task], due: Vec<Due>, output: &mut Output, mut first: usi
 }
 
 /// What a pass gave its first rows, those of answers.
-fn readouts(output: &mut Output, answers: usize) -> Result<Vec<Readout>> {
+fn readouts(output: &mut Output, answers: usize) -> Result<Vec<Result<Readout>>> {
     let readout = |index| {
+        if let Some(error) = output.take_failure(index) {
+            return Ok(Err(error));
+        }
         let row = RowOutput::new(output, index).readout();
         let activations = output.take_captures(index).into_iter().map(|(site, tensor)| {
             let newest = tensor.dim(0).and_then(|n| tensor.get(n.saturating_sub(1)));
@@ -246,7 +245,7 @@ fn readouts(output: &mut Output, answers: usize) -> Result<Vec<Readout>> {
             Ok((*block, weights.to_dtype(DType::F32).and_then(|w| w.to_vec2()).map_err(at)?))
         });
         let attention = attention.collect::<Result<_>>()?;
-        Ok(Readout { row, sensed: Sensed { activations, attention } })
+        Ok(Ok(Readout { row, sensed: Sensed { activations, attention, ..Sensed::default() } }))
     };
     (0..answers).map(readout).collect()
 }

@@ -4,6 +4,7 @@ use crate::device;
 use crate::error::{Error, Result};
 use crate::kv::KvCache;
 use crate::plan::BoundPlan;
+use crate::sample::DrawKeys;
 use crate::site::Site;
 use candle_core::Tensor;
 use std::collections::BTreeMap;
@@ -55,6 +56,8 @@ pub struct Row<'a> {
     pub cache: &'a mut KvCache,
     /// Its bound plan.
     pub plan: &'a mut BoundPlan,
+    /// Keys of its hooks' random draws.
+    pub draws: &'a DrawKeys,
     /// What it wants back.
     pub want: Want,
 }
@@ -86,6 +89,8 @@ pub struct Output {
     pub(crate) captures: Vec<BTreeMap<Site, Tensor>>,
     /// Per row, `[heads, seen]` by block.
     pub(crate) attention: Vec<BTreeMap<usize, Tensor>>,
+    /// Per row, the error of a hook; the row's results mean nothing then.
+    pub(crate) failures: Vec<Option<Error>>,
 }
 
 /// One row's results on the host.
@@ -98,6 +103,23 @@ pub struct RowReadout {
 }
 
 impl Output {
+    /// The output, if no row has failed.
+    pub(super) fn complete(mut self) -> Result<Output> {
+        match self.failures.iter_mut().find_map(Option::take) {
+            None => Ok(self),
+            Some(error) => Err(error),
+        }
+    }
+
+    pub(super) fn has_failed(&self, row: usize) -> bool {
+        self.failures.get(row).is_some_and(Option::is_some)
+    }
+
+    /// Takes the error of a row whose hook has failed.
+    pub(crate) fn take_failure(&mut self, row: usize) -> Option<Error> {
+        self.failures.get_mut(row).and_then(Option::take)
+    }
+
     /// A row's captured activations, `[time, d_model]` by site.
     pub fn captures(&self, row: usize) -> Option<&BTreeMap<Site, Tensor>> {
         self.captures.get(row)

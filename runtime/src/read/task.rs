@@ -1,7 +1,7 @@
 //! A read that runs beside answers, with its reducer and the receiver of its result.
 
 use super::{Due, Read, Reducer, RowOutput};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, contain};
 use crate::model::{Decoder, Output, Row};
 use crate::session::{Checkpoint, Session};
 use std::sync::Arc;
@@ -71,8 +71,11 @@ impl Task {
     /// Reduces the part of a pass that begins at row `first`.
     pub(crate) fn take(&mut self, due: Due, output: &mut Output, first: usize) {
         for (row, (index, from)) in (first..).zip(due) {
-            let mut part = RowOutput::new(output, row);
-            if let Err(error) = self.reporter.take(index, from, &mut part) {
+            let taken = output.take_failure(row).map_or(Ok(()), Err).and_then(|()| {
+                let mut part = RowOutput::new(output, row);
+                contain("reducer", || self.reporter.take(index, from, &mut part))?
+            });
+            if let Err(error) = taken {
                 return self.fail(error);
             }
         }
@@ -86,7 +89,8 @@ impl Task {
     pub(crate) fn end(self, error: Option<Error>) {
         let Task { read, reporter, failure } = self;
         drop(read);
-        reporter.report(failure.or(error));
+        // Nothing is left that a panic of the receiver could end.
+        contain("receiver of a read", || reporter.report(failure.or(error))).ok();
     }
 
     /// The states of hooks before a pass, which change even if it fails.
