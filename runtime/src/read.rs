@@ -9,7 +9,7 @@ mod reducers;
 mod task;
 
 pub use reducers::{Last, Mean};
-pub(crate) use task::Task;
+pub(crate) use task::ReadTask;
 
 use crate::error::{Error, Result};
 use crate::model::{LogitsAt, Output, Row, RowReadout, Want};
@@ -164,12 +164,12 @@ impl Read {
 pub(crate) type Due = Vec<(usize, usize)>;
 
 /// One pass over the sequences that had pending tokens.
-pub(crate) struct Pass {
+pub(crate) struct ReadPass {
     due: Due,
     output: Output,
 }
 
-impl Pass {
+impl ReadPass {
     /// Logits of one row of the pass, one vector of `vocab_size` values behind the other.
     pub(crate) fn logits(&self, row: usize) -> &[f32] {
         self.output.host_logits(row)
@@ -202,7 +202,7 @@ pub(crate) fn passes<S: BorrowMut<Session>, E: From<Error>>(
     sessions: &mut [S],
     want: &Want,
     wants_more: fn(&Session) -> bool,
-    mut each: impl FnMut(Pass) -> Result<(), E>,
+    mut each: impl FnMut(ReadPass) -> Result<(), E>,
 ) -> Result<(), E> {
     while let Some(pass) = pass(sessions, want, wants_more)? {
         each(pass)?;
@@ -218,7 +218,7 @@ fn pass<S: BorrowMut<Session>>(
     sessions: &mut [S],
     want: &Want,
     wants_more: fn(&Session) -> bool,
-) -> Result<Option<Pass>> {
+) -> Result<Option<ReadPass>> {
     let (mut due, mut rows, mut decoder) = (Due::new(), Vec::new(), None);
     for (index, session) in sessions.iter_mut().enumerate() {
         let session = session.borrow_mut();
@@ -231,7 +231,7 @@ fn pass<S: BorrowMut<Session>>(
     let Some(decoder) = decoder else { return Ok(None) };
     let mut output = decoder.forward(&mut rows)?;
     output.fetch()?;
-    Ok(Some(Pass { due, output }))
+    Ok(Some(ReadPass { due, output }))
 }
 
 impl Session {

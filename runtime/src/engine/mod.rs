@@ -49,7 +49,7 @@ use crate::error::{Error, Result};
 use crate::generate::{Flow, Generation};
 use crate::kv::KvPool;
 use crate::model::Decoder;
-use crate::read::{Read, Reducer, Task};
+use crate::read::{Read, ReadTask, Reducer};
 use crate::session::{DEFAULT_CHUNK, Session};
 use load::Counts;
 use seat::{Seat, Work};
@@ -227,7 +227,7 @@ impl Engine {
                 let mut report = report.lock().unwrap_or_else(PoisonError::into_inner);
                 report(index, result);
             };
-            Work::Read(Box::new(Task::new(read, reducer, report)))
+            Work::Read(Box::new(ReadTask::new(read, reducer, report)))
         });
         // What a read comes to is reported by its task.
         self.seat(places, work.collect(), terms, |_| Flow::Continue)

@@ -4,7 +4,7 @@ use crate::error::{Error, Result, contain};
 use crate::fingerprint::Fingerprint;
 use crate::generate::{Answer, Event, Flow, Generation};
 use crate::kv::BLOCK_LEN;
-use crate::read::Task;
+use crate::read::ReadTask;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -55,7 +55,7 @@ type Sink = Box<dyn FnMut(Notice) -> Flow + Send>;
 /// What a seat is for.
 pub(super) enum Work {
     Answer(Box<Generation>),
-    Read(Box<Task>),
+    Read(Box<ReadTask>),
 }
 
 impl Work {

@@ -417,7 +417,9 @@ fn reads_share_rounds_and_are_cancelled_with_their_ticket() {
     let (tell, told) = channel();
     let report = move |index, _| tell.send(index).unwrap();
     let ticket = engine.read((0..4).map(|_| read(4)).collect(), Terms::default(), report).unwrap();
-    (0..4).for_each(|_| drop(told.recv_timeout(LONG).unwrap()));
+    let mut done: Vec<usize> = (0..4).map(|_| told.recv_timeout(LONG).unwrap()).collect();
+    done.sort_unstable();
+    assert_eq!(done, [0, 1, 2, 3]);
     let load = engine.load();
     assert_eq!((load.rounds, load.rows), (1, 4));
     drop(ticket);

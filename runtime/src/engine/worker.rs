@@ -7,7 +7,7 @@ use super::{Command, EngineOptions, Shared};
 use crate::error::Error;
 use crate::generate::{Flow, Generation, round};
 use crate::kv::KvPool;
-use crate::read::Task;
+use crate::read::ReadTask;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, TryRecvError};
@@ -52,7 +52,7 @@ pub(super) struct Worker {
     running: Vec<Running>,
     generations: Vec<Generation>,
     /// Reads that run, and beside each its note.
-    reads: Vec<Task>,
+    reads: Vec<ReadTask>,
     readers: Vec<Note>,
     /// When everything ends.
     closing: Option<Instant>,
@@ -356,7 +356,7 @@ impl Worker {
     }
 
     /// Takes out the reads of which this holds.
-    fn take_reads(&mut self, leaves: impl Fn(&Note, &Task) -> bool) -> Vec<Task> {
+    fn take_reads(&mut self, leaves: impl Fn(&Note, &ReadTask) -> bool) -> Vec<ReadTask> {
         let all =
             std::mem::take(&mut self.readers).into_iter().zip(std::mem::take(&mut self.reads));
         let (gone, stay): (Vec<_>, Vec<_>) = all.partition(|(note, task)| leaves(note, task));

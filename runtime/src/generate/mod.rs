@@ -18,7 +18,7 @@ pub use unfold::Generation;
 use crate::error::{Error, Result};
 use crate::model::Output;
 use crate::monitor::Sensed;
-use crate::read::{Due, RowOutput, Task};
+use crate::read::{Due, ReadTask, RowOutput};
 use crate::session::Checkpoint;
 use candle_core::DType;
 use std::collections::BTreeMap;
@@ -54,7 +54,12 @@ pub fn run(generations: &mut [Generation], sink: Sink) -> Result<()> {
 /// One pass over the next chunks of these generations, and a token for each whose prompt is through.
 ///
 /// What [`run`] does again and again. They must be unfinished and of one model. Reads run in the same pass.
-pub(crate) fn round(generations: &mut [Generation], who: &[usize], reads: &mut [Task], sink: Sink) {
+pub(crate) fn round(
+    generations: &mut [Generation],
+    who: &[usize],
+    reads: &mut [ReadTask],
+    sink: Sink,
+) {
     for (index, readouts) in forward(generations, who, reads, sink) {
         let Some(generation) = generations.get_mut(index) else { continue };
         let emit = &mut |event| sink(index, event);
@@ -108,7 +113,7 @@ type Results = (usize, Result<Vec<Readout>>);
 fn forward(
     generations: &mut [Generation],
     indices: &[usize],
-    reads: &mut [Task],
+    reads: &mut [ReadTask],
     sink: Sink,
 ) -> Vec<(usize, Vec<Readout>)> {
     let mut due = Vec::with_capacity(indices.len());
@@ -132,12 +137,12 @@ fn forward(
 fn isolated(
     generations: &mut [Generation],
     indices: &[usize],
-    reads: &mut [Task],
+    reads: &mut [ReadTask],
     sink: Sink,
 ) -> Vec<Results> {
     let together = indices.len() + reads.len() > 1;
     let saved = if together { save(generations, indices) } else { Vec::new() };
-    let states: Vec<_> = reads.iter().filter(|_| together).map(Task::checkpoints).collect();
+    let states: Vec<_> = reads.iter().filter(|_| together).map(ReadTask::checkpoints).collect();
     let error = match pass(generations, indices, reads) {
         Ok(all) => return all,
         Err(error) => error,
@@ -168,7 +173,7 @@ fn isolated(
 fn pass(
     generations: &mut [Generation],
     indices: &[usize],
-    reads: &mut [Task],
+    reads: &mut [ReadTask],
 ) -> Result<Vec<Results>> {
     let first = indices.first().and_then(|i| generations.get(*i));
     let decoder = first.map(|g| g.session().decoder());
@@ -192,8 +197,8 @@ fn pass(
         }
     }
     let answers = rows.len();
-    let due: Vec<Due> = reads.iter().map(Task::due).collect();
-    rows.extend(reads.iter_mut().flat_map(Task::rows));
+    let due: Vec<Due> = reads.iter().map(ReadTask::due).collect();
+    rows.extend(reads.iter_mut().flat_map(ReadTask::rows));
     let mut output = match rows.is_empty() {
         true => None,
         false => Some(decoder.forward_each(&mut rows)?),
@@ -219,7 +224,7 @@ fn pass(
 }
 
 /// Hands reads their rows of a pass, which begin at row `first`.
-fn reduce(reads: &mut [Task], due: Vec<Due>, output: &mut Output, mut first: usize) {
+fn reduce(reads: &mut [ReadTask], due: Vec<Due>, output: &mut Output, mut first: usize) {
     for (read, due) in reads.iter_mut().zip(due) {
         let count = due.len();
         read.take(due, output, first);

@@ -6,7 +6,7 @@ use crate::kernels::logits::{Reference, spread};
 use crate::kernels::pool;
 use crate::model::{LogitsAt, Want};
 use crate::plan::Plan;
-use crate::read::{self, Pass};
+use crate::read::{self, ReadPass};
 use crate::session::Session;
 use std::sync::{Mutex, PoisonError};
 
@@ -67,7 +67,7 @@ impl Batch<'_> {
     // per plan, logits [time, vocab_size] -> time scores
     fn reduce(
         &self,
-        (pass, first): (&Pass, usize),
+        (pass, first): (&ReadPass, usize),
         window: &[u32],
         scores: &mut [Vec<Score>],
     ) -> Result<()> {

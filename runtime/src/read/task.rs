@@ -29,19 +29,19 @@ impl<R: Reducer, F: FnOnce(Result<R::Output>) + Send> Reporter for Reporting<R, 
 }
 
 /// A read in the making.
-pub(crate) struct Task {
+pub(crate) struct ReadTask {
     read: Read,
     reporter: Box<dyn Reporter>,
     failure: Option<Error>,
 }
 
-impl Task {
+impl ReadTask {
     pub(crate) fn new<R: Reducer>(
         read: Read,
         reducer: R,
         report: impl FnOnce(Result<R::Output>) + Send + 'static,
-    ) -> Task {
-        Task { read, reporter: Box::new(Reporting { reducer, report }), failure: None }
+    ) -> ReadTask {
+        ReadTask { read, reporter: Box::new(Reporting { reducer, report }), failure: None }
     }
 
     pub(crate) fn read(&self) -> &Read {
@@ -87,7 +87,7 @@ impl Task {
 
     /// Frees its blocks, and reports the result or why there is none.
     pub(crate) fn end(self, error: Option<Error>) {
-        let Task { read, reporter, failure } = self;
+        let ReadTask { read, reporter, failure } = self;
         drop(read);
         // Nothing is left that a panic of the receiver could end.
         contain("receiver of a read", || reporter.report(failure.or(error))).ok();
