@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::Thread;
 
 /// How often a worker looks for work before it sleeps: some 50 µs.
-const SPINS: u32 = 20_000;
+const SPINS: u32 = if cfg!(miri) { 50 } else { 20_000 };
 /// Bits of a claim word for the number of tasks and for the next one; the rest count jobs.
 const COUNT_BITS: u32 = 16;
 const COUNT_MASK: u64 = (1 << COUNT_BITS) - 1;
@@ -203,7 +203,7 @@ mod tests {
 
     /// Whether every task of many jobs of many sizes ran exactly once.
     fn each_once(pool: &Pool, caller: usize) -> bool {
-        (0..500).all(|round| {
+        (0..if cfg!(miri) { 5 } else { 500 }).all(|round| {
             let tasks = (caller * 7 + round) % 50;
             let counts: Vec<AtomicUsize> = (0..tasks).map(|_| AtomicUsize::new(0)).collect();
             pool.run(tasks, &|i| {
