@@ -66,7 +66,10 @@ impl Frame {
             template: model.template().map(|t| t.source().to_owned()).unwrap_or_default(),
             tokenizer,
             norms,
-            invariance: Invariance::default(),
+            invariance: match ReceiptModel::of(model).batch_invariant {
+                true => Invariance::Holds,
+                false => Invariance::Unproven,
+            },
         })
     }
 }
