@@ -32,6 +32,9 @@ pub mod schedule;
 pub mod ops;
 pub mod steer;
 
+pub mod receipt;
+pub mod stack;
+
 pub mod compose;
 pub mod eval;
 

@@ -189,10 +189,9 @@ fn blocks(range: &[usize]) -> Result<Option<RangeInclusive<usize>>> {
     }
 }
 
-/// One vector alone may push half as hard as all together.
+/// The dose limit of the flags.
 pub(super) fn dose(limit: Option<f64>, policy: Option<Policy>) -> Result<DoseLimit> {
-    let plain = DoseLimit::default();
-    let site = limit.unwrap_or(plain.site);
+    let site = limit.unwrap_or(DoseLimit::default().site);
     if !(site > 0.0 && site <= 8.0) {
         return Err(Error::usage(
             "--dose-limit",
@@ -204,7 +203,7 @@ pub(super) fn dose(limit: Option<f64>, policy: Option<Policy>) -> Result<DoseLim
         Some(Policy::Clamp) => DosePolicy::Clamp,
         Some(Policy::Warn) => DosePolicy::Warn,
     };
-    Ok(DoseLimit { vector: plain.vector * site / plain.site, site, policy, ..plain })
+    Ok(DoseLimit { policy, ..DoseLimit::at_site(site) })
 }
 
 #[cfg(test)]

@@ -176,7 +176,8 @@ pub(crate) fn chat(app: &App, body: ChatRequest) -> Result<Asked, Refusal> {
     let prompt = render::render(app, &messages, &Wanted::from(&body), &mut ignored)?;
     let tokens = render::tokens(app, &prompt.rendered)?;
     fits(app, &tokens, "messages")?;
-    let resolved = app.steering.resolve(body.steering.as_ref(), preset.as_deref(), &tokens)?;
+    let resolved =
+        app.steering.now().resolve(body.steering.as_ref(), preset.as_deref(), Some(&tokens))?;
     let choices = choices(body.n)?;
     let replay = Replay {
         messages: Some(messages.iter().map(turn).collect()),
@@ -248,7 +249,7 @@ pub(crate) fn completion(app: &App, body: CompletionRequest) -> Result<Asked, Re
             Prompt::Ids(ids) => app.model.tokenizer()?.decode(ids, Control::Show),
         };
         let echo = (body.echo == Some(true)).then(|| text.clone());
-        let resolved = now.resolve(body.steering.as_ref(), preset.as_deref(), &tokens)?;
+        let resolved = now.resolve(body.steering.as_ref(), preset.as_deref(), Some(&tokens))?;
         few(count, body.steering.as_ref(), &resolved)?;
         let replay = Replay {
             prompt: Some(tokens.clone()),

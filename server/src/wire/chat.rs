@@ -1,7 +1,7 @@
 //! `POST /v1/chat/completions`: OpenAI's shapes, and ours beside them.
 
 use super::knobs::Knobs;
-use super::receipt::Receipt;
+use super::receipt::ReplayableReceipt;
 use super::rest::Rest;
 use super::steering::Steering;
 use super::union::{Content, Texts};
@@ -240,17 +240,17 @@ pub struct TopLogprob {
 #[serde(untagged)]
 pub enum Steered {
     /// Of one answer.
-    One(Box<Receipt>),
+    One(Box<ReplayableReceipt>),
     /// Of several.
     Several {
         /// In order.
-        choices: Vec<Receipt>,
+        choices: Vec<ReplayableReceipt>,
     },
 }
 
 impl Steered {
     /// Of as many answers as there are receipts.
-    pub(crate) fn of(mut receipts: Vec<Receipt>) -> Option<Steered> {
+    pub(crate) fn of(mut receipts: Vec<ReplayableReceipt>) -> Option<Steered> {
         match receipts.len() {
             0 => None,
             1 => receipts.pop().map(|receipt| Steered::One(Box::new(receipt))),

@@ -5,6 +5,7 @@
 
 use super::monitor::Monitor;
 use serde::{Deserialize, Serialize};
+pub use trimtab_steering::file::card::OperationKind as Op;
 use utoipa::ToSchema;
 
 /// What is done to the model while it answers. An unknown key, at any depth, is an error.
@@ -143,20 +144,6 @@ pub struct Inline {
     pub safetensors_b64: String,
     /// SHA-256 of its bytes.
     pub sha256: String,
-}
-
-/// What is done with a direction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Op {
-    /// It is added.
-    Add,
-    /// It is taken out.
-    Project,
-    /// The class coordinate is put into a range.
-    Clamp,
-    /// The token is turned toward it.
-    Rotate,
 }
 
 /// What happens to a token's length.

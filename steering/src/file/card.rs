@@ -113,15 +113,48 @@ pub enum Operation {
     },
 }
 
+/// What is done with a direction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Op))]
+pub enum OperationKind {
+    /// It is added.
+    Add,
+    /// It is taken out.
+    Project,
+    /// The class coordinate is put into a range.
+    Clamp,
+    /// The token is turned toward it.
+    Rotate,
+}
+
+impl OperationKind {
+    /// Its name in files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            OperationKind::Add => "add",
+            OperationKind::Project => "project",
+            OperationKind::Clamp => "clamp",
+            OperationKind::Rotate => "rotate",
+        }
+    }
+}
+
+impl From<Operation> for OperationKind {
+    fn from(operation: Operation) -> OperationKind {
+        match operation {
+            Operation::Add => OperationKind::Add,
+            Operation::Project => OperationKind::Project,
+            Operation::Clamp { .. } => OperationKind::Clamp,
+            Operation::Rotate { .. } => OperationKind::Rotate,
+        }
+    }
+}
+
 impl Operation {
     /// Its name in files.
     pub fn kind(self) -> &'static str {
-        match self {
-            Operation::Add => "add",
-            Operation::Project => "project",
-            Operation::Clamp { .. } => "clamp",
-            Operation::Rotate { .. } => "rotate",
-        }
+        OperationKind::from(self).as_str()
     }
 }
 

@@ -12,6 +12,7 @@ mod digest;
 mod disk;
 pub(crate) mod json;
 mod pin;
+mod sniff;
 
 pub use card::Card;
 pub use digest::{content_sha256, sha256};
@@ -23,6 +24,7 @@ pub(crate) use check::{EXTRA_LIMIT, NAME_LIMIT, SUMMARY_LIMIT};
 pub(crate) use container::{HEADER_LIMIT, floats, halves, is_ours, stored};
 pub(crate) use decode::header;
 pub(crate) use disk::{measured, read, read_head, read_stream};
+pub(crate) use sniff::refuse_type;
 
 use crate::direction::Direction;
 use crate::error::{Error, Result};
@@ -80,7 +82,7 @@ impl VectorFile {
 
     /// Reads the bytes of a native file.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        crate::import::refuse_type(bytes)?;
+        refuse_type(bytes)?;
         if bytes.starts_with(b"GGUF") {
             return Err(Error::not_a_vector("it is a GGUF control vector; import it first"));
         }

@@ -117,13 +117,12 @@ struct Task<'a> {
 impl Task<'_> {
     /// The answer under some vectors, printed as it comes.
     fn heard(&self, steering: &Steering, label: Option<&str>) -> Result<Reply> {
-        let (started, plan, doses) = (Instant::now(), steering.plan(), steering.site_doses());
-        let mut session = self.opened.model.session(plan.clone())?;
+        let (started, steered) = (Instant::now(), steering.lowered());
+        let mut session = self.opened.model.session(steered.plan.clone())?;
         session.push_prompt(&self.tokens)?;
         self.printer.begin(label)?;
         let request = self.request.clone();
-        let guard =
-            |watching: &Watching| watching.guard(self.question, (plan, &doses), request.seed);
+        let guard = |watching: &Watching| watching.guard(self.question, steered, request.seed);
         let guarded = self.watching.map(guard).transpose()?;
         let show = &mut |said: Said| match said {
             Said::More(text) => self.printer.piece(text),
