@@ -13,16 +13,16 @@ use std::fmt;
 
 /// What a document may hold beyond what its type says.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
+pub struct JsonLimits {
     /// Lists and objects inside each other, the outermost included.
     pub nesting: usize,
     /// The largest number, without its sign.
     pub largest: f64,
 }
 
-impl Limits {
+impl JsonLimits {
     /// No limits but those of the parser.
-    pub const NONE: Limits = Limits { nesting: usize::MAX, largest: f64::MAX };
+    pub const NONE: JsonLimits = JsonLimits { nesting: usize::MAX, largest: f64::MAX };
 }
 
 /// What kind of error a document has.
@@ -130,7 +130,7 @@ impl std::error::Error for JsonError {}
 /// # Errors
 ///
 /// The text is no JSON, has a key twice, goes beyond a limit, or is no such value.
-pub fn read<T: DeserializeOwned>(text: &str, limits: Limits) -> Result<T, JsonError> {
+pub fn read<T: DeserializeOwned>(text: &str, limits: JsonLimits) -> Result<T, JsonError> {
     check(text, limits)?;
     of(&mut serde_json::Deserializer::from_str(text))
 }
@@ -208,7 +208,7 @@ fn proposed<'a>(path: &[PathStep], text: &'a str) -> Option<&'a str> {
 }
 
 /// Goes through a document and keeps nothing.
-fn check(text: &str, limits: Limits) -> Result<(), JsonError> {
+fn check(text: &str, limits: JsonLimits) -> Result<(), JsonError> {
     let walk = Walk { limits, path: &RefCell::default(), fault: &RefCell::default() };
     let mut json = serde_json::Deserializer::from_str(text);
     let Err(error) = walk.deserialize(&mut json).and_then(|()| json.end()) else { return Ok(()) };
@@ -223,7 +223,7 @@ fn check(text: &str, limits: Limits) -> Result<(), JsonError> {
 
 #[derive(Clone, Copy)]
 struct Walk<'a> {
-    limits: Limits,
+    limits: JsonLimits,
     /// The place of the walk; after an error, that of the error.
     path: &'a RefCell<Vec<PathStep>>,
     /// The kind of an error that the parser does not know.
@@ -325,7 +325,7 @@ mod tests {
 
     #[test]
     fn an_error_says_where_it_is() {
-        let limits = Limits { nesting: 3, largest: 100.0 };
+        let limits = JsonLimits { nesting: 3, largest: 100.0 };
         for (text, kind, pointer, dotted) in [
             ("{\"a\":1,\n\"a\":2}", JsonErrorKind::DuplicateKey, "/a", "a"),
             (r#"{"a":[{"b/c":1e3}]}"#, JsonErrorKind::Value, "/a/0/b~1c", "a[0].b/c"),
@@ -344,7 +344,7 @@ mod tests {
 
     #[test]
     fn a_part_has_a_path_of_its_own() {
-        let document: Value = read(r#"{"a":[1,-2]}"#, Limits::NONE).unwrap();
+        let document: Value = read(r#"{"a":[1,-2]}"#, JsonLimits::NONE).unwrap();
         let error = part::<Vec<u32>>(&document["a"]).unwrap_err();
         assert_eq!(error.pointer(), "/1");
         assert!(error.problem.ends_with("expected a whole number, 0 or more"), "{error}");

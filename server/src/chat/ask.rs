@@ -6,7 +6,7 @@ use super::messages::conversation;
 use super::render::{self, End, Wanted};
 use super::shape;
 use crate::app::App;
-use crate::cors::SEED;
+use crate::headers::SEED;
 use crate::refusal::Refusal;
 use crate::steer::{About, Guards, Resolved, Turns};
 use crate::wire::chat::{ChatRequest, ResponseFormat, StreamOptions};

@@ -4,7 +4,7 @@ use super::error::Code;
 use crate::refusal::Refusal;
 use serde::de::DeserializeOwned;
 use trimtab_runtime::filetype::{FileType, without_bom};
-use trimtab_runtime::json::{self, JsonError, JsonErrorKind, Limits};
+use trimtab_runtime::json::{self, JsonError, JsonErrorKind, JsonLimits};
 
 /// Lists and objects inside each other, the outermost included.
 const NESTING: usize = 32;
@@ -22,7 +22,8 @@ pub fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
         };
         Refusal::new(Code::InvalidJson, problem)
     })?;
-    json::read(without_bom(text), Limits { nesting: NESTING, ..Limits::NONE }).map_err(refusal)
+    json::read(without_bom(text), JsonLimits { nesting: NESTING, ..JsonLimits::NONE })
+        .map_err(refusal)
 }
 
 fn refusal(error: JsonError) -> Refusal {

@@ -6,12 +6,12 @@ use crate::error::{Error, Result};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use trimtab_runtime::json::{self, JsonError, JsonErrorKind, Limits};
+use trimtab_runtime::json::{self, JsonError, JsonErrorKind, JsonLimits};
 
 pub use trimtab_runtime::json::without_position as said;
 
 /// The numbers of a file are f32.
-const LIMITS: Limits = Limits { largest: f32::MAX as f64, ..Limits::NONE };
+const LIMITS: JsonLimits = JsonLimits { largest: f32::MAX as f64, ..JsonLimits::NONE };
 
 /// Parses JSON and refuses an object with the same key twice.
 pub(crate) fn parse(text: &[u8]) -> Result<Value> {
@@ -22,7 +22,7 @@ pub(crate) fn parse(text: &[u8]) -> Result<Value> {
 
 /// Parses one record of a larger text: its error is what is wrong, and on which line of this record, from 1.
 pub(crate) fn record(text: &str) -> Result<Value, (String, usize)> {
-    json::read(text, Limits::NONE).map_err(|error| match error.kind {
+    json::read(text, JsonLimits::NONE).map_err(|error| match error.kind {
         JsonErrorKind::Syntax => {
             let text = error.problem.trim_start_matches("is not JSON: ");
             let text = text.rsplit_once(" at line ").map_or(text, |(text, _)| text);
