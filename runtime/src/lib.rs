@@ -5,6 +5,7 @@
 pub mod error;
 pub mod filetype;
 pub mod fingerprint;
+pub mod json;
 pub mod output;
 pub mod printable;
 pub mod site;

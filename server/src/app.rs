@@ -1,7 +1,7 @@
 //! Everything a request may need, shared by all of them.
 
-use crate::auth::Keys;
 use crate::keep::Keep;
+use crate::keys::Keys;
 use crate::metrics::Metrics;
 use crate::prepare::Preparation;
 use crate::refusal::Refusal;

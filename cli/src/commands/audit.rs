@@ -21,7 +21,7 @@ struct Document {
 /// A row, with what was taken back only if it was asked for.
 fn entry(row: Intervention, text: Switch) -> AuditEntry {
     let mut entry = AuditEntry::from(row);
-    entry.text = entry.text.filter(|_| text.is_on());
+    entry.row.text = entry.row.text.filter(|_| text.is_on());
     entry
 }
 

@@ -19,6 +19,7 @@ mod render;
 mod sets;
 mod shape;
 mod story;
+mod stream;
 mod trace;
 mod unfolding;
 mod write;
@@ -28,16 +29,15 @@ pub(crate) use ask::{
 };
 pub(crate) use ignored::Ignored;
 pub(crate) use messages::conversation;
-pub(crate) use pieces::{Unfold, failure};
+pub(crate) use pieces::Unfold;
 pub(crate) use render::{Prompt, Wanted, render};
 pub(crate) use sets::places;
 pub(crate) use shape::plain;
-pub(crate) use write::Writer;
+use write::Writer;
 
 use crate::app::App;
-use crate::auth::Caller;
+use crate::keys::Caller;
 use crate::refusal::Refusal;
-use crate::sse::Sse;
 use crate::visit::Visit;
 use crate::wire::error::Code;
 use axum::response::{IntoResponse, Response};
@@ -105,7 +105,7 @@ pub(crate) async fn answer(
     let body = match writer.streaming() {
         Streaming::No => whole(job, unfold, Fold::new(writer)).await?,
         Streaming::Chunks | Streaming::ChunksAndUsage => {
-            Sse::begin(job, unfold, writer, &app.settings).await?.into_response()
+            stream::Sse::begin(job, unfold, writer, &app.settings).await?.into_response()
         }
     };
     Ok((headers, body).into_response())

@@ -7,7 +7,7 @@ use crate::refusal::Refusal;
 use crate::wire::embedding::{
     Embedding, EmbeddingRequest, EmbeddingResponse, EmbeddingUsage, Values,
 };
-use crate::wire::openapi::GenerationErrors;
+use crate::wire::responses::GenerationErrors;
 use crate::wire::rest::Unread;
 use crate::wire::union::{Inputs, Prompt};
 use axum::Json;

@@ -46,7 +46,9 @@ impl Bench<'_> {
         let operation = asked::operation(asked, card.operation)?;
         let scope = match &asked.apply {
             None => card.scope.clone(),
-            Some(apply) => Scope::try_from(apply).map_err(|e| e.under("apply"))?,
+            Some(apply) => {
+                Scope::try_from(apply.clone()).map_err(|e| Fault::setting(e).under("apply"))?
+            }
         };
         let (gate, course) = self.gate(asked.gate.as_ref())?;
         // A prompt can talk a model into a tool call, and a locked vector must not rest because of that.

@@ -14,6 +14,7 @@ pub(crate) mod json;
 mod pin;
 mod sniff;
 
+pub use apply::{Apply, Whole};
 pub use card::Card;
 pub use digest::{content_sha256, sha256};
 pub use disk::{FILE_LIMIT, file_sha256, write};
