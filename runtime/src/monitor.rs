@@ -60,6 +60,24 @@ pub struct Unfolding<'a> {
     pub room: usize,
 }
 
+impl<'a> Unfolding<'a> {
+    /// An answer of these tokens and this text that has ended, for tests of a monitor and for judging a text from
+    /// elsewhere. What else a monitor may see is set on the fields.
+    pub fn ended(tokens: &'a [u32], text: &'a str) -> Unfolding<'a> {
+        Unfolding {
+            tokens,
+            text,
+            ends: &[],
+            places: &[],
+            step: None,
+            sensed: None,
+            stage: Stage::Ended,
+            attempt: 0,
+            room: 0,
+        }
+    }
+}
+
 /// A sequence that the model has read for a monitor.
 #[derive(Debug)]
 pub struct Heard {
