@@ -132,7 +132,7 @@ mod tests {
         let account = |vars: &[(&str, &str)]| {
             let lookup =
                 |name: &str| vars.iter().find(|(n, _)| *n == name).map(|(_, v)| OsString::from(v));
-            Account::from_lookup(lookup, Some("/no/such/home".into()))
+            Account::from_lookup(lookup, Some("/home/ada/none".into()))
         };
         let plain = account(&[]);
         assert_eq!((plain.endpoint.as_str(), plain.token), ("https://huggingface.co", None));

@@ -7,7 +7,6 @@ use crate::{Keep, Server};
 use axum::body::Body;
 use axum::http::Request;
 use serde_json::{Value, json};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 use trimtab_adapters::store::{Intervention, Store};
 use trimtab_runtime::testing::tiny;
