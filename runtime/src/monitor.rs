@@ -156,10 +156,7 @@ pub enum StopReason {
 /// use trimtab_runtime::monitor::{Monitor, Stage, StopStrings, Unfolding, Verdict};
 ///
 /// let mut stops = StopStrings::new(["END"]).unwrap();
-/// let seen = |text| Unfolding {
-///     tokens: &[], text, ends: &[], places: &[], step: None, sensed: None,
-///     stage: Stage::Unfolding, attempt: 0, room: 100,
-/// };
+/// let seen = |text| Unfolding { stage: Stage::Unfolding, ..Unfolding::ended(&[], text) };
 /// // "EN" could become "END", so it is held back.
 /// assert!(matches!(stops.watch(&seen("so EN")).unwrap(), Verdict::Continue { release: 3, .. }));
 /// assert!(matches!(stops.watch(&seen("so END it")).unwrap(), Verdict::Stop { keep: 3, .. }));
