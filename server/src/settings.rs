@@ -197,14 +197,6 @@ pub struct Misfit {
     pub problem: String,
 }
 
-impl std::fmt::Display for Misfit {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {}", self.field, self.problem)
-    }
-}
-
-impl std::error::Error for Misfit {}
-
 impl Misfit {
     fn new(field: &'static str, problem: impl Into<String>) -> Misfit {
         Misfit { field, problem: problem.into() }
