@@ -63,6 +63,24 @@ pub struct Unfolding<'a> {
     pub room: usize,
 }
 
+impl<'a> Unfolding<'a> {
+    /// An answer of these tokens and this text that has ended, for tests of a monitor and for judging a text from
+    /// elsewhere. What else a monitor may see is set on the fields.
+    pub fn ended(tokens: &'a [u32], text: &'a str) -> Unfolding<'a> {
+        Unfolding {
+            tokens,
+            text,
+            ends: &[],
+            places: &[],
+            step: None,
+            sensed: None,
+            stage: Stage::Ended,
+            attempt: 0,
+            room: 0,
+        }
+    }
+}
+
 /// A sequence that the model has read for a monitor.
 #[derive(Debug)]
 pub struct Heard {
@@ -141,10 +159,7 @@ pub enum StopReason {
 /// use trimtab_runtime::monitor::{Monitor, Stage, StopStrings, Unfolding, Verdict};
 ///
 /// let mut stops = StopStrings::new(["END"]).unwrap();
-/// let seen = |text| Unfolding {
-///     tokens: &[], text, ends: &[], places: &[], step: None, sensed: None,
-///     stage: Stage::Unfolding, attempt: 0, room: 100,
-/// };
+/// let seen = |text| Unfolding { stage: Stage::Unfolding, ..Unfolding::ended(&[], text) };
 /// // "EN" could become "END", so it is held back.
 /// assert!(matches!(stops.watch(&seen("so EN")).unwrap(), Verdict::Continue { release: 3, .. }));
 /// assert!(matches!(stops.watch(&seen("so END it")).unwrap(), Verdict::Stop { keep: 3, .. }));

@@ -34,6 +34,7 @@ use card::{DataCard, Evaluation, Method, ModelPin, Operation, Role, Scale, SiteC
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::Path;
+use trimtab_runtime::site::Site;
 
 /// Directions and their card, checked. Immutable.
 #[derive(Debug, Clone, PartialEq)]
@@ -73,6 +74,32 @@ impl VectorFile {
             });
         }
         Ok(file)
+    }
+
+    /// A vector from one activation to another, `[d_model]` each, added at their site: its magnitude is their
+    /// distance, and its anchor is where the first lies along it. It is not measured.
+    ///
+    /// ```
+    /// use trimtab_runtime::site::Site;
+    /// use trimtab_steering::VectorFile;
+    ///
+    /// let file = VectorFile::from_difference("calm", Site::ResidPost(8), &[1.0, 0.0], &[1.0, 4.0])?;
+    /// assert_eq!(file.directions()[0].values(), [0.0, 1.0]);
+    /// # Ok::<(), trimtab_steering::Error>(())
+    /// ```
+    pub fn from_difference(name: &str, site: Site, from: &[f32], to: &[f32]) -> Result<Self> {
+        if from.len() != to.len() {
+            let problem = format!("has {} and {} values on its two sides", from.len(), to.len());
+            return Err(Error::tensor(site, problem));
+        }
+        let difference: Vec<f32> = to.iter().zip(from).map(|(to, from)| to - from).collect();
+        let (direction, gap) = Direction::normalised(site, &difference)?;
+        let anchor = from.iter().zip(direction.values()).map(|(x, v)| x * v).sum();
+        let method = Method::named(card::MethodName::MeanDifference);
+        let mut card =
+            Card::unmeasured(name, "difference of two activations", Operation::Add, method);
+        card.sites.insert(site, SiteCard { anchor: Some(anchor), ..SiteCard::of(site, Some(gap)) });
+        VectorFile::new(card, vec![direction])
     }
 
     /// Reads a native file.

@@ -8,13 +8,12 @@ use crate::progress::Meter;
 use std::path::Path;
 use std::sync::Arc;
 use trimtab_runtime::Model;
-use trimtab_runtime::engine::Engine;
 use trimtab_runtime::hub::Progress;
 use trimtab_server::settings::Settings;
 use trimtab_server::steer::{Door, Frame, Setup, Steering, StoredVector};
 use trimtab_server::wire::flag::Flag;
 use trimtab_server::wire::vector::PutSteering;
-use trimtab_server::{App, Keep, Refusal};
+use trimtab_server::{App, Keep, Refusal, Server};
 use trimtab_steering::compose::dose::DoseLimit;
 use trimtab_steering::file::sha256;
 use trimtab_steering::monitor::policy::{BuiltIn, Policy};
@@ -118,9 +117,8 @@ pub async fn app(
             problem,
         })?;
     }
-    let (decoder, pool) = (model.decoder().clone(), model.pool().clone());
-    let engine = Arc::new(Engine::start(decoder, pool, plan.engine)?);
-    let app = App::new(model, engine, settings, (steering, keep));
+    let server = Server::builder(model).engine(plan.engine).settings(settings);
+    let app = server.steering(steering).keep(keep).build()?;
     let folder = folder(&plan.state)?;
     let calibrate: Prepare = &|policy, folder, progress| app.calibrate(policy, folder, progress);
     tokio::task::block_in_place(|| prepare(&judged, folder.as_deref(), console, calibrate))?;

@@ -130,8 +130,12 @@ impl Generation {
 
     /// Adds a monitor. Verdicts are acted on in the order monitors were added; the first that is not
     /// `Continue` counts.
-    pub fn watched_by(mut self, monitor: impl Monitor + 'static) -> Self {
-        self.watchers.add(Box::new(monitor));
+    pub fn watched_by(self, monitor: impl Monitor + 'static) -> Self {
+        self.with_monitor(Box::new(monitor))
+    }
+
+    pub(crate) fn with_monitor(mut self, monitor: Box<dyn Monitor>) -> Self {
+        self.watchers.add(monitor);
         self
     }
 
