@@ -8,7 +8,7 @@ use trimtab_runtime::generate::{Answer, Flow, Generation, Request, complete, run
 use trimtab_runtime::hook::{Bound, Edit, Hook, Intervention, Pass, Readings};
 use trimtab_runtime::logits::Bias;
 use trimtab_runtime::model::spec::ModelSpec;
-use trimtab_runtime::monitor::{Monitor, Unfolding, Verdict};
+use trimtab_runtime::monitor::{Monitor, Stage, Unfolding, Verdict};
 use trimtab_runtime::plan::Plan;
 use trimtab_runtime::sample::{Draw, Purpose, SamplingParams};
 use trimtab_runtime::session::Session;
@@ -92,7 +92,7 @@ struct Once {
 
 impl Monitor for Once {
     fn watch(&mut self, answer: &Unfolding) -> Result<Verdict> {
-        if let Some(sensed) = answer.sensed {
+        if let Some(sensed) = answer.sensed.filter(|_| answer.stage == Stage::Unfolding) {
             self.seen.lock().unwrap().push(sensed.readings.clone());
         }
         if answer.tokens.len() == self.at && answer.attempt == 0 {
