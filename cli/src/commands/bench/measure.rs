@@ -13,7 +13,6 @@ use trimtab_runtime::model::{LogitsAt, Want};
 use trimtab_runtime::plan::Plan;
 use trimtab_runtime::read;
 use trimtab_runtime::session::{Checkpoint, History, Session};
-use trimtab_runtime::site::Site;
 
 /// The durations of a case's plain runs, and of what was run beside them.
 #[derive(Debug)]
