@@ -3,7 +3,7 @@
 //! `cargo run --release -p trimtab-examples --example 04_rewind`
 
 use trimtab_runtime::generate::{Event, Flow};
-use trimtab_runtime::monitor::{Monitor, Stage, Unfolding, Verdict};
+use trimtab_runtime::monitor::{AnswerView, Monitor, Stage, Verdict};
 use trimtab_runtime::sample::SamplingParams;
 use trimtab_runtime::text::Message;
 use trimtab_runtime::{Model, Result};
@@ -12,7 +12,7 @@ use trimtab_runtime::{Model, Result};
 struct Without(&'static str);
 
 impl Monitor for Without {
-    fn watch(&mut self, answer: &Unfolding) -> Result<Verdict> {
+    fn watch(&mut self, answer: &AnswerView) -> Result<Verdict> {
         if answer.text.to_lowercase().contains(self.0) {
             let from = answer.tokens.len().saturating_sub(6);
             return Ok(Verdict::retry(from));

@@ -1,8 +1,8 @@
 //! The beginning that all JSON documents share, and the document of a failure. Field order is fixed.
 
 use serde::Serialize;
+use trimtab_runtime::decoder::{Decoder, DenseType};
 use trimtab_runtime::kv::KvType;
-use trimtab_runtime::model::{Decoder, DenseType};
 use trimtab_runtime::{Model, device};
 
 /// The version of this program.

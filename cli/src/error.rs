@@ -101,7 +101,7 @@ pub enum Error {
     Stdout(#[source] std::io::Error),
     /// The server's room refused.
     #[error("{}", .0.message)]
-    Server(Box<trimtab_server::Refusal>),
+    Server(Box<trimtab_server::ApiError>),
     /// The state folder cannot be used.
     #[error(transparent)]
     State(Box<trimtab_adapters::Error>),
@@ -184,8 +184,8 @@ impl From<trimtab_adapters::Error> for Error {
     }
 }
 
-impl From<trimtab_server::Refusal> for Error {
-    fn from(refusal: trimtab_server::Refusal) -> Self {
+impl From<trimtab_server::ApiError> for Error {
+    fn from(refusal: trimtab_server::ApiError) -> Self {
         Error::Server(Box::new(refusal))
     }
 }

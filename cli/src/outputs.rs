@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::plan::{Opening, Template};
 use std::io::ErrorKind;
 use trimtab_runtime::hub::{self, ModelRef};
-use trimtab_runtime::output::{self, Named, Problem, Refusal, Stdout};
+use trimtab_runtime::output::{self, Named, OutputError, Problem, Stdout};
 
 /// Refuses outputs that cannot be written or would overwrite something that the command reads. Where one of them is
 /// standard output, what is said to people goes to standard error.
@@ -48,8 +48,8 @@ fn is_of_model(named: &Named) -> bool {
     ["safetensors", "json", "jinja", "model"].iter().any(|known| suffix == *known)
 }
 
-impl From<Refusal> for Error {
-    fn from(refusal: Refusal) -> Self {
+impl From<OutputError> for Error {
+    fn from(refusal: OutputError) -> Self {
         match refusal.problem {
             // A folder that is not there is a word of the user's.
             Problem::System(source) if source.kind() != ErrorKind::NotFound => {

@@ -6,15 +6,14 @@ use std::sync::Arc;
 use trimtab_runtime::Model;
 use trimtab_runtime::generate::Generation;
 use trimtab_runtime::logits::Bias;
-use trimtab_runtime::monitor::Unfolding;
+use trimtab_runtime::monitor::AnswerView;
 use trimtab_runtime::sample::{Draw, Purpose};
 use trimtab_steering::monitor::guard::{Guides, OnExhausted};
 use trimtab_steering::monitor::guidance::Asides;
 use trimtab_steering::monitor::policy::{Caps, Policy};
 use trimtab_steering::monitor::sharpness::{Sharpness, Sink};
 use trimtab_steering::monitor::{
-    Action, Finding, Guard, Guidance, Lexical, Perceiver, Perception, Records, RewindTo, Rules,
-    Watch,
+    Action, Detection, Detector, Finding, Guard, Guidance, Lexical, Records, RewindTo, Rules, Watch,
 };
 use trimtab_steering::neutral::Text;
 
@@ -216,14 +215,14 @@ struct Coin {
     seed: u64,
 }
 
-impl Perceiver for Coin {
-    fn perceive(&mut self, answer: &Unfolding) -> trimtab_runtime::Result<Perception> {
+impl Detector for Coin {
+    fn detect(&mut self, answer: &AnswerView) -> trimtab_runtime::Result<Detection> {
         let Coin { seed, rate } = *self;
         let (attempt, position) = (answer.attempt, answer.tokens.len());
         let purpose = Purpose::Named("coin");
         let score = Draw { seed, choice: 0, purpose, attempt, position }.uniform();
         let action = if score < rate { Action::Rollback } else { Action::Continue };
-        Ok(Perception::Found(Finding::new(action, score, rate - score)))
+        Ok(Detection::Found(Finding::new(action, score, rate - score)))
     }
 
     // A draw is keyed by its place.

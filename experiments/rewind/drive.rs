@@ -1,7 +1,7 @@
 //! Answers through the engine, sixteen at a time.
 
 use std::sync::mpsc;
-use trimtab_runtime::engine::{Engine, EngineOptions, Notice, Terms};
+use trimtab_runtime::engine::{Engine, EngineOptions, Notice, SubmitOptions};
 use trimtab_runtime::generate::{Answer, Flow, Generation, Request};
 use trimtab_runtime::plan::Plan;
 use trimtab_runtime::sample::SamplingParams;
@@ -37,7 +37,7 @@ pub fn run(engine: &Engine, generations: Vec<Generation>) -> Result<Vec<Answer>>
     let mut tickets = Vec::with_capacity(generations.len());
     for (index, generation) in generations.into_iter().enumerate() {
         let tell = tell.clone();
-        tickets.push(engine.submit(vec![generation], Terms::default(), move |notice| {
+        tickets.push(engine.submit(vec![generation], SubmitOptions::default(), move |notice| {
             if let Notice::Ended { result, .. } = notice {
                 tell.send((index, result)).ok(); // who does not listen needs no answer
             }

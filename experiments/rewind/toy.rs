@@ -4,8 +4,8 @@
 //! It speaks of a word only when the word is over, so that "red" is not seen in "reduce"; until then the word is
 //! undecided and nothing may be shown of it.
 
-use trimtab_runtime::monitor::{Stage, Unfolding};
-use trimtab_steering::monitor::{Action, Finding, Perceiver, Perception};
+use trimtab_runtime::monitor::{AnswerView, Stage};
+use trimtab_steering::monitor::{Action, Detection, Detector, Finding};
 
 /// What is never to be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,13 +136,13 @@ impl Rule {
     }
 }
 
-impl Perceiver for Rule {
-    fn perceive(&mut self, answer: &Unfolding) -> trimtab_runtime::Result<Perception> {
+impl Detector for Rule {
+    fn detect(&mut self, answer: &AnswerView) -> trimtab_runtime::Result<Detection> {
         let Some(at) = self.find(answer.text, answer.stage) else {
-            return Ok(Perception::Found(Finding::new(Action::Continue, 0.0, -1.0)));
+            return Ok(Detection::Found(Finding::new(Action::Continue, 0.0, -1.0)));
         };
         let onset = answer.ends.iter().position(|end| *end > at);
-        Ok(Perception::Found(Finding { onset, ..Finding::new(Action::Rollback, 1.0, 1.0) }))
+        Ok(Detection::Found(Finding { onset, ..Finding::new(Action::Rollback, 1.0, 1.0) }))
     }
 
     // Everything is read off the text.

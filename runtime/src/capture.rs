@@ -4,11 +4,11 @@
 //! is computed: memory holds one pass, however long the list of rows. The file appears under its name only when it
 //! is whole. Rows of similar length share a pass.
 
+use crate::decoder::{Decoder, LogitsAt, Outputs};
 use crate::device::to_host;
 use crate::error::{Error, Result};
 use crate::generate::Flow;
 use crate::kv::{BLOCK_LEN, KvPool};
-use crate::model::{Decoder, LogitsAt, Want};
 use crate::output::{self, Draft};
 use crate::plan::Plan;
 use crate::read;
@@ -155,7 +155,7 @@ impl Capture {
             Scores::Leave => LogitsAt::None,
             Scores::Write => LogitsAt::All,
         };
-        let want = Want { logits, captures: self.sites.clone(), ..Want::default() };
+        let want = Outputs { logits, captures: self.sites.clone(), ..Outputs::default() };
         let mut sessions = Vec::with_capacity(batch.len());
         for &index in batch {
             let mut session = Session::new(decoder.clone(), pool, Plan::empty())?;

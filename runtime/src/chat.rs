@@ -4,8 +4,8 @@
 
 use crate::error::{Error, Result};
 use crate::generate::{Answer, Event, Flow, Generation, Request, run};
+use crate::model::Model;
 use crate::monitor::Monitor;
-use crate::open::Model;
 use crate::plan::Plan;
 use crate::sample::Sampling;
 use crate::session::Session;

@@ -3,7 +3,7 @@
 //! This is the only file that asks which candle backends were compiled in.
 
 use crate::error::{Error, Result};
-use crate::kernels::{pool, quant};
+use crate::kernels::{quant, threads};
 use candle_core::Tensor;
 use std::str::FromStr;
 
@@ -104,11 +104,11 @@ impl Device {
 
 /// Sets how many threads CPU kernels use, at most 1,024; possible until the first of them has run.
 pub fn set_threads(n: usize) -> Result<()> {
-    if n > pool::MOST_THREADS {
-        let problem = format!("is {n}, at most {} are started", pool::MOST_THREADS);
+    if n > threads::MOST_THREADS {
+        let problem = format!("is {n}, at most {} are started", threads::MOST_THREADS);
         return Err(Error::Invalid { field: "threads", problem });
     }
-    if n > 0 && pool::set_threads(n) {
+    if n > 0 && threads::set_threads(n) {
         return Ok(());
     }
     let problem = format!("{n} could not be started; {} are in use", threads());
@@ -117,7 +117,7 @@ pub fn set_threads(n: usize) -> Result<()> {
 
 /// How many threads CPU kernels use.
 pub fn threads() -> usize {
-    pool::global().threads()
+    threads::global().threads()
 }
 
 /// The instruction set that quantised products run on: `avx512-vnni`, `avx-vnni`, `avx2` or `portable`.

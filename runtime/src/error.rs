@@ -18,13 +18,13 @@ pub enum Error {
     Hub(Box<crate::hub::Error>),
     /// A weight file is not readable.
     #[error(transparent)]
-    Weights(Box<crate::model::weights::Error>),
+    Weights(Box<crate::decoder::weights::Error>),
     /// A tokenizer or template problem.
     #[error(transparent)]
     Text(Box<crate::text::Error>),
     /// A model description is not usable.
     #[error(transparent)]
-    Spec(Box<crate::model::spec::SpecError>),
+    Spec(Box<crate::decoder::spec::SpecError>),
     /// A text that names no site.
     #[error(transparent)]
     Site(#[from] SiteError),
@@ -183,8 +183,8 @@ impl From<crate::hub::Error> for Error {
     }
 }
 
-impl From<crate::model::weights::Error> for Error {
-    fn from(error: crate::model::weights::Error) -> Self {
+impl From<crate::decoder::weights::Error> for Error {
+    fn from(error: crate::decoder::weights::Error) -> Self {
         Error::Weights(Box::new(error))
     }
 }
@@ -195,8 +195,8 @@ impl From<crate::text::Error> for Error {
     }
 }
 
-impl From<crate::model::spec::SpecError> for Error {
-    fn from(error: crate::model::spec::SpecError) -> Self {
+impl From<crate::decoder::spec::SpecError> for Error {
+    fn from(error: crate::decoder::spec::SpecError) -> Self {
         Error::Spec(Box::new(error))
     }
 }

@@ -5,9 +5,9 @@
 //! that belongs to one session and forks with it. A method that kept state on a shared object would allow one
 //! generation at a time.
 
+use crate::decoder::spec::ModelSpec;
 use crate::error::{Error, Result, contain};
 use crate::fingerprint::Fingerprint;
-use crate::model::spec::ModelSpec;
 use crate::sample::{Draw, DrawKeys, Purpose};
 use crate::site::Site;
 use candle_core::Tensor;

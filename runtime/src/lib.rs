@@ -36,7 +36,7 @@ mod kernels;
 
 pub mod hub;
 
-pub mod model;
+pub mod decoder;
 
 pub mod kv;
 
@@ -64,7 +64,7 @@ pub mod engine;
 pub mod capture;
 pub mod perplexity;
 
-pub mod open;
+pub mod model;
 
 pub mod chat;
 
@@ -72,7 +72,7 @@ pub mod chat;
 pub mod testing;
 
 pub use error::{Error, Kind, Result};
-pub use open::{Model, OpenOptions};
+pub use model::{Model, OpenOptions};
 
 /// The tensors that hooks and captures speak of; candle's own type.
 pub use candle_core::Tensor;

@@ -42,7 +42,7 @@ pub struct Sensed {
 
 /// An answer so far, as a monitor sees it.
 #[derive(Debug, Clone, Copy)]
-pub struct Unfolding<'a> {
+pub struct AnswerView<'a> {
     /// The answer's tokens, without hidden guidance and without the end token.
     pub tokens: &'a [u32],
     /// Its text, held-back text included. Complete characters only.
@@ -63,11 +63,11 @@ pub struct Unfolding<'a> {
     pub room: usize,
 }
 
-impl<'a> Unfolding<'a> {
+impl<'a> AnswerView<'a> {
     /// An answer of these tokens and this text that has ended, for tests of a monitor and for judging a text from
     /// elsewhere. What else a monitor may see is set on the fields.
-    pub fn ended(tokens: &'a [u32], text: &'a str) -> Unfolding<'a> {
-        Unfolding {
+    pub fn ended(tokens: &'a [u32], text: &'a str) -> AnswerView<'a> {
+        AnswerView {
             tokens,
             text,
             ends: &[],
@@ -156,17 +156,17 @@ pub enum StopReason {
 /// the answer had its first `n` tokens.
 ///
 /// ```
-/// use trimtab_runtime::monitor::{Monitor, Stage, StopStrings, Unfolding, Verdict};
+/// use trimtab_runtime::monitor::{Monitor, Stage, StopStrings, AnswerView, Verdict};
 ///
 /// let mut stops = StopStrings::new(["END"]).unwrap();
-/// let seen = |text| Unfolding { stage: Stage::Unfolding, ..Unfolding::ended(&[], text) };
+/// let seen = |text| AnswerView { stage: Stage::Unfolding, ..AnswerView::ended(&[], text) };
 /// // "EN" could become "END", so it is held back.
 /// assert!(matches!(stops.watch(&seen("so EN")).unwrap(), Verdict::Continue { release: 3, .. }));
 /// assert!(matches!(stops.watch(&seen("so END it")).unwrap(), Verdict::Stop { keep: 3, .. }));
 /// ```
 pub trait Monitor: Send {
     /// Reads the answer so far.
-    fn watch(&mut self, answer: &Unfolding) -> Result<Verdict>;
+    fn watch(&mut self, answer: &AnswerView) -> Result<Verdict>;
 
     /// Forgets everything after the answer's first `tokens` tokens.
     fn rewind(&mut self, tokens: usize);
@@ -224,7 +224,7 @@ impl StopStrings {
 }
 
 impl Monitor for StopStrings {
-    fn watch(&mut self, answer: &Unfolding) -> Result<Verdict> {
+    fn watch(&mut self, answer: &AnswerView) -> Result<Verdict> {
         if let Some((keep, stop)) = self.found(answer.text) {
             return Ok(Verdict::Stop { keep, reason: StopReason::StopString(stop.to_owned()) });
         }

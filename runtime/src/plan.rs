@@ -4,10 +4,10 @@
 //! decides. Binding lowers plain additions: neighbours with the same site and positions become one vector, and the
 //! forward pass adds the vectors of all rows of a batch in one operation per site.
 
+use crate::decoder::spec::ModelSpec;
 use crate::error::{Error, Result, contain};
 use crate::fingerprint::Fingerprint;
 use crate::hook::{Addition, Bound, Hook, Intervention, Pass, Positions, Readings, fork};
-use crate::model::spec::ModelSpec;
 use crate::site::{Site, SiteSet};
 use std::collections::BTreeMap;
 use std::ops::Range;

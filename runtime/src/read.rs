@@ -11,8 +11,8 @@ mod task;
 pub use reducers::{Last, Mean};
 pub(crate) use task::ReadTask;
 
+use crate::decoder::{LogitsAt, Output, Outputs, Row, RowReadout};
 use crate::error::{Error, Result};
-use crate::model::{LogitsAt, Output, Row, RowReadout, Want};
 use crate::session::Session;
 use crate::site::Site;
 use candle_core::Tensor;
@@ -83,12 +83,12 @@ pub trait Reducer: Send + 'static {
 /// Sequences whose pending tokens are to be run, and what is wanted of every pass.
 pub struct Read {
     sessions: Vec<Session>,
-    want: Want,
+    want: Outputs,
 }
 
 impl Read {
     /// The sequences are of one model, and each has a pending token.
-    pub fn new(sessions: Vec<Session>, want: Want) -> Result<Read> {
+    pub fn new(sessions: Vec<Session>, want: Outputs) -> Result<Read> {
         let Some(first) = sessions.first() else {
             return Err(Error::Misuse("a read needs at least one sequence"));
         };
@@ -191,7 +191,7 @@ impl ReadPass {
 /// Logits at [`LogitsAt::Last`] come with the pass that ends a sequence's pending tokens.
 pub fn run<S: BorrowMut<Session>, E: From<Error>>(
     sessions: &mut [S],
-    want: &Want,
+    want: &Outputs,
     mut each: impl FnMut(usize, usize, &mut RowOutput) -> Result<(), E>,
 ) -> Result<(), E> {
     passes(sessions, want, has_pending, |pass| pass.reduce(&mut each))
@@ -200,7 +200,7 @@ pub fn run<S: BorrowMut<Session>, E: From<Error>>(
 /// Runs passes over the sequences that `wants_more` holds for, until it holds for none.
 pub(crate) fn passes<S: BorrowMut<Session>, E: From<Error>>(
     sessions: &mut [S],
-    want: &Want,
+    want: &Outputs,
     wants_more: fn(&Session) -> bool,
     mut each: impl FnMut(ReadPass) -> Result<(), E>,
 ) -> Result<(), E> {
@@ -216,7 +216,7 @@ pub(crate) fn has_pending(session: &Session) -> bool {
 
 fn pass<S: BorrowMut<Session>>(
     sessions: &mut [S],
-    want: &Want,
+    want: &Outputs,
     wants_more: fn(&Session) -> bool,
 ) -> Result<Option<ReadPass>> {
     let (mut due, mut rows, mut decoder) = (Due::new(), Vec::new(), None);
@@ -237,7 +237,7 @@ fn pass<S: BorrowMut<Session>>(
 impl Session {
     /// Runs every pending token but the last chunk's, so that one more pass ends the prefill.
     pub fn prefill(&mut self) -> Result<()> {
-        let want = Want { logits: LogitsAt::None, ..Want::default() };
+        let want = Outputs { logits: LogitsAt::None, ..Outputs::default() };
         let wants_more = |session: &Session| session.pending() > session.chunk();
         passes(&mut [self], &want, wants_more, |_| Ok(()))
     }
@@ -254,7 +254,7 @@ impl Session {
             return Err(Error::Misuse("a session needs a pending token to run"));
         }
         let mut last = RowReadout::default();
-        run(&mut [self], &Want::default(), |_, _, output| {
+        run(&mut [self], &Outputs::default(), |_, _, output| {
             last = output.readout();
             Ok::<(), Error>(())
         })?;
@@ -268,7 +268,8 @@ impl Session {
             return Err(Error::Misuse("a session needs a pending token to capture from"));
         }
         let mut parts: BTreeMap<Site, Vec<Tensor>> = BTreeMap::new();
-        let want = Want { logits: LogitsAt::None, captures: sites.to_vec(), ..Want::default() };
+        let want =
+            Outputs { logits: LogitsAt::None, captures: sites.to_vec(), ..Outputs::default() };
         run(&mut [self], &want, |_, _, output| {
             for (site, tensor) in output.take_captures() {
                 parts.entry(site).or_default().push(tensor);

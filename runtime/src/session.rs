@@ -4,11 +4,11 @@
 //! forward pass runs them, so that `cache length + pending = tokens` always. A checkpoint is a length and the
 //! forked hooks: keys and values are append-only, so rewinding them is forgetting their end.
 
+use crate::decoder::{Decoder, LogitsAt, Outputs, Row};
 use crate::error::{Error, Result};
 use crate::fingerprint::Fingerprint;
 use crate::hook::Readings;
 use crate::kv::{KvCache, KvPool, PrefixKey};
-use crate::model::{Decoder, LogitsAt, Row, Want};
 use crate::plan::{BoundPlan, Plan};
 use crate::sample::{DrawKey, DrawKeys};
 use std::sync::Arc;
@@ -235,7 +235,7 @@ impl Session {
     /// The pending tokens as a row of a pass, for callers that run several sessions together.
     ///
     /// Takes at most a chunk; logits and captures are given as wanted only by the row that ends the pending tokens.
-    pub fn row(&mut self, want: Want) -> Row<'_> {
+    pub fn row(&mut self, want: Outputs) -> Row<'_> {
         let from = self.cache.len();
         let to = self.tokens.len().min(from.saturating_add(self.chunk));
         let last = to == self.tokens.len();
@@ -247,7 +247,7 @@ impl Session {
             cache: &mut self.cache,
             plan: &mut self.bound,
             draws: &self.draws,
-            want: Want { logits, ..want },
+            want: Outputs { logits, ..want },
         }
     }
 

@@ -1,12 +1,12 @@
 //! Everything a request may need, shared by all of them.
 
-use crate::keep::Keep;
+use crate::error::ApiError;
 use crate::keys::Keys;
 use crate::metrics::Metrics;
-use crate::prepare::Preparation;
-use crate::refusal::Refusal;
+use crate::persistence::Persistence;
+use crate::preparation::Preparation;
 use crate::settings::{Params, Settings};
-use crate::steer::{Frame, Library, Setup, Steering};
+use crate::steer::{Library, ModelFacts, Setup, Steering};
 use crate::wire::error::Code;
 use std::path::Path;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ pub struct App {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) steering: Steering,
     pub(crate) library: Library,
-    pub(crate) keep: Keep,
+    pub(crate) keep: Persistence,
     pub(crate) preparation: Preparation,
     /// When it began to be served, in Unix seconds.
     pub(crate) since: u64,
@@ -66,7 +66,7 @@ impl App {
         policy: &Arc<Policy>,
         folder: Option<&Path>,
         progress: &mut dyn FnMut(usize, usize),
-    ) -> Result<f64, Refusal> {
+    ) -> Result<f64, ApiError> {
         Ok(self.library.calibrate(policy, folder, progress)?)
     }
 
@@ -85,7 +85,7 @@ impl App {
 struct Parts {
     settings: Settings,
     steering: Steering,
-    keep: Keep,
+    keep: Persistence,
 }
 
 /// How a model is served: [`Server::builder`] makes one, and what is not said has a default.
@@ -94,13 +94,13 @@ pub struct Server {
     engine: EngineOptions,
     settings: Option<Settings>,
     steering: Option<Steering>,
-    keep: Keep,
+    keep: Persistence,
 }
 
 impl Server {
     /// A server without vectors, without keys and without state.
     pub fn builder(model: impl Into<Arc<Model>>) -> Server {
-        let (engine, keep) = (EngineOptions::default(), Keep::nothing());
+        let (engine, keep) = (EngineOptions::default(), Persistence::nothing());
         Server { model: model.into(), engine, settings: None, steering: None, keep }
     }
 
@@ -127,22 +127,24 @@ impl Server {
 
     /// What it remembers.
     #[must_use]
-    pub fn keep(mut self, keep: Keep) -> Server {
+    pub fn keep(mut self, keep: Persistence) -> Server {
         self.keep = keep;
         self
     }
 
     /// Starts the engine. [`App::router`] of the result is an axum router, to be served or nested.
-    pub fn build(self) -> Result<Arc<App>, Refusal> {
+    pub fn build(self) -> Result<Arc<App>, ApiError> {
         let settings = match self.settings {
             Some(settings) => settings,
             None => Params::default()
                 .check()
-                .map_err(|misfit| Refusal::new(Code::Internal, misfit.to_string()))?,
+                .map_err(|misfit| ApiError::new(Code::Internal, misfit.to_string()))?,
         };
         let steering = match self.steering {
             Some(steering) => steering,
-            None => Steering::new(Frame::of(&self.model)?, Setup::default(), self.keep.clone()),
+            None => {
+                Steering::new(ModelFacts::of(&self.model)?, Setup::default(), self.keep.clone())
+            }
         };
         let (decoder, pool) = (self.model.decoder().clone(), self.model.pool().clone());
         let engine = Arc::new(Engine::start(decoder, pool, self.engine)?);

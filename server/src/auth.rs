@@ -1,8 +1,8 @@
 //! The middleware that lets requests in: by a key, or by an administrator's.
 
 use crate::app::App;
+use crate::error::ApiError;
 use crate::keys::{Caller, Hosts};
-use crate::refusal::Refusal;
 use crate::settings::Role;
 use crate::wire::error::Code;
 use axum::extract::{Request, State};
@@ -11,7 +11,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use std::sync::Arc;
 
-fn caller(app: &App, headers: &HeaderMap) -> Result<Caller, Refusal> {
+fn caller(app: &App, headers: &HeaderMap) -> Result<Caller, ApiError> {
     let hosts = if app.settings.insecure.is_on() { Hosts::Any } else { Hosts::Own };
     app.keys.caller(headers, hosts)
 }
@@ -21,7 +21,7 @@ pub(crate) async fn user(
     State(app): State<Arc<App>>,
     mut request: Request,
     next: Next,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ApiError> {
     let caller = caller(&app, request.headers())?;
     request.extensions_mut().insert(caller);
     Ok(next.run(request).await)
@@ -32,16 +32,16 @@ pub(crate) async fn admin(
     State(app): State<Arc<App>>,
     mut request: Request,
     next: Next,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ApiError> {
     let caller = caller(&app, request.headers())?;
     if !app.settings.admin.is_on() {
-        return Err(Refusal::new(
+        return Err(ApiError::new(
             Code::AdminDisabled,
             "administration is off; start the server with --admin",
         ));
     }
     if caller.role != Role::Admin {
-        return Err(Refusal::new(Code::AdminRequired, "key is none of an administrator"));
+        return Err(ApiError::new(Code::AdminRequired, "key is none of an administrator"));
     }
     request.extensions_mut().insert(caller);
     Ok(next.run(request).await)

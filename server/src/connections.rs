@@ -4,7 +4,7 @@
 //! Without this, one peer with many idle connections would keep every other client out. There is no limit per address:
 //! behind a proxy all clients have the same one.
 
-use crate::presence::Waits;
+use crate::client_presence::Waits;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;

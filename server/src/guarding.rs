@@ -1,8 +1,8 @@
 //! Guards for answers that no server gives: the API's monitor object, read once, for programs that run a model themselves.
 
-use crate::refusal::Refusal;
+use crate::error::ApiError;
 use crate::steer::{
-    About, Forgetful, Frame, Guards, Library, Setup, Steering, StoredVector, Turns,
+    About, Guards, Library, ModelFacts, NoRepository, Setup, Steering, StoredVector, Turns,
 };
 use crate::wire;
 use crate::wire::monitor::{Monitor, Stream};
@@ -93,7 +93,7 @@ impl Desk {
         policy: &Arc<Policy>,
         folder: Option<&Path>,
         progress: &mut dyn FnMut(usize, usize),
-    ) -> Result<f64, Refusal> {
+    ) -> Result<f64, ApiError> {
         Ok(self.library.calibrate(policy, folder, progress)?)
     }
 }
@@ -106,13 +106,13 @@ impl Guarding {
         desk: Desk,
         document: &[u8],
         (vectors, display): (Vec<StoredVector>, Display),
-    ) -> Result<Guarding, Refusal> {
+    ) -> Result<Guarding, ApiError> {
         let Desk { model, setup, library } = desk;
         let mut monitor: Monitor = wire::read(document)?;
         if display == Display::Permanent {
             monitor.stream = Some(Stream::Hold);
         }
-        let steering = Steering::new(Frame::of(&model)?, setup, Forgetful);
+        let steering = Steering::new(ModelFacts::of(&model)?, setup, NoRepository);
         if let Some((_, refusal)) = steering.restore(vectors, None).into_iter().next() {
             return Err(refusal);
         }
@@ -124,7 +124,7 @@ impl Guarding {
     }
 
     /// The guard of one answer.
-    pub fn guard(&self, answered: &Answered<'_>) -> Result<Guarded, Refusal> {
+    pub fn guard(&self, answered: &Answered<'_>) -> Result<Guarded, ApiError> {
         let mut resolved = self.steering.now().resolve(Some(&self.asked), None, Some(&[]))?;
         let Lowered { plan, applied, .. } = answered.steered;
         resolved.plan = plan.clone();
@@ -150,7 +150,7 @@ impl Guarding {
                 let (retries, warnings) = (resolved.retries(), resolved.warnings);
                 Ok(Guarded { guard, records, retries, retry: rows, warnings })
             }
-            _ => Err(Refusal::invalid("monitor", "is missing")),
+            _ => Err(ApiError::invalid("monitor", "is missing")),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Keys, and the caller that a request's key stands for.
 
-use crate::refusal::Refusal;
+use crate::error::ApiError;
 use crate::settings::{Key, Role};
 use crate::wire::error::Code;
 use axum::http::HeaderMap;
@@ -67,15 +67,15 @@ impl Keys {
 
     /// Who asks with these headers. Without keys, whoever calls this machine by a name of its own: a page that has made
     /// its name mean this machine must not get in.
-    pub(crate) fn caller(&self, headers: &HeaderMap, hosts: Hosts) -> Result<Caller, Refusal> {
+    pub(crate) fn caller(&self, headers: &HeaderMap, hosts: Hosts) -> Result<Caller, ApiError> {
         if self.0.is_empty() {
             if hosts == Hosts::Own && !is_own(headers) {
                 let what = "host is no name of this machine; set a key, or --insecure-no-auth";
-                return Err(Refusal::new(Code::InvalidApiKey, what));
+                return Err(ApiError::new(Code::InvalidApiKey, what));
             }
             return Ok(Caller { label: NOBODY.into(), role: Role::User });
         }
-        let refused = |what| Refusal::new(Code::InvalidApiKey, what);
+        let refused = |what| ApiError::new(Code::InvalidApiKey, what);
         let Some(value) = headers.get(AUTHORIZATION) else {
             return Err(refused("key is missing; send authorization: Bearer KEY"));
         };

@@ -1,8 +1,8 @@
 //! The accept loop, and an end that lets running work finish.
 
 use crate::app::App;
+use crate::client_presence::watched;
 use crate::connections::Connections;
-use crate::presence::watched;
 use crate::slow::Slow;
 use axum::Router;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};

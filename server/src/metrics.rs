@@ -4,7 +4,7 @@
 //! request could choose would let it fill the memory.
 
 use crate::settings::Build;
-use crate::steer::Fired;
+use crate::steer::GateCounts;
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -235,8 +235,8 @@ impl Metrics {
     }
 
     /// What vectors did to an answer. Sites and operations are few, whatever a request says.
-    pub(crate) fn steered(&self, fired: impl Iterator<Item = Fired>) {
-        for Fired { site, op, tokens, dose } in fired {
+    pub(crate) fn steered(&self, fired: impl Iterator<Item = GateCounts>) {
+        for GateCounts { site, op, tokens, dose } in fired {
             let op = serde_json::to_value(op).unwrap_or_default();
             let op = op.as_str().unwrap_or_default().to_owned();
             let acted = Acted { site: site.to_string(), op };

@@ -4,8 +4,8 @@
 //! that are here; then, on the same build and device, its tokens are.
 
 use crate::app::App;
-use crate::chat::{self, Asked};
-use crate::refusal::Refusal;
+use crate::chat::{self, GenerateJob};
+use crate::error::ApiError;
 use crate::wire;
 use crate::wire::error::Code;
 use crate::wire::receipt::{Replay, ReplayableReceipt};
@@ -23,7 +23,7 @@ pub struct Replayed {
 
 impl App {
     /// Makes the answers of a receipt again. The document is a full receipt, or the whole response around it.
-    pub fn replay(&self, document: &[u8]) -> Result<Replayed, Refusal> {
+    pub fn replay(&self, document: &[u8]) -> Result<Replayed, ApiError> {
         let document: Value = wire::read(document)?;
         let mut receipts = receipts(&document)?.into_iter();
         let mut texts = Vec::new();
@@ -38,11 +38,11 @@ impl App {
     }
 
     /// All answers to the prompt of a receipt.
-    fn again(&self, receipt: ReplayableReceipt) -> Result<Vec<String>, Refusal> {
+    fn again(&self, receipt: ReplayableReceipt) -> Result<Vec<String>, ApiError> {
         self.is_of_this(&receipt)?;
         let request = receipt.request.ok_or_else(|| {
             let why = "it must be a full receipt; ask with steering.receipt set to full";
-            Refusal::invalid("request", format!("is missing: {why}"))
+            ApiError::invalid("request", format!("is missing: {why}"))
         })?;
         let asked = self.asked(request, receipt.prompt)?;
         let (mut generations, _) = asked.generations(self)?;
@@ -53,7 +53,7 @@ impl App {
     }
 
     /// The request on its tokens, by whichever name the model goes here: its weights are those of the receipt.
-    fn asked(&self, request: Replay, prompt: Option<Vec<u32>>) -> Result<Asked, Refusal> {
+    fn asked(&self, request: Replay, prompt: Option<Vec<u32>>) -> Result<GenerateJob, ApiError> {
         let model = self.name().to_owned();
         let said = request.messages.clone();
         let request = match prompt.or_else(|| request.prompt.clone()) {
@@ -69,23 +69,23 @@ impl App {
                 ..request
             },
         };
-        let body = serde_json::to_vec(&request).map_err(|e| Refusal::failed(&e))?;
+        let body = serde_json::to_vec(&request).map_err(|e| ApiError::failed(&e))?;
         let mut asked = match request.messages {
             Some(_) => chat::chat(self, wire::read(&body)?)?,
             None => chat::completion(self, wire::read(&body)?)?,
         };
         // The tokens are those of a conversation: guards guide and judge it as one.
         if let Some(said) = said {
-            asked.is_said(&said);
+            asked.set_conversation(&said);
         }
         Ok(asked)
     }
 
     /// Refuses what was made with other weights, another template or other vectors.
-    fn is_of_this(&self, receipt: &ReplayableReceipt) -> Result<(), Refusal> {
+    fn is_of_this(&self, receipt: &ReplayableReceipt) -> Result<(), ApiError> {
         let differs = |what: &str, found: &str| {
             let message = format!("receipt is of another {what}; {found} is here");
-            Err(Refusal::new(Code::ModelMismatch, message))
+            Err(ApiError::new(Code::ModelMismatch, message))
         };
         let weights = &self.model.identity().weights_sha256;
         if receipt.summary.weights_sha256 != *weights {
@@ -107,13 +107,13 @@ impl App {
 }
 
 /// The receipts in a document: one, or those of several answers in their order.
-fn receipts(document: &Value) -> Result<Vec<ReplayableReceipt>, Refusal> {
+fn receipts(document: &Value) -> Result<Vec<ReplayableReceipt>, ApiError> {
     let whole = document.get("steering").unwrap_or(document);
     let several = whole.get("choices").and_then(Value::as_array);
     let all = several.map_or_else(|| vec![whole.clone()], Clone::clone);
     let receipt = |one: Value| {
         serde_json::from_value(one).map_err(|error| {
-            Refusal::new(Code::InvalidValue, format!("document holds no receipt: {error}"))
+            ApiError::new(Code::InvalidValue, format!("document holds no receipt: {error}"))
         })
     };
     all.into_iter().map(receipt).collect()

@@ -3,7 +3,7 @@
 //! hyper limits how long a request may take to come, and nothing limits how long its answer may take to be read. Without this,
 //! whoever asks and never reads holds a connection for ever.
 
-use crate::presence::{Waits, Work};
+use crate::client_presence::{Waits, Work};
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::pin::Pin;

@@ -57,7 +57,7 @@ pub enum Error {
     },
     /// A GGUF file that breaks a rule of its format.
     #[error(transparent)]
-    Gguf(Box<trimtab_runtime::model::weights::Error>),
+    Gguf(Box<trimtab_runtime::decoder::weights::Error>),
     /// A version of the header this program does not know.
     #[error("/spec is {found}, this program reads 1; use a newer trimtab")]
     SpecUnsupported {
@@ -303,10 +303,10 @@ pub enum Error {
     },
     /// Examples that cannot be learnt from.
     #[error(transparent)]
-    Data(Box<crate::pairs::Flaw>),
+    Data(Box<crate::pairs::PairError>),
     /// An extraction that cannot be done.
     #[error(transparent)]
-    Extract(Box<crate::extract::Refusal>),
+    Extract(Box<crate::extract::ExtractError>),
     /// A scope in which no token can ever be.
     #[error("scope selects nothing: {reason}")]
     EmptySelection {
@@ -462,8 +462,8 @@ impl Error {
     }
 }
 
-impl From<trimtab_runtime::model::weights::Error> for Error {
-    fn from(error: trimtab_runtime::model::weights::Error) -> Self {
+impl From<trimtab_runtime::decoder::weights::Error> for Error {
+    fn from(error: trimtab_runtime::decoder::weights::Error) -> Self {
         Error::Gguf(Box::new(error))
     }
 }
@@ -474,14 +474,14 @@ impl From<crate::compose::Error> for Error {
     }
 }
 
-impl From<crate::pairs::Flaw> for Error {
-    fn from(flaw: crate::pairs::Flaw) -> Self {
+impl From<crate::pairs::PairError> for Error {
+    fn from(flaw: crate::pairs::PairError) -> Self {
         Error::Data(Box::new(flaw))
     }
 }
 
-impl From<crate::extract::Refusal> for Error {
-    fn from(refusal: crate::extract::Refusal) -> Self {
+impl From<crate::extract::ExtractError> for Error {
+    fn from(refusal: crate::extract::ExtractError) -> Self {
         Error::Extract(Box::new(refusal))
     }
 }

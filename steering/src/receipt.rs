@@ -5,7 +5,7 @@
 
 use crate::file::card::OperationKind;
 use crate::monitor::Record;
-use crate::monitor::record::{Intervention, Outcome};
+use crate::monitor::record::{GuardAction, Outcome};
 use crate::stack::Applied;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -274,7 +274,7 @@ impl From<&Record> for MonitorReceipt {
     }
 }
 
-fn rewind(record: &Record, rewind: &Intervention) -> RewindReceipt {
+fn rewind(record: &Record, rewind: &GuardAction) -> RewindReceipt {
     RewindReceipt {
         attempt: rewind.attempt,
         watch: record.watches.get(rewind.watch).cloned().unwrap_or_default(),

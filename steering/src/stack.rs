@@ -15,8 +15,8 @@ use crate::steer::{Steer, SteerOptions};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use trimtab_runtime::Model;
+use trimtab_runtime::decoder::spec::ModelSpec;
 use trimtab_runtime::hook::Intervention;
-use trimtab_runtime::model::spec::ModelSpec;
 use trimtab_runtime::plan::Plan;
 use trimtab_runtime::site::Site;
 

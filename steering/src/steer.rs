@@ -16,9 +16,9 @@ use crate::scope::Scope;
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
+use trimtab_runtime::decoder::spec::ModelSpec;
 use trimtab_runtime::fingerprint::Fingerprint;
 use trimtab_runtime::hook::{Addition, Bound, Intervention, Positions};
-use trimtab_runtime::model::spec::ModelSpec;
 use trimtab_runtime::site::Site;
 
 /// What to do with a vector that was measured and had no effect.

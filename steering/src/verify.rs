@@ -12,11 +12,11 @@ use crate::steer::{Steer, SteerOptions};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
+use trimtab_runtime::decoder::spec::ModelSpec;
+use trimtab_runtime::decoder::{Decoder, Outputs, RowReadout};
 use trimtab_runtime::generate::Flow;
 use trimtab_runtime::hook::Intervention;
 use trimtab_runtime::kv::KvPool;
-use trimtab_runtime::model::spec::ModelSpec;
-use trimtab_runtime::model::{Decoder, RowReadout, Want};
 use trimtab_runtime::plan::Plan;
 use trimtab_runtime::read;
 use trimtab_runtime::sample::{Draw, Purpose, SamplingParams};
@@ -392,7 +392,7 @@ fn likeliest(readout: &RowReadout) -> u32 {
 /// What is pending in two sequences, in the same pass.
 fn pair(first: &mut Session, second: &mut Session) -> Result<(RowReadout, RowReadout)> {
     let mut found = [RowReadout::default(), RowReadout::default()];
-    read::run(&mut [first, second], &Want::default(), |index, _, output| {
+    read::run(&mut [first, second], &Outputs::default(), |index, _, output| {
         if let Some(place) = found.get_mut(index) {
             *place = output.readout();
         }

@@ -5,10 +5,10 @@
 
 use candle_core::Tensor;
 use std::sync::Arc;
+use trimtab_runtime::decoder::weights::Weights;
+use trimtab_runtime::decoder::{Decoder, DecoderOptions, LogitsAt, Outputs};
 use trimtab_runtime::device::Device;
 use trimtab_runtime::hook::Addition;
-use trimtab_runtime::model::weights::Weights;
-use trimtab_runtime::model::{Decoder, DecoderOptions, LogitsAt, Want};
 use trimtab_runtime::plan::Plan;
 use trimtab_runtime::session::Session;
 use trimtab_runtime::site::Site;
@@ -29,7 +29,7 @@ fn run(decoder: &Arc<Decoder>, tokens: &[u32], plan: Plan) -> (Tensor, Vec<(Site
     let mut session = Session::new(decoder.clone(), &pool, plan).unwrap();
     session.push_prompt(tokens).unwrap();
     let sites: Vec<Site> = Site::all(decoder.spec().n_layers()).collect();
-    let want = Want { logits: LogitsAt::All, captures: sites, ..Want::default() };
+    let want = Outputs { logits: LogitsAt::All, captures: sites, ..Outputs::default() };
     let mut output = decoder.forward(&mut [session.row(want)]).unwrap();
     let logits = output.logits(0).unwrap().unwrap();
     (logits, output.take_captures(0).into_iter().collect())

@@ -1,7 +1,7 @@
 //! Invariants 5 and 6: a row's bits do not depend on its batch-mates.
 
 use proptest::prelude::*;
-use trimtab_runtime::model::{LogitsAt, Want};
+use trimtab_runtime::decoder::{LogitsAt, Outputs};
 use trimtab_runtime::plan::Plan;
 use trimtab_runtime::session::Session;
 use trimtab_runtime::site::Site;
@@ -24,8 +24,11 @@ type Rows = Vec<Vec<f32>>;
 
 /// Logits and one captured site of every row.
 fn run(rig: &Rig, sessions: &mut [Session]) -> Vec<(Rows, Rows)> {
-    let want =
-        || Want { logits: LogitsAt::All, captures: vec![Site::ResidPost(1)], ..Want::default() };
+    let want = || Outputs {
+        logits: LogitsAt::All,
+        captures: vec![Site::ResidPost(1)],
+        ..Outputs::default()
+    };
     let mut rows: Vec<_> = sessions.iter_mut().map(|s| s.row(want())).collect();
     let mut output = rig.decoder.forward(&mut rows).unwrap();
     let logits = output.to_host().unwrap();
@@ -71,7 +74,7 @@ fn a_failed_pass_leaves_every_cache_as_it_was() {
     let mut small = rig.session(&[1; 20], Plan::empty()).unwrap();
     let mut large = rig.session(&[2; 30], Plan::empty()).unwrap();
     let full = {
-        let mut rows = [small.row(Want::default()), large.row(Want::default())];
+        let mut rows = [small.row(Outputs::default()), large.row(Outputs::default())];
         rig.decoder.forward(&mut rows).unwrap_err()
     };
     assert_eq!(full.to_string(), "key-value pool is full (3 blocks of 16 tokens)");
@@ -88,7 +91,8 @@ fn a_fork_after_a_failed_pass_does_not_write_into_its_origin() {
     let rig = Rig::tiny(96);
     let mut one = rig.session(&[1; 50], Plan::empty()).unwrap();
     let mut large = rig.session(&[2; 60], Plan::empty()).unwrap();
-    let failed = rig.decoder.forward(&mut [one.row(Want::default()), large.row(Want::default())]);
+    let failed =
+        rig.decoder.forward(&mut [one.row(Outputs::default()), large.row(Outputs::default())]);
     assert!(failed.is_err());
     assert_eq!(rig.pool.usage().free, 6, "a failed pass gives back what it reserved");
     drop(large);

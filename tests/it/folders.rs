@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use trimtab_runtime::decoder::weights::Weights;
+use trimtab_runtime::decoder::{Decoder, DecoderOptions, LogitsAt, Outputs};
 use trimtab_runtime::device::Device;
-use trimtab_runtime::model::weights::Weights;
-use trimtab_runtime::model::{Decoder, DecoderOptions, LogitsAt, Want};
 use trimtab_runtime::plan::Plan;
 use trimtab_runtime::session::Session;
 use trimtab_tests::golden::{self, Golden};
@@ -97,7 +97,7 @@ fn logits(decoder: &Arc<Decoder>, case: &str) -> Vec<f32> {
     let pool = decoder.pool(tokens.len()).unwrap();
     let mut session = Session::new(decoder.clone(), &pool, Plan::empty()).unwrap();
     session.push_prompt(&tokens).unwrap();
-    let want = Want { logits: LogitsAt::All, ..Want::default() };
+    let want = Outputs { logits: LogitsAt::All, ..Outputs::default() };
     let output = decoder.forward(&mut [session.row(want)]).unwrap();
     output.logits(0).unwrap().unwrap().flatten_all().unwrap().to_vec1().unwrap()
 }

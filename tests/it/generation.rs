@@ -6,7 +6,7 @@ use trimtab_runtime::generate::{
 };
 use trimtab_runtime::group_sampling::{Candidate, GroupSampler};
 use trimtab_runtime::logits::{Bias, Penalties};
-use trimtab_runtime::monitor::{Monitor, Stage, StopReason, Unfolding, Verdict};
+use trimtab_runtime::monitor::{AnswerView, Monitor, Stage, StopReason, Verdict};
 use trimtab_runtime::plan::Plan;
 use trimtab_runtime::sample::{Sampling, SamplingParams};
 use trimtab_runtime::session::History;
@@ -170,7 +170,7 @@ impl Rewinder {
 }
 
 impl Monitor for Rewinder {
-    fn watch(&mut self, answer: &Unfolding) -> Result<Verdict> {
+    fn watch(&mut self, answer: &AnswerView) -> Result<Verdict> {
         if let Some(due) = self.at.iter().position(|n| *n == answer.tokens.len()) {
             let from = self.at.remove(due) - self.by;
             let (plan, guidance) = (self.plan.clone(), self.guidance.clone());
@@ -215,7 +215,7 @@ fn a_retry_under_another_plan_with_guidance_goes_another_way() {
 fn a_monitor_that_always_objects_ends_within_its_budget() {
     struct Never;
     impl Monitor for Never {
-        fn watch(&mut self, answer: &Unfolding) -> Result<Verdict> {
+        fn watch(&mut self, answer: &AnswerView) -> Result<Verdict> {
             let from = answer.tokens.len().saturating_sub(3);
             Ok(Verdict::retry(from))
         }
@@ -233,7 +233,7 @@ fn a_monitor_that_always_objects_ends_within_its_budget() {
 fn text_that_was_shown_is_taken_back_in_the_open() {
     struct Late;
     impl Monitor for Late {
-        fn watch(&mut self, answer: &Unfolding) -> Result<Verdict> {
+        fn watch(&mut self, answer: &AnswerView) -> Result<Verdict> {
             if answer.tokens.len() == 10 && answer.attempt == 0 {
                 return Ok(Verdict::retry(4));
             }
@@ -261,7 +261,7 @@ fn text_that_was_shown_is_taken_back_in_the_open() {
 fn inserted_tokens_are_shown_and_the_model_goes_on_after_them() {
     struct Insert(Option<usize>);
     impl Monitor for Insert {
-        fn watch(&mut self, answer: &Unfolding) -> Result<Verdict> {
+        fn watch(&mut self, answer: &AnswerView) -> Result<Verdict> {
             if self.0.is_some_and(|at| answer.tokens.len() >= at) {
                 self.0 = None;
                 return Ok(Verdict::Insert(vec![0, 1, 2]));
@@ -428,7 +428,7 @@ fn two_retries_around_a_change_of_plan() {
     /// Retries at 12 tokens under another plan, then further back without naming one.
     struct Twice(History);
     impl Monitor for Twice {
-        fn watch(&mut self, answer: &Unfolding) -> Result<Verdict> {
+        fn watch(&mut self, answer: &AnswerView) -> Result<Verdict> {
             let release = answer.text.len();
             Ok(match (answer.attempt, answer.tokens.len()) {
                 (0, 12) => {
@@ -462,7 +462,7 @@ fn two_retries_around_a_change_of_plan() {
 fn a_stop_string_does_not_show_what_another_monitor_holds() {
     struct Hold;
     impl Monitor for Hold {
-        fn watch(&mut self, answer: &Unfolding) -> Result<Verdict> {
+        fn watch(&mut self, answer: &AnswerView) -> Result<Verdict> {
             if answer.stage == Stage::Ended {
                 let reason = StopReason::Other("refused".into());
                 return Ok(Verdict::Stop { keep: 4, reason });

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use trimtab_runtime::engine::{Engine, EngineOptions, Notice, Terms};
+use trimtab_runtime::decoder::spec::ModelSpec;
+use trimtab_runtime::engine::{Engine, EngineOptions, Notice, SubmitOptions};
 use trimtab_runtime::fingerprint::Fingerprint;
 use trimtab_runtime::generate::{Answer, Flow, Generation, Request, complete, run};
 use trimtab_runtime::hook::{Bound, Edit, Hook, Intervention, Pass, Readings};
 use trimtab_runtime::logits::Bias;
-use trimtab_runtime::model::spec::ModelSpec;
-use trimtab_runtime::monitor::{Monitor, Stage, Unfolding, Verdict};
+use trimtab_runtime::monitor::{AnswerView, Monitor, Stage, Verdict};
 use trimtab_runtime::plan::Plan;
 use trimtab_runtime::sample::{Draw, Purpose, SamplingParams};
 use trimtab_runtime::session::Session;
@@ -91,7 +91,7 @@ struct Once {
 }
 
 impl Monitor for Once {
-    fn watch(&mut self, answer: &Unfolding) -> Result<Verdict> {
+    fn watch(&mut self, answer: &AnswerView) -> Result<Verdict> {
         if let Some(sensed) = answer.sensed.filter(|_| answer.stage == Stage::Unfolding) {
             self.seen.lock().unwrap().push(sensed.readings.clone());
         }
@@ -191,7 +191,7 @@ fn keys_and_values_that_are_made_again_are_those_of_the_first_draws() {
                 }
                 Flow::Continue
             };
-            engine.submit(vec![watched], Terms::default(), sink).unwrap()
+            engine.submit(vec![watched], SubmitOptions::default(), sink).unwrap()
         })
         .collect();
     for _ in 0..4 {

@@ -2,10 +2,10 @@
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use trimtab_runtime::decoder::weights::Weights;
+use trimtab_runtime::decoder::weights::metadata::{Metadata, Value as Entry};
+use trimtab_runtime::decoder::{Decoder, DecoderOptions, spec};
 use trimtab_runtime::device::Device;
-use trimtab_runtime::model::weights::Weights;
-use trimtab_runtime::model::weights::metadata::{Metadata, Value as Entry};
-use trimtab_runtime::model::{Decoder, DecoderOptions, spec};
 use trimtab_runtime::testing::tiny;
 
 const FIELDS: [&str; 14] = [

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use trimtab_runtime::Result;
-use trimtab_runtime::engine::{Engine, EngineOptions, Notice, Terms};
+use trimtab_runtime::engine::{Engine, EngineOptions, Notice, SubmitOptions};
 use trimtab_runtime::generate::{Answer, Finish, Flow, Generation, Request, complete, run};
 use trimtab_runtime::logits::{Bias, Context, LogitsProcessor, Penalties};
-use trimtab_runtime::monitor::{Heard, Monitor, Senses, Stage, StopReason, Unfolding, Verdict};
+use trimtab_runtime::monitor::{AnswerView, Heard, Monitor, Senses, Stage, StopReason, Verdict};
 use trimtab_runtime::plan::Plan;
 use trimtab_runtime::session::{History, Session};
 use trimtab_runtime::site::Site;
@@ -35,21 +35,21 @@ fn plain(tokens: usize) -> Answer {
 /// A monitor that is a function.
 struct Script<F>(F);
 
-impl<F: FnMut(&Unfolding) -> Verdict + Send> Monitor for Script<F> {
-    fn watch(&mut self, answer: &Unfolding) -> Result<Verdict> {
+impl<F: FnMut(&AnswerView) -> Verdict + Send> Monitor for Script<F> {
+    fn watch(&mut self, answer: &AnswerView) -> Result<Verdict> {
         Ok((self.0)(answer))
     }
     fn rewind(&mut self, _: usize) {}
 }
 
-fn go_on(answer: &Unfolding) -> Verdict {
+fn go_on(answer: &AnswerView) -> Verdict {
     Verdict::Continue { release: answer.text.len(), ask_after: 1 }
 }
 
 /// Rewinds once, from one length to another, as the given verdict says.
 fn once(at: usize, verdict: impl Fn() -> Verdict + Send + 'static) -> impl Monitor {
     let mut done = false;
-    Script(move |answer: &Unfolding| {
+    Script(move |answer: &AnswerView| {
         if answer.tokens.len() == at && !done {
             done = true;
             return verdict();
@@ -119,7 +119,7 @@ fn a_second_retry_at_the_same_place_drops_the_first_ones_guidance() {
     let rig = Rig::tiny(1024);
     let twice = |first: Vec<u32>| {
         let mut script = vec![vec![60, 2], first];
-        let watch = Script(move |answer: &Unfolding| match script.len() {
+        let watch = Script(move |answer: &AnswerView| match script.len() {
             0 => go_on(answer),
             _ if answer.tokens.len() < 16 => go_on(answer),
             _ => {
@@ -154,7 +154,7 @@ fn a_refusal_is_text_behind_what_is_kept() {
     for keep in [0, 9] {
         let reason =
             || StopReason::Refused { why: "guard_exhausted".into(), reply: "I cannot.".into() };
-        let watch = Script(move |answer: &Unfolding| match answer.tokens.len() {
+        let watch = Script(move |answer: &AnswerView| match answer.tokens.len() {
             20 => Verdict::Stop { keep, reason: reason() },
             _ => Verdict::Continue { release: 0, ask_after: 1 },
         });
@@ -180,7 +180,7 @@ fn a_refusal_is_text_behind_what_is_kept() {
 #[test]
 fn a_refusal_is_not_overruled_by_another_monitor() {
     let rig = Rig::tiny(1024);
-    let refuse = Script(|answer: &Unfolding| match answer.tokens.len() {
+    let refuse = Script(|answer: &AnswerView| match answer.tokens.len() {
         20 => {
             let reason = StopReason::Refused { why: "no".into(), reply: "I cannot.".into() };
             Verdict::Stop { keep: 9, reason }
@@ -188,7 +188,7 @@ fn a_refusal_is_not_overruled_by_another_monitor() {
         _ => go_on(answer),
     });
     let object = |verdict: fn() -> Verdict| {
-        Script(move |answer: &Unfolding| match answer.stage {
+        Script(move |answer: &AnswerView| match answer.stage {
             Stage::Ended => verdict(),
             Stage::Unfolding => Verdict::Continue { release: 0, ask_after: 1 },
         })
@@ -241,7 +241,7 @@ impl Reader {
 }
 
 impl Monitor for Reader {
-    fn watch(&mut self, answer: &Unfolding) -> Result<Verdict> {
+    fn watch(&mut self, answer: &AnswerView) -> Result<Verdict> {
         let due = answer.tokens.len().is_multiple_of(self.every);
         if due && self.read != Some(answer.tokens.len()) {
             let mut session = self.session.take().expect("it came back");
@@ -320,7 +320,7 @@ fn an_engine_short_of_blocks_makes_monitors_give_way_too() {
             let job = generation(&rig, Plan::empty(), 60).watched_by(reader);
             let tell = tell.clone();
             engine
-                .submit(vec![job], Terms::default(), move |notice| {
+                .submit(vec![job], SubmitOptions::default(), move |notice| {
                     if let Notice::Ended { result, .. } = notice {
                         tell.send(result).unwrap();
                     }
@@ -340,7 +340,7 @@ fn monitors_sense_what_a_capture_sees() {
     type Found = Arc<Mutex<Vec<(BTreeMap<Site, Vec<f32>>, Vec<f32>)>>>;
     struct Sense(Found);
     impl Monitor for Sense {
-        fn watch(&mut self, answer: &Unfolding) -> Result<Verdict> {
+        fn watch(&mut self, answer: &AnswerView) -> Result<Verdict> {
             let sensed = answer.sensed.unwrap();
             if answer.stage == Stage::Unfolding {
                 let heads = &sensed.attention[&1];

@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 use trimtab_runtime::Error;
+use trimtab_runtime::decoder::{LogitsAt, Outputs, Row, WithFinal};
 use trimtab_runtime::hook::{Addition, Positions, hook_fn};
-use trimtab_runtime::model::{LogitsAt, Reading, Row, Want};
 use trimtab_runtime::plan::{BoundPlan, Plan};
 use trimtab_runtime::sample::DrawKeys;
 use trimtab_runtime::session::History;
@@ -27,7 +27,7 @@ fn no_plan_an_empty_plan_and_scale_zero_are_the_same_bits() {
         cache: &mut cache,
         plan: &mut BoundPlan::default(),
         draws: &DrawKeys::default(),
-        want: Want::default(),
+        want: Outputs::default(),
     };
     let plain = rig.decoder.forward(&mut [row]).unwrap().to_host().unwrap().remove(0).logits;
     let zero = Addition::new(Site::ResidPost(1), vector(1, tiny::WIDTH), 0.0).unwrap();
@@ -134,7 +134,7 @@ fn how_tokens_are_cut_into_passes_changes_no_bit() {
         session.set_chunk(chunk);
         let mut logits = Vec::new();
         while session.pending() > 0 {
-            let want = Want { logits: LogitsAt::All, ..Want::default() };
+            let want = Outputs { logits: LogitsAt::All, ..Outputs::default() };
             let output = rig.decoder.forward(&mut [session.row(want)]).unwrap();
             logits.extend(output.to_host().unwrap().remove(0).logits);
         }
@@ -174,7 +174,7 @@ fn a_step_makes_one_copy_to_the_host() {
     session.advance(&[1]).unwrap();
     assert_eq!(copies::so_far() - before, 1);
     session.push(&[2]).unwrap();
-    let want = Want { reading: Reading::LogitsAndFinal, ..Want::default() };
+    let want = Outputs { reading: WithFinal::LogitsAndFinal, ..Outputs::default() };
     let output = rig.decoder.forward(&mut [session.row(want)]).unwrap();
     let readout = output.to_host().unwrap().remove(0);
     assert_eq!(copies::so_far() - before, 2);
@@ -287,7 +287,7 @@ fn attention_weights_of_the_last_token_are_a_distribution_over_what_it_sees() {
     let rig = Rig::tiny(256);
     let mut session = rig.session(&PROMPT, Plan::empty()).unwrap();
     let plain = rig.session(&PROMPT, Plan::empty()).unwrap().run().unwrap().logits;
-    let want = Want { attention: vec![0, 2], ..Want::default() };
+    let want = Outputs { attention: vec![0, 2], ..Outputs::default() };
     let output = rig.decoder.forward(&mut [session.row(want)]).unwrap();
     assert_eq!(output.to_host().unwrap()[0].logits, plain, "watching changes nothing");
     let watched = output.attention(0).unwrap();
@@ -297,7 +297,7 @@ fn attention_weights_of_the_last_token_are_a_distribution_over_what_it_sees() {
         assert_eq!((heads.len(), heads[0].len()), (4, PROMPT.len()));
         assert!(heads.iter().all(|h| (h.iter().sum::<f32>() - 1.0).abs() < 1e-5));
     }
-    let want = Want { attention: vec![3], ..Want::default() };
+    let want = Outputs { attention: vec![3], ..Outputs::default() };
     session.push(&[1]).unwrap();
     assert!(rig.decoder.forward(&mut [session.row(want)]).is_err());
 }

@@ -1,8 +1,8 @@
 //! The default model, fetched once by the program's own catalogue.
 
 use std::sync::{Arc, OnceLock};
+use trimtab_runtime::decoder::{DecoderOptions, WeightForm};
 use trimtab_runtime::hub::{DEFAULT, Installer, Local, ModelRef, Resolver};
-use trimtab_runtime::model::{DecoderOptions, WeightForm};
 use trimtab_runtime::{Model, OpenOptions};
 
 /// Set to `1`, it turns the tests with real weights off.

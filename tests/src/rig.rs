@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 use trimtab_runtime::Result;
+use trimtab_runtime::decoder::Decoder;
 use trimtab_runtime::hook::{Addition, Edit, Intervention, Pass, hook_fn};
 use trimtab_runtime::kv::{KvPool, KvType};
-use trimtab_runtime::model::Decoder;
 use trimtab_runtime::plan::Plan;
 use trimtab_runtime::sample::{Draw, Purpose, Sampling, SamplingParams};
 use trimtab_runtime::session::Session;

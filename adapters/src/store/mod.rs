@@ -17,7 +17,7 @@
 mod audit;
 mod document;
 mod folder;
-mod interventions;
+mod guard_actions;
 mod retain;
 mod row;
 mod schema;
@@ -27,7 +27,7 @@ mod vectors;
 mod versions;
 
 pub use audit::AuditEvent;
-pub use interventions::Intervention;
+pub use guard_actions::GuardActionRow;
 pub use retain::{Removed, Retention};
 pub use settings::SteeringSettings;
 pub use traces::{Trace, UserText};

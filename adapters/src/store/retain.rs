@@ -1,7 +1,7 @@
 //! Retention: what is too old or too much goes, and leaves no text behind.
 
-use super::interventions::Most;
-use super::{Store, interventions};
+use super::guard_actions::Most;
+use super::{Store, guard_actions};
 use crate::{Error, Result};
 use std::time::Duration;
 
@@ -77,7 +77,7 @@ impl Store {
         let audits = audits.execute(&mut *transaction).await.map_err(Error::database(doing))?;
         let moments = (before(now_ms, keep.trace_age), before(now_ms, keep.audit_age));
         let most = Most { in_all: keep.interventions, of_one: keep.interventions_of_one };
-        let interventions = interventions::grow_old(&mut transaction, moments, most).await;
+        let interventions = guard_actions::grow_old(&mut transaction, moments, most).await;
         let interventions = interventions.map_err(Error::database(doing))?;
         transaction.commit().await.map_err(Error::database(doing))?;
         self.empty_log().await?;

@@ -4,7 +4,7 @@
 //! response it belongs to; it goes with retention, with [`Store::delete_traces`], or with its owner.
 
 use super::row::column;
-use super::{Store, document, interventions};
+use super::{Store, document, guard_actions};
 use crate::{Error, Result};
 use sqlx::sqlite::SqliteRow;
 
@@ -112,7 +112,7 @@ impl Store {
         let mut transaction = self.begin(doing).await?;
         let query = sqlx::query("DELETE FROM traces WHERE owner = ?1").bind(owner);
         let done = query.execute(&mut *transaction).await.map_err(Error::database(doing))?;
-        interventions::forget_texts(&mut transaction, owner)
+        guard_actions::forget_texts(&mut transaction, owner)
             .await
             .map_err(Error::database(doing))?;
         transaction.commit().await.map_err(Error::database(doing))?;

@@ -5,7 +5,7 @@
 //! and to delete one whose adapter stays.
 
 use super::row::column;
-use super::{Put, Store, document, interventions};
+use super::{Put, Store, document, guard_actions};
 use crate::{Error, Result};
 use sqlx::sqlite::SqliteRow;
 
@@ -204,7 +204,7 @@ impl Store {
         let adapters = query.execute(&mut *transaction).await.map_err(Error::database(doing))?;
         let query = sqlx::query("DELETE FROM traces WHERE owner = ?1").bind(owner);
         let traces = query.execute(&mut *transaction).await.map_err(Error::database(doing))?;
-        interventions::forget_texts(&mut transaction, owner)
+        guard_actions::forget_texts(&mut transaction, owner)
             .await
             .map_err(Error::database(doing))?;
         transaction.commit().await.map_err(Error::database(doing))?;

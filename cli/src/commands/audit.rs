@@ -8,7 +8,7 @@ use crate::document::Head;
 use crate::error::{Error, Result};
 use crate::plan::{Audit, AuditAct};
 use serde::Serialize;
-use trimtab_adapters::store::{Intervention, now_ms};
+use trimtab_adapters::store::{GuardActionRow, now_ms};
 use trimtab_server::wire::audit::AuditEntry;
 
 #[derive(Serialize)]
@@ -19,7 +19,7 @@ struct Document {
 }
 
 /// A row, with what was taken back only if it was asked for.
-fn entry(row: Intervention, text: Switch) -> AuditEntry {
+fn entry(row: GuardActionRow, text: Switch) -> AuditEntry {
     let mut entry = AuditEntry::from(row);
     entry.row.text = entry.row.text.filter(|_| text.is_on());
     entry
@@ -49,7 +49,7 @@ pub fn run(plan: &Audit, console: &Console) -> Result<()> {
     }
 }
 
-fn list(rows: &[Intervention], text: Switch, console: &Console) -> Result<()> {
+fn list(rows: &[GuardActionRow], text: Switch, console: &Console) -> Result<()> {
     let mut columns = vec![
         Column::Left("request"),
         Column::Left("owner"),
@@ -65,7 +65,7 @@ fn list(rows: &[Intervention], text: Switch, console: &Console) -> Result<()> {
     if text.is_on() {
         columns.push(Column::Left("taken back"));
     }
-    let cells = |row: &Intervention| {
+    let cells = |row: &GuardActionRow| {
         let mut cells = vec![
             row.request.clone(),
             row.owner.clone(),
@@ -87,7 +87,7 @@ fn list(rows: &[Intervention], text: Switch, console: &Console) -> Result<()> {
 }
 
 /// What happened, a line for each step.
-fn story(rows: &[Intervention], text: Switch, console: &Console) -> Result<()> {
+fn story(rows: &[GuardActionRow], text: Switch, console: &Console) -> Result<()> {
     let mut told: Option<(&str, u32)> = None;
     let mut step = 0;
     for row in rows {
@@ -105,7 +105,7 @@ fn story(rows: &[Intervention], text: Switch, console: &Console) -> Result<()> {
     Ok(())
 }
 
-fn heading(row: &Intervention) -> String {
+fn heading(row: &GuardActionRow) -> String {
     let judged = row.policy_sha256.as_deref().map(|policy| format!(", policy {}", short(policy)));
     format!(
         "request {}, answer {} of {}, asked by {}; weights {}, prompt {}{}",
@@ -119,7 +119,7 @@ fn heading(row: &Intervention) -> String {
     )
 }
 
-fn sentence(row: &Intervention) -> String {
+fn sentence(row: &GuardActionRow) -> String {
     let mut parts = vec![format!("attempt {}, token {}: {}", row.attempt + 1, row.at, row.watch)];
     let found = [
         row.state.as_ref().map(|state| format!("state {state}")),
@@ -147,7 +147,7 @@ fn sentence(row: &Intervention) -> String {
 }
 
 /// What was taken back, or why it is not shown; `None` where nothing was.
-fn taken_back(row: &Intervention, text: Switch) -> Option<String> {
+fn taken_back(row: &GuardActionRow, text: Switch) -> Option<String> {
     match (&row.text, text.is_on()) {
         (Some(words), true) => Some(format!("{words:?}")),
         (Some(_), false) => Some("not shown; ask with --text".to_owned()),

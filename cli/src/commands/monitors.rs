@@ -12,7 +12,7 @@ use trimtab_server::{Answered, Desk, Display, Guarded, Guarding};
 use trimtab_steering::compose::dose::DoseLimit;
 use trimtab_steering::file::said;
 use trimtab_steering::monitor::policy::Policy;
-use trimtab_steering::monitor::record::{Check, Intervention, Outcome};
+use trimtab_steering::monitor::record::{Check, GuardAction, Outcome};
 use trimtab_steering::monitor::{Action, Record};
 use trimtab_steering::stack::Lowered;
 
@@ -119,7 +119,7 @@ fn steps(record: &Record) -> impl Iterator<Item = String> {
     checks.chain(record.interventions.iter().map(|one| step(record, one)))
 }
 
-fn step(record: &Record, one: &Intervention) -> String {
+fn step(record: &Record, one: &GuardAction) -> String {
     let ban =
         if one.ban.is_empty() { String::new() } else { format!(", {} banned", one.ban.len()) };
     format!(

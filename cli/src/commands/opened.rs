@@ -9,11 +9,11 @@ use crate::progress::Meter;
 use crate::threads;
 use std::sync::Arc;
 use std::time::Instant;
+use trimtab_runtime::decoder::weights::Weights;
+use trimtab_runtime::decoder::{Decoder, DenseType, read_spec};
 use trimtab_runtime::hub::{Installer, Local, Resolver};
 use trimtab_runtime::kv::{BLOCK_LEN, KvType};
-use trimtab_runtime::model::weights::Weights;
-use trimtab_runtime::model::{Decoder, DenseType, read_spec};
-use trimtab_runtime::open::TemplateChoice;
+use trimtab_runtime::model::TemplateChoice;
 use trimtab_runtime::{Error as Runtime, Model, OpenOptions, device};
 
 /// An opened model.

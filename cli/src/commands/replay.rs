@@ -10,7 +10,7 @@ use crate::plan::{Replay, Serve, Sources, State};
 use serde::Serialize;
 use trimtab_runtime::engine::EngineOptions;
 use trimtab_runtime::filetype;
-use trimtab_server::Keep;
+use trimtab_server::Persistence;
 use trimtab_server::settings::Params;
 
 #[derive(Serialize)]
@@ -31,7 +31,7 @@ pub fn run(plan: &Replay, console: &Console) -> Result<()> {
     let head = opened.head("generate");
     let settings = Params::default().check().map_err(Error::Misfit)?;
     let desk = desk(plan);
-    let parts = (settings, Keep::nothing(), vectors);
+    let parts = (settings, Persistence::nothing(), vectors);
     let app = threads()?.block_on(app(opened.model, &desk, parts, console))?;
     let replayed = app
         .replay(filetype::bytes_without_bom(&receipt))

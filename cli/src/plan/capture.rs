@@ -5,7 +5,7 @@ use crate::args::CaptureArgs;
 use crate::error::{Error, Result};
 use std::path::PathBuf;
 use trimtab_runtime::capture::Scores;
-use trimtab_runtime::model::WeightForm;
+use trimtab_runtime::decoder::WeightForm;
 use trimtab_runtime::site::Site;
 use trimtab_runtime::text::Special;
 

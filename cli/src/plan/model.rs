@@ -4,10 +4,10 @@ use super::choose;
 use crate::args::{self, Dtype, ModelArgs, OnOff, SourceArgs, TemplateArgs};
 use crate::error::{Error, Result};
 use std::path::PathBuf;
+use trimtab_runtime::decoder::{DecoderOptions, DenseType, WeightForm};
 use trimtab_runtime::device::{Device, DeviceChoice};
 use trimtab_runtime::hub::{DEFAULT, ModelRef, Reach};
 use trimtab_runtime::kv::KvType;
-use trimtab_runtime::model::{DecoderOptions, DenseType, WeightForm};
 use trimtab_runtime::text::{Variables, check_variables};
 
 /// The one template that has a name here.

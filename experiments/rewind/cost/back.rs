@@ -5,7 +5,7 @@ use std::hint::black_box;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 use trimtab_runtime::generate::{Event, Flow, Generation, Request, RetryBudget, run};
-use trimtab_runtime::monitor::{Monitor, Unfolding, Verdict};
+use trimtab_runtime::monitor::{AnswerView, Monitor, Verdict};
 use trimtab_runtime::plan::Plan;
 use trimtab_runtime::text::Message;
 use trimtab_runtime::{Model, session::Session};
@@ -24,7 +24,7 @@ const CHECKPOINTS: u32 = 10_000;
 struct Turn(Arc<Mutex<Option<Instant>>>);
 
 impl Monitor for Turn {
-    fn watch(&mut self, answer: &Unfolding) -> trimtab_runtime::Result<Verdict> {
+    fn watch(&mut self, answer: &AnswerView) -> trimtab_runtime::Result<Verdict> {
         let (at, from) = TURN;
         if answer.tokens.len() == at && answer.attempt < TIMES {
             *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use trimtab_runtime::Model;
-use trimtab_runtime::monitor::{Stage, Unfolding};
+use trimtab_runtime::monitor::{AnswerView, Stage};
 use trimtab_runtime::sample::{Draw, Purpose};
 use trimtab_runtime::site::Site;
 use trimtab_steering::file::card::{Card, Method, MethodName, Operation, Role, SiteCard};
@@ -12,7 +12,7 @@ use trimtab_steering::monitor::guidance::Asides;
 use trimtab_steering::monitor::policy::{BuiltIn, Policy};
 use trimtab_steering::monitor::sharpness::{Sharpness, Sink};
 use trimtab_steering::monitor::{
-    Action, Cadence, Finding, Guard, Guidance, Lexical, Perceiver, Perception, Probe, RewindTo,
+    Action, Cadence, Detection, Detector, Finding, Guard, Guidance, Lexical, Probe, RewindTo,
     Rules, Then, Watch,
 };
 use trimtab_steering::{Direction, Result, VectorFile};
@@ -25,15 +25,15 @@ pub struct Planted {
     pub seed: u64,
 }
 
-impl Perceiver for Planted {
-    fn perceive(&mut self, answer: &Unfolding) -> trimtab_runtime::Result<Perception> {
+impl Detector for Planted {
+    fn detect(&mut self, answer: &AnswerView) -> trimtab_runtime::Result<Detection> {
         let ended = answer.stage == Stage::Unfolding && answer.text.ends_with(['.', '!', '?']);
         let (attempt, position) = (answer.attempt, answer.tokens.len());
         let purpose = Purpose::Named("planted");
         let draw = Draw { seed: self.seed, choice: 0, purpose, attempt, position };
         let hit = ended && draw.uniform() < self.rate;
         let action = if hit { Action::Rollback } else { Action::Continue };
-        Ok(Perception::Found(Finding::new(action, 0.0, 0.0)))
+        Ok(Detection::Found(Finding::new(action, 0.0, 0.0)))
     }
 
     // A draw is keyed by its place.
@@ -94,6 +94,6 @@ pub fn guard(watch: Watch, rules: Rules) -> Result<Guard> {
 }
 
 /// A watch whose findings have no consequences but being asked for again sooner.
-pub fn reporting(perceiver: impl Perceiver + 'static, cadence: Cadence) -> Watch {
+pub fn reporting(perceiver: impl Detector + 'static, cadence: Cadence) -> Watch {
     Watch { cadence, then: Then::Report, ..Watch::new("scorer", perceiver) }
 }

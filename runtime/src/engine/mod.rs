@@ -11,7 +11,7 @@
 //!
 //! ```
 //! use std::sync::mpsc;
-//! use trimtab_runtime::engine::{Engine, EngineOptions, Notice, Terms};
+//! use trimtab_runtime::engine::{Engine, EngineOptions, Notice, SubmitOptions};
 //! use trimtab_runtime::generate::{Flow, Generation, Request};
 //! use trimtab_runtime::{plan::Plan, session::Session, testing::tiny};
 //!
@@ -23,7 +23,7 @@
 //! let request = Request { max_tokens: Some(4), ..Request::default() };
 //! let answer = Generation::new(session, tiny::tokenizer()?, request)?;
 //! let (tell, told) = mpsc::channel();
-//! let ticket = engine.submit(vec![answer], Terms::default(), move |notice| {
+//! let ticket = engine.submit(vec![answer], SubmitOptions::default(), move |notice| {
 //!     if let Notice::Ended { result, .. } = notice {
 //!         tell.send(result).ok(); // who does not listen needs no answer
 //!     }
@@ -34,31 +34,31 @@
 //! # Ok::<(), trimtab_runtime::Error>(())
 //! ```
 
-mod line;
+mod job;
 mod load;
-mod seat;
-mod worker;
+mod queue;
+mod scheduler;
 
 #[cfg(test)]
 mod tests;
 
+pub use job::{Notice, SubmitOptions};
 pub use load::Load;
-pub use seat::{Notice, Terms};
 
+use crate::decoder::Decoder;
 use crate::error::{Error, Result};
 use crate::generate::{Flow, Generation};
 use crate::kv::KvPool;
-use crate::model::Decoder;
 use crate::read::{Read, ReadTask, Reducer};
 use crate::session::{DEFAULT_CHUNK, Session};
+use job::{Job, Work};
 use load::Counts;
-use seat::{Seat, Work};
+use scheduler::Scheduler;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use worker::Worker;
 
 /// How an engine shares the device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,7 +92,7 @@ impl EngineOptions {
 /// Everything the thread can be asked for.
 enum Command {
     /// Run these, which belong together.
-    Enter(Vec<Seat>),
+    Enter(Vec<Job>),
     /// Nobody wants this job any more.
     Cancel(u64),
     /// Take nothing new, and end what still runs at this time.
@@ -140,7 +140,7 @@ impl Engine {
             counts: Counts::default(),
         });
         let (commands, received) = channel();
-        let worker = Worker::new(received, pool.clone(), options, shared.clone());
+        let worker = Scheduler::new(received, pool.clone(), options, shared.clone());
         let thread = std::thread::Builder::new().name("trimtab-engine".to_owned());
         let thread = thread
             .spawn(move || worker.run())
@@ -157,7 +157,7 @@ impl Engine {
     pub fn submit(
         &self,
         generations: Vec<Generation>,
-        terms: Terms,
+        terms: SubmitOptions,
         sink: impl FnMut(Notice) -> Flow + Send + 'static,
     ) -> Result<Ticket> {
         let places = self.places(generations.len())?;
@@ -186,7 +186,7 @@ impl Engine {
         &self,
         places: Places,
         generations: Vec<Generation>,
-        terms: Terms,
+        terms: SubmitOptions,
         sink: impl FnMut(Notice) -> Flow + Send + 'static,
     ) -> Result<Ticket> {
         self.check_places(&places, generations.len())?;
@@ -200,7 +200,7 @@ impl Engine {
     pub fn read<R: Reducer>(
         &self,
         reads: Vec<(Read, R)>,
-        terms: Terms,
+        terms: SubmitOptions,
         report: impl FnMut(usize, Result<R::Output>) + Send + 'static,
     ) -> Result<Ticket> {
         let places = self.places(reads.len())?;
@@ -212,7 +212,7 @@ impl Engine {
         &self,
         places: Places,
         reads: Vec<(Read, R)>,
-        terms: Terms,
+        terms: SubmitOptions,
         report: impl FnMut(usize, Result<R::Output>) + Send + 'static,
     ) -> Result<Ticket> {
         self.check_places(&places, reads.len())?;
@@ -244,7 +244,7 @@ impl Engine {
         &self,
         mut places: Places,
         work: Vec<Work>,
-        terms: Terms,
+        terms: SubmitOptions,
         sink: impl FnMut(Notice) -> Flow + Send + 'static,
     ) -> Result<Ticket> {
         if work.is_empty() {
@@ -254,7 +254,7 @@ impl Engine {
             return Err(Error::Draining);
         }
         let job = self.jobs.fetch_add(1, Ordering::Relaxed);
-        let seats = Seat::row(job, work, terms, Box::new(sink));
+        let seats = Job::row(job, work, terms, Box::new(sink));
         if self.commands.send(Command::Enter(seats)).is_err() {
             return Err(Error::Misuse("the engine's thread has ended"));
         }

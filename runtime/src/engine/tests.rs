@@ -1,12 +1,12 @@
 //! Tests of the engine: whatever comes and goes beside an answer, it is the one it would be alone.
 
 use super::*;
+use crate::decoder::{LogitsAt, Outputs, WithFinal};
 use crate::fingerprint::Fingerprint;
 use crate::generate::{Answer, Event, Finish, Request, complete};
 use crate::hook::{Addition, Edit, hook_fn};
 use crate::logits::{Bias, Context, LogitsProcessor};
-use crate::model::{LogitsAt, Reading, Want};
-use crate::monitor::{Monitor, Unfolding, Verdict};
+use crate::monitor::{AnswerView, Monitor, Verdict};
 use crate::plan::Plan;
 use crate::read::{Last, Mean, RowOutput};
 use crate::sample::{SamplingParams, Step};
@@ -72,13 +72,13 @@ impl House {
     }
 
     fn ask(&self, engine: &Engine, who: usize, prompt: usize, most: usize) -> Told {
-        self.try_ask(engine, Terms::default(), (who, prompt), most).unwrap()
+        self.try_ask(engine, SubmitOptions::default(), (who, prompt), most).unwrap()
     }
 
     fn try_ask(
         &self,
         engine: &Engine,
-        terms: Terms,
+        terms: SubmitOptions,
         (who, prompt): (usize, usize),
         most: usize,
     ) -> Result<Told> {
@@ -95,7 +95,7 @@ impl House {
         let generation = self.generation(&self.pool, (0, 40), most);
         let (tell, notices) = channel();
         let (go, gone) = channel::<()>();
-        let ticket = engine.submit(vec![generation], Terms::default(), move |notice| {
+        let ticket = engine.submit(vec![generation], SubmitOptions::default(), move |notice| {
             let token = matches!(&notice, Notice::Event { event: Event::Token(_), .. });
             let flow = tell.send(notice).map_or(Flow::Cancel, |()| Flow::Continue);
             if token {
@@ -171,7 +171,7 @@ fn a_full_line_is_told_at_once_and_takes_again_when_somebody_has_gone() {
     let engine = house.engine(1, 1);
     let (go, first) = house.hold(&engine, 400);
     let second = house.ask(&engine, 1, 4, 3);
-    let third = house.try_ask(&engine, Terms::default(), (2, 4), 3).err().unwrap();
+    let third = house.try_ask(&engine, SubmitOptions::default(), (2, 4), 3).err().unwrap();
     assert!(matches!(third, Error::QueueFull { places: 2 }), "{third}");
     drop((first, go));
     second.end().unwrap();
@@ -184,8 +184,8 @@ fn places_that_were_taken_are_nobody_elses_until_they_are_given_back() {
     let engine = house.engine(1, 1);
     let places = engine.places(2).unwrap();
     assert!(matches!(engine.places(1).err().unwrap(), Error::QueueFull { places: 2 }));
-    assert!(house.try_ask(&engine, Terms::default(), (1, 4), 3).is_err());
-    let wrong = engine.submit_at(places, Vec::new(), Terms::default(), |_| Flow::Continue);
+    assert!(house.try_ask(&engine, SubmitOptions::default(), (1, 4), 3).is_err());
+    let wrong = engine.submit_at(places, Vec::new(), SubmitOptions::default(), |_| Flow::Continue);
     assert!(matches!(wrong.err().unwrap(), Error::Misuse(_)));
     house.ask(&engine, 1, 4, 3).end().unwrap();
     drop(engine.places(1).unwrap());
@@ -230,8 +230,10 @@ fn a_sink_that_wants_no_more_ends_its_answer() {
 fn deadlines_end_what_waits_and_what_runs() {
     let house = house(4096);
     let engine = house.engine(1, 4);
-    let soon =
-        Terms { deadline: Some(Instant::now() + Duration::from_millis(40)), ..Terms::default() };
+    let soon = SubmitOptions {
+        deadline: Some(Instant::now() + Duration::from_millis(40)),
+        ..SubmitOptions::default()
+    };
     let first = house.try_ask(&engine, soon.clone(), (0, 4), 1000).unwrap();
     let second = house.try_ask(&engine, soon, (1, 4), 1000).unwrap();
     // The tiny model may be done in time; who waits behind a thousand tokens is not.
@@ -241,7 +243,7 @@ fn deadlines_end_what_waits_and_what_runs() {
             Err(error) => assert!(matches!(error, Error::Deadline), "{error}"),
         }
     }
-    let past = Terms { deadline: Some(Instant::now()), ..Terms::default() };
+    let past = SubmitOptions { deadline: Some(Instant::now()), ..SubmitOptions::default() };
     let late = house.try_ask(&engine, past, (2, 4), 5).unwrap();
     assert!(matches!(late.end(), Err(Error::Deadline)));
     assert_eq!(engine.load().present, 0);
@@ -253,7 +255,7 @@ fn draining_ends_what_runs_and_takes_nothing_new() {
     let engine = house.engine(1, 4);
     let runs = house.ask(&engine, 0, 4, 8);
     engine.drain(LONG);
-    let refused = house.try_ask(&engine, Terms::default(), (1, 4), 3).err().unwrap();
+    let refused = house.try_ask(&engine, SubmitOptions::default(), (1, 4), 3).err().unwrap();
     assert!(matches!(refused, Error::Draining));
     assert!(runs.end().is_ok());
     let cut = self::house(4096);
@@ -274,7 +276,7 @@ fn owners_take_turns() {
     let (go, first) = house.hold(&engine, 2);
     let ask = |owner: u64| {
         let tell = tell.clone();
-        let terms = Terms { owner, ..Terms::default() };
+        let terms = SubmitOptions { owner, ..SubmitOptions::default() };
         let generation = house.generation(&house.pool, (1, 4), 2);
         let sink = move |notice| {
             if let Notice::Admitted { .. } = notice {
@@ -300,7 +302,7 @@ fn several_answers_share_their_prompt() {
     let generations = (0..3).map(|_| house.generation(&house.pool, (4, prompt), 6)).collect();
     let space = Some(Fingerprint::builder("test").finish());
     let (tell, told) = channel();
-    let terms = Terms { space, ..Terms::default() };
+    let terms = SubmitOptions { space, ..SubmitOptions::default() };
     let ticket = engine.submit(generations, terms, move |notice| {
         if let Notice::Ended { choice, result } = notice {
             tell.send((choice, result)).unwrap();
@@ -331,8 +333,8 @@ fn a_mean_is_that_of_all_positions_however_it_was_cut() {
     };
     let read = Mean::of(vec![session()], Site::Final).unwrap();
     let (tell, told) = channel();
-    let ticket =
-        engine.read(vec![read], Terms::default(), move |_, result| tell.send(result).unwrap());
+    let ticket = engine
+        .read(vec![read], SubmitOptions::default(), move |_, result| tell.send(result).unwrap());
     let mean = told.recv_timeout(LONG).unwrap().unwrap().remove(0);
     drop(ticket);
     let all = session().capture(&[Site::Final]).unwrap()[&Site::Final].to_vec2::<f32>().unwrap();
@@ -382,8 +384,11 @@ fn an_answer_is_scored_beside_others_as_it_is_alone() {
         let mut session = house.generation(&house.pool, (who, 40), 30).session().fork();
         session.push(&answer.tokens).unwrap();
         let tokens = session.tokens().to_vec();
-        let want =
-            Want { logits: LogitsAt::All, reading: Reading::LogitsAndFinal, ..Want::default() };
+        let want = Outputs {
+            logits: LogitsAt::All,
+            reading: WithFinal::LogitsAndFinal,
+            ..Outputs::default()
+        };
         let reducer = Evidence { prompt: 40, tokens, ..Evidence::default() };
         (Read::new(vec![session], want).unwrap(), reducer)
     };
@@ -392,7 +397,7 @@ fn an_answer_is_scored_beside_others_as_it_is_alone() {
     beside.begin();
     let (tell, told) = channel();
     let reads = (0..3).map(evidence).collect();
-    let ticket = engine.read(reads, Terms::default(), move |index, result| {
+    let ticket = engine.read(reads, SubmitOptions::default(), move |index, result| {
         tell.send((index, result.unwrap())).unwrap();
     });
     for _ in 0..3 {
@@ -416,7 +421,8 @@ fn reads_share_rounds_and_are_cancelled_with_their_ticket() {
     };
     let (tell, told) = channel();
     let report = move |index, _| tell.send(index).unwrap();
-    let ticket = engine.read((0..4).map(|_| read(4)).collect(), Terms::default(), report).unwrap();
+    let ticket =
+        engine.read((0..4).map(|_| read(4)).collect(), SubmitOptions::default(), report).unwrap();
     let mut done: Vec<usize> = (0..4).map(|_| told.recv_timeout(LONG).unwrap()).collect();
     done.sort_unstable();
     assert_eq!(done, [0, 1, 2, 3]);
@@ -426,7 +432,7 @@ fn reads_share_rounds_and_are_cancelled_with_their_ticket() {
     let (go, first) = house.hold(&engine, 2);
     let (tell, told) = channel::<usize>();
     let report = move |index, _| tell.send(index).unwrap();
-    drop(engine.read(vec![read(900)], Terms::default(), report).unwrap());
+    drop(engine.read(vec![read(900)], SubmitOptions::default(), report).unwrap());
     drop(go);
     first.end().unwrap();
     assert!(told.recv_timeout(LONG).is_err(), "a cancelled read was reported");
@@ -449,7 +455,7 @@ fn a_read_that_fails_does_not_take_the_others_with_it() {
     };
     let (tell, told) = channel();
     let reads = vec![read(Plan::of(nan)), read(Plan::empty())];
-    let ticket = engine.read(reads, Terms::default(), move |index, result| {
+    let ticket = engine.read(reads, SubmitOptions::default(), move |index, result| {
         tell.send((index, result)).unwrap();
     });
     let good = house.ask(&engine, 1, 9, 5);
@@ -476,7 +482,7 @@ fn a_prompt_that_fails_does_not_take_the_others_with_it() {
     let tokenizer = tiny::tokenizer().unwrap();
     let bad = Generation::new(session, tokenizer, request).unwrap();
     let (tell, told) = channel();
-    let ticket = engine.submit(vec![bad], Terms::default(), move |notice| {
+    let ticket = engine.submit(vec![bad], SubmitOptions::default(), move |notice| {
         if let Notice::Ended { result, .. } = notice {
             tell.send(result).unwrap();
         }
@@ -503,7 +509,7 @@ fn texts_that_do_not_fit_together_take_turns_and_answers_give_way() {
     };
     let (tell, told) = channel();
     let reads = texts.iter().map(read).collect();
-    let ticket = engine.read(reads, Terms::default(), move |index, result| {
+    let ticket = engine.read(reads, SubmitOptions::default(), move |index, result| {
         tell.send((index, result)).unwrap();
     });
     for _ in 0..4 {
@@ -542,7 +548,7 @@ const FAULT: &str = "a fault of its own";
 struct AtTheThird;
 
 impl Monitor for AtTheThird {
-    fn watch(&mut self, answer: &Unfolding) -> Result<Verdict> {
+    fn watch(&mut self, answer: &AnswerView) -> Result<Verdict> {
         assert!(answer.tokens.len() < 3, "{FAULT}");
         Ok(Verdict::Continue { release: answer.text.len(), ask_after: 1 })
     }
@@ -573,7 +579,7 @@ impl House {
         }
         let (tell, notices) = channel();
         let mut tokens = 0;
-        let ticket = engine.submit(vec![generation], Terms::default(), move |notice| {
+        let ticket = engine.submit(vec![generation], SubmitOptions::default(), move |notice| {
             let token = matches!(&notice, Notice::Event { event: Event::Token(_), .. });
             tokens += usize::from(token);
             assert!(!(token && tokens == 3 && fault == Fault::Sink), "{FAULT}");
@@ -623,7 +629,7 @@ fn a_sink_that_panics_at_its_first_or_last_notice_leaves_the_engine_running() {
         [|n| matches!(n, Notice::Admitted { .. }), |n| matches!(n, Notice::Ended { .. })];
     for bad in bad {
         let generation = house.generation(&house.pool, (1, 4), 4);
-        let ticket = engine.submit(vec![generation], Terms::default(), move |notice| {
+        let ticket = engine.submit(vec![generation], SubmitOptions::default(), move |notice| {
             assert!(!bad(&notice), "{FAULT}");
             Flow::Continue
         });
@@ -652,14 +658,14 @@ fn an_engine_whose_thread_died_takes_nothing_and_holds_no_place() {
     let engine = house.engine(2, 2);
     let generation = house.generation(&house.pool, (1, 4), 4);
     let deadly = Deadly;
-    let ticket = engine.submit(vec![generation], Terms::default(), move |_| {
+    let ticket = engine.submit(vec![generation], SubmitOptions::default(), move |_| {
         let _held = &deadly;
         Flow::Continue
     });
     while !engine.is_draining() {
         std::thread::yield_now();
     }
-    assert!(house.try_ask(&engine, Terms::default(), (2, 4), 3).is_err());
+    assert!(house.try_ask(&engine, SubmitOptions::default(), (2, 4), 3).is_err());
     drop(ticket);
     while engine.load().present > 0 {
         std::thread::yield_now();

@@ -1,6 +1,6 @@
 //! Answers in lockstep: a sampler chooses every answer's next token together.
 
-use super::unfold::Scored;
+use super::generation::Scored;
 use super::{Event, Flow, Generation, Sink, forward, of_one_model, take_in, unfinished};
 use crate::error::{Error, Result};
 use crate::group_sampling::{Candidate, GroupSampler};

@@ -6,24 +6,24 @@
 //! wrong in one (a hook's NaN, a full pool) ends that one.
 
 mod answer;
+mod generation;
 mod group;
 mod request;
-mod unfold;
 
 pub use answer::{Answer, Event, Finish, Flow, Usage};
+pub use generation::Generation;
 pub use group::run_group;
 pub use request::{Request, RetryBudget};
-pub use unfold::Generation;
 
+use crate::decoder::Output;
 use crate::error::{Error, Result};
-use crate::model::Output;
 use crate::monitor::Sensed;
 use crate::read::{Due, ReadTask, RowOutput};
 use crate::session::Checkpoint;
 use candle_core::DType;
+use generation::{Readout, Scored};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use unfold::{Readout, Scored};
 
 /// Receives events with the index of the generation they come from.
 pub type Sink<'a> = &'a mut dyn FnMut(usize, Event) -> Flow;

@@ -1,8 +1,8 @@
 //! What is asked of one generation.
 
+use crate::decoder::WithFinal;
 use crate::error::{Error, Result};
 use crate::logits::LogitsProcessor;
-use crate::model::Reading;
 use crate::sample::Sampling;
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ pub struct Request {
     /// How many of the most likely tokens each step lists.
     pub top_logprobs: usize,
     /// Whether each step brings the activation at `final`.
-    pub reading: Reading,
+    pub reading: WithFinal,
     /// How much may be taken back.
     pub retries: RetryBudget,
 }
@@ -39,7 +39,7 @@ impl Default for Request {
             processors: Vec::new(),
             stop: Vec::new(),
             top_logprobs: 0,
-            reading: Reading::Logits,
+            reading: WithFinal::Logits,
             retries: RetryBudget::default(),
         }
     }

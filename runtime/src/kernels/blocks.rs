@@ -4,7 +4,7 @@
 //! of 16 keys, and values as `[16, dim]`, so that a weighted sum reads them in a row. A layer's pool is
 //! `[blocks, 2, kv_heads, dim·16]`, keys first.
 
-use super::heads::HeadShape;
+use super::qk_norm_rope::HeadShape;
 use super::values;
 use candle_core::{CpuStorage, DType, InplaceOp2, Layout, Result, Tensor};
 use half::f16;

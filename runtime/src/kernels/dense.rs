@@ -1,8 +1,8 @@
 //! Dense product with a transposed weight, one summation order for any number of rows.
 #![allow(unsafe_code)] // tasks write disjoint rows of one result; the block says why it is sound
 
-use super::pool::{self, Parts};
 use super::simd::{self, LANES, Task};
+use super::threads::{self, Parts};
 use super::values;
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 
@@ -58,7 +58,7 @@ fn turned(x: &[f32], w: &[f32], width: usize) -> Vec<f32> {
     let (time, out) = (x.len() / width, w.len() / width);
     let mut result = vec![0f32; out * time];
     let lines = Parts::of(&mut result);
-    pool::global().run(out.div_ceil(COLUMNS), &|task| {
+    threads::global().run(out.div_ceil(COLUMNS), &|task| {
         let first = task * COLUMNS;
         let rows = COLUMNS.min(out - first);
         let w = &w[first * width..(first + rows) * width];

@@ -10,17 +10,17 @@ pub mod add;
 pub mod arena;
 pub mod attention;
 pub mod blocks;
-pub mod columns;
 pub mod dense;
-pub mod heads;
-#[cfg(feature = "testing")]
-pub mod limits;
 pub mod logits;
 mod math;
-pub mod pool;
+pub mod output_columns;
 pub mod prologue;
+pub mod qk_norm_rope;
 pub mod quant;
+#[cfg(feature = "testing")]
+pub mod roofline;
 mod simd;
+pub mod threads;
 pub mod transposed;
 #[cfg(target_arch = "x86_64")]
 mod wide;

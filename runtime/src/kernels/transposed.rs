@@ -1,9 +1,9 @@
 //! Product of a transposed matrix with vectors over its rows, one summation order for any number of vectors and threads.
 #![allow(unsafe_code)] // tasks write disjoint parts of one result; the block says why it is sound
 
-use super::pool::{self, Parts};
 use super::quant::Matrix;
 use super::simd::{self, Task};
+use super::threads::{self, Parts};
 
 /// Rows of the matrix whose products are summed by one task. A constant, because sums are grouped by it.
 const CHUNK: usize = 512;
@@ -31,7 +31,7 @@ fn batch(rows: Rows, g: &[f32], (out, width): (usize, usize)) -> Vec<f32> {
     let chunks = out.div_ceil(CHUNK);
     let mut partial = vec![0f32; chunks * size];
     let parts = Parts::of(&mut partial);
-    pool::global().run(chunks, &|chunk| {
+    threads::global().run(chunks, &|chunk| {
         // SAFETY: every task has the part of its own chunk.
         let sums = unsafe { parts.part(chunk * size, size) };
         let first = chunk * CHUNK;

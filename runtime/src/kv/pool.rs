@@ -2,9 +2,9 @@
 
 use super::prefix::PrefixIndex;
 use super::{BLOCK_LEN, KvCache, KvType};
+use crate::decoder::spec::ModelSpec;
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::model::spec::ModelSpec;
 use candle_core::Tensor;
 use half::vec::HalfBitsVecExt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -39,7 +39,7 @@ impl Named {
 /// An output that is not written to.
 #[derive(Debug, thiserror::Error)]
 #[error("{} {problem}", path.display())]
-pub struct Refusal {
+pub struct OutputError {
     /// The flag that names the output.
     pub flag: &'static str,
     /// The output.
@@ -91,12 +91,12 @@ pub enum Stdout {
 ///
 /// # Errors
 /// When an output cannot be written, is a file that the command reads, or is another of its outputs.
-pub fn plan(reads: &[Named], writes: &[Named]) -> Result<Stdout, Refusal> {
+pub fn plan(reads: &[Named], writes: &[Named]) -> Result<Stdout, OutputError> {
     let mut taken: Vec<(&Named, Identity)> =
         reads.iter().filter_map(|read| Some((read, Identity::of(&read.path)?))).collect();
     let mut stdout = Stdout::Free;
     for write in writes {
-        let refuse = |problem| Refusal { flag: write.flag, path: write.path.clone(), problem };
+        let refuse = |problem| OutputError { flag: write.flag, path: write.path.clone(), problem };
         let place = Place::of(&write.path).map_err(refuse)?;
         let Some(identity) = place.identity() else { continue };
         let other = taken.iter().find(|(named, other)| {

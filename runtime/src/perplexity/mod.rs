@@ -16,11 +16,11 @@ mod pass;
 
 pub use comparison::{Comparison, Divergence, Steered, quantile};
 
+use crate::decoder::Decoder;
 use crate::error::{Error, Result};
 use crate::generate::Flow;
 use crate::hook::Intervention;
 use crate::kv::{BLOCK_LEN, KvPool};
-use crate::model::Decoder;
 use crate::plan::Plan;
 use pass::{Batch, Score};
 use std::sync::Arc;

@@ -1,10 +1,10 @@
 //! Windows run under several plans at once, and reduced to numbers where their logits stand.
 
 use super::Trial;
+use crate::decoder::{LogitsAt, Outputs};
 use crate::error::{Error, Result};
 use crate::kernels::logits::{Reference, spread};
-use crate::kernels::pool;
-use crate::model::{LogitsAt, Want};
+use crate::kernels::threads;
 use crate::plan::Plan;
 use crate::read::{self, ReadPass};
 use crate::session::Session;
@@ -41,7 +41,7 @@ impl Batch<'_> {
                 sessions.push(self.session(window, plan)?);
             }
         }
-        let want = Want { logits: LogitsAt::All, ..Want::default() };
+        let want = Outputs { logits: LogitsAt::All, ..Outputs::default() };
         let mut scores = vec![vec![Vec::new(); each]; windows.len()];
         // Windows are equally long, so they end in the same pass.
         read::passes(&mut sessions, &want, read::has_pending, |pass| {
@@ -79,7 +79,7 @@ impl Batch<'_> {
         // Nothing follows the window's last token.
         let following = window.iter().skip(begin + 1).take(time);
         let slots: Vec<_> = following.map(|token| (*token, Mutex::default())).collect();
-        pool::global().run(slots.len(), &|at| {
+        threads::global().run(slots.len(), &|at| {
             let part = at * vocab..(at + 1) * vocab;
             let lines = logits.iter().filter_map(|lines| lines.get(part.clone()));
             if let Some((token, slot)) = slots.get(at) {

@@ -1,8 +1,8 @@
 //! Reducers of activations at one site.
 
 use super::{Read, Reducer, RowOutput};
+use crate::decoder::{LogitsAt, Outputs};
 use crate::error::{Error, Result};
-use crate::model::{LogitsAt, Want};
 use crate::session::Session;
 use crate::site::Site;
 use candle_core::{DType, Tensor};
@@ -79,7 +79,7 @@ impl Reducer for Last {
 }
 
 fn activations(sessions: Vec<Session>, site: Site) -> Result<Read> {
-    let want = Want { logits: LogitsAt::None, captures: vec![site], ..Want::default() };
+    let want = Outputs { logits: LogitsAt::None, captures: vec![site], ..Outputs::default() };
     Read::new(sessions, want)
 }
 

@@ -1,8 +1,8 @@
 //! A read that runs beside answers, with its reducer and the receiver of its result.
 
 use super::{Due, Read, Reducer, RowOutput};
+use crate::decoder::{Decoder, Output, Row};
 use crate::error::{Error, Result, contain};
-use crate::model::{Decoder, Output, Row};
 use crate::session::{Checkpoint, Session};
 use std::sync::Arc;
 

@@ -3,20 +3,20 @@
 //! They are called as serving calls them: on host slices, into room that is there already.
 //! This file is the only door: what kernels look like inside is nobody's business but theirs.
 
+use crate::decoder::rope::{RopeScaling, RopeSpec, RopeStyle, RopeTable};
 use crate::error::{Error, Result};
 use crate::kernels::arena::Arena;
 use crate::kernels::attention::{Attention, HeadStep};
 use crate::kernels::blocks::{self, Span};
-use crate::kernels::columns::Columns;
-use crate::kernels::heads::HeadShape;
+use crate::kernels::output_columns::Columns;
 use crate::kernels::prologue::Prologue;
+use crate::kernels::qk_norm_rope::HeadShape;
 use crate::kernels::quant::{Activations, Fidelity, Input, Matrix};
 use crate::kv::BLOCK_LEN;
-use crate::model::rope::{RopeScaling, RopeSpec, RopeStyle, RopeTable};
 use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{DType, Device, Tensor};
 
-pub use crate::kernels::limits::{Limits, measure as measure_limits};
+pub use crate::kernels::roofline::{Roofline, measure as measure_limits};
 
 /// Block formats as files have them; the kernels serve each.
 pub const FORMATS: [(&str, GgmlDType); 10] = [

@@ -1,12 +1,12 @@
 //! A model small enough for doctests, generated from a formula and read back through the real loader.
 
+use crate::decoder::weights::Weights;
+use crate::decoder::weights::metadata::{Metadata, Value};
+use crate::decoder::{Decoder, DecoderOptions};
 use crate::device::{Device, DeviceChoice};
 use crate::error::{Error, Result};
 use crate::hub::{Local, Provenance};
-use crate::model::weights::Weights;
-use crate::model::weights::metadata::{Metadata, Value};
-use crate::model::{Decoder, DecoderOptions};
-use crate::open::{Model, OpenOptions};
+use crate::model::{Model, OpenOptions};
 use crate::text::{Tokenizer, Variables};
 use safetensors::tensor::{Dtype, TensorView};
 use std::path::{Path, PathBuf};

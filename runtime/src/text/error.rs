@@ -2,7 +2,7 @@
 //!
 //! Every variant names the thing first; what to do about it is said at the edge.
 
-use crate::model::weights::metadata::WrongKind;
+use crate::decoder::weights::metadata::WrongKind;
 use std::path::PathBuf;
 
 /// An error of the text layer.

@@ -7,7 +7,7 @@ use super::special::{Special, Specials, Strip};
 use super::tokenizer::{Ends, Parts, Tokenizer};
 use super::vocab::{Kind, Vocabulary, settle};
 use super::{gguf_bpe, gguf_spm};
-use crate::model::weights::metadata::{Metadata, Value};
+use crate::decoder::weights::metadata::{Metadata, Value};
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
 

@@ -9,7 +9,7 @@ use super::gguf::{entries, need};
 use super::pretokenizer::{self, Bos, Normalise, Rules, WholePiece};
 use super::tokenizer::{Encoder, Leading};
 use super::vocab::{Kind, Spelling, Vocabulary};
-use crate::model::weights::metadata::Metadata;
+use crate::decoder::weights::metadata::Metadata;
 use tokenizers::models::bpe::{BPE, Vocab};
 use tokenizers::normalizers::NFC;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;

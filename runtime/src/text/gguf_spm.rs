@@ -12,7 +12,7 @@ use super::special::{Special, Specials};
 use super::spm::{Fallback, Piece, Prefix, Spm, Use};
 use super::tokenizer::{Encoder, Leading};
 use super::vocab::{Kind, SPACE_TEXT, Spelling, Vocabulary, byte_piece};
-use crate::model::weights::metadata::Metadata;
+use crate::decoder::weights::metadata::Metadata;
 use std::collections::{HashMap, HashSet};
 
 /// Builds vocabulary and encoder.

@@ -1,7 +1,7 @@
 //! Our ids and renderings against those of programs we did not write (scripts/golden_text.py).
 
 use super::*;
-use crate::model::weights::metadata::{Metadata, Value as Entry};
+use crate::decoder::weights::metadata::{Metadata, Value as Entry};
 use serde_json::Value;
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -12,7 +12,7 @@ use super::hf_files::{optional_json, optional_text};
 use super::jinja;
 use super::rendered::{Origin, Rendered};
 use super::tokenizer::Tokenizer;
-use crate::model::weights::metadata::Metadata;
+use crate::decoder::weights::metadata::Metadata;
 use minijinja::{Environment, Value};
 use serde::Serialize;
 use sha2::{Digest, Sha256};

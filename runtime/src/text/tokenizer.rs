@@ -13,7 +13,7 @@ use super::special::Specials;
 use super::spm::Spm;
 use super::vocab::Vocabulary;
 use super::{gguf, hf};
-use crate::model::weights::metadata::Metadata;
+use crate::decoder::weights::metadata::Metadata;
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::Path;

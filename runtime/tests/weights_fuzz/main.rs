@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use alloc::{Counting, LARGEST};
 use proptest::prelude::*;
-use trimtab_runtime::model::weights::Weights;
+use trimtab_runtime::decoder::weights::Weights;
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;

@@ -1,8 +1,8 @@
 //! How the tokens of an answer are chosen, as a request says it.
 
 use crate::app::App;
-use crate::refusal::Refusal;
-use crate::visit::random;
+use crate::error::ApiError;
+use crate::request_context::random;
 use crate::wire::sampling::SamplingFields;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ pub(super) fn request(
     app: &App,
     fields: &SamplingFields,
     limits: &[(&str, Option<i64>)],
-) -> Result<Request, Refusal> {
+) -> Result<Request, ApiError> {
     top_k(fields.top_k)?;
     Ok(Request {
         sampling: sampling(app, fields).check()?,
@@ -46,29 +46,29 @@ pub(super) fn request(
     })
 }
 
-fn seed(given: Option<i64>) -> Result<u64, Refusal> {
+fn seed(given: Option<i64>) -> Result<u64, ApiError> {
     match given {
         // 53 bits, so that every JSON reader keeps them.
         None | Some(-1) => Ok(random() >> 11),
         Some(seed) => u64::try_from(seed).map_err(|_| {
-            Refusal::invalid("seed", format!("is {seed}, not 0 or more; -1 draws one"))
+            ApiError::invalid("seed", format!("is {seed}, not 0 or more; -1 draws one"))
         }),
     }
 }
 
 /// The most tokens of an answer; -1 is no limit, as other servers have it.
-fn max_tokens(limits: &[(&str, Option<i64>)]) -> Result<Option<usize>, Refusal> {
+fn max_tokens(limits: &[(&str, Option<i64>)]) -> Result<Option<usize>, ApiError> {
     let mut given: Option<i64> = None;
     for (name, limit) in limits {
         match (limit, given) {
             (None | Some(-1), _) => {}
             (Some(limit @ ..=0), _) => {
                 let problem = format!("is {limit}, expected 1 or more, or -1 for no limit");
-                return Err(Refusal::invalid(*name, problem));
+                return Err(ApiError::invalid(*name, problem));
             }
             (Some(limit), Some(other)) if *limit != other => {
                 let problem = format!("is {limit} and max_tokens is {other}; give one of them");
-                return Err(Refusal::invalid(*name, problem));
+                return Err(ApiError::invalid(*name, problem));
             }
             (Some(limit), _) => given = Some(*limit),
         }
@@ -76,29 +76,29 @@ fn max_tokens(limits: &[(&str, Option<i64>)]) -> Result<Option<usize>, Refusal> 
     Ok(given.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX)))
 }
 
-fn top_k(given: Option<i64>) -> Result<(), Refusal> {
+fn top_k(given: Option<i64>) -> Result<(), ApiError> {
     match given {
         Some(k @ ..=-2) => {
-            Err(Refusal::invalid("top_k", format!("is {k}, expected 0 or more, or -1 for all")))
+            Err(ApiError::invalid("top_k", format!("is {k}, expected 0 or more, or -1 for all")))
         }
         _ => Ok(()),
     }
 }
 
-fn stops(fields: &SamplingFields) -> Result<Vec<String>, Refusal> {
+fn stops(fields: &SamplingFields) -> Result<Vec<String>, ApiError> {
     let stops = fields.stop.clone().unwrap_or_default().0;
     if stops.len() > MOST_STOPS {
         let problem = format!("has {} texts, at most {MOST_STOPS}", stops.len());
-        return Err(Refusal::invalid("stop", problem));
+        return Err(ApiError::invalid("stop", problem));
     }
     for (index, stop) in stops.iter().enumerate() {
         let at = || if stops.len() == 1 { "stop".to_owned() } else { format!("stop[{index}]") };
         if stop.is_empty() {
-            return Err(Refusal::invalid(at(), "is empty, which would end every answer"));
+            return Err(ApiError::invalid(at(), "is empty, which would end every answer"));
         }
         if stop.len() > LONGEST_STOP {
             let problem = format!("has {} bytes, at most {LONGEST_STOP}", stop.len());
-            return Err(Refusal::invalid(at(), problem));
+            return Err(ApiError::invalid(at(), problem));
         }
     }
     Ok(stops)
@@ -107,7 +107,7 @@ fn stops(fields: &SamplingFields) -> Result<Vec<String>, Refusal> {
 fn processors(
     app: &App,
     fields: &SamplingFields,
-) -> Result<Vec<Arc<dyn LogitsProcessor>>, Refusal> {
+) -> Result<Vec<Arc<dyn LogitsProcessor>>, ApiError> {
     let none = Penalties::default();
     let penalties = Penalties {
         repeat: fields.repeat_penalty.unwrap_or(none.repeat),
@@ -125,7 +125,7 @@ fn processors(
     Ok(processors)
 }
 
-fn biases(app: &App, given: &BTreeMap<String, f32>) -> Result<BTreeMap<u32, f32>, Refusal> {
+fn biases(app: &App, given: &BTreeMap<String, f32>) -> Result<BTreeMap<u32, f32>, ApiError> {
     let known = app.model.decoder().spec().vocab_size;
     let mut biases = BTreeMap::new();
     for (id, bias) in given {
@@ -133,11 +133,11 @@ fn biases(app: &App, given: &BTreeMap<String, f32>) -> Result<BTreeMap<u32, f32>
         let token = id.parse::<u32>().ok().filter(|token| (*token as usize) < known);
         let Some(token) = token else {
             let problem = format!("is no token id; the vocabulary has {known} tokens");
-            return Err(Refusal::invalid(at(), problem));
+            return Err(ApiError::invalid(at(), problem));
         };
         if bias.abs() > MOST_BIAS {
             let problem = format!("is {bias}, not between -{MOST_BIAS} and {MOST_BIAS}");
-            return Err(Refusal::invalid(at(), problem));
+            return Err(ApiError::invalid(at(), problem));
         }
         biases.insert(token, *bias);
     }

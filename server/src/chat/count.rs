@@ -1,8 +1,8 @@
 //! Which tokens were delivered, as they are: an answer that is cut in the middle has cost its tokens as well.
 
-use super::ask::Streaming;
+use super::request::Streaming;
 use crate::metrics::Metrics;
-use crate::visit::Visit;
+use crate::request_context::RequestContext;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -35,14 +35,17 @@ struct Tally {
 
 /// The answers of one request.
 pub(super) struct Count {
-    visit: Arc<Visit>,
+    visit: Arc<RequestContext>,
     metrics: Arc<Metrics>,
     delivery: Delivery,
     answers: BTreeMap<usize, Tally>,
 }
 
 impl Count {
-    pub(super) fn new((visit, metrics): (Arc<Visit>, Arc<Metrics>), delivery: Delivery) -> Count {
+    pub(super) fn new(
+        (visit, metrics): (Arc<RequestContext>, Arc<Metrics>),
+        delivery: Delivery,
+    ) -> Count {
         Count { visit, metrics, delivery, answers: BTreeMap::new() }
     }
 

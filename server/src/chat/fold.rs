@@ -1,9 +1,9 @@
 //! Pieces folded to one whole answer.
 
-use super::ask::Form;
-use super::pieces::{Piece, Token};
+use super::assembler::{ChoiceUpdate, Token};
+use super::request::Form;
 use super::write::Writer;
-use crate::refusal::Refusal;
+use crate::error::ApiError;
 use crate::wire::chat::{ChatChoice, ChatResponse, Said, Steered, Usage};
 use crate::wire::completion::{CompletionChoice, CompletionResponse};
 use axum::Json;
@@ -32,29 +32,29 @@ impl Fold {
     }
 
     /// Adds a piece; an error ends everything.
-    pub(super) fn take(&mut self, piece: Piece) -> Result<(), Refusal> {
+    pub(super) fn take(&mut self, piece: ChoiceUpdate) -> Result<(), ApiError> {
         match piece {
-            Piece::Begun { .. } => {}
-            Piece::Text { choice, text, steps, .. } => {
+            ChoiceUpdate::Begun { .. } => {}
+            ChoiceUpdate::Text { choice, text, steps, .. } => {
                 if let Some(whole) = self.answers.get_mut(choice) {
                     whole.text.push_str(&text);
                     whole.steps.extend(steps);
                 }
             }
-            Piece::Retracted { choice, bytes, tokens, .. } => {
+            ChoiceUpdate::Retracted { choice, bytes, tokens, .. } => {
                 if let Some(whole) = self.answers.get_mut(choice) {
                     whole.text.truncate(bytes);
                     whole.steps.truncate(tokens);
                 }
             }
-            Piece::Ended { choice, reason, steered } => {
+            ChoiceUpdate::Ended { choice, reason, steered } => {
                 if let Some(whole) = self.answers.get_mut(choice) {
                     whole.reason = reason;
                 }
                 self.steered = steered.or(self.steered.take());
             }
-            Piece::Closed { usage } => self.usage = usage,
-            Piece::Failed(refusal) => return Err(refusal),
+            ChoiceUpdate::Closed { usage } => self.usage = usage,
+            ChoiceUpdate::Failed(refusal) => return Err(refusal),
         }
         Ok(())
     }

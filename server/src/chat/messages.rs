@@ -2,7 +2,7 @@
 
 use super::Ignored;
 use crate::app::App;
-use crate::refusal::Refusal;
+use crate::error::ApiError;
 use crate::wire::chat::ChatMessage;
 use crate::wire::rest::names;
 use crate::wire::union::{Content, Part};
@@ -23,9 +23,9 @@ pub(crate) fn conversation(
     app: &App,
     messages: &[ChatMessage],
     ignored: &mut Ignored,
-) -> Result<Vec<Message>, Refusal> {
+) -> Result<Vec<Message>, ApiError> {
     if messages.is_empty() {
-        return Err(Refusal::invalid("messages", "is empty, at least one is needed"));
+        return Err(ApiError::invalid("messages", "is empty, at least one is needed"));
     }
     let template = app.model.template().map(|template| template.source()).unwrap_or_default();
     let numbered = messages.iter().enumerate();
@@ -48,15 +48,15 @@ fn converted(
     index: usize,
     message: &ChatMessage,
     ignored: &mut Ignored,
-) -> Result<Message, Refusal> {
+) -> Result<Message, ApiError> {
     let at = |field: &str| format!("messages[{index}].{field}");
     if !ROLES.contains(&message.role.as_str()) {
         let known = ROLES.join(", ");
         let problem = format!("is {:?}, not one of {known}", message.role);
-        return Err(Refusal::invalid(at("role"), problem));
+        return Err(ApiError::invalid(at("role"), problem));
     }
     if let Some(name) = names(&message.rest).find(|name| REFUSED.contains(name)) {
-        return Err(Refusal::unsupported(at(name), "only what messages say is read"));
+        return Err(ApiError::unsupported(at(name), "only what messages say is read"));
     }
     ignored.note("messages", &message.rest);
     let content = match &message.content {
@@ -66,23 +66,23 @@ fn converted(
         None => {
             let problem =
                 format!("is missing or null, and a turn of {} says something", message.role);
-            return Err(Refusal::invalid(at("content"), problem));
+            return Err(ApiError::invalid(at("content"), problem));
         }
     };
     Ok(Message::new(message.role.clone(), content))
 }
 
 /// The texts of parts, one behind the other.
-fn joined(parts: &[Part], at: &str, ignored: &mut Ignored) -> Result<String, Refusal> {
+fn joined(parts: &[Part], at: &str, ignored: &mut Ignored) -> Result<String, ApiError> {
     parts.iter().for_each(|part| ignored.note("messages.content", &part.rest));
     let text = |(index, part): (usize, &Part)| match (part.kind.as_str(), &part.text) {
         (kind, Some(text)) if TEXTS.contains(&kind) => Ok(text.clone()),
         (kind, None) if TEXTS.contains(&kind) => {
-            Err(Refusal::invalid(format!("{at}[{index}].text"), "is missing"))
+            Err(ApiError::invalid(format!("{at}[{index}].text"), "is missing"))
         }
         (kind, _) => {
             let why = format!("it is {kind:?}, only text is read");
-            Err(Refusal::unsupported(format!("{at}[{index}]"), why))
+            Err(ApiError::unsupported(format!("{at}[{index}]"), why))
         }
     };
     parts.iter().enumerate().map(text).collect()

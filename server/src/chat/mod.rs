@@ -7,45 +7,45 @@
 //! - `pieces` turns what the engine tells into pieces of answers.
 //! - `write` makes chunks of pieces, and `fold` one answer of the same pieces.
 
-mod ask;
+mod assembler;
+mod audit_rows;
 mod choose;
 mod count;
 mod fold;
 mod ignored;
-mod likely;
+mod logprobs;
 mod messages;
-mod pieces;
 mod render;
+mod request;
+mod sent_text;
 mod sets;
 mod shape;
-mod story;
 mod stream;
 mod trace;
-mod unfolding;
 mod write;
 
-pub(crate) use ask::{
-    Asked, Made, Streaming, chat, completion, known_ids, prompt_of, room, served,
-};
+pub(crate) use assembler::Assembler;
 pub(crate) use ignored::Ignored;
 pub(crate) use messages::conversation;
-pub(crate) use pieces::Unfold;
-pub(crate) use render::{Prompt, Wanted, render};
+pub(crate) use render::{RenderedPrompt, Wanted, render};
+pub(crate) use request::{
+    GenerateJob, Made, Streaming, chat, completion, known_ids, prompt_of, room, served,
+};
 pub(crate) use sets::places;
 pub(crate) use shape::plain;
 use write::Writer;
 
 use crate::app::App;
+use crate::error::ApiError;
 use crate::keys::Caller;
-use crate::refusal::Refusal;
-use crate::visit::Visit;
+use crate::request_context::RequestContext;
 use crate::wire::error::Code;
 use axum::response::{IntoResponse, Response};
 use fold::Fold;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::mpsc::UnboundedReceiver;
-use trimtab_runtime::engine::{Notice, Terms, Ticket};
+use trimtab_runtime::engine::{Notice, SubmitOptions, Ticket};
 use trimtab_runtime::generate::Flow;
 
 /// A job in the engine. Dropped, it is cancelled.
@@ -59,15 +59,15 @@ pub(crate) struct Job {
 
 /// Who asks, and in which request.
 #[derive(Clone)]
-pub(crate) struct Asker {
+pub(crate) struct ClientRequest {
     pub(crate) caller: Caller,
-    pub(crate) visit: Arc<Visit>,
+    pub(crate) visit: Arc<RequestContext>,
 }
 
-impl Asker {
+impl ClientRequest {
     /// On what terms the engine works for it.
-    pub(crate) fn terms(&self, app: &App) -> Terms {
-        Terms {
+    pub(crate) fn submit_options(&self, app: &App) -> SubmitOptions {
+        SubmitOptions {
             space: Some(app.model.prefix_space(&self.caller.label)),
             owner: self.caller.owner(),
             deadline: Some(self.visit.since + app.settings.timeout),
@@ -76,8 +76,8 @@ impl Asker {
 }
 
 /// What becomes of a request for which there is no place.
-pub(crate) fn turned_away(app: &App, error: trimtab_runtime::Error) -> Refusal {
-    let refusal = Refusal::from(error);
+pub(crate) fn turned_away(app: &App, error: trimtab_runtime::Error) -> ApiError {
+    let refusal = ApiError::from(error);
     match refusal.code {
         Code::QueueFull => {
             let rounds = app.engine.load().waiting() / app.engine.options().parallel;
@@ -93,15 +93,15 @@ pub(crate) type Sink = Box<dyn FnMut(Notice) -> Flow + Send>;
 /// Answers a request whose generations have been made.
 pub(crate) async fn answer(
     app: Arc<App>,
-    asker: Asker,
-    asked: Asked,
+    asker: ClientRequest,
+    asked: GenerateJob,
     (generations, guards): Made,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ApiError> {
     let job = sets::submit(&app, &asker, (generations, asked.choices as usize))?;
     asker.visit.prompt(asked.prompt_tokens());
     let headers = asked.headers();
     let writer = Writer::new(&app, &asked);
-    let unfold = Unfold::new(&app, asker, &writer.id, (asked, guards));
+    let unfold = Assembler::new(&app, asker, &writer.id, (asked, guards));
     let body = match writer.streaming() {
         Streaming::No => whole(job, unfold, Fold::new(writer)).await?,
         Streaming::Chunks | Streaming::ChunksAndUsage => {
@@ -112,7 +112,7 @@ pub(crate) async fn answer(
 }
 
 /// An answer in one piece.
-async fn whole(mut job: Job, mut unfold: Unfold, mut fold: Fold) -> Result<Response, Refusal> {
+async fn whole(mut job: Job, mut unfold: Assembler, mut fold: Fold) -> Result<Response, ApiError> {
     while !unfold.is_done() {
         let pieces = match job.notices.recv().await {
             Some((at, notice)) => unfold.take(at, notice),

@@ -2,7 +2,7 @@
 
 use super::Ignored;
 use crate::app::App;
-use crate::refusal::Refusal;
+use crate::error::ApiError;
 use crate::wire::chat::ChatRequest;
 use crate::wire::text::TemplateRequest;
 use serde_json::Value;
@@ -59,12 +59,12 @@ impl From<&TemplateRequest> for Wanted {
 }
 
 impl Wanted {
-    fn end(&self) -> Result<End, Refusal> {
+    fn end(&self) -> Result<End, ApiError> {
         match (self.inside.unwrap_or(false), self.add) {
             (true, Some(true)) => {
                 let problem =
                     "is true beside continue_final_message: an answer begins or goes on, not both";
-                Err(Refusal::invalid("add_generation_prompt", problem))
+                Err(ApiError::invalid("add_generation_prompt", problem))
             }
             (true, _) => Ok(End::Inside),
             (false, Some(false)) => Ok(End::Message),
@@ -73,7 +73,7 @@ impl Wanted {
     }
 
     /// The variables of the request: its effort, above it those it names. They stand above the template's.
-    fn variables(&self, app: &App, ignored: &mut Ignored) -> Result<Variables, Refusal> {
+    fn variables(&self, app: &App, ignored: &mut Ignored) -> Result<Variables, ApiError> {
         let template = app.model.template().ok();
         let reads = |name: &str| template.is_some_and(|template| template.reads(name));
         let tokenizer = app.model.tokenizer()?;
@@ -89,11 +89,11 @@ impl Wanted {
         let own = self.kwargs.clone().unwrap_or_default();
         if own.len() > MOST_VARIABLES {
             let problem = format!("has {} variables, at most {MOST_VARIABLES}", own.len());
-            return Err(Refusal::invalid(KWARGS, problem));
+            return Err(ApiError::invalid(KWARGS, problem));
         }
         if let Err(Text::ReservedVariable { name }) = check_variables(&own) {
             let why = "the server sets it itself; leave it out";
-            return Err(Refusal::unsupported(format!("{KWARGS}.{name}"), why));
+            return Err(ApiError::unsupported(format!("{KWARGS}.{name}"), why));
         }
         for (name, value) in own {
             harmless(tokenizer, &format!("{KWARGS}.{name}"), &value)?;
@@ -107,7 +107,7 @@ impl Wanted {
 }
 
 /// Refuses a variable that spells a control token: a template trusts its variables as it does itself.
-fn harmless(tokenizer: &Tokenizer, at: &str, value: &Value) -> Result<(), Refusal> {
+fn harmless(tokenizer: &Tokenizer, at: &str, value: &Value) -> Result<(), ApiError> {
     let spelled = |text: &str| tokenizer.spelled_control(text).map(str::to_owned);
     let found = match value {
         Value::Null | Value::Bool(_) | Value::Number(_) => None,
@@ -121,13 +121,13 @@ fn harmless(tokenizer: &Tokenizer, at: &str, value: &Value) -> Result<(), Refusa
     match found {
         None => Ok(()),
         Some(token) => {
-            Err(Refusal::invalid(at, format!("spells the control token {token}; leave it out")))
+            Err(ApiError::invalid(at, format!("spells the control token {token}; leave it out")))
         }
     }
 }
 
 /// A conversation's prompt.
-pub(crate) struct Prompt {
+pub(crate) struct RenderedPrompt {
     pub(crate) rendered: Rendered,
     /// All variables, the template's own among them.
     pub(crate) kwargs: Variables,
@@ -140,7 +140,7 @@ pub(crate) fn render(
     messages: &[Message],
     wanted: &Wanted,
     ignored: &mut Ignored,
-) -> Result<Prompt, Refusal> {
+) -> Result<RenderedPrompt, ApiError> {
     let end = wanted.end()?;
     let extra = wanted.variables(app, ignored)?;
     let mut kwargs = app.model.template()?.variables().clone();
@@ -151,16 +151,16 @@ pub(crate) fn render(
     };
     let options = RenderOptions { generation_prompt, extra, ..RenderOptions::default() };
     let rendered = app.model.template()?.render(messages, &options);
-    let mut rendered = rendered.map_err(|error| Refusal::from(error).about("messages"))?;
+    let mut rendered = rendered.map_err(|error| ApiError::from(error).about("messages"))?;
     if end == End::Inside {
         rendered = inside(&rendered, messages)?;
     }
-    Ok(Prompt { rendered, kwargs, end })
+    Ok(RenderedPrompt { rendered, kwargs, end })
 }
 
 /// The prompt up to where the last message's text ends.
-fn inside(rendered: &Rendered, messages: &[Message]) -> Result<Rendered, Refusal> {
-    let refuse = |problem: &str| Err(Refusal::invalid("continue_final_message", problem));
+fn inside(rendered: &Rendered, messages: &[Message]) -> Result<Rendered, ApiError> {
+    let refuse = |problem: &str| Err(ApiError::invalid("continue_final_message", problem));
     let last = messages.last().filter(|last| matches!(last.role.as_str(), "assistant" | "model"));
     let Some(said) = last.map(|last| last.content.as_str()) else {
         return refuse("is true, and the last message is not an assistant's");
@@ -191,7 +191,7 @@ fn inside(rendered: &Rendered, messages: &[Message]) -> Result<Rendered, Refusal
 }
 
 /// The tokens of a rendered conversation.
-pub(crate) fn tokens(app: &App, rendered: &Rendered) -> Result<Vec<u32>, Refusal> {
+pub(crate) fn tokens(app: &App, rendered: &Rendered) -> Result<Vec<u32>, ApiError> {
     let tokens = app.model.rendered_prompt_within(rendered);
-    tokens.map_err(|error| Refusal::of_prompt(error, "messages"))
+    tokens.map_err(|error| ApiError::of_prompt(error, "messages"))
 }

@@ -3,9 +3,9 @@
 //! A request with many prompts must not take all places in the queue. Its first set is given at once, and is turned away as any
 //! request is where there is no place; the others follow as earlier ones end.
 
-use super::{Asker, Job, Sink, turned_away};
+use super::{ClientRequest, Job, Sink, turned_away};
 use crate::app::App;
-use crate::refusal::Refusal;
+use crate::error::ApiError;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use trimtab_runtime::Error;
-use trimtab_runtime::engine::{Notice, Places, Terms, Ticket};
+use trimtab_runtime::engine::{Notice, Places, SubmitOptions, Ticket};
 use trimtab_runtime::generate::{Flow, Generation};
 
 /// How long a full queue is left alone.
@@ -34,9 +34,9 @@ impl Drop for Later {
 type Set = (usize, Vec<Generation>);
 
 /// What every set is given to the engine with.
-struct Giver {
+struct SetSubmitter {
     app: Arc<App>,
-    terms: Terms,
+    terms: SubmitOptions,
     tell: UnboundedSender<(Instant, Notice)>,
     /// Hears of each answer that ends.
     ended: UnboundedSender<()>,
@@ -45,9 +45,9 @@ struct Giver {
 /// Gives the answers of a request to the engine: `each` to every prompt.
 pub(super) fn submit(
     app: &Arc<App>,
-    asker: &Asker,
+    asker: &ClientRequest,
     (mut generations, each): (Vec<Generation>, usize),
-) -> Result<Job, Refusal> {
+) -> Result<Job, ApiError> {
     let mut sets: VecDeque<Set> = VecDeque::new();
     let mut first = 0;
     while generations.len() > each.max(1) {
@@ -58,7 +58,7 @@ pub(super) fn submit(
     sets.push_back((first, generations));
     let (tell, notices) = unbounded_channel();
     let (ended, heard) = unbounded_channel();
-    let giver = Giver { app: app.clone(), terms: asker.terms(app), tell, ended };
+    let giver = SetSubmitter { app: app.clone(), terms: asker.submit_options(app), tell, ended };
     let set = sets.pop_front().unwrap_or_default();
     let running = set.1.len();
     let places = app.engine.places(running).map_err(|error| turned_away(app, error))?;
@@ -67,7 +67,7 @@ pub(super) fn submit(
     Ok(Job { notices, _ticket: ticket, _later: later })
 }
 
-impl Giver {
+impl SetSubmitter {
     fn give(&self, places: Places, (first, generations): Set) -> Result<Ticket, Error> {
         let (tell, ended) = (self.tell.clone(), self.ended.clone());
         let sink: Sink = Box::new(move |notice| {

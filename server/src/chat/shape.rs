@@ -3,16 +3,16 @@
 //! `tools: []`, `tool_choice: "none"` and `modalities: ["text"]` are what clients write who want a plain answer. They are
 //! taken; anything else in these fields is refused by name.
 
-use crate::refusal::Refusal;
+use crate::error::ApiError;
 use crate::wire::rest::{Rest, Unread};
 
 /// Refuses fields that ask for an answer of another shape.
-pub(crate) fn plain(rest: &Rest) -> Result<(), Refusal> {
+pub(crate) fn plain(rest: &Rest) -> Result<(), ApiError> {
     match rest.iter().find(|(name, value)| !value.is_nothing() && reshapes(name, value, rest)) {
         None => Ok(()),
         Some((name, _)) => {
             let why = "an answer to it has another shape; leave it out";
-            Err(Refusal::unsupported(name, why))
+            Err(ApiError::unsupported(name, why))
         }
     }
 }

@@ -1,9 +1,9 @@
 //! An answer as a stream of events: the pieces as they come, and comments that break a silence.
 
 use super::Job;
-use super::pieces::{Unfold, failure};
+use super::assembler::{Assembler, failure};
 use super::write::Writer;
-use crate::refusal::Refusal;
+use crate::error::ApiError;
 use crate::settings::Settings;
 use crate::sse::KEEP_ALIVE;
 use axum::body::{Body, Bytes};
@@ -22,7 +22,7 @@ const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 /// A request's pieces as events. Dropped, it takes its interest in the job with it, which ends.
 pub(crate) struct Sse {
     job: Job,
-    unfold: Unfold,
+    unfold: Assembler,
     writer: Writer,
     /// What is written and not sent.
     ready: String,
@@ -36,10 +36,10 @@ impl Sse {
     /// whom nothing comes; what fails from there on is an error in it.
     pub(crate) async fn begin(
         mut job: Job,
-        mut unfold: Unfold,
+        mut unfold: Assembler,
         mut writer: Writer,
         settings: &Settings,
-    ) -> Result<Sse, Refusal> {
+    ) -> Result<Sse, ApiError> {
         let keep_alive = settings.keep_alive;
         let silence = Box::pin(sleep(keep_alive));
         let pieces = match timeout(settings.first_word, job.notices.recv()).await {

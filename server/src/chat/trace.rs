@@ -1,13 +1,13 @@
 //! What is kept of an answered request, so that it can be had again and learnt from.
 
-use crate::keep::Keep;
+use crate::persistence::Persistence;
 use crate::wire::chat::Steered;
 use crate::wire::receipt::ReplayableReceipt;
 use trimtab_adapters::store::{self, UserText, now_ms};
 
 /// A request that is being answered, as it will be kept.
 pub(crate) struct Trace {
-    keep: Keep,
+    keep: Persistence,
     row: store::Trace,
     receipts: Vec<Option<ReplayableReceipt>>,
 }
@@ -30,7 +30,7 @@ impl About<'_> {
 }
 
 impl Trace {
-    pub(crate) fn new(keep: &Keep, about: &About<'_>, choices: usize) -> Option<Trace> {
+    pub(crate) fn new(keep: &Persistence, about: &About<'_>, choices: usize) -> Option<Trace> {
         let row = store::Trace {
             id: about.trace_id(),
             response: about.response.to_owned(),

@@ -1,13 +1,13 @@
 //! Pieces as the chunks of a stream.
 
-use super::ask::{Asked, Form, Placed, Streaming};
-use super::likely;
-use super::pieces::{Piece, Token};
+use super::assembler::{ChoiceUpdate, Token};
+use super::logprobs;
+use super::request::{Form, GenerateJob, Placed, Streaming};
 use crate::app::{App, now};
-use crate::refusal::Refusal;
+use crate::error::ApiError;
+use crate::request_context::random;
 use crate::sse::frame;
 use crate::steer::Cause;
-use crate::visit::random;
 use crate::wire;
 use crate::wire::chat::{ChatChunk, ChunkChoice, Delta, Logprobs, Place, Retract, Steered, Usage};
 use crate::wire::completion::{CompletionChoice, CompletionResponse, TextLogprobs};
@@ -50,7 +50,7 @@ struct News {
 }
 
 impl Writer {
-    pub(crate) fn new(app: &App, asked: &Asked) -> Writer {
+    pub(crate) fn new(app: &App, asked: &GenerateJob) -> Writer {
         let prefix = match asked.form {
             Form::Chat => "chatcmpl",
             Form::Text => "cmpl",
@@ -88,21 +88,21 @@ impl Writer {
     /// Log-probabilities of tokens in chat's shape, if they were asked for.
     pub(super) fn chat_likely(&self, steps: &[Token]) -> Option<Logprobs> {
         let tokenizer = self.tokenizer.as_ref().filter(|_| self.likely == Likely::Listed)?;
-        Some(likely::chat(tokenizer, steps))
+        Some(logprobs::chat(tokenizer, steps))
     }
 
     /// The same in the older shape.
     pub(super) fn text_likely(&self, choice: usize, steps: &[Token]) -> Option<TextLogprobs> {
         let tokenizer = self.tokenizer.as_ref().filter(|_| self.likely == Likely::Listed)?;
         let begin = self.echo(choice).map_or(0, |echo| echo.chars().count());
-        Some(likely::text(tokenizer, steps, begin))
+        Some(logprobs::text(tokenizer, steps, begin))
     }
 
     /// Writes a piece as frames of a stream.
-    pub(crate) fn write(&mut self, piece: Piece, out: &mut String) {
+    pub(crate) fn write(&mut self, piece: ChoiceUpdate, out: &mut String) {
         match piece {
-            Piece::Begun { choice } => self.begin(choice, out),
-            Piece::Text { choice, text, first, steps } => {
+            ChoiceUpdate::Begun { choice } => self.begin(choice, out),
+            ChoiceUpdate::Text { choice, text, first, steps } => {
                 // Tokens without text are of interest to those only who count or weigh them.
                 if text.is_empty() && self.likely == Likely::Left && self.placed == Placed::No {
                     return;
@@ -111,23 +111,23 @@ impl Writer {
                 let news = News { text: Some(text), steps, place, ..News::default() };
                 self.news(choice, news, out);
             }
-            Piece::Retracted { choice, tokens, cause: Cause { attempt, watch }, .. } => {
+            ChoiceUpdate::Retracted { choice, tokens, cause: Cause { attempt, watch }, .. } => {
                 let retract = Retract { from: tokens, attempt, watch };
                 let place = self.place(None, None, Some(retract));
                 let news = News { text: Some(String::new()), place, ..News::default() };
                 self.news(choice, news, out);
             }
-            Piece::Ended { choice, reason, steered } => {
+            ChoiceUpdate::Ended { choice, reason, steered } => {
                 let news = News { reason: Some(reason), steered, ..News::default() };
                 self.news(choice, news, out);
             }
-            Piece::Closed { usage } => {
+            ChoiceUpdate::Closed { usage } => {
                 if self.streaming == Streaming::ChunksAndUsage {
                     self.usage(usage, out);
                 }
                 out.push_str(&frame("[DONE]"));
             }
-            Piece::Failed(refusal) => self.fail(&refusal, out),
+            ChoiceUpdate::Failed(refusal) => self.fail(&refusal, out),
         }
     }
 
@@ -187,7 +187,7 @@ impl Writer {
         out.push_str(&frame(&written));
     }
 
-    fn fail(&self, refusal: &Refusal, out: &mut String) {
+    fn fail(&self, refusal: &ApiError, out: &mut String) {
         out.push_str(&frame(&wire::write(&refusal.body())));
         out.push_str(&frame("[DONE]"));
     }

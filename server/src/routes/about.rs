@@ -1,8 +1,8 @@
 //! What the server says of itself.
 
 use crate::app::App;
+use crate::error::ApiError;
 use crate::metrics::Now;
-use crate::refusal::Refusal;
 use crate::wire::health::{Health, VersionBody};
 use crate::wire::responses::UserErrors;
 use axum::Json;
@@ -65,12 +65,12 @@ pub(crate) async fn version(State(app): State<Arc<App>>) -> Json<VersionBody> {
         UserErrors,
     ),
 )]
-pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Refusal> {
+pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
     let now = Now {
         load: app.engine.load(),
         vectors: app.steering.vector_count(),
         ready: i64::from(!app.engine.is_draining()),
     };
-    let text = app.metrics.text(&now).map_err(|error| Refusal::failed(&error))?;
+    let text = app.metrics.text(&now).map_err(|error| ApiError::failed(&error))?;
     Ok(([(CONTENT_TYPE, OPENMETRICS)], text).into_response())
 }

@@ -1,10 +1,10 @@
 //! Reading bodies within their limits, and working on them where nobody waits.
 
 use crate::app::App;
-use crate::chat::Asker;
+use crate::chat::ClientRequest;
+use crate::error::{ApiError, ShouldRetry};
 use crate::keys::Caller;
-use crate::refusal::{Refusal, Retry};
-use crate::visit::Visit;
+use crate::request_context::RequestContext;
 use crate::wire;
 use crate::wire::error::Code;
 use axum::body::Body;
@@ -17,13 +17,13 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_stream::StreamExt;
 
 /// Who asks. The layers around the routes have put it into the request.
-pub(super) fn asker(request: &Request) -> Result<Asker, Refusal> {
+pub(super) fn asker(request: &Request) -> Result<ClientRequest, ApiError> {
     let extensions = request.extensions();
     let caller = extensions.get::<Caller>().cloned();
-    let visit = extensions.get::<Arc<Visit>>().cloned();
+    let visit = extensions.get::<Arc<RequestContext>>().cloned();
     match (caller, visit) {
-        (Some(caller), Some(visit)) => Ok(Asker { caller, visit }),
-        _ => Err(Refusal::failed(&"route is not behind its layers")),
+        (Some(caller), Some(visit)) => Ok(ClientRequest { caller, visit }),
+        _ => Err(ApiError::failed(&"route is not behind its layers")),
     }
 }
 
@@ -32,8 +32,8 @@ pub(super) fn asker(request: &Request) -> Result<Asker, Refusal> {
 pub(super) async fn with_body<T, B>(
     app: &Arc<App>,
     request: Request,
-    work: impl FnOnce(&App, B) -> Result<T, Refusal> + Send + 'static,
-) -> Result<T, Refusal>
+    work: impl FnOnce(&App, B) -> Result<T, ApiError> + Send + 'static,
+) -> Result<T, ApiError>
 where
     T: Send + 'static,
     B: DeserializeOwned,
@@ -55,7 +55,7 @@ where
         }
         work(&app, wire::read(&bytes)?)
     });
-    done.await.unwrap_or_else(|error| Err(Refusal::failed(&error)))
+    done.await.unwrap_or_else(|error| Err(ApiError::failed(&error)))
 }
 
 /// Reads a body of at most so many bytes and works on it, away from the threads that serve everybody.
@@ -63,13 +63,13 @@ pub(super) async fn raw<T: Send + 'static>(
     app: &Arc<App>,
     request: Request,
     most: usize,
-    work: impl FnOnce(&App, Vec<u8>) -> Result<T, Refusal> + Send + 'static,
-) -> Result<T, Refusal> {
+    work: impl FnOnce(&App, Vec<u8>) -> Result<T, ApiError> + Send + 'static,
+) -> Result<T, ApiError> {
     let span = asker(&request)?.visit.span().clone();
     let bytes = came(app, request, most, |_| Ok(())).await?;
     let app = app.clone();
     let done = tokio::task::spawn_blocking(move || span.in_scope(|| work(&app, bytes)));
-    done.await.unwrap_or_else(|error| Err(Refusal::failed(&error)))
+    done.await.unwrap_or_else(|error| Err(ApiError::failed(&error)))
 }
 
 /// A body of at most so many bytes, once it has come whole. `grows` hears of its length and may end it.
@@ -77,8 +77,8 @@ async fn came(
     app: &App,
     request: Request,
     most: usize,
-    grows: impl FnMut(usize) -> Result<(), Refusal>,
-) -> Result<Vec<u8>, Refusal> {
+    grows: impl FnMut(usize) -> Result<(), ApiError>,
+) -> Result<Vec<u8>, ApiError> {
     let visit = asker(&request)?.visit;
     let said = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
     if said.and_then(|said| said.parse::<u64>().ok()).is_some_and(|said| said > most as u64) {
@@ -89,38 +89,39 @@ async fn came(
     let bytes = read.await.map_err(|_| {
         let message = format!("body did not come within {} s", limit.as_secs_f64());
         // Nothing was done yet, and the next try may be faster.
-        let should_retry = Retry::ByStatus;
-        Refusal { should_retry, ..Refusal::new(Code::DeadlineExceeded, message) }
+        let should_retry = ShouldRetry::ByStatus;
+        ApiError { should_retry, ..ApiError::new(Code::DeadlineExceeded, message) }
     })??;
     visit.has_come();
     Ok(bytes)
 }
 
-fn too_large(most: usize) -> Refusal {
-    Refusal::new(Code::BodyTooLarge, format!("body is longer than {most} bytes"))
+fn too_large(most: usize) -> ApiError {
+    ApiError::new(Code::BodyTooLarge, format!("body is longer than {most} bytes"))
 }
 
-fn is_json(headers: &HeaderMap) -> Result<(), Refusal> {
+fn is_json(headers: &HeaderMap) -> Result<(), ApiError> {
     let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
     let kind = value.split(';').next().unwrap_or_default().trim();
     if kind.eq_ignore_ascii_case("application/json") {
         return Ok(());
     }
     let message = format!("content-type is {kind:?}, expected application/json");
-    Err(Refusal::new(Code::UnsupportedMediaType, message))
+    Err(ApiError::new(Code::UnsupportedMediaType, message))
 }
 
 async fn bytes(
     body: Body,
     most: usize,
-    mut grows: impl FnMut(usize) -> Result<(), Refusal>,
-) -> Result<Vec<u8>, Refusal> {
+    mut grows: impl FnMut(usize) -> Result<(), ApiError>,
+) -> Result<Vec<u8>, ApiError> {
     let mut stream = body.into_data_stream();
     let mut bytes = Vec::new();
     while let Some(chunk) = stream.next().await {
         // Nobody reads this: the client is gone.
-        let chunk = chunk
-            .map_err(|error| Refusal::new(Code::InvalidJson, format!("body broke off: {error}")))?;
+        let chunk = chunk.map_err(|error| {
+            ApiError::new(Code::InvalidJson, format!("body broke off: {error}"))
+        })?;
         let length = bytes.len().saturating_add(chunk.len());
         if length > most {
             return Err(too_large(most));

@@ -2,8 +2,8 @@
 
 use super::body::{asker, with_body};
 use crate::app::App;
-use crate::chat::{self, Asker, Ignored, prompt_of, served};
-use crate::refusal::Refusal;
+use crate::chat::{self, ClientRequest, Ignored, prompt_of, served};
+use crate::error::ApiError;
 use crate::wire::embedding::{
     Embedding, EmbeddingRequest, EmbeddingResponse, EmbeddingUsage, Values,
 };
@@ -56,7 +56,7 @@ struct Asked {
 pub(crate) async fn embeddings(
     State(app): State<Arc<App>>,
     request: Request,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ApiError> {
     let asker = asker(&request)?;
     let visit = asker.visit.clone();
     let work = move |app: &App, body: EmbeddingRequest| {
@@ -82,26 +82,26 @@ pub(crate) async fn embeddings(
     Ok((headers, Json(body)).into_response())
 }
 
-fn understood(app: &App, body: &EmbeddingRequest) -> Result<Asked, Refusal> {
+fn understood(app: &App, body: &EmbeddingRequest) -> Result<Asked, ApiError> {
     let width = app.model.decoder().spec().d_model as u64;
     let asks = |name: &str| body.rest.get(name).is_some_and(|value| !value.is_nothing());
     if asks("dimensions") && body.rest.get("dimensions") != Some(&Unread::Number(width)) {
         let why = format!("vectors have the {width} numbers of the model's stream");
-        return Err(Refusal::unsupported("dimensions", why));
+        return Err(ApiError::unsupported("dimensions", why));
     }
     if asks("steering") {
         let why = "embeddings are those of the model as it is";
-        return Err(Refusal::unsupported("steering", why));
+        return Err(ApiError::unsupported("steering", why));
     }
     if served(app, &body.model)?.is_some() {
-        return Err(Refusal::unsupported("model", "embeddings take no preset"));
+        return Err(ApiError::unsupported("model", "embeddings take no preset"));
     }
     let encoding = match body.encoding_format.as_deref() {
         None | Some("float") => Encoding::Float,
         Some("base64") => Encoding::Base64,
         Some(other) => {
             let problem = format!("is {other:?}, not float or base64");
-            return Err(Refusal::invalid("encoding_format", problem));
+            return Err(ApiError::invalid("encoding_format", problem));
         }
     };
     let inputs = match &body.input {
@@ -114,10 +114,10 @@ fn understood(app: &App, body: &EmbeddingRequest) -> Result<Asked, Refusal> {
 }
 
 /// The tokens of all prompts of a list.
-fn all(app: &App, prompts: &[Prompt]) -> Result<Vec<Vec<u32>>, Refusal> {
+fn all(app: &App, prompts: &[Prompt]) -> Result<Vec<Vec<u32>>, ApiError> {
     if prompts.is_empty() || prompts.len() > MOST_INPUTS {
         let problem = format!("has {} texts, not 1 to {MOST_INPUTS}", prompts.len());
-        return Err(Refusal::invalid("input", problem));
+        return Err(ApiError::invalid("input", problem));
     }
     let numbered = prompts.iter().enumerate();
     let tokens =
@@ -129,16 +129,16 @@ fn all(app: &App, prompts: &[Prompt]) -> Result<Vec<Vec<u32>>, Refusal> {
 // -> [inputs][d_model]
 async fn means(
     app: &App,
-    asker: &Asker,
+    asker: &ClientRequest,
     inputs: &[Vec<u32>],
     place: Place,
-) -> Result<Vec<Vec<f32>>, Refusal> {
+) -> Result<Vec<Vec<f32>>, ApiError> {
     let read = |tokens: &Vec<u32>| {
         let mut session = app.model.session(Plan::empty())?;
         session.push_prompt(tokens)?;
         Mean::of(vec![session], app.settings.embedding_site)
     };
-    let terms = asker.terms(app);
+    let terms = asker.submit_options(app);
     let places = match place {
         Place::First => {
             app.engine.places(inputs.len()).map_err(|error| chat::turned_away(app, error))?
@@ -156,7 +156,7 @@ async fn means(
     let mut means = vec![Vec::new(); inputs.len()];
     for _ in inputs {
         let Some((index, result)) = told.recv().await else {
-            return Err(Refusal::failed(&"the engine has gone"));
+            return Err(ApiError::failed(&"the engine has gone"));
         };
         if let (Some(place), Some(mean)) = (means.get_mut(index), result?.pop()) {
             *place = mean;

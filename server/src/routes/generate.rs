@@ -3,7 +3,7 @@
 use super::body::{asker, with_body};
 use crate::app::App;
 use crate::chat;
-use crate::refusal::Refusal;
+use crate::error::ApiError;
 use crate::wire::chat::{ChatRequest, ChatResponse};
 use crate::wire::completion::{CompletionRequest, CompletionResponse};
 use crate::wire::responses::GenerationErrors;
@@ -25,7 +25,7 @@ use std::sync::Arc;
 pub(crate) async fn chat(
     State(app): State<Arc<App>>,
     request: Request,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ApiError> {
     let asker = asker(&request)?;
     let visit = asker.visit.clone();
     let work = move |app: &App, body: ChatRequest| {
@@ -52,7 +52,7 @@ pub(crate) async fn chat(
 pub(crate) async fn completions(
     State(app): State<Arc<App>>,
     request: Request,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ApiError> {
     let asker = asker(&request)?;
     let visit = asker.visit.clone();
     let work = move |app: &App, body: CompletionRequest| {

@@ -11,9 +11,9 @@ pub(crate) mod steering;
 pub(crate) mod text;
 
 use crate::app::App;
-use crate::refusal::Refusal;
+use crate::error::ApiError;
 use crate::wire::error::Code;
-use crate::{auth, cors, leftover, visit};
+use crate::{auth, cors, request_context, unread_body};
 use axum::Router;
 use axum::extract::Request;
 use axum::http::header::CONTENT_ENCODING;
@@ -68,8 +68,8 @@ impl App {
             all = all.layer(cors).layer(from_fn(cors::narrow));
         }
         let all = all
-            .layer(from_fn_with_state(self.clone(), visit::record))
-            .layer(from_fn_with_state(self.clone(), leftover::drain))
+            .layer(from_fn_with_state(self.clone(), request_context::record))
+            .layer(from_fn_with_state(self.clone(), unread_body::drain))
             .with_state(self.clone());
         // A path is rewritten before it is looked up, so that logs and metrics know one name of each route.
         Router::new().fallback_service(all).layer(map_request(usual_path))
@@ -85,7 +85,7 @@ async fn encoded(request: Request, next: Next) -> Response {
         Some(other) => {
             let other = other.unwrap_or("not text");
             let message = format!("content-encoding is {other:?}, expected gzip or none");
-            Refusal::new(Code::UnsupportedMediaType, message).into_response()
+            ApiError::new(Code::UnsupportedMediaType, message).into_response()
         }
     }
 }
@@ -132,13 +132,13 @@ fn usual(path: &str) -> Option<String> {
     (usual != path).then_some(usual)
 }
 
-async fn unknown(request: Request) -> Refusal {
+async fn unknown(request: Request) -> ApiError {
     let message = format!("route {} is not known", request.uri().path());
-    Refusal::new(Code::NotFound, message)
+    ApiError::new(Code::NotFound, message)
 }
 
-async fn wrong_method(request: Request) -> Refusal {
+async fn wrong_method(request: Request) -> ApiError {
     let message = format!("route {} takes no {}", request.uri().path(), request.method());
-    let refusal = Refusal::new(Code::NotFound, message);
-    Refusal { status: StatusCode::METHOD_NOT_ALLOWED, ..refusal }
+    let refusal = ApiError::new(Code::NotFound, message);
+    ApiError { status: StatusCode::METHOD_NOT_ALLOWED, ..refusal }
 }

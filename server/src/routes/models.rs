@@ -2,7 +2,7 @@
 
 use crate::app::App;
 use crate::chat::{room, served};
-use crate::refusal::Refusal;
+use crate::error::ApiError;
 use crate::wire::error::Code;
 use crate::wire::model::{ModelFacts, ModelList, ModelObject};
 use crate::wire::responses::{ModelErrors, UserErrors};
@@ -32,9 +32,9 @@ pub(crate) async fn list(State(app): State<Arc<App>>) -> Json<ModelList> {
 pub(crate) async fn one(
     State(app): State<Arc<App>>,
     id: Result<Path<String>, PathRejection>,
-) -> Result<Json<ModelObject>, Refusal> {
+) -> Result<Json<ModelObject>, ApiError> {
     let Ok(Path(id)) = id else {
-        return Err(Refusal::new(Code::ModelNotFound, "model's id is not UTF-8").at("model"));
+        return Err(ApiError::new(Code::ModelNotFound, "model's id is not UTF-8").at("model"));
     };
     served(&app, &id)?;
     Ok(Json(described(&app, id)))

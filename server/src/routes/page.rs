@@ -1,6 +1,6 @@
 //! A page to chat with: one file, nothing from elsewhere.
 
-use crate::visit::random;
+use crate::request_context::random;
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
 };

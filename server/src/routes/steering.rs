@@ -4,8 +4,8 @@
 
 use super::body::{asker, raw, with_body};
 use crate::app::App;
-use crate::chat::Asker;
-use crate::refusal::Refusal;
+use crate::chat::ClientRequest;
+use crate::error::ApiError;
 use crate::steer::Registered;
 use crate::wire::audit::{AuditEntry, AuditList, AuditQuery};
 use crate::wire::error::Code;
@@ -26,13 +26,13 @@ const USUAL_AUDITS: u32 = 100;
 const MOST_AUDITS: u32 = 1000;
 
 /// Answer of a route that may make something.
-type Made = Result<(StatusCode, Json<VectorObject>), Refusal>;
+type Made = Result<(StatusCode, Json<VectorObject>), ApiError>;
 
 /// A name in the path.
 type Id = Result<Path<String>, PathRejection>;
 
-fn named(id: Id) -> Result<String, Refusal> {
-    let unreadable = |_| Refusal::new(Code::VectorNotFound, "id is no text").at("id");
+fn named(id: Id) -> Result<String, ApiError> {
+    let unreadable = |_| ApiError::new(Code::VectorNotFound, "id is no text").at("id");
     id.map(|Path(id)| id).map_err(unreadable)
 }
 
@@ -53,7 +53,7 @@ pub(crate) async fn settings(State(app): State<Arc<App>>) -> Json<SteeringObject
 pub(crate) async fn put_settings(
     State(app): State<Arc<App>>,
     request: Request,
-) -> Result<Json<SteeringObject>, Refusal> {
+) -> Result<Json<SteeringObject>, ApiError> {
     let asker = asker(&request)?;
     let work = |app: &App, put: PutSteering| app.steering.put_settings(put);
     let object = with_body(&app, request, work).await?;
@@ -73,12 +73,12 @@ pub(crate) async fn put_settings(
 pub(crate) async fn audits(
     State(app): State<Arc<App>>,
     query: Result<Query<AuditQuery>, QueryRejection>,
-) -> Result<Json<AuditList>, Refusal> {
-    let unreadable = |e: QueryRejection| Refusal::new(Code::InvalidValue, e.body_text());
+) -> Result<Json<AuditList>, ApiError> {
+    let unreadable = |e: QueryRejection| ApiError::new(Code::InvalidValue, e.body_text());
     let Query(AuditQuery { since, limit }) = query.map_err(unreadable)?;
     let limit = limit.unwrap_or(USUAL_AUDITS);
     if !(1..=MOST_AUDITS).contains(&limit) {
-        return Err(Refusal::invalid("limit", format!("is {limit}, not 1 to {MOST_AUDITS}")));
+        return Err(ApiError::invalid("limit", format!("is {limit}, not 1 to {MOST_AUDITS}")));
     }
     let rows = app.keep.interventions_since(since.unwrap_or(i64::MIN), limit).await?;
     let data = rows.into_iter().map(AuditEntry::from).collect();
@@ -93,7 +93,7 @@ pub(crate) async fn audits(
 pub(crate) async fn check(
     State(app): State<Arc<App>>,
     request: Request,
-) -> Result<Json<Checked>, Refusal> {
+) -> Result<Json<Checked>, ApiError> {
     let work = |app: &App, check: Check| app.steering.check(&check);
     with_body(&app, request, work).await.map(Json)
 }
@@ -116,7 +116,7 @@ pub(crate) async fn list(State(app): State<Arc<App>>) -> Json<VectorList> {
 pub(crate) async fn describe(
     State(app): State<Arc<App>>,
     id: Id,
-) -> Result<Json<VectorObject>, Refusal> {
+) -> Result<Json<VectorObject>, ApiError> {
     app.steering.describe(&named(id)?).map(Json)
 }
 
@@ -142,7 +142,7 @@ pub(crate) async fn upload(
     request: Request,
 ) -> Made {
     let (asker, id) = (asker(&request)?, named(id)?);
-    let unreadable = |e: QueryRejection| Refusal::new(Code::InvalidValue, e.body_text());
+    let unreadable = |e: QueryRejection| ApiError::new(Code::InvalidValue, e.body_text());
     let Query(query) = query.map_err(unreadable)?;
     let name = id.clone();
     let work = move |app: &App, bytes| app.steering.upload(&name, bytes, &query);
@@ -176,16 +176,16 @@ pub(crate) async fn delete(
     State(app): State<Arc<App>>,
     id: Id,
     request: Request,
-) -> Result<Json<VectorDeleted>, Refusal> {
+) -> Result<Json<VectorDeleted>, ApiError> {
     let (asker, id) = (asker(&request)?, named(id)?);
     let (name, of) = (id.clone(), app.clone());
     let done = tokio::task::spawn_blocking(move || of.steering.delete(&name));
-    done.await.unwrap_or_else(|error| Err(Refusal::failed(&error)))?;
+    done.await.unwrap_or_else(|error| Err(ApiError::failed(&error)))?;
     audit(&app, &asker, "vector.delete", &id).await?;
     Ok(Json(VectorDeleted { id, object: "steering.vector".to_owned(), deleted: Flag::Yes }))
 }
 
-async fn made(app: &App, asker: &Asker, id: &str, registered: Registered) -> Made {
+async fn made(app: &App, asker: &ClientRequest, id: &str, registered: Registered) -> Made {
     match registered {
         Registered::Created(object) => {
             audit(app, asker, "vector.put", id).await?;
@@ -195,6 +195,6 @@ async fn made(app: &App, asker: &Asker, id: &str, registered: Registered) -> Mad
     }
 }
 
-async fn audit(app: &App, asker: &Asker, what: &str, object: &str) -> Result<(), Refusal> {
+async fn audit(app: &App, asker: &ClientRequest, what: &str, object: &str) -> Result<(), ApiError> {
     app.keep.audit(&asker.caller.label, what, object).await
 }

@@ -2,8 +2,8 @@
 
 use super::body::with_body;
 use crate::app::App;
-use crate::chat::{Ignored, Prompt, Wanted, conversation, known_ids, plain, render};
-use crate::refusal::Refusal;
+use crate::chat::{Ignored, RenderedPrompt, Wanted, conversation, known_ids, plain, render};
+use crate::error::ApiError;
 use crate::wire::responses::TextErrors;
 use crate::wire::rest::Rest;
 use crate::wire::text::{
@@ -41,7 +41,7 @@ fn written(ignored: &Ignored, body: impl IntoResponse) -> Response {
 pub(crate) async fn tokenize(
     State(app): State<Arc<App>>,
     request: Request,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ApiError> {
     let work = |app: &App, body: TokenizeRequest| {
         let tokenizer = app.model.tokenizer()?;
         // As llama.cpp's documentation has it: parsed unless the request says otherwise.
@@ -87,7 +87,7 @@ fn piece(tokenizer: &Tokenizer, id: u32) -> TokenPiece {
 pub(crate) async fn detokenize(
     State(app): State<Arc<App>>,
     request: Request,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ApiError> {
     let work = |app: &App, body: DetokenizeRequest| {
         known_ids(app, &body.tokens, "tokens")?;
         let tokenizer = app.model.tokenizer()?;
@@ -99,7 +99,7 @@ pub(crate) async fn detokenize(
 }
 
 /// Refuses tokens whose answer would be longer than a body may be: a few digits can name a token of a hundred bytes.
-fn bounded(app: &App, tokens: &[u32], (at, around): (&'static str, usize)) -> Result<(), Refusal> {
+fn bounded(app: &App, tokens: &[u32], (at, around): (&'static str, usize)) -> Result<(), ApiError> {
     let tokenizer = app.model.tokenizer()?;
     let bytes = |id: &u32| {
         let spelled = tokenizer.token_text(*id).map_or(0, str::len);
@@ -108,7 +108,7 @@ fn bounded(app: &App, tokens: &[u32], (at, around): (&'static str, usize)) -> Re
     let (length, most) = (tokens.iter().map(bytes).sum::<usize>(), app.settings.max_body);
     if length > most {
         let problem = format!("needs an answer of {length} bytes, at most {most}");
-        return Err(Refusal::invalid(at, problem));
+        return Err(ApiError::invalid(at, problem));
     }
     Ok(())
 }
@@ -121,12 +121,13 @@ fn bounded(app: &App, tokens: &[u32], (at, around): (&'static str, usize)) -> Re
 pub(crate) async fn apply_template(
     State(app): State<Arc<App>>,
     request: Request,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ApiError> {
     let work = |app: &App, body: TemplateRequest| {
         plain(&body.rest)?;
         let mut ignored = Ignored::default();
         let messages = conversation(app, &body.messages, &mut ignored)?;
-        let Prompt { rendered, .. } = render(app, &messages, &Wanted::from(&body), &mut ignored)?;
+        let RenderedPrompt { rendered, .. } =
+            render(app, &messages, &Wanted::from(&body), &mut ignored)?;
         ignored.note("", &body.rest);
         Ok(written(&ignored, Json(TemplateResponse { prompt: rendered.text() })))
     };

@@ -2,12 +2,12 @@
 //!
 //! Every change is stored before it is in force, so that what was answered as done survives a crash.
 
-use super::fault::Fault;
+use super::field_error::FieldError;
 use super::registry::{Loaded, State, Terms, hashes_to, unknown};
-use super::resolve::{self, Layer, Voice};
-use super::shelf::{Lock, StoredSettings, StoredVector};
-use super::{Steering, held, jail};
-use crate::refusal::Refusal;
+use super::repository::{Lock, StoredSettings, StoredVector};
+use super::resolve::{self, Layer, LayerSource};
+use super::{Steering, held, vector_root};
+use crate::error::ApiError;
 use crate::wire::error::Code;
 use crate::wire::flag::Flag;
 use crate::wire::steering as wire;
@@ -39,7 +39,7 @@ impl Steering {
     }
 
     /// One registered vector, with all that its file says.
-    pub fn describe(&self, id: &str) -> Result<VectorObject, Refusal> {
+    pub fn describe(&self, id: &str) -> Result<VectorObject, ApiError> {
         let state = self.state();
         let loaded = state.vectors.get(id).ok_or_else(|| unknown("id", id).refusal())?;
         let header = serde_json::from_str(&loaded.file.header()?);
@@ -52,9 +52,10 @@ impl Steering {
         id: &str,
         bytes: Vec<u8>,
         query: &UploadQuery,
-    ) -> Result<Registered, Refusal> {
-        named("id", id).map_err(Fault::refusal)?;
-        let bytes = jail::fits(bytes, self.setup.upload_limit, "file").map_err(Fault::refusal)?;
+    ) -> Result<Registered, ApiError> {
+        named("id", id).map_err(FieldError::refusal)?;
+        let bytes = vector_root::fits(bytes, self.setup.upload_limit, "file")
+            .map_err(FieldError::refusal)?;
         let stored = StoredVector {
             id: id.to_owned(),
             sha256: trimtab_steering::file::sha256(&bytes),
@@ -67,14 +68,14 @@ impl Steering {
     }
 
     /// Registers a file that the server finds itself.
-    pub fn load(&self, asked: &LoadVector) -> Result<Registered, Refusal> {
-        named("id", &asked.id).map_err(Fault::refusal)?;
+    pub fn load(&self, asked: &LoadVector) -> Result<Registered, ApiError> {
+        named("id", &asked.id).map_err(FieldError::refusal)?;
         self.one_at_a_time(|| {
             let (root, limit) = (self.setup.vector_root.as_deref(), self.setup.upload_limit);
-            let bytes = jail::read(&asked.source, root, self.setup.sources, limit);
-            let bytes = bytes.map_err(Fault::refusal)?;
+            let bytes = vector_root::read(&asked.source, root, self.setup.sources, limit);
+            let bytes = bytes.map_err(FieldError::refusal)?;
             if let Some(sha256) = &asked.sha256 {
-                hashes_to(&bytes, sha256).map_err(Fault::refusal)?;
+                hashes_to(&bytes, sha256).map_err(FieldError::refusal)?;
             }
             let stored = StoredVector {
                 id: asked.id.clone(),
@@ -89,7 +90,7 @@ impl Steering {
     }
 
     /// Forgets a vector that neither the server default nor a preset names.
-    pub fn delete(&self, id: &str) -> Result<(), Refusal> {
+    pub fn delete(&self, id: &str) -> Result<(), ApiError> {
         let _changing = held(&self.change);
         let mut state = State::clone(&self.state());
         if state.vectors.remove(id).is_none() {
@@ -97,7 +98,7 @@ impl Steering {
         }
         if let Some(user) = user(&state.settings, id) {
             let problem = format!("is {id:?}, which {user} names; change that first");
-            return Err(Fault::new(Code::InUse, "id", problem).refusal());
+            return Err(FieldError::new(Code::InUse, "id", problem).refusal());
         }
         self.shelf.delete_vector(id)?;
         self.publish(state);
@@ -110,7 +111,7 @@ impl Steering {
     }
 
     /// Replaces presets and server default, if nobody else has done so since.
-    pub fn put_settings(&self, put: PutSteering) -> Result<SteeringObject, Refusal> {
+    pub fn put_settings(&self, put: PutSteering) -> Result<SteeringObject, ApiError> {
         let _changing = held(&self.change);
         let mut state = State::clone(&self.state());
         let version = state.settings.version;
@@ -119,7 +120,9 @@ impl Steering {
                 "is {}, and version {version} is in force; read it again",
                 put.expected_version
             );
-            return Err(Fault::new(Code::VersionConflict, "expected_version", problem).refusal());
+            return Err(
+                FieldError::new(Code::VersionConflict, "expected_version", problem).refusal()
+            );
         }
         state.settings = StoredSettings {
             version: version + 1,
@@ -137,7 +140,7 @@ impl Steering {
     }
 
     /// What a steering object would do. Makes no token.
-    pub fn check(&self, check: &Check) -> Result<Checked, Refusal> {
+    pub fn check(&self, check: &Check) -> Result<Checked, ApiError> {
         let resolved = self.now().resolve(Some(&check.steering), None, None)?;
         let dose = resolved.dose.iter().map(|(site, dose)| (site.to_string(), *dose));
         Ok(Checked {
@@ -163,19 +166,19 @@ impl Steering {
         }
     }
 
-    fn one_at_a_time<T>(&self, load: impl FnOnce() -> Result<T, Refusal>) -> Result<T, Refusal> {
+    fn one_at_a_time<T>(&self, load: impl FnOnce() -> Result<T, ApiError>) -> Result<T, ApiError> {
         let _loading = match self.load.try_lock() {
             Ok(guard) => guard,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => {
                 let told = "another vector is being loaded; try again in a moment";
-                return Err(Refusal::new(Code::Busy, told));
+                return Err(ApiError::new(Code::Busy, told));
             }
         };
         load()
     }
 
-    fn register(&self, stored: StoredVector, field: &str) -> Result<Registered, Refusal> {
+    fn register(&self, stored: StoredVector, field: &str) -> Result<Registered, ApiError> {
         let terms = Terms { accept: stored.accept_model.as_deref(), null: stored.null };
         let loaded = Loaded::read(&stored.id, &stored.bytes, &self.frame, terms);
         let loaded = loaded.map_err(|e| e.under(field).refusal())?;
@@ -186,7 +189,7 @@ impl Steering {
                 return Ok(Registered::Known(Box::new(known.object(&self.frame))));
             }
             let problem = format!("is {:?}, which is another file; delete it first", stored.id);
-            return Err(Fault::new(Code::IdInUse, "id", problem).refusal());
+            return Err(FieldError::new(Code::IdInUse, "id", problem).refusal());
         }
         self.shelf.put_vector(&stored)?;
         let object = loaded.object(&self.frame);
@@ -200,41 +203,41 @@ impl Steering {
     }
 
     /// Refuses settings under which some request could not be steered as they say, whatever its prompt.
-    fn admit(&self, state: &State) -> Result<(), Refusal> {
+    fn admit(&self, state: &State) -> Result<(), ApiError> {
         for (index, id) in state.settings.allow.iter().enumerate() {
             if !state.vectors.contains_key(id) {
                 return Err(unknown(&format!("allow[{index}]"), id).refusal());
             }
         }
         let default = state.settings.default.as_ref().map(|object| Layer {
-            voice: Voice::Body("default".to_owned()),
+            voice: LayerSource::Body("default".to_owned()),
             object,
             lock: state.settings.lock,
         });
         let nested = |path: &str, object: &wire::Steering| match &object.preset {
             None => Ok(()),
             Some(_) => {
-                Err(Fault::value(format!("{path}.preset"), "is set; a preset cannot name one"))
+                Err(FieldError::value(format!("{path}.preset"), "is set; a preset cannot name one"))
             }
         };
         if let Some(layer) = &default {
-            nested("default", layer.object).map_err(Fault::refusal)?;
+            nested("default", layer.object).map_err(FieldError::refusal)?;
             if layer.object.use_default == Some(false) {
                 let problem = "is false; to have no default, leave it out";
-                return Err(Fault::value("default.use_default", problem).refusal());
+                return Err(FieldError::value("default.use_default", problem).refusal());
             }
             resolve::resolve(self.bench(state, None), std::slice::from_ref(layer))?;
         }
         for (name, object) in &state.settings.presets {
-            named("presets", name).map_err(Fault::refusal)?;
+            named("presets", name).map_err(FieldError::refusal)?;
             let path = format!("presets.{name}");
-            nested(&path, object).map_err(Fault::refusal)?;
+            nested(&path, object).map_err(FieldError::refusal)?;
             let with_default = object.use_default != Some(false);
             if !with_default && state.settings.lock == Lock::Locked {
                 let problem = "is false, and the default is to be locked";
-                return Err(Fault::value(format!("{path}.use_default"), problem).refusal());
+                return Err(FieldError::value(format!("{path}.use_default"), problem).refusal());
             }
-            let layer = Layer { voice: Voice::Body(path), object, lock: Lock::Open };
+            let layer = Layer { voice: LayerSource::Body(path), object, lock: Lock::Open };
             let layers: Vec<Layer<'_>> =
                 default.iter().filter(|_| with_default).cloned().chain([layer]).collect();
             resolve::resolve(self.bench(state, None), &layers)?;
@@ -251,7 +254,7 @@ fn null(allow: Option<bool>) -> NullVectors {
 }
 
 /// Refuses names that would not survive a path, a log line or `model@preset`.
-fn named(field: &str, name: &str) -> Result<(), Fault> {
+fn named(field: &str, name: &str) -> Result<(), FieldError> {
     let known = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     let first = name.starts_with(|c: char| c.is_ascii_alphanumeric());
     if first && name.len() <= NAME_LIMIT && name.chars().all(known) {
@@ -260,7 +263,7 @@ fn named(field: &str, name: &str) -> Result<(), Fault> {
     let problem = format!(
         "has {name:?}, expected 1 to {NAME_LIMIT} letters, digits, dots, dashes or underscores, a letter or digit first"
     );
-    Err(Fault::value(field, problem))
+    Err(FieldError::value(field, problem))
 }
 
 /// Whether a monitor names a vector.

@@ -7,12 +7,12 @@
 //! It does not hold against words: a prompt, a banned token or a monitor of the request's own can still argue with what
 //! the default pushes towards.
 
-use super::asked::{self, Origin};
-use super::fault::Fault;
+use super::field_error::FieldError;
+use super::fields::{self, Origin};
 use super::piece::Bench;
 use super::registry::{self, Loaded, State};
-use super::shelf::Lock;
-use crate::refusal::Refusal;
+use super::repository::Lock;
+use crate::error::ApiError;
 use crate::wire::error::Code;
 use crate::wire::monitor::GuidanceKind;
 use crate::wire::steering::{Rescale, Steering, Vector};
@@ -32,17 +32,17 @@ pub(super) struct Claim<'a> {
 }
 
 /// Refuses what would undo a locked default.
-pub(super) fn hold(state: &State, claim: &Claim<'_>) -> Result<(), Refusal> {
+pub(super) fn hold(state: &State, claim: &Claim<'_>) -> Result<(), ApiError> {
     match state.settings.lock {
         Lock::Open => Ok(()),
         Lock::Locked => held(state, claim).map_err(|fault| fault.under("steering").refusal()),
     }
 }
 
-fn held(state: &State, claim: &Claim<'_>) -> Result<(), Fault> {
+fn held(state: &State, claim: &Claim<'_>) -> Result<(), FieldError> {
     if claim.use_default == Some(false) {
         let problem = "is false, and the operator has locked the server default";
-        return Err(Fault::new(Code::DefaultLocked, "use_default", problem));
+        return Err(FieldError::new(Code::DefaultLocked, "use_default", problem));
     }
     let watches = |object: Option<&Steering>| object.is_some_and(|o| o.monitor.is_some());
     let field = match (watches(claim.asked), watches(claim.preset)) {
@@ -54,13 +54,13 @@ fn held(state: &State, claim: &Claim<'_>) -> Result<(), Fault> {
     if let Some(field) = field.filter(|_| watches(claim.default)) {
         let problem =
             "would take the place of the server default's monitor, which the operator has locked";
-        return Err(Fault::new(Code::DefaultLocked, field, problem));
+        return Err(FieldError::new(Code::DefaultLocked, field, problem));
     }
     claim.asked.map_or(Ok(()), |asked| brings_nothing(state, asked))
 }
 
 /// Refuses a request's own vectors, those behind a rewind too.
-fn brings_nothing(state: &State, asked: &Steering) -> Result<(), Fault> {
+fn brings_nothing(state: &State, asked: &Steering) -> Result<(), FieldError> {
     all_allowed(state, &asked.vectors).map_err(|e| e.under("vectors"))?;
     let Some(retry) = asked.monitor.as_ref().and_then(|monitor| monitor.retry.as_ref()) else {
         return Ok(());
@@ -68,12 +68,12 @@ fn brings_nothing(state: &State, asked: &Steering) -> Result<(), Fault> {
     all_allowed(state, &retry.vectors).map_err(|e| e.under("monitor.retry.vectors"))?;
     if retry.guidance == Some(GuidanceKind::Vector) {
         let problem = "is vector, a push beside the server default, which the operator has locked; use text or none";
-        return Err(Fault::new(Code::DefaultLocked, "monitor.retry.guidance", problem));
+        return Err(FieldError::new(Code::DefaultLocked, "monitor.retry.guidance", problem));
     }
     Ok(())
 }
 
-fn all_allowed(state: &State, vectors: &Option<Vec<Vector>>) -> Result<(), Fault> {
+fn all_allowed(state: &State, vectors: &Option<Vec<Vector>>) -> Result<(), FieldError> {
     let mut numbered = vectors.iter().flatten().enumerate();
     numbered.try_for_each(|(index, vector)| {
         allowed(state, vector).map_err(|e| e.under(&format!("[{index}]")))
@@ -81,7 +81,7 @@ fn all_allowed(state: &State, vectors: &Option<Vec<Vector>>) -> Result<(), Fault
 }
 
 /// Refuses a vector that the operator does not allow, or allows and not in this way.
-fn allowed(state: &State, vector: &Vector) -> Result<(), Fault> {
+fn allowed(state: &State, vector: &Vector) -> Result<(), FieldError> {
     let (field, name) = match Origin::try_from(vector)? {
         Origin::Id(id) if state.settings.allow.iter().any(|allowed| allowed == id) => {
             return as_filed(state, id, vector);
@@ -98,20 +98,20 @@ fn allowed(state: &State, vector: &Vector) -> Result<(), Fault> {
         "is {name}, and the operator has locked the server default: a request may bring only vectors of the allow list \
          ({allow}); leave it out, or have it put on that list with PUT /v1/steering"
     );
-    Err(Fault::new(Code::DefaultLocked, field, problem))
+    Err(FieldError::new(Code::DefaultLocked, field, problem))
 }
 
 /// Refuses to do anything else with an allowed vector than its file says: what the operator looked at was that.
-fn as_filed(state: &State, id: &str, vector: &Vector) -> Result<(), Fault> {
+fn as_filed(state: &State, id: &str, vector: &Vector) -> Result<(), FieldError> {
     let loaded = state.vectors.get(id).ok_or_else(|| registry::unknown("id", id))?;
     let own = loaded.file.card().operation;
-    let field = match asked::operation(vector, own)? {
+    let field = match fields::operation(vector, own)? {
         Some(other) if other != own => "op",
         _ if vector.rescale == Some(Rescale::KeepNorm) => "rescale",
         _ => return Ok(()),
     };
     let problem = "is given, and under a locked server default an allowed vector does what its file says; leave it out";
-    Err(Fault::new(Code::DefaultLocked, field, problem))
+    Err(FieldError::new(Code::DefaultLocked, field, problem))
 }
 
 /// What an operator should know about a lock: everything that requests may still reach and that could weaken it.
@@ -167,7 +167,7 @@ fn file(bench: Bench<'_>, vector: &Vector) -> Option<Arc<Loaded>> {
 fn weakness(bench: Bench<'_>, vector: &Vector, kept: &[Arc<Loaded>]) -> Option<String> {
     let loaded = file(bench, vector)?;
     let own = loaded.file.card().operation;
-    let operation = asked::operation(vector, own).ok().flatten().unwrap_or(own);
+    let operation = fields::operation(vector, own).ok().flatten().unwrap_or(own);
     let name = &loaded.label;
     if operation != Operation::Add {
         let op = operation.kind();

@@ -7,34 +7,34 @@
 //! Reading never waits for a change: files are read, checked and stored before the pointer moves.
 
 mod admin;
-mod asked;
-mod fault;
-mod frame;
-mod jail;
+mod field_error;
+mod fields;
 mod lock;
+mod model_facts;
 mod monitor;
 mod piece;
 mod registry;
+mod repository;
 mod resolve;
 mod resolved;
 mod scope;
-mod shelf;
 #[cfg(test)]
 mod tests;
+mod vector_root;
 
 pub use admin::Registered;
-pub use frame::{Frame, Invariance};
-pub use jail::Door;
+pub use model_facts::{Invariance, ModelFacts};
 pub(crate) use monitor::{About, Cause, Guards, Library, Monitoring, Turns, kind};
-pub use resolved::{Facts, Fired, Resolved};
-pub use shelf::{Forgetful, Lock, Shelf, StoredSettings, StoredVector};
+pub use repository::{Lock, NoRepository, Repository, StoredSettings, StoredVector};
+pub use resolved::{Facts, GateCounts, Resolved};
+pub use vector_root::Access;
 
-use crate::refusal::Refusal;
+use crate::error::ApiError;
 use crate::wire::steering as wire;
-use fault::Fault;
+use field_error::FieldError;
 use piece::Bench;
 use registry::{Loaded, State, Terms};
-use resolve::{Layer, Voice};
+use resolve::{Layer, LayerSource};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -55,9 +55,9 @@ pub struct Setup {
     /// The only folder from which files are read.
     pub vector_root: Option<PathBuf>,
     /// Whether requests may name sources.
-    pub sources: Door,
+    pub sources: Access,
     /// Whether requests may bring vectors.
-    pub inline: Door,
+    pub inline: Access,
     /// How hard vectors may push.
     pub dose: DoseLimit,
     /// Vectors in one request, those of default and preset included.
@@ -79,8 +79,8 @@ impl Default for Setup {
     fn default() -> Self {
         Setup {
             vector_root: None,
-            sources: Door::Closed,
-            inline: Door::Closed,
+            sources: Access::Closed,
+            inline: Access::Closed,
             dose: DoseLimit::default(),
             vector_limit: VECTORS,
             upload_limit: UPLOAD_LIMIT,
@@ -91,9 +91,9 @@ impl Default for Setup {
 
 /// What requests may be steered by.
 pub struct Steering {
-    frame: Frame,
+    frame: ModelFacts,
     setup: Setup,
-    shelf: Box<dyn Shelf>,
+    shelf: Box<dyn Repository>,
     state: RwLock<Arc<State>>,
     /// Held from before something is stored until it is in force.
     change: Mutex<()>,
@@ -109,7 +109,7 @@ impl std::fmt::Debug for Steering {
 
 impl Steering {
     /// Without vectors, presets or default.
-    pub fn new(frame: Frame, setup: Setup, shelf: impl Shelf + 'static) -> Steering {
+    pub fn new(frame: ModelFacts, setup: Setup, shelf: impl Repository + 'static) -> Steering {
         Steering {
             frame,
             setup,
@@ -126,7 +126,7 @@ impl Steering {
         &self,
         vectors: Vec<StoredVector>,
         settings: Option<StoredSettings>,
-    ) -> Vec<(String, Refusal)> {
+    ) -> Vec<(String, ApiError)> {
         let _changing = held(&self.change);
         let mut state = State::clone(&self.state());
         let mut left_out = Vec::new();
@@ -205,7 +205,7 @@ impl Now<'_> {
         asked: Option<&wire::Steering>,
         preset: Option<&str>,
         prompt: Option<&[u32]>,
-    ) -> Result<Resolved, Refusal> {
+    ) -> Result<Resolved, ApiError> {
         let layers = layers(&self.state, asked, preset)?;
         resolve::resolve(self.steering.bench(&self.state, prompt), &layers)
     }
@@ -221,10 +221,10 @@ fn layers<'a>(
     state: &'a State,
     asked: Option<&'a wire::Steering>,
     of_model: Option<&str>,
-) -> Result<Vec<Layer<'a>>, Refusal> {
+) -> Result<Vec<Layer<'a>>, ApiError> {
     let preset = preset(state, asked.and_then(|asked| asked.preset.as_deref()), of_model)?;
     let asked = asked.map(|object| Layer {
-        voice: Voice::Body("steering".to_owned()),
+        voice: LayerSource::Body("steering".to_owned()),
         object,
         lock: Lock::Open,
     });
@@ -232,7 +232,7 @@ fn layers<'a>(
     let use_default = says(&asked).or_else(|| says(&preset));
     let wants_default = use_default.unwrap_or(true);
     let default = state.settings.default.as_ref().filter(|_| wants_default).map(|object| Layer {
-        voice: Voice::Server("the server default".to_owned(), "steering"),
+        voice: LayerSource::Server("the server default".to_owned(), "steering"),
         object,
         lock: state.settings.lock,
     });
@@ -251,27 +251,27 @@ fn preset<'a>(
     state: &'a State,
     named: Option<&str>,
     of_model: Option<&str>,
-) -> Result<Option<Layer<'a>>, Refusal> {
+) -> Result<Option<Layer<'a>>, ApiError> {
     const PARAM: &str = "steering.preset";
     let (name, param) = match (named, of_model) {
         (None, None) => return Ok(None),
         (Some(named), Some(other)) if named != other => {
             let problem = format!("is {named}, and the model's name asks for {other}; name one");
-            return Err(Fault::value(PARAM, problem).refusal());
+            return Err(FieldError::value(PARAM, problem).refusal());
         }
         (Some(name), _) => (name, PARAM),
         (None, Some(name)) => (name, "model"),
     };
     match state.settings.presets.get(name) {
         Some(object) => {
-            let voice = Voice::Server(format!("preset {name}"), param);
+            let voice = LayerSource::Server(format!("preset {name}"), param);
             Ok(Some(Layer { voice, object, lock: Lock::Open }))
         }
         None => {
             let known: Vec<&str> = state.settings.presets.keys().map(String::as_str).collect();
             let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
             let problem = format!("is {name:?}, which is no preset; there is {known}");
-            Err(Fault::value(param, problem).refusal())
+            Err(FieldError::value(param, problem).refusal())
         }
     }
 }

@@ -1,11 +1,11 @@
 //! One vector of a request, ready for a plan.
 
-use super::asked::{self, Gating, Origin};
-use super::fault::Fault;
+use super::field_error::FieldError;
+use super::fields::{self, Gating, Origin};
 use super::registry::{self, Loaded, State};
+use super::repository::Lock;
 use super::scope::touches_answer;
-use super::shelf::Lock;
-use super::{Frame, Setup};
+use super::{ModelFacts, Setup};
 use crate::wire::steering::{Apply, Gate, GateKind, Op, Pause, Rescale, Vector};
 use trimtab_runtime::site::Site;
 use trimtab_runtime::text::Control;
@@ -28,7 +28,7 @@ pub(crate) struct Piece {
 /// What pieces are made with.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bench<'a> {
-    pub(crate) frame: &'a Frame,
+    pub(crate) frame: &'a ModelFacts,
     pub(crate) setup: &'a Setup,
     pub(crate) state: &'a State,
     /// `None` where a request is only looked at.
@@ -37,17 +37,17 @@ pub(crate) struct Bench<'a> {
 
 impl Bench<'_> {
     /// Reads one vector of a request, or of what a lock keeps. Faults are at its fields.
-    pub(crate) fn piece(&self, asked: &Vector, lock: Lock) -> Result<Piece, Fault> {
-        asked::plain_fields(asked)?;
+    pub(crate) fn piece(&self, asked: &Vector, lock: Lock) -> Result<Piece, FieldError> {
+        fields::plain_fields(asked)?;
         let around = (self.frame, self.setup, self.state);
         let loaded = registry::find(Origin::try_from(asked)?, around)?;
         let card = loaded.file.card();
-        let sites = asked::sites(asked, &loaded.file)?;
-        let operation = asked::operation(asked, card.operation)?;
+        let sites = fields::sites(asked, &loaded.file)?;
+        let operation = fields::operation(asked, card.operation)?;
         let scope = match &asked.apply {
             None => card.scope.clone(),
             Some(apply) => {
-                Scope::try_from(apply.clone()).map_err(|e| Fault::setting(e).under("apply"))?
+                Scope::try_from(apply.clone()).map_err(|e| FieldError::setting(e).under("apply"))?
             }
         };
         let (gate, course) = self.gate(asked.gate.as_ref())?;
@@ -57,7 +57,7 @@ impl Bench<'_> {
         let schedule = self.schedule(course, &pauses)?;
         let options = SteerOptions {
             operation,
-            scale: asked::scale(asked)?,
+            scale: fields::scale(asked)?,
             rescale: asked.rescale.unwrap_or_default().into(),
             scope: Some(scope.clone()),
             gate,
@@ -67,7 +67,7 @@ impl Bench<'_> {
             ..SteerOptions::default()
         };
         if let Some(prompt) = self.prompt {
-            scope.admit(prompt).map_err(|e| Fault::of(e, "apply"))?;
+            scope.admit(prompt).map_err(|e| FieldError::of(e, "apply"))?;
         }
         let mut written = Vector {
             sites: Some(sites.iter().map(Site::to_string).collect()),
@@ -88,7 +88,7 @@ impl Bench<'_> {
         Ok(Piece { vector, written })
     }
 
-    fn gate(&self, asked: Option<&Gate>) -> Result<(Option<gate::Gate>, Course), Fault> {
+    fn gate(&self, asked: Option<&Gate>) -> Result<(Option<gate::Gate>, Course), FieldError> {
         let Some(asked) = asked else {
             return Ok((None, Course::Constant));
         };
@@ -102,8 +102,8 @@ impl Bench<'_> {
                     Some(site) => Condition::at(file, site, side, threshold),
                 };
                 let told = |e: Error| match e {
-                    Error::Setting { .. } => Fault::of(e, ""),
-                    other => Fault::of(other, "gate.vector"),
+                    Error::Setting { .. } => FieldError::of(e, ""),
+                    other => FieldError::of(other, "gate.vector"),
                 };
                 Ok((Some(gate::Gate::when(condition.map_err(told)?)), Course::Constant))
             }
@@ -147,15 +147,15 @@ impl Bench<'_> {
         text.is_some_and(|text| markers.any(|marker| text.contains(marker)))
     }
 
-    fn schedule(&self, course: Course, pauses: &[Pause]) -> Result<Schedule, Fault> {
-        let schedule = Schedule::new(course).map_err(|e| Fault::of(e, ""))?;
+    fn schedule(&self, course: Course, pauses: &[Pause]) -> Result<Schedule, FieldError> {
+        let schedule = Schedule::new(course).map_err(|e| FieldError::of(e, ""))?;
         if pauses.is_empty() {
             return Ok(schedule);
         }
         let Some(tokenizer) = &self.frame.tokenizer else {
             let problem =
                 "needs the answer's text, and this model has no tokenizer; leave it empty";
-            return Err(Fault::value("pause_in", problem));
+            return Err(FieldError::value("pause_in", problem));
         };
         let spans = pauses.iter().map(|pause| Span::from(*pause));
         Ok(schedule.resting_in(spans, tokenizer.clone()))
@@ -187,7 +187,7 @@ fn write_operation(written: &mut Vector, operation: Operation) {
 }
 
 /// The core's refusal of a vector, at the field that has to change.
-pub(crate) fn refused(error: Error) -> Fault {
+pub(crate) fn refused(error: Error) -> FieldError {
     let field = match &error {
         Error::Refused { .. } | Error::AnchorMissing { .. } => "op",
         Error::StatusNull { .. } | Error::RoleRead { .. } => "id",
@@ -196,5 +196,5 @@ pub(crate) fn refused(error: Error) -> Fault {
         Error::NotFinite { .. } | Error::Runtime(trimtab_runtime::Error::Invalid { .. }) => "scale",
         _ => "",
     };
-    Fault::of(error, field)
+    FieldError::of(error, field)
 }

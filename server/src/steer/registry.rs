@@ -1,10 +1,10 @@
 //! Vectors that were read and may be used on the served model, and what is said of them.
 
-use super::asked::Origin;
-use super::fault::Fault;
-use super::frame::Frame;
-use super::jail;
-use super::shelf::StoredSettings;
+use super::field_error::FieldError;
+use super::fields::Origin;
+use super::model_facts::ModelFacts;
+use super::repository::StoredSettings;
+use super::vector_root;
 use super::{INLINE_LIMIT, Setup};
 use crate::wire::error::Code;
 use crate::wire::flag::Flag;
@@ -50,10 +50,10 @@ impl Loaded {
     pub(crate) fn read(
         label: &str,
         bytes: &[u8],
-        frame: &Frame,
+        frame: &ModelFacts,
         terms: Terms<'_>,
-    ) -> Result<Loaded, Fault> {
-        let told = |e| Fault::of(e, "");
+    ) -> Result<Loaded, FieldError> {
+        let told = |e| FieldError::of(e, "");
         let file = VectorFile::from_bytes(bytes).map_err(told)?;
         let warnings = file.admit(&frame.pin, terms.accept).map_err(told)?;
         let card = file.card();
@@ -67,7 +67,7 @@ impl Loaded {
     }
 
     /// What is known of it, without its header.
-    pub(crate) fn object(&self, frame: &Frame) -> VectorObject {
+    pub(crate) fn object(&self, frame: &ModelFacts) -> VectorObject {
         let card = self.file.card();
         let foreign = |w: &Warning| matches!(w, Warning::ModelDiffers { .. });
         let accepted = self.warnings.iter().any(foreign);
@@ -93,13 +93,13 @@ impl Loaded {
         }
     }
 
-    fn told(&self, frame: &Frame) -> Vec<String> {
+    fn told(&self, frame: &ModelFacts) -> Vec<String> {
         let drift = drift(&Dosed::new(&self.file, &SteerOptions::default()), &frame.norms);
         let drift = drift.map(|_| "stream_norm_drift");
         self.warnings.iter().map(Warning::code).chain(drift).map(str::to_owned).collect()
     }
 
-    fn dose_per_unit(&self, frame: &Frame) -> BTreeMap<String, f64> {
+    fn dose_per_unit(&self, frame: &ModelFacts) -> BTreeMap<String, f64> {
         let card = self.file.card();
         let dose = |(site, entry): (&trimtab_runtime::site::Site, &_)| {
             let entry: &trimtab_steering::file::card::SiteCard = entry;
@@ -128,19 +128,19 @@ fn status(status: Status) -> &'static str {
 /// The file a request names, wherever it is.
 pub(crate) fn find(
     origin: Origin<'_>,
-    (frame, setup, state): (&Frame, &Setup, &State),
-) -> Result<Arc<Loaded>, Fault> {
+    (frame, setup, state): (&ModelFacts, &Setup, &State),
+) -> Result<Arc<Loaded>, FieldError> {
     let terms = Terms::default();
     match origin {
         Origin::Id(id) => state.vectors.get(id).cloned().ok_or_else(|| unknown("id", id)),
-        Origin::Source(_) if setup.sources == jail::Door::Closed => Err(closed("source")),
+        Origin::Source(_) if setup.sources == vector_root::Access::Closed => Err(closed("source")),
         Origin::Source(text) => {
             let root = setup.vector_root.as_deref();
-            let bytes = jail::read(text, root, setup.sources, setup.upload_limit)?;
+            let bytes = vector_root::read(text, root, setup.sources, setup.upload_limit)?;
             let loaded = Loaded::read(text, &bytes, frame, terms);
             loaded.map(Arc::new).map_err(|e| e.under("source"))
         }
-        Origin::Inline(_) if setup.inline == jail::Door::Closed => Err(closed("inline")),
+        Origin::Inline(_) if setup.inline == vector_root::Access::Closed => Err(closed("inline")),
         Origin::Inline(inline) => {
             let bytes = decoded(&inline.safetensors_b64).map_err(|e| e.under("inline"))?;
             hashes_to(&bytes, &inline.sha256).map_err(|e| e.under("inline"))?;
@@ -151,31 +151,36 @@ pub(crate) fn find(
 }
 
 /// There is no vector of this name.
-pub(crate) fn unknown(field: &str, id: &str) -> Fault {
-    Fault::new(Code::VectorNotFound, field, format!("is {id:?}, and no such vector is registered"))
+pub(crate) fn unknown(field: &str, id: &str) -> FieldError {
+    FieldError::new(
+        Code::VectorNotFound,
+        field,
+        format!("is {id:?}, and no such vector is registered"),
+    )
 }
 
-fn closed(field: &'static str) -> Fault {
+fn closed(field: &'static str) -> FieldError {
     let problem = format!("is switched off; start the server with --allow-{field}, or use id");
-    Fault::new(Code::SourceDisabled, field, problem)
+    FieldError::new(Code::SourceDisabled, field, problem)
 }
 
-fn decoded(text: &str) -> Result<Vec<u8>, Fault> {
+fn decoded(text: &str) -> Result<Vec<u8>, FieldError> {
     // Looked at before it is decoded: four characters are three bytes, less two for padding.
     if text.len() as u64 / 4 * 3 > INLINE_LIMIT + 2 {
-        return Err(jail::too_long(INLINE_LIMIT, "safetensors_b64"));
+        return Err(vector_root::too_long(INLINE_LIMIT, "safetensors_b64"));
     }
     let bytes = base64::engine::general_purpose::STANDARD.decode(text);
-    let bytes = bytes.map_err(|e| Fault::value("safetensors_b64", format!("is no base64: {e}")))?;
-    jail::fits(bytes, INLINE_LIMIT, "safetensors_b64")
+    let bytes =
+        bytes.map_err(|e| FieldError::value("safetensors_b64", format!("is no base64: {e}")))?;
+    vector_root::fits(bytes, INLINE_LIMIT, "safetensors_b64")
 }
 
 /// Refuses bytes that are not those somebody meant. The fault is at the field `sha256`.
-pub(crate) fn hashes_to(bytes: &[u8], expected: &str) -> Result<(), Fault> {
+pub(crate) fn hashes_to(bytes: &[u8], expected: &str) -> Result<(), FieldError> {
     let found = sha256(bytes);
     if found == expected {
         return Ok(());
     }
     let problem = format!("is not the hash of the file, which is {found}");
-    Err(Fault::new(Code::ContentHashMismatch, "sha256", problem))
+    Err(FieldError::new(Code::ContentHashMismatch, "sha256", problem))
 }

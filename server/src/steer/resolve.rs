@@ -3,13 +3,13 @@
 //! The order of application is the order of the layers: server default, preset, request; within a layer it is the order
 //! of its list. Nothing that cannot be done as asked is left out: it is refused, at the field of whoever asked for it.
 
-use super::fault::Fault;
+use super::field_error::FieldError;
 use super::monitor::{self, Monitoring};
 use super::piece::{self, Bench};
+use super::repository::Lock;
 use super::resolved::Resolved;
 use super::scope::overlap;
-use super::shelf::Lock;
-use crate::refusal::Refusal;
+use crate::error::ApiError;
 use crate::wire::error::Code;
 use crate::wire::steering::{Conflict, Steering, Vector};
 use std::collections::BTreeMap;
@@ -22,7 +22,7 @@ use trimtab_steering::stack::{Applied, Stack, StackError, StackVector};
 
 /// Whose object a layer is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Voice {
+pub(crate) enum LayerSource {
     /// It stands at this path of the body.
     Body(String),
     /// Something of the server's, by its name for people, and the field that named it.
@@ -32,36 +32,38 @@ pub(crate) enum Voice {
 /// One of the objects that are put together.
 #[derive(Debug, Clone)]
 pub(crate) struct Layer<'a> {
-    pub(crate) voice: Voice,
+    pub(crate) voice: LayerSource,
     pub(crate) object: &'a Steering,
     /// Whether requests can drop it.
     pub(crate) lock: Lock,
 }
 
-impl Voice {
+impl LayerSource {
     /// Of a part of its object.
-    pub(crate) fn inside(&self, part: &str) -> Voice {
+    pub(crate) fn inside(&self, part: &str) -> LayerSource {
         match self {
-            Voice::Body(path) => Voice::Body(format!("{path}.{part}")),
-            Voice::Server(name, param) => Voice::Server(format!("{name}: {part}"), param),
+            LayerSource::Body(path) => LayerSource::Body(format!("{path}.{part}")),
+            LayerSource::Server(name, param) => {
+                LayerSource::Server(format!("{name}: {part}"), param)
+            }
         }
     }
 
     /// Whether it is the request's own.
     pub(crate) fn is_body(&self) -> bool {
-        matches!(self, Voice::Body(_))
+        matches!(self, LayerSource::Body(_))
     }
 
-    pub(crate) fn refusal(&self, fault: Fault) -> Refusal {
+    pub(crate) fn refusal(&self, fault: FieldError) -> ApiError {
         match self {
-            Voice::Body(path) => fault.under(path).refusal(),
-            Voice::Server(name, param) => fault.refusal_of(name, param),
+            LayerSource::Body(path) => fault.under(path).refusal(),
+            LayerSource::Server(name, param) => fault.refusal_of(name, param),
         }
     }
 }
 
 impl Layer<'_> {
-    fn refusal(&self, fault: Fault) -> Refusal {
+    fn refusal(&self, fault: FieldError) -> ApiError {
         self.voice.refusal(fault)
     }
 }
@@ -74,7 +76,7 @@ struct Placed {
 }
 
 impl Placed {
-    fn refusal(&self, layers: &[Layer<'_>], fault: Fault) -> Refusal {
+    fn refusal(&self, layers: &[Layer<'_>], fault: FieldError) -> ApiError {
         let fault = fault.under(&format!("vectors[{}]", self.index));
         match layers.get(self.layer) {
             Some(layer) => layer.refusal(fault),
@@ -96,7 +98,7 @@ pub(crate) struct Lowered {
 }
 
 /// What layers come to.
-pub(crate) fn resolve(bench: Bench<'_>, layers: &[Layer<'_>]) -> Result<Resolved, Refusal> {
+pub(crate) fn resolve(bench: Bench<'_>, layers: &[Layer<'_>]) -> Result<Resolved, ApiError> {
     for layer in layers {
         supported(layer.object).map_err(|e| layer.refusal(e))?;
     }
@@ -132,7 +134,7 @@ pub(crate) fn resolve(bench: Bench<'_>, layers: &[Layer<'_>]) -> Result<Resolved
 }
 
 /// The monitor, with what is done to the model on a retry: the request's vectors, and those of the retry behind them.
-fn monitor(bench: Bench<'_>, layers: &[Layer<'_>]) -> Result<Option<Monitoring>, Refusal> {
+fn monitor(bench: Bench<'_>, layers: &[Layer<'_>]) -> Result<Option<Monitoring>, ApiError> {
     let Some(mut monitor) = Monitoring::of(bench, layers)? else {
         return Ok(None);
     };
@@ -156,7 +158,7 @@ fn conflict(layers: &[Layer<'_>]) -> Conflict {
 }
 
 /// The vectors of all layers.
-fn lower(bench: Bench<'_>, layers: &[Layer<'_>]) -> Result<Lowered, Refusal> {
+fn lower(bench: Bench<'_>, layers: &[Layer<'_>]) -> Result<Lowered, ApiError> {
     let (stack, mut placed) = stack(bench, layers)?;
     if conflict(layers) == Conflict::Error {
         apart(&stack, (&placed, layers), bench.prompt)?;
@@ -176,19 +178,19 @@ fn lower(bench: Bench<'_>, layers: &[Layer<'_>]) -> Result<Lowered, Refusal> {
 }
 
 /// The refusal of a stack, at the field that has to change.
-fn refused(error: StackError, placed: &[Placed], layers: &[Layer<'_>]) -> Refusal {
+fn refused(error: StackError, placed: &[Placed], layers: &[Layer<'_>]) -> ApiError {
     use trimtab_steering::compose::Error::NoStreamNorm;
     let StackError { vector, source } = error;
     let fault = match source {
         Error::Runtime(trimtab_runtime::Error::CannotAct { reason, .. }) if vector.is_some() => {
-            Fault::new(Code::EmptySelection, "apply", format!("selects nothing: {reason}"))
+            FieldError::new(Code::EmptySelection, "apply", format!("selects nothing: {reason}"))
         }
         Error::Runtime(error) if vector.is_none() => return error.into(),
         Error::Compose(inner) if matches!(*inner, NoStreamNorm { .. }) => {
-            Fault::of(Error::Compose(inner), "id")
+            FieldError::of(Error::Compose(inner), "id")
         }
         Error::Compose(inner) => {
-            Fault::of(Error::Compose(inner), if vector.is_some() { "scale" } else { "" })
+            FieldError::of(Error::Compose(inner), if vector.is_some() { "scale" } else { "" })
         }
         source => piece::refused(source),
     };
@@ -204,24 +206,28 @@ fn last<T>(layers: &[Layer<'_>], said: impl Fn(&Steering) -> Option<T>) -> Optio
     layers.iter().rev().find_map(|layer| said(layer.object))
 }
 
-fn supported(object: &Steering) -> Result<(), Fault> {
+fn supported(object: &Steering) -> Result<(), FieldError> {
     let later = [
         ("adapt", object.adapt.is_some()),
         ("ponder", object.ponder.is_some()),
         ("forecast", object.forecast.is_some()),
     ];
     if let Some((name, _)) = later.into_iter().find(|(_, given)| *given) {
-        return Err(Fault::new(Code::UnsupportedField, name, "is not supported yet; leave it out"));
+        return Err(FieldError::new(
+            Code::UnsupportedField,
+            name,
+            "is not supported yet; leave it out",
+        ));
     }
     if object.conflict == Some(Conflict::Priority) {
         let problem = "is priority, which is not supported; use sequential or error";
-        return Err(Fault::new(Code::UnsupportedField, "conflict", problem));
+        return Err(FieldError::new(Code::UnsupportedField, "conflict", problem));
     }
     Ok(())
 }
 
 /// The vectors of all layers in their order.
-fn stack(bench: Bench<'_>, layers: &[Layer<'_>]) -> Result<(Stack, Vec<Placed>), Refusal> {
+fn stack(bench: Bench<'_>, layers: &[Layer<'_>]) -> Result<(Stack, Vec<Placed>), ApiError> {
     let limit = bench.setup.vector_limit;
     let (mut stack, mut placed) = (Stack::new(bench.setup.dose), Vec::new());
     for (number, layer) in layers.iter().enumerate() {
@@ -231,7 +237,7 @@ fn stack(bench: Bench<'_>, layers: &[Layer<'_>]) -> Result<(Stack, Vec<Placed>),
             let problem = format!(
                 "makes {all} vectors with those of the server default and the preset, expected at most {limit}"
             );
-            return Err(layer.refusal(Fault::value("vectors", problem)));
+            return Err(layer.refusal(FieldError::value("vectors", problem)));
         }
         for (index, vector) in asked.iter().enumerate() {
             let pushed = bench.piece(vector, layer.lock).and_then(|piece| {
@@ -253,7 +259,7 @@ fn apart(
     stack: &Stack,
     (placed, layers): (&[Placed], &[Layer<'_>]),
     prompt: Option<&[u32]>,
-) -> Result<(), Refusal> {
+) -> Result<(), ApiError> {
     let acting = stack.vectors().zip(placed).filter(|(vector, _)| vector.scale() != 0.0);
     let acting: Vec<(&StackVector, &Placed)> = acting.collect();
     for (number, (second, place)) in acting.iter().enumerate() {
@@ -267,7 +273,7 @@ fn apart(
             let name = &first.id;
             let problem =
                 format!("acts at {site} on tokens where {name} acts, and conflict is error");
-            return Err(place.refusal(layers, Fault::value("", problem)));
+            return Err(place.refusal(layers, FieldError::value("", problem)));
         }
     }
     Ok(())

@@ -1,8 +1,8 @@
 //! What one request is steered by, and the receipt for it.
 
-use super::fault::Fault;
+use super::field_error::FieldError;
 use super::monitor::Monitoring;
-use crate::refusal::Refusal;
+use crate::error::ApiError;
 use crate::wire::error::Code;
 use crate::wire::receipt::{Replay, ReplayableReceipt};
 use crate::wire::steering::{Level, Op, Steering};
@@ -52,7 +52,7 @@ pub struct Facts<'a> {
 
 /// How many tokens were changed at one site.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Fired {
+pub struct GateCounts {
     /// Where.
     pub site: Site,
     /// By what.
@@ -70,7 +70,7 @@ impl Resolved {
     }
 
     /// Puts it beside what pushes at each site already. A retry does both, and is refused if together they push too hard.
-    pub(crate) fn beside(&mut self, doses: &BTreeMap<Site, f64>) -> Result<(), Refusal> {
+    pub(crate) fn beside(&mut self, doses: &BTreeMap<Site, f64>) -> Result<(), ApiError> {
         let retry = self.monitor.as_mut().and_then(|monitor| monitor.retry.as_mut());
         for all in retry.map(|retry| &mut retry.dose).into_iter().chain([&mut self.dose]) {
             for (site, dose) in doses {
@@ -87,7 +87,7 @@ impl Resolved {
                 let problem = format!(
                     "push {dose:.3} at {site} together with the answer's own, at most {most:.3} is allowed"
                 );
-                let fault = Fault::new(Code::DoseExceeded, "retry.vectors", problem);
+                let fault = FieldError::new(Code::DoseExceeded, "retry.vectors", problem);
                 Err(fault.under("monitor").refusal())
             }
         }
@@ -101,10 +101,10 @@ impl Resolved {
     }
 
     /// What fired where, for metrics.
-    pub fn fired(&self, facts: &Facts<'_>) -> impl Iterator<Item = Fired> {
+    pub fn fired(&self, facts: &Facts<'_>) -> impl Iterator<Item = GateCounts> {
         let fired = facts.answer.fired;
         self.in_force(facts.answer.rewinds).iter().flat_map(move |vector| {
-            vector.sites.iter().map(move |at| Fired {
+            vector.sites.iter().map(move |at| GateCounts {
                 site: at.site,
                 op: vector.op,
                 tokens: at.tokens(fired),

@@ -1,8 +1,8 @@
 //! A served tiny model, requests to it, and a brake for its engine.
 
 use crate::settings::{Key, Params, Switch};
-use crate::steer::{Frame, Setup, Steering};
-use crate::{App, Keep, Server};
+use crate::steer::{ModelFacts, Setup, Steering};
+use crate::{App, Persistence, Server};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
@@ -14,7 +14,7 @@ use tokio_stream::StreamExt;
 use tower::ServiceExt;
 use trimtab_adapters::store::Store;
 use trimtab_runtime::Model;
-use trimtab_runtime::engine::{EngineOptions, Notice, Terms, Ticket};
+use trimtab_runtime::engine::{EngineOptions, Notice, SubmitOptions, Ticket};
 use trimtab_runtime::generate::{Event, Flow, Generation, Request as Asked};
 use trimtab_runtime::plan::Plan;
 use trimtab_runtime::testing::tiny;
@@ -71,8 +71,9 @@ impl House {
     /// With an administrator, and with everything that a store holds.
     pub async fn keeping(store: Store) -> House {
         let model = tiny_model();
-        let keep = Keep::in_store(store, Switch::On);
-        let steering = Steering::new(Frame::of(&model).unwrap(), Setup::default(), keep.clone());
+        let keep = Persistence::in_store(store, Switch::On);
+        let steering =
+            Steering::new(ModelFacts::of(&model).unwrap(), Setup::default(), keep.clone());
         let kept = (keep.vectors().await.unwrap(), keep.settings().await.unwrap());
         assert_eq!(steering.restore(kept.0, kept.1), []);
         let keys = vec![Key::user("alice", "a"), Key::admin("root", "r")];
@@ -125,7 +126,7 @@ impl House {
             Flow::Continue
         };
         let generations = vec![generation.unwrap()];
-        let ticket = self.app.engine.submit(generations, Terms::default(), sink).unwrap();
+        let ticket = self.app.engine.submit(generations, SubmitOptions::default(), sink).unwrap();
         reached.recv_timeout(LONG).unwrap();
         Brake { go, reached, _ticket: ticket }
     }

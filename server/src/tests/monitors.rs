@@ -2,13 +2,13 @@
 
 use super::kit::*;
 use crate::settings::{Key, Params, Switch};
-use crate::steer::{Frame, Setup, Steering};
-use crate::{Keep, Server};
+use crate::steer::{ModelFacts, Setup, Steering};
+use crate::{Persistence, Server};
 use axum::body::Body;
 use axum::http::Request;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
-use trimtab_adapters::store::{Intervention, Store};
+use trimtab_adapters::store::{GuardActionRow, Store};
 use trimtab_runtime::testing::tiny;
 
 /// What the tiny model says to `chat`, so that a test can object to a part of it.
@@ -282,8 +282,8 @@ async fn what_cannot_be_watched_is_refused_before_a_token() {
 /// A server that keeps state, with an administrator, with words of what was taken back or without.
 async fn keeping(store: Store, text: Switch, admin: Switch) -> House {
     let model = tiny_model();
-    let keep = Keep::in_store(store, Switch::On).with_audit_text(text);
-    let steering = Steering::new(Frame::of(&model).unwrap(), Setup::default(), keep.clone());
+    let keep = Persistence::in_store(store, Switch::On).with_audit_text(text);
+    let steering = Steering::new(ModelFacts::of(&model).unwrap(), Setup::default(), keep.clone());
     let keys = vec![Key::user("alice", "a"), Key::admin("root", "r")];
     let settings = Params { keys, admin, ..Params::default() }.check().unwrap();
     let server = Server::builder(model).settings(settings).steering(steering).keep(keep);
@@ -300,7 +300,7 @@ async fn by(house: &House, key: &str, path: &str, body: Option<Value>) -> Reply 
 }
 
 /// Waits for what was noted about the request.
-async fn noted(store: &Store) -> Vec<Intervention> {
+async fn noted(store: &Store) -> Vec<GuardActionRow> {
     let until = Instant::now() + LONG;
     loop {
         let rows = store.interventions_of("mine").await.unwrap();
@@ -330,7 +330,8 @@ async fn what_was_taken_back_is_noted_and_read_by_administrators_only() {
             (end.action.as_str(), end.outcome.as_str()),
             ("end", told["outcome"].as_str().unwrap())
         );
-        let retries: Vec<&Intervention> = rows.iter().filter(|row| row.action == "retry").collect();
+        let retries: Vec<&GuardActionRow> =
+            rows.iter().filter(|row| row.action == "retry").collect();
         assert_eq!(retries.len(), told["rewinds"].as_array().unwrap().len());
         for (row, rewind) in retries.iter().zip(told["rewinds"].as_array().unwrap()) {
             assert_eq!(
@@ -374,7 +375,7 @@ async fn what_a_watch_finds_at_every_token_is_one_row() {
     assert!(answer["steering"]["monitor"]["hits"].as_u64().unwrap() > 20, "{answer}");
     let rows = noted(&store).await;
     assert!(rows.len() <= 4, "{rows:?}");
-    let hits: Vec<&Intervention> = rows.iter().filter(|row| row.action == "hit").collect();
+    let hits: Vec<&GuardActionRow> = rows.iter().filter(|row| row.action == "hit").collect();
     assert!(hits.iter().any(|row| row.count > 10 && row.from < row.at), "{rows:?}");
 }
 

@@ -1,7 +1,7 @@
 //! The audit of monitors: what they found in answers and took back.
 
 use serde::{Deserialize, Serialize};
-use trimtab_adapters::store::Intervention;
+use trimtab_adapters::store::GuardActionRow;
 use utoipa::ToSchema;
 
 /// Which interventions are wanted.
@@ -28,13 +28,13 @@ pub struct AuditList {
 pub struct AuditEntry {
     /// The stored row.
     #[serde(flatten)]
-    pub row: Intervention,
+    pub row: GuardActionRow,
     /// Whether what was taken back is there in words.
     pub text_kept: bool,
 }
 
-impl From<Intervention> for AuditEntry {
-    fn from(row: Intervention) -> AuditEntry {
+impl From<GuardActionRow> for AuditEntry {
+    fn from(row: GuardActionRow) -> AuditEntry {
         AuditEntry { text_kept: row.text.is_some(), row }
     }
 }

@@ -1,7 +1,7 @@
 //! Bytes to a wire type, with every refusal at its field.
 
 use super::error::Code;
-use crate::refusal::Refusal;
+use crate::error::ApiError;
 use serde::de::DeserializeOwned;
 use trimtab_runtime::filetype::{FileType, without_bom};
 use trimtab_runtime::json::{self, JsonError, JsonErrorKind, JsonLimits};
@@ -11,7 +11,7 @@ const NESTING: usize = 32;
 
 /// Reads a body: strict UTF-8 with or without a byte order mark, no key twice, at most 32 levels deep, and every error names
 /// its field.
-pub fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
+pub fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     let text = std::str::from_utf8(bytes).map_err(|e| {
         let problem = match FileType::of(bytes) {
             Some(FileType::Gzip) => {
@@ -20,13 +20,13 @@ pub fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
             Some(FileType::Utf16) => "body is text in UTF-16; send it as UTF-8".to_owned(),
             _ => format!("body is not UTF-8 at byte {}", e.valid_up_to()),
         };
-        Refusal::new(Code::InvalidJson, problem)
+        ApiError::new(Code::InvalidJson, problem)
     })?;
     json::read(without_bom(text), JsonLimits { nesting: NESTING, ..JsonLimits::NONE })
         .map_err(refusal)
 }
 
-fn refusal(error: JsonError) -> Refusal {
+fn refusal(error: JsonError) -> ApiError {
     let code = match error.kind {
         JsonErrorKind::Syntax | JsonErrorKind::Nesting => Code::InvalidJson,
         JsonErrorKind::UnknownField => Code::UnknownField,
@@ -34,9 +34,9 @@ fn refusal(error: JsonError) -> Refusal {
     };
     let path = error.dotted();
     if path.is_empty() {
-        return Refusal::new(code, format!("body {}", error.problem));
+        return ApiError::new(code, format!("body {}", error.problem));
     }
-    Refusal::new(code, format!("{path} {}", error.problem)).at(path)
+    ApiError::new(code, format!("{path} {}", error.problem)).at(path)
 }
 
 #[cfg(test)]

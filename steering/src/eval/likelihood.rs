@@ -5,8 +5,8 @@
 
 use super::subject::{Stem, Subject};
 use crate::error::{Error, Result};
+use trimtab_runtime::decoder::{LogitsAt, Outputs};
 use trimtab_runtime::generate::Flow;
-use trimtab_runtime::model::{LogitsAt, Want};
 use trimtab_runtime::plan::Plan;
 use trimtab_runtime::read;
 use trimtab_runtime::sample::Step;
@@ -83,7 +83,7 @@ fn together(stem: &Stem, cases: &[&Case]) -> Result<Vec<Vec<f64>>> {
         roots.push(stem.grow(&case.prompt)?);
     }
     let mut sums: Vec<Vec<f64>> = vec![Vec::new(); cases.len()];
-    read::run(&mut roots, &Want::default(), |index, _, output| {
+    read::run(&mut roots, &Outputs::default(), |index, _, output| {
         if let (Some(case), Some(sums), Some(head)) =
             (cases.get(index), sums.get_mut(index), output.logits().last())
         {
@@ -101,7 +101,7 @@ fn together(stem: &Stem, cases: &[&Case]) -> Result<Vec<Vec<f64>>> {
             scored.push((answer.iter().skip(1), sum));
         }
     }
-    let want = Want { logits: LogitsAt::All, ..Want::default() };
+    let want = Outputs { logits: LogitsAt::All, ..Outputs::default() };
     read::run(&mut forks, &want, |index, _, output| {
         if let Some((tokens, sum)) = scored.get_mut(index) {
             // Token by token, so that the sum has the bits of one that decodes.

@@ -4,7 +4,7 @@
 //! file; the latter says how many of its blocks are there.
 
 use super::states::{About, States};
-use super::{Refusal, Result};
+use super::{ExtractError, Result};
 use crate::error::Error;
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
@@ -125,5 +125,5 @@ impl States {
 }
 
 fn no_states(reason: String) -> Error {
-    Refusal::NotStates { reason }.into()
+    ExtractError::NotStates { reason }.into()
 }

@@ -12,12 +12,12 @@
 
 mod choose;
 mod container;
+mod error;
 mod outcome;
 mod place;
 mod position;
 mod read;
 mod recipe;
-mod refusal;
 mod render;
 mod source;
 mod states;
@@ -28,11 +28,11 @@ mod sums;
 mod tests;
 
 pub use crate::estimate::Selection as Rule;
+pub use error::ExtractError;
 pub use outcome::{Candidate, Extracted, Report, SiteReport};
 pub use place::Place;
 pub use position::Position;
 pub use recipe::{FEW_PAIRS, Keep, Long, MIN_PAIRS, Recipe, Wording};
-pub use refusal::Refusal;
 pub use states::{BLOCK, States};
 
 use crate::error::Result;
@@ -45,8 +45,8 @@ use states::{About, Known};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use trimtab_runtime::Model;
+use trimtab_runtime::decoder::spec::ModelSpec;
 use trimtab_runtime::generate::Flow;
-use trimtab_runtime::model::spec::ModelSpec;
 use trimtab_runtime::site::Site;
 
 /// What states may take in memory unless told otherwise.
@@ -72,7 +72,7 @@ impl Shard {
                 "is {}/{}, expected 1/N to N/N with at most {blocks} shards of this data",
                 self.index, self.of
             );
-            return Err(Refusal::Setting { field: "shard", problem }.into());
+            return Err(ExtractError::Setting { field: "shard", problem }.into());
         }
         Ok((self.index - 1) * blocks / self.of..self.index * blocks / self.of)
     }
@@ -94,7 +94,7 @@ impl Recipe {
     pub fn check_with(&self, pairs: &Pairs) -> Result<()> {
         self.check()?;
         choose::estimator(self.method)?;
-        let first = pairs.items.first().ok_or(crate::pairs::Flaw::Empty)?;
+        let first = pairs.items.first().ok_or(crate::pairs::PairError::Empty)?;
         self.position_for(&first.sides).check(&first.sides)?;
         self.check_sides(&first.sides)?;
         self.enough(&self.known(pairs)?)
@@ -115,7 +115,7 @@ impl<'a> Extraction<'a> {
         recipe: &Recipe,
     ) -> Result<Extraction<'a>> {
         recipe.check_with(pairs)?;
-        let first = pairs.items.first().ok_or(crate::pairs::Flaw::Empty)?;
+        let first = pairs.items.first().ok_or(crate::pairs::PairError::Empty)?;
         Extraction::at(recipe.position_for(&first.sides), model, pairs, (sites, recipe))
     }
 
@@ -126,7 +126,7 @@ impl<'a> Extraction<'a> {
         pairs: &Pairs,
         (sites, recipe): (&[Site], &Recipe),
     ) -> Result<Extraction<'a>> {
-        let first = pairs.items.first().ok_or(crate::pairs::Flaw::Empty)?;
+        let first = pairs.items.first().ok_or(crate::pairs::PairError::Empty)?;
         let spec = model.decoder().spec();
         let sites = checked(sites, spec)?;
         let words = (recipe.system.as_deref(), recipe.wording);
@@ -182,7 +182,7 @@ impl<'a> Extraction<'a> {
         }
         let what = "the unfinished run".to_owned();
         let advice = "give the flags it was begun with, or begin anew without --resume";
-        Err(Refusal::AnotherRun { what, advice }.into())
+        Err(ExtractError::AnotherRun { what, advice }.into())
     }
 
     /// How many items some states are still to read.
@@ -293,7 +293,7 @@ impl Recipe {
                 let has = |k: &&Known| k.part == part && k.class.is_none_or(|own| own == class);
                 let found = items.iter().filter(has).count();
                 if found < least {
-                    return Err(Refusal::TooFew { what, found, least }.into());
+                    return Err(ExtractError::TooFew { what, found, least }.into());
                 }
             }
         }
@@ -331,7 +331,7 @@ fn rendered(
         reason: format!("line {line} has {tokens} tokens, the context holds {context}"),
     };
     match long {
-        Long::Refuse => Err(Refusal::TooLong { lines, context }.into()),
+        Long::Refuse => Err(ExtractError::TooLong { lines, context }.into()),
         Long::Skip => {
             let items = kept.into_iter().cloned().collect();
             let left = lines.iter().map(left_out).collect();

@@ -4,7 +4,7 @@ use super::choose::{self, Choice, Tried};
 use super::recipe::{FEW_PAIRS, Keep, READ_SUFFIX};
 use super::source::{Asked, Held, Source};
 use super::states::{About, States};
-use super::{Place, Position, Refusal, Result};
+use super::{ExtractError, Place, Position, Result};
 use crate::direction::Direction;
 use crate::error::Error;
 use crate::estimate::{self, Estimate, Score, Selection, TOP_SHARE_LIMIT};
@@ -96,7 +96,9 @@ impl States {
         if self.about.recipe.eta.is_some() {
             let problem = "is no control of robust weights: they make little of pairs that look turned round, which \
                            half of shuffled pairs are; extract with uniform weights";
-            return Err(Refusal::Setting { field: "shuffle", problem: problem.to_owned() }.into());
+            return Err(
+                ExtractError::Setting { field: "shuffle", problem: problem.to_owned() }.into()
+            );
         }
         self.check_whole()?;
         let (about, source) = (&self.about, &mut Held(self));
@@ -118,7 +120,7 @@ impl States {
             return Ok(());
         }
         let found = format!("{}..{}", self.blocks.start, self.done);
-        Err(Refusal::Incomplete { found, blocks: self.about.blocks() }.into())
+        Err(ExtractError::Incomplete { found, blocks: self.about.blocks() }.into())
     }
 }
 
@@ -205,7 +207,7 @@ fn kept<'a>(about: &About, grid: &'a [Tried], best: &'a Tried) -> Result<Vec<Kep
         Err(problem) => {
             let site = about.sites.get(tried.index / about.places.len());
             let site = site.map_or("", String::as_str);
-            Err(Refusal::Setting {
+            Err(ExtractError::Setting {
                 field: "sites",
                 problem: format!(
                     "has {site}, where there is no direction at the chosen place ({problem}); leave it out, or --select all"

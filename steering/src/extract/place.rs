@@ -1,6 +1,6 @@
 //! Which tokens of an example are read.
 
-use super::Refusal;
+use super::ExtractError;
 use super::position::Position;
 use crate::file::card::Reading;
 use crate::pairs::Sides;
@@ -10,10 +10,10 @@ use std::str::FromStr;
 
 impl Position {
     /// Whether examples of this kind have such tokens; otherwise which positions they have.
-    pub(super) fn check(self, sides: &Sides) -> Result<(), Refusal> {
+    pub(super) fn check(self, sides: &Sides) -> Result<(), ExtractError> {
         use Position::*;
         if self == HeaderAfterQuestion {
-            return Err(Refusal::HeaderAfterQuestion);
+            return Err(ExtractError::HeaderAfterQuestion);
         }
         let (fitting, what): (&[Position], _) = match sides {
             Sides::Answers { .. } => (
@@ -27,19 +27,19 @@ impl Position {
             return Ok(());
         }
         let expected: Vec<String> = fitting.iter().map(ToString::to_string).collect();
-        Err(Refusal::Position { position: self, what, expected: expected.join(", ") })
+        Err(ExtractError::Position { position: self, what, expected: expected.join(", ") })
     }
 }
 
 impl FromStr for Position {
-    type Err = Refusal;
+    type Err = ExtractError;
 
     /// Understands the names of both pages.
-    fn from_str(text: &str) -> Result<Position, Refusal> {
+    fn from_str(text: &str) -> Result<Position, ExtractError> {
         match Position::named(text) {
-            Some(Position::HeaderAfterQuestion) => Err(Refusal::HeaderAfterQuestion),
+            Some(Position::HeaderAfterQuestion) => Err(ExtractError::HeaderAfterQuestion),
             Some(position) => Ok(position),
-            None => Err(Refusal::UnknownPosition { found: text.to_owned() }),
+            None => Err(ExtractError::UnknownPosition { found: text.to_owned() }),
         }
     }
 }

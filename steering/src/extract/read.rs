@@ -5,14 +5,14 @@
 //! tokens are cut into passes and whoever shares one, so this saves work and changes nothing; a test holds it to that.
 //! The first position is never read: its state is an attention sink of a very different length.
 
-use super::Refusal;
+use super::ExtractError;
 use super::Result;
 use super::place::Place;
 use super::render::{Sample, common};
 use candle_core::{CpuStorage, Storage, Tensor};
 use trimtab_runtime::Model;
+use trimtab_runtime::decoder::{LogitsAt, Outputs};
 use trimtab_runtime::kv::BLOCK_LEN;
-use trimtab_runtime::model::{LogitsAt, Want};
 use trimtab_runtime::plan::Plan;
 use trimtab_runtime::read::{self, RowOutput};
 use trimtab_runtime::session::Session;
@@ -89,7 +89,7 @@ impl<'a> Reader<'a> {
         let width = self.model.decoder().spec().d_model;
         let mut sums = Sums::new(samples, self.places.len() * self.sites.len(), width);
         let captures = self.sites.clone();
-        let want = Want { logits: LogitsAt::None, captures, ..Want::default() };
+        let want = Outputs { logits: LogitsAt::None, captures, ..Outputs::default() };
         read::run(&mut sessions, &want, |row, from, output| {
             sums.add(row, from, &self.sites, output)
         })?;
@@ -133,7 +133,7 @@ impl<'a> Reader<'a> {
         let candidate = bad / self.model.decoder().spec().d_model.max(1);
         let (site, place) = (candidate / self.places.len(), candidate % self.places.len());
         let sample = samples.get(site / self.sites.len());
-        Err(Refusal::NotFinite {
+        Err(ExtractError::NotFinite {
             site: self.sites.get(site % self.sites.len()).copied().unwrap_or(Site::Final),
             line: sample.map_or(0, |sample| sample.line),
             place: self.places.get(place).map(Place::to_string).unwrap_or_default(),
@@ -144,7 +144,7 @@ impl<'a> Reader<'a> {
 
 /// Runs what is pending for its keys and values alone.
 fn fill(sessions: &mut [Session]) -> Result<()> {
-    let want = Want { logits: LogitsAt::None, ..Want::default() };
+    let want = Outputs { logits: LogitsAt::None, ..Outputs::default() };
     read::run(sessions, &want, |_, _, _| Ok(()))
 }
 

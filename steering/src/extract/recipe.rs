@@ -1,6 +1,6 @@
 //! What is asked of an extraction.
 
-use super::{Position, Refusal};
+use super::{ExtractError, Position};
 use crate::estimate::{ETA_RANGE, Selection};
 use crate::file::card::MethodName;
 use crate::file::{NAME_LIMIT, SUMMARY_LIMIT};
@@ -137,9 +137,9 @@ impl Recipe {
     }
 
     /// The shares, checked.
-    pub(super) fn shares(&self) -> Result<Shares, Refusal> {
+    pub(super) fn shares(&self) -> Result<Shares, ExtractError> {
         let [fit, select, test] = self.shares;
-        Shares::new(fit, select, test).ok_or_else(|| Refusal::Setting {
+        Shares::new(fit, select, test).ok_or_else(|| ExtractError::Setting {
             field: "split",
             problem: format!(
                 "is {fit},{select},{test}, expected three shares with sum 1, the first above 0"
@@ -147,10 +147,11 @@ impl Recipe {
         })
     }
 
-    pub(super) fn check(&self) -> Result<(), Refusal> {
+    pub(super) fn check(&self) -> Result<(), ExtractError> {
         let [_, select, _] = self.shares()?.to_array();
-        let refuse =
-            |field, problem: &str| Err(Refusal::Setting { field, problem: problem.to_owned() });
+        let refuse = |field, problem: &str| {
+            Err(ExtractError::Setting { field, problem: problem.to_owned() })
+        };
         if select == 0.0 && self.rule() == Selection::HeldoutAuroc {
             return refuse("split", "leaves nothing to choose by, which heldout_auroc needs");
         }
@@ -182,28 +183,29 @@ impl Recipe {
     }
 
     /// Whether a card can hold the name, also that of the file that detects, and the summary.
-    fn check_texts(&self) -> Result<(), Refusal> {
+    fn check_texts(&self) -> Result<(), ExtractError> {
         let reads = matches!(self.method, MethodName::LinearProbe | MethodName::LogisticProbe);
         let most = NAME_LIMIT - if reads { READ_SUFFIX.len() } else { 0 };
         let (name, summary) = (self.name.chars().count(), self.summary.chars().count());
         if !(1..=most).contains(&name) || self.name.chars().any(is_hidden) {
             let problem =
                 format!("has {name} characters, expected 1 to {most} on one line, none hidden");
-            return Err(Refusal::Setting { field: "name", problem });
+            return Err(ExtractError::Setting { field: "name", problem });
         }
         if summary > SUMMARY_LIMIT {
             let problem = format!("has {summary} characters, expected at most {SUMMARY_LIMIT}");
-            return Err(Refusal::Setting { field: "summary", problem });
+            return Err(ExtractError::Setting { field: "summary", problem });
         }
         Ok(())
     }
 
     /// What of it examples of this kind cannot have.
-    pub(super) fn check_sides(&self, sides: &Sides) -> Result<(), Refusal> {
+    pub(super) fn check_sides(&self, sides: &Sides) -> Result<(), ExtractError> {
         let labelled = matches!(sides, Sides::Labelled { .. });
         let paired = matches!(self.method, MethodName::PcaDifference | MethodName::LogisticProbe);
-        let problem =
-            |field, problem: &str| Err(Refusal::Setting { field, problem: problem.to_owned() });
+        let problem = |field, problem: &str| {
+            Err(ExtractError::Setting { field, problem: problem.to_owned() })
+        };
         if labelled && self.system.is_some() {
             return problem(
                 "system",

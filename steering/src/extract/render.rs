@@ -7,7 +7,7 @@
 use super::place::Place;
 use super::position::Position;
 use super::recipe::Wording;
-use super::{Refusal, Result};
+use super::{ExtractError, Result};
 use crate::file::card::Reading;
 use crate::pairs::{Class, Item, Sides};
 use std::ops::Range;
@@ -92,7 +92,7 @@ impl<'a> Renderer<'a> {
                 && matches!(like, Sides::Answers { .. })
                 && position == Position::Last
         {
-            return Err(Refusal::NoSuffix { position }.into());
+            return Err(ExtractError::NoSuffix { position }.into());
         }
         Ok(renderer)
     }
@@ -153,15 +153,15 @@ impl<'a> Renderer<'a> {
         if let ([first, second, ..], Some(bos)) = (tokens.as_slice(), self.tokenizer()?.bos())
             && (*first, *second) == (bos, bos)
         {
-            return Err(Refusal::DoubleFirst { line, token: bos }.into());
+            return Err(ExtractError::DoubleFirst { line, token: bos }.into());
         }
         if sample.spans.len() != self.places.len() {
             let place = self.position.to_string();
-            return Err(Refusal::NothingToRead { line, place }.into());
+            return Err(ExtractError::NothingToRead { line, place }.into());
         }
         for (place, span) in self.places.iter().zip(&sample.spans) {
             if span.is_empty() || span.start == 0 || span.end > tokens.len() {
-                return Err(Refusal::NothingToRead { line, place: place.to_string() }.into());
+                return Err(ExtractError::NothingToRead { line, place: place.to_string() }.into());
             }
         }
         Ok(())
@@ -206,7 +206,7 @@ impl<'a> Renderer<'a> {
         let found = tokens.get(from..).unwrap_or_default();
         if found != self.suffix {
             let (expected, found) = (self.suffix.clone(), found.to_vec());
-            return Err(Refusal::Suffix { line, expected, found }.into());
+            return Err(ExtractError::Suffix { line, expected, found }.into());
         }
         Ok((from..tokens.len()).map(|at| at..at + 1).collect())
     }
@@ -217,11 +217,11 @@ impl<'a> Renderer<'a> {
             Wording::Chat => self.asked(talk)?,
             Wording::Raw => match talk {
                 [only] if only.role == "user" => self.plain(&only.content)?,
-                _ => return Err(Refusal::RawTalk { line }.into()),
+                _ => return Err(ExtractError::RawTalk { line }.into()),
             },
         };
         let last = tokens.len().checked_sub(1);
-        let place = || Refusal::NothingToRead { line, place: "last_prompt".to_owned() };
+        let place = || ExtractError::NothingToRead { line, place: "last_prompt".to_owned() };
         let last = last.ok_or_else(place)?;
         Ok((tokens, std::iter::once(last..last + 1).collect()))
     }

@@ -5,7 +5,7 @@
 //! the whole ([`About`]) is the same text in every shard: equal texts mean that shards belong together.
 
 use super::recipe::Recipe;
-use super::{Place, Refusal, Result};
+use super::{ExtractError, Place, Result};
 use crate::file::card::{MethodName, ModelPin, Pinned};
 use crate::pairs::{Class, Part};
 use serde::{Deserialize, Serialize};
@@ -156,7 +156,7 @@ impl States {
         let bytes = about.bytes(&blocks);
         if bytes.is_none_or(|bytes| bytes > budget) {
             let bytes = bytes.unwrap_or(usize::MAX);
-            return Err(Refusal::Budget { rows, candidates, bytes, budget }.into());
+            return Err(ExtractError::Budget { rows, candidates, bytes, budget }.into());
         }
         let values = Vec::with_capacity(rows * candidates * about.width);
         Ok(States { done: blocks.start, about, blocks, values })
@@ -187,14 +187,14 @@ impl States {
         shards.sort_by_key(|shard| (shard.blocks.start, shard.blocks.end));
         let mut shards = shards.into_iter();
         let Some(mut whole) = shards.next() else {
-            return Err(Refusal::Incomplete { found: "none".to_owned(), blocks: 0 }.into());
+            return Err(ExtractError::Incomplete { found: "none".to_owned(), blocks: 0 }.into());
         };
         let mut found = vec![whole.blocks.clone()];
         for shard in shards {
             if shard.about != whole.about {
                 let what = format!("the shard of blocks {:?}", shard.blocks);
                 let advice = "run every shard with the same data, model and flags";
-                return Err(Refusal::AnotherRun { what, advice }.into());
+                return Err(ExtractError::AnotherRun { what, advice }.into());
             }
             found.push(shard.blocks.clone());
             if shard.blocks.start == whole.blocks.end && whole.done == whole.blocks.end {
@@ -208,7 +208,7 @@ impl States {
         }
         let found: Vec<String> = found.iter().map(|r| format!("{}..{}", r.start, r.end)).collect();
         let blocks = whole.about.blocks();
-        Err(Refusal::Incomplete { found: found.join(", "), blocks }.into())
+        Err(ExtractError::Incomplete { found: found.join(", "), blocks }.into())
     }
 
     /// The states of one class at a candidate in some parts, one behind the other.

@@ -11,7 +11,7 @@ use super::render::Sample;
 use super::source::{Asked, Source};
 use super::states::{About, BLOCK};
 use super::sums::{Fitted, Plan, Sums};
-use super::{Extracted, Extraction, Refusal, Result, passes, portion};
+use super::{ExtractError, Extracted, Extraction, Result, passes, portion};
 use crate::error::Error;
 use crate::estimate;
 use crate::pairs::{Class, Part};
@@ -49,7 +49,7 @@ impl Extraction<'_> {
         let (sites, places) = (self.about.sites.len(), self.about.places.len());
         let bytes = Plan::of(&self.about).bytes().saturating_mul(places);
         match budget / bytes.max(1) {
-            0 => Err(Refusal::OneSite { places, bytes, budget }.into()),
+            0 => Err(ExtractError::OneSite { places, bytes, budget }.into()),
             sites_that_fit => Ok(sites_that_fit.min(sites)),
         }
     }

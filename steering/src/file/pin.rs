@@ -4,7 +4,7 @@ use super::card::{ModelPin, Pinned};
 use super::digest;
 use crate::error::{Error, Result};
 use trimtab_runtime::Model;
-use trimtab_runtime::model::spec::ModelSpec;
+use trimtab_runtime::decoder::spec::ModelSpec;
 
 /// Digits of a file's weights hash that accept another model by name.
 const ACCEPT_DIGITS: usize = 12;

@@ -14,8 +14,8 @@ use candle_core::quantized::gguf_file;
 use candle_core::{DType, Device};
 use std::collections::BTreeMap;
 use std::path::Path;
-use trimtab_runtime::model::weights::metadata::{Metadata, Value};
-use trimtab_runtime::model::weights::{Loaded, StoredType, Weights};
+use trimtab_runtime::decoder::weights::metadata::{Metadata, Value};
+use trimtab_runtime::decoder::weights::{Loaded, StoredType, Weights};
 use trimtab_runtime::site::Site;
 
 const KEY_LIMIT: usize = 4096;

@@ -7,7 +7,7 @@ use super::gguf::{Place, Raw, text};
 use crate::error::{Error, Result};
 use crate::file::card::Operation;
 use crate::file::sha256;
-use trimtab_runtime::model::weights::metadata::Value;
+use trimtab_runtime::decoder::weights::metadata::Value;
 use trimtab_runtime::site::Site;
 
 pub(super) type ByBlock = fn(usize) -> Site;

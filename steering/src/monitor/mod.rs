@@ -1,13 +1,13 @@
 //! Monitors that take words back: watches over an answer, rewinds, guidance, and the record of it all.
 //!
-//! A [`Perceiver`] looks at an unfolding answer and says what it found; a [`policy`] says what a judged state means; the
+//! A [`Detector`] looks at an unfolding answer and says what it found; a [`policy`] says what a judged state means; the
 //! [`Guard`] asks its watches when they are due, rewinds within caps, guides what comes next, and writes everything down.
 //! From "Cognition-of-Thought Elicits Social-Aligned Reasoning in Large Language Models" (arXiv 2509.23441), whose rules are kept and
 //! whose code is not: see ARCHITECTURE.md for what is ours.
 
+pub mod detect;
 pub mod guard;
 pub mod guidance;
-pub mod perceive;
 pub mod policy;
 pub mod probe;
 pub mod record;
@@ -16,8 +16,8 @@ pub mod sharpness;
 pub mod text;
 pub mod watch;
 
+pub use detect::{Action, Detection, Detector, Finding};
 pub use guard::{Guard, Guidance, Records, RewindTo, Rules};
-pub use perceive::{Action, Finding, Perceiver, Perception};
 pub use probe::Probe;
 pub use record::Record;
 pub use text::Lexical;

@@ -3,11 +3,11 @@
 //! The state of a token is there once the next one is chosen, so a probe judges each token one step late, and an answer's
 //! last token not at all: no pass has read it.
 
-use super::perceive::{Action, Finding, Perceiver, Perception};
+use super::detect::{Action, Detection, Detector, Finding};
 use crate::error::Result;
 use crate::gate::Condition;
-use trimtab_runtime::model::spec::ModelSpec;
-use trimtab_runtime::monitor::{Senses, Unfolding};
+use trimtab_runtime::decoder::spec::ModelSpec;
+use trimtab_runtime::monitor::{AnswerView, Senses};
 
 /// Reads the class coordinate of the newest state on a direction.
 #[derive(Debug, Clone)]
@@ -30,21 +30,21 @@ impl Probe {
     }
 }
 
-impl Perceiver for Probe {
-    fn perceive(&mut self, answer: &Unfolding) -> trimtab_runtime::Result<Perception> {
+impl Detector for Probe {
+    fn detect(&mut self, answer: &AnswerView) -> trimtab_runtime::Result<Detection> {
         let state = answer.sensed.and_then(|sensed| sensed.activations.get(&self.condition.site()));
         let Some(state) = state else {
-            return Ok(Perception::Found(Finding::unknown(
+            return Ok(Detection::Found(Finding::unknown(
                 "no state was read behind an inserted token",
             )));
         };
         let coordinate = self.condition.coordinate(state);
         if !coordinate.is_finite() {
-            return Ok(Perception::Found(Finding::unknown("the coordinate is not finite")));
+            return Ok(Detection::Found(Finding::unknown("the coordinate is not finite")));
         }
         let margin = self.condition.margin(coordinate);
         let action = if margin > 0.0 { Action::Rollback } else { Action::Continue };
-        Ok(Perception::Found(Finding::new(action, coordinate, margin)))
+        Ok(Detection::Found(Finding::new(action, coordinate, margin)))
     }
 
     // A state is judged by itself.

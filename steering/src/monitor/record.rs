@@ -1,6 +1,6 @@
 //! What a guard found and did, for receipts and the audit.
 
-use super::perceive::Action;
+use super::detect::Action;
 use super::policy::State;
 use sha2::{Digest, Sha256};
 
@@ -54,7 +54,7 @@ pub struct Check {
 
 /// What became of a rewind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sequel {
+pub enum RetryOutcome {
     /// The answer has not come past it yet.
     Open,
     /// The answer came past it cleanly.
@@ -65,21 +65,21 @@ pub enum Sequel {
     Exhausted,
 }
 
-impl Sequel {
+impl RetryOutcome {
     /// Its name on the wire.
     pub fn name(self) -> &'static str {
         match self {
-            Sequel::Open => "open",
-            Sequel::Recovered => "recovered",
-            Sequel::Repeated => "repeated",
-            Sequel::Exhausted => "exhausted",
+            RetryOutcome::Open => "open",
+            RetryOutcome::Recovered => "recovered",
+            RetryOutcome::Repeated => "repeated",
+            RetryOutcome::Exhausted => "exhausted",
         }
     }
 }
 
 /// One thing that was done to an answer: a rewind, or its end.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Intervention {
+pub struct GuardAction {
     /// Which attempt it began, from 1; 0 of an answer that was ended without one.
     pub attempt: u32,
     /// The watch that asked for it.
@@ -109,7 +109,7 @@ pub struct Intervention {
     /// What the next choice could not be.
     pub ban: Vec<u32>,
     /// What became of it.
-    pub sequel: Sequel,
+    pub sequel: RetryOutcome,
 }
 
 /// Everything a guard found and did on one answer.
@@ -124,7 +124,7 @@ pub struct Record {
     /// Checks that asked for a rewind.
     pub hits: usize,
     /// What was done, in order.
-    pub interventions: Vec<Intervention>,
+    pub interventions: Vec<GuardAction>,
     /// The most tokens that were held back at once.
     pub held: usize,
     /// Local maxima of sharpness in reach, and how many of them were above the threshold.
@@ -135,7 +135,7 @@ pub struct Record {
 
 impl Record {
     /// The rewinds among the interventions.
-    pub fn rewinds(&self) -> impl Iterator<Item = &Intervention> {
+    pub fn rewinds(&self) -> impl Iterator<Item = &GuardAction> {
         self.interventions.iter().filter(|one| one.attempt > 0)
     }
 

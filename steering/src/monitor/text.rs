@@ -1,9 +1,9 @@
 //! Words and patterns: a perceiver that reads the text.
 
-use super::perceive::{Action, Finding, Perceiver, Perception};
+use super::detect::{Action, Detection, Detector, Finding};
 use crate::error::{Error, Result};
 use regex::{Regex, RegexBuilder};
-use trimtab_runtime::monitor::Unfolding;
+use trimtab_runtime::monitor::AnswerView;
 
 /// The most bytes a compiled pattern may take, and what it keeps while it is looked for.
 const MOST_BYTES: usize = 256 << 10;
@@ -69,13 +69,13 @@ impl Lexical {
     }
 }
 
-impl Perceiver for Lexical {
-    fn perceive(&mut self, answer: &Unfolding) -> trimtab_runtime::Result<Perception> {
+impl Detector for Lexical {
+    fn detect(&mut self, answer: &AnswerView) -> trimtab_runtime::Result<Detection> {
         let Some((at, what)) = self.find(answer.text) else {
-            return Ok(Perception::Found(Finding::new(Action::Continue, 0.0, -1.0)));
+            return Ok(Detection::Found(Finding::new(Action::Continue, 0.0, -1.0)));
         };
         let onset = answer.ends.iter().position(|end| *end > at);
-        Ok(Perception::Found(Finding {
+        Ok(Detection::Found(Finding {
             onset,
             note: Some(format!("{what:?}")),
             ..Finding::new(Action::Rollback, 1.0, 1.0)
@@ -100,8 +100,8 @@ mod tests {
     use super::*;
     use trimtab_runtime::monitor::Stage;
 
-    fn seen<'a>(text: &'a str, ends: &'a [usize]) -> Unfolding<'a> {
-        Unfolding {
+    fn seen<'a>(text: &'a str, ends: &'a [usize]) -> AnswerView<'a> {
+        AnswerView {
             tokens: &[],
             text,
             ends,
@@ -115,9 +115,9 @@ mod tests {
     }
 
     fn look(lexical: &mut Lexical, text: &str, ends: &[usize]) -> Finding {
-        match lexical.perceive(&seen(text, ends)).unwrap() {
-            Perception::Found(found) => found,
-            Perception::Ask(_) => panic!("it reads text"),
+        match lexical.detect(&seen(text, ends)).unwrap() {
+            Detection::Found(found) => found,
+            Detection::Ask(_) => panic!("it reads text"),
         }
     }
 

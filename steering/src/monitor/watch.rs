@@ -1,6 +1,6 @@
 //! One watch over an answer: who looks, how often, and what follows.
 
-use super::perceive::{Action, Perceiver};
+use super::detect::{Action, Detector};
 use crate::error::{Error, Result};
 
 /// When a watch looks.
@@ -48,7 +48,7 @@ pub struct Watch {
     /// What records and receipts call it.
     pub name: String,
     /// Who looks.
-    pub perceiver: Box<dyn Perceiver>,
+    pub perceiver: Box<dyn Detector>,
     /// When.
     pub cadence: Cadence,
     /// Never before the answer has this many tokens, except at its end.
@@ -63,7 +63,7 @@ pub struct Watch {
 
 impl Watch {
     /// A watch that looks after every token, from the first, and rewinds at once.
-    pub fn new(name: impl Into<String>, perceiver: impl Perceiver + 'static) -> Watch {
+    pub fn new(name: impl Into<String>, perceiver: impl Detector + 'static) -> Watch {
         Watch {
             name: name.into(),
             perceiver: Box::new(perceiver),

@@ -3,7 +3,7 @@
 //! Public sets name the same things in many ways. A record's fields get this crate's names before its shape is looked for:
 //! those that the caller gives ([`Names`]) first, then those that are known.
 
-use super::flaw::Flaw;
+use super::error::PairError;
 use super::records::{Read, Record};
 use crate::error::{Error, Result};
 use serde_json::{Map, Value, json};
@@ -56,7 +56,7 @@ impl Names {
                 None if OPTIONAL.contains(&ours.as_str()) => {}
                 None => {
                     let problem = format!("is not there, and --fields names it as the {ours}");
-                    return Err(Flaw::Field { line, field: theirs.clone(), problem });
+                    return Err(PairError::Field { line, field: theirs.clone(), problem });
                 }
             }
         }

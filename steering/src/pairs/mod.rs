@@ -2,7 +2,7 @@
 //!
 //! A file holds records of one shape, which the first record's fields decide ([`Shape`]): preferences, pairs of prompts,
 //! labelled texts, and the public forms of these. Whatever it was, it becomes a list of [`Item`]s here, and everything
-//! that is wrong with it is found here, before a model computes anything: [`Flaw`] names line and field. Duplicates are
+//! that is wrong with it is found here, before a model computes anything: [`PairError`] names line and field. Duplicates are
 //! taken out and reported. Pairs that contradict each other, have equal sides or hold an empty text are refused, because
 //! they usually mean a broken export; [`BadPairs::Skip`] leaves them out of data known to be noisy, and reports each.
 //!
@@ -10,8 +10,8 @@
 //! fitting, selection and test never share one. Pairs of prompts are about the line or sentence that both begin or end
 //! with, where it comes again in the file; a field `group` says it where that is not so.
 
+mod error;
 mod fields;
-mod flaw;
 mod group;
 mod records;
 mod screen;
@@ -22,8 +22,8 @@ mod transcript;
 #[cfg(test)]
 mod tests;
 
+pub use error::PairError;
 pub use fields::Names;
-pub use flaw::Flaw;
 pub use shape::Shape;
 pub use split::{Part, Shares};
 
@@ -159,7 +159,7 @@ impl Pairs {
         };
         let ((first, one), (second, other)) = (read(positive)?, read(negative)?);
         let wrong = |error: Error| match &error {
-            Error::Data(flaw) if matches!(&**flaw, Flaw::EmptyText { field, .. } if field == POSITIVE) => {
+            Error::Data(flaw) if matches!(&**flaw, PairError::EmptyText { field, .. } if field == POSITIVE) => {
                 error.within(positive)
             }
             _ => error.within(negative),
@@ -173,10 +173,10 @@ impl Pairs {
         let count = |text: &str| filetype::lines(text.trim_end()).count();
         let (lines, others) = (count(positive), count(negative));
         if lines != others {
-            return Err(Flaw::Uneven { positive: lines, negative: others }.into());
+            return Err(PairError::Uneven { positive: lines, negative: others }.into());
         }
         let side = |line: usize, field: &str, text: &str| match text.trim() {
-            "" => Err(Flaw::EmptyText { line, field: field.to_owned() }),
+            "" => Err(PairError::EmptyText { line, field: field.to_owned() }),
             text => Ok(vec![Message::new("user", text)]),
         };
         let mut screen = screen::Screen::new(bad);
@@ -236,7 +236,7 @@ impl Pairs {
             group::fill(&mut items);
         }
         if items.is_empty() {
-            return Err(Flaw::NoPairs { taken_out: findings.len() }.into());
+            return Err(PairError::NoPairs { taken_out: findings.len() }.into());
         }
         Ok(Pairs { items, sha256, findings, shape })
     }
@@ -262,5 +262,5 @@ fn shape(records: &[records::Read], bad: BadPairs) -> Result<Shape> {
             Err(flaw) => first = first.or(Some(flaw)),
         }
     }
-    Err(first.unwrap_or(Flaw::Empty).into())
+    Err(first.unwrap_or(PairError::Empty).into())
 }

@@ -4,7 +4,7 @@
 //! A record that cannot be read is kept as its flaw: the caller may leave it out. What is wrong with the file as a whole
 //! ends the reading.
 
-use super::flaw::Flaw;
+use super::error::PairError;
 use crate::file::json;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -20,7 +20,7 @@ pub(super) struct Record {
 }
 
 /// A record, or what is wrong with it.
-pub(super) type Read = Result<Record, Flaw>;
+pub(super) type Read = Result<Record, PairError>;
 
 /// Fields that hold all records of a file that is one object.
 const WRAPPERS: [&str; 3] = ["train", "data", "rows"];
@@ -28,10 +28,10 @@ const WRAPPERS: [&str; 3] = ["train", "data", "rows"];
 const SEPARATORS: [u8; 3] = [b',', b';', b'\t'];
 
 /// The records of a file.
-pub(super) fn records(bytes: &[u8]) -> Result<Vec<Read>, Flaw> {
+pub(super) fn records(bytes: &[u8]) -> Result<Vec<Read>, PairError> {
     let text = text(bytes)?;
     match text.trim_start().chars().next() {
-        None => Err(Flaw::Empty),
+        None => Err(PairError::Empty),
         Some('[') => array(&text, &text),
         Some('{') => objects(&text),
         Some(_) => table(&text),
@@ -39,22 +39,22 @@ pub(super) fn records(bytes: &[u8]) -> Result<Vec<Read>, Flaw> {
 }
 
 /// The text of a file of examples, which is no web page.
-pub(super) fn text(bytes: &[u8]) -> Result<String, Flaw> {
+pub(super) fn text(bytes: &[u8]) -> Result<String, PairError> {
     match FileType::of(bytes) {
-        Some(kind) => Err(Flaw::NotText(NotText::Type(kind))),
-        None => filetype::text(bytes.to_vec()).map_err(Flaw::NotText),
+        Some(kind) => Err(PairError::NotText(NotText::Type(kind))),
+        None => filetype::text(bytes.to_vec()).map_err(PairError::NotText),
     }
 }
 
 /// One object per line; a file that is one object over several lines is one record, or holds them all.
-fn objects(text: &str) -> Result<Vec<Read>, Flaw> {
+fn objects(text: &str) -> Result<Vec<Read>, PairError> {
     let lines = || filetype::lines(text).filter(|(_, line)| !line.trim().is_empty());
     if let Some(list) = wrapped(text)? {
         return array(list, text);
     }
     let read: Vec<Read> = lines().map(|(line, text)| record(text, line)).collect();
     // Only a first line that is no JSON by itself can begin an object over several lines.
-    if !matches!(read.first(), Some(Err(Flaw::NotJson { .. }))) {
+    if !matches!(read.first(), Some(Err(PairError::NotJson { .. }))) {
         return Ok(read);
     }
     let start = text.len() - text.trim_start().len();
@@ -65,7 +65,7 @@ fn objects(text: &str) -> Result<Vec<Read>, Flaw> {
 }
 
 /// The array of records in a file that is one object around it, and no record itself.
-fn wrapped(text: &str) -> Result<Option<&str>, Flaw> {
+fn wrapped(text: &str) -> Result<Option<&str>, PairError> {
     let Ok(Entries(fields)) = serde_json::from_str::<Entries<'_>>(text) else {
         return Ok(None);
     };
@@ -79,7 +79,7 @@ fn wrapped(text: &str) -> Result<Option<&str>, Flaw> {
     let Some((name, list)) = fields.iter().find(is_list) else { return Ok(None) };
     if fields.iter().filter(|(other, _)| other == name).count() > 1 {
         let line = line_at(text, text.len() - text.trim_start().len());
-        return Err(Flaw::NotJson { line, problem: format!("key {name:?} appears twice") });
+        return Err(PairError::NotJson { line, problem: format!("key {name:?} appears twice") });
     }
     Ok(Some(list.get()))
 }
@@ -114,10 +114,10 @@ impl<'de> Visitor<'de> for Reading {
 fn record(text: &str, line: usize) -> Read {
     // The parser counts lines within what it was given; its own line number would contradict ours.
     let value = json::record(text)
-        .map_err(|(problem, within)| Flaw::NotJson { line: line + within - 1, problem })?;
+        .map_err(|(problem, within)| PairError::NotJson { line: line + within - 1, problem })?;
     match value {
         Value::Object(fields) => Ok(Record { line, fields }),
-        other => Err(Flaw::NotObject { line, found: kind(&other) }),
+        other => Err(PairError::NotObject { line, found: kind(&other) }),
     }
 }
 
@@ -134,10 +134,10 @@ pub(super) fn kind(value: &Value) -> &'static str {
 }
 
 /// The elements of an array that is all of a text or a part of it.
-fn array(list: &str, text: &str) -> Result<Vec<Read>, Flaw> {
+fn array(list: &str, text: &str) -> Result<Vec<Read>, PairError> {
     let elements: Vec<&RawValue> = serde_json::from_str(list).map_err(|e| {
         let (problem, line) = json::said(&e);
-        Flaw::NotJson { line, problem }
+        PairError::NotJson { line, problem }
     })?;
     let mut lines = Lines::of(text);
     let read = |raw: &RawValue| {
@@ -178,11 +178,11 @@ impl<'a> Lines<'a> {
 }
 
 /// The rows of a table under its header, every cell a text.
-fn table(text: &str) -> Result<Vec<Read>, Flaw> {
+fn table(text: &str) -> Result<Vec<Read>, PairError> {
     let separator = separator(text);
     let mut reader = csv::ReaderBuilder::new().delimiter(separator).from_reader(text.as_bytes());
     let unread =
-        |line: usize, e: &csv::Error| Flaw::Csv { line, problem: unreadable(e, separator) };
+        |line: usize, e: &csv::Error| PairError::Csv { line, problem: unreadable(e, separator) };
     let header = reader.headers().map_err(|e| unread(1, &e))?.clone();
     let header: Vec<String> = header.iter().map(|name| name.trim().to_lowercase()).collect();
     let mut lines = Lines::of(text);
@@ -195,7 +195,7 @@ fn table(text: &str) -> Result<Vec<Read>, Flaw> {
     let first = line_of(Some(&csv::Position::new()));
     if let Some(name) = repeated(&header) {
         let problem = format!("has the column {name} twice; rename or delete one");
-        return Err(Flaw::Csv { line: first, problem });
+        return Err(PairError::Csv { line: first, problem });
     }
     let mut records = Vec::new();
     for row in reader.records() {
@@ -210,7 +210,7 @@ fn table(text: &str) -> Result<Vec<Read>, Flaw> {
 fn cells(header: &[String], row: &csv::StringRecord, line: usize) -> Read {
     if row.get(0).is_some_and(|cell| cell.starts_with('\u{feff}')) {
         let problem = "begins with a byte order mark, as where two files were joined; delete it, and the second header";
-        return Err(Flaw::Csv { line, problem: problem.to_owned() });
+        return Err(PairError::Csv { line, problem: problem.to_owned() });
     }
     // Spreadsheets write columns without a name behind the last one.
     let named = header.iter().zip(row).filter(|(name, _)| !name.is_empty());

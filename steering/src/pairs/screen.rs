@@ -1,6 +1,6 @@
 //! What is taken out before anything is computed: duplicates, and items that teach nothing.
 
-use super::flaw::Flaw;
+use super::error::PairError;
 use super::{BadPairs, Class, Finding, Item, Sides};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
@@ -24,7 +24,7 @@ impl Screen {
     }
 
     /// Takes an item, or the reason why there is none.
-    pub(super) fn take(&mut self, read: Result<Item, Flaw>) -> Result<(), Flaw> {
+    pub(super) fn take(&mut self, read: Result<Item, PairError>) -> Result<(), PairError> {
         let item = match read.and_then(|item| differs(&item).map(|()| item)) {
             Ok(item) => item,
             Err(flaw) => return self.skip(flaw),
@@ -43,11 +43,11 @@ impl Screen {
         // Of two that contradict each other neither is kept: nothing says which is right.
         let taken = self.items.get_mut(index).and_then(Option::take);
         self.items.push(None);
-        self.skip(Flaw::Contradictory { line, other })?;
-        taken.map_or(Ok(()), |_| self.skip(Flaw::Contradictory { line: other, other: line }))
+        self.skip(PairError::Contradictory { line, other })?;
+        taken.map_or(Ok(()), |_| self.skip(PairError::Contradictory { line: other, other: line }))
     }
 
-    fn skip(&mut self, flaw: Flaw) -> Result<(), Flaw> {
+    fn skip(&mut self, flaw: PairError) -> Result<(), PairError> {
         let skips = match self.bad {
             BadPairs::Skip => flaw.can_be_skipped(),
             BadPairs::Refuse => flaw.is_harmless(),
@@ -67,13 +67,13 @@ impl Screen {
     }
 }
 
-fn differs(item: &Item) -> Result<(), Flaw> {
+fn differs(item: &Item) -> Result<(), PairError> {
     let equal = match &item.sides {
         Sides::Answers { chosen, rejected, .. } => chosen == rejected,
         Sides::Prompts { positive, negative } => positive == negative,
         Sides::Labelled { .. } => false,
     };
-    if equal { Err(Flaw::EqualSides { line: item.line }) } else { Ok(()) }
+    if equal { Err(PairError::EqualSides { line: item.line }) } else { Ok(()) }
 }
 
 #[derive(Clone, Copy, PartialEq)]

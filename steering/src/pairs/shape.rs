@@ -3,7 +3,7 @@
 //! Further fields are ignored: public data carries sources, scores and ids. A shape is what the first record's fields say
 //! and stays; what a field holds (a text, or messages) may differ from record to record.
 
-use super::flaw::Flaw;
+use super::error::PairError;
 use super::group::spoken;
 use super::records::{Record, kind};
 use super::transcript;
@@ -49,7 +49,7 @@ pub(super) fn decides(field: &str) -> bool {
 }
 
 /// Takes items, or the reason why a record has none; an error ends the reading.
-pub(super) type Sink<'a> = &'a mut dyn FnMut(Result<Item, Flaw>) -> Result<(), Flaw>;
+pub(super) type Sink<'a> = &'a mut dyn FnMut(Result<Item, PairError>) -> Result<(), PairError>;
 
 impl Shape {
     /// The fields that decide, for people.
@@ -77,13 +77,13 @@ impl Shape {
         }
     }
 
-    pub(super) fn of(record: &Record) -> Result<Shape, Flaw> {
+    pub(super) fn of(record: &Record) -> Result<Shape, PairError> {
         let has = |fields: &[&str]| fields.iter().all(|field| record.fields.contains_key(*field));
         let known = SHAPES.iter().find(|(_, fields)| has(fields)).map(|(shape, _)| *shape);
         known.ok_or_else(|| {
             let found: Vec<&str> = record.fields.keys().map(String::as_str).take(12).collect();
             let known: Vec<&str> = SHAPES.iter().map(|(shape, _)| shape.fields()).collect();
-            Flaw::UnknownShape {
+            PairError::UnknownShape {
                 line: record.line,
                 found: found.join(", "),
                 known: known.join("; "),
@@ -92,7 +92,7 @@ impl Shape {
     }
 
     /// The items of a record.
-    pub(super) fn items(self, record: &Record, sink: Sink) -> Result<(), Flaw> {
+    pub(super) fn items(self, record: &Record, sink: Sink) -> Result<(), PairError> {
         let fields = Fields { line: record.line, map: &record.fields, shape: self, within: "" };
         match self {
             Shape::Preference | Shape::Transcript => sink(preference(&fields)),
@@ -119,40 +119,40 @@ impl<'a> Fields<'a> {
         format!("{}{field}", self.within)
     }
 
-    fn value(&self, field: &str) -> Result<&'a Value, Flaw> {
+    fn value(&self, field: &str) -> Result<&'a Value, PairError> {
         let missing = || {
             let shape = self.shape.fields();
-            Flaw::Missing { line: self.line, field: self.name(field), shape }
+            PairError::Missing { line: self.line, field: self.name(field), shape }
         };
         self.map.get(field).ok_or_else(missing)
     }
 
-    fn wrong(&self, field: &str, found: &Value, expected: &'static str) -> Flaw {
+    fn wrong(&self, field: &str, found: &Value, expected: &'static str) -> PairError {
         let (line, field, found) = (self.line, self.name(field), kind(found));
-        Flaw::WrongType { line, field, found, expected }
+        PairError::WrongType { line, field, found, expected }
     }
 
-    fn filled(&self, field: &str, text: &str) -> Result<String, Flaw> {
+    fn filled(&self, field: &str, text: &str) -> Result<String, PairError> {
         if text.trim().is_empty() {
-            return Err(Flaw::EmptyText { line: self.line, field: self.name(field) });
+            return Err(PairError::EmptyText { line: self.line, field: self.name(field) });
         }
         Ok(text.to_owned())
     }
 
-    fn text(&self, field: &str) -> Result<String, Flaw> {
+    fn text(&self, field: &str) -> Result<String, PairError> {
         match self.value(field)? {
             Value::String(text) => self.filled(field, text),
             other => Err(self.wrong(field, other, "a text")),
         }
     }
 
-    fn list(&self, field: &str) -> Result<&'a Vec<Value>, Flaw> {
+    fn list(&self, field: &str) -> Result<&'a Vec<Value>, PairError> {
         let value = self.value(field)?;
         value.as_array().ok_or_else(|| self.wrong(field, value, "a list"))
     }
 
     /// A list of texts; some may be empty where `empty` allows it.
-    fn texts(&self, field: &str, empty: Blank) -> Result<Vec<String>, Flaw> {
+    fn texts(&self, field: &str, empty: Blank) -> Result<Vec<String>, PairError> {
         let text = |value: &Value| match value {
             Value::String(text) if empty == Blank::Allowed => Ok(text.clone()),
             Value::String(text) => self.filled(field, text),
@@ -162,7 +162,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A conversation: messages, or a text that is the user's only message.
-    fn talk(&self, field: &str) -> Result<Vec<Message>, Flaw> {
+    fn talk(&self, field: &str) -> Result<Vec<Message>, PairError> {
         match self.value(field)? {
             Value::String(text) => Ok(vec![Message::new("user", self.filled(field, text)?)]),
             Value::Array(list) if !list.is_empty() => {
@@ -173,7 +173,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A message as chat APIs write it, or with `from` and `value` as ShareGPT does.
-    fn message(&self, field: &str, value: &Value) -> Result<Message, Flaw> {
+    fn message(&self, field: &str, value: &Value) -> Result<Message, PairError> {
         const FORM: &str = "a list of messages with role and content";
         let part = |name: &str, other: &str| value.get(name).or_else(|| value.get(other));
         let role = part("role", "from").and_then(Value::as_str);
@@ -189,7 +189,7 @@ impl<'a> Fields<'a> {
         let content = content.as_str();
         if !ROLES.contains(&role) {
             let problem = format!("has a message of role {role:?}, expected {}", ROLES.join(", "));
-            return Err(Flaw::Field { line: self.line, field: self.name(field), problem });
+            return Err(PairError::Field { line: self.line, field: self.name(field), problem });
         }
         Ok(Message::new(role, self.filled(field, content)?))
     }
@@ -218,12 +218,12 @@ enum Blank {
     Refused,
 }
 
-fn preference(fields: &Fields) -> Result<Item, Flaw> {
+fn preference(fields: &Fields) -> Result<Item, PairError> {
     let (before, chosen) = answer(fields, "chosen")?;
     let (other, rejected) = answer(fields, "rejected")?;
     if before != other {
         let line = fields.line;
-        return Err(Flaw::PromptsDiffer { line, first: "chosen", second: "rejected" });
+        return Err(PairError::PromptsDiffer { line, first: "chosen", second: "rejected" });
     }
     let (mut chosen, mut rejected) = (chosen, rejected);
     let prompt = match (fields.shape, before.is_empty()) {
@@ -241,13 +241,13 @@ fn preference(fields: &Fields) -> Result<Item, Flaw> {
     if prompt.is_empty() {
         let problem = "has no turn before its answer, and there is no field prompt".to_owned();
         let field = "chosen".to_owned();
-        return Err(Flaw::Field { line: fields.line, field, problem });
+        return Err(PairError::Field { line: fields.line, field, problem });
     }
     Ok(fields.item(spoken(&prompt), Sides::Answers { prompt, chosen, rejected }))
 }
 
 /// An answer, and the conversation before it where the field tells one.
-fn answer(fields: &Fields, field: &'static str) -> Result<(Vec<Message>, String), Flaw> {
+fn answer(fields: &Fields, field: &'static str) -> Result<(Vec<Message>, String), PairError> {
     match fields.value(field)? {
         Value::String(text) if transcript::is_transcript(text) => {
             let (before, answer) = transcript::turns(text, fields.line, field)?;
@@ -258,7 +258,7 @@ fn answer(fields: &Fields, field: &'static str) -> Result<(Vec<Message>, String)
             last if last.role == "assistant" => Ok((Vec::new(), last.content)),
             other => {
                 let problem = format!("is a message of role {}, expected assistant", other.role);
-                Err(Flaw::Field { line: fields.line, field: field.to_owned(), problem })
+                Err(PairError::Field { line: fields.line, field: field.to_owned(), problem })
             }
         },
         _ => {
@@ -269,7 +269,7 @@ fn answer(fields: &Fields, field: &'static str) -> Result<(Vec<Message>, String)
                     let problem =
                         "does not end with a message of role assistant, which is the answer"
                             .to_owned();
-                    Err(Flaw::Field { line: fields.line, field: field.to_owned(), problem })
+                    Err(PairError::Field { line: fields.line, field: field.to_owned(), problem })
                 }
             }
         }
@@ -277,7 +277,7 @@ fn answer(fields: &Fields, field: &'static str) -> Result<(Vec<Message>, String)
 }
 
 /// An answer against another, or against each of several.
-fn choice(fields: &Fields, sink: Sink) -> Result<(), Flaw> {
+fn choice(fields: &Fields, sink: Sink) -> Result<(), PairError> {
     const OTHERS: &str = "answer_not_matching_behavior";
     let question = fields.text("question")?;
     let chosen = fields.text("answer_matching_behavior")?.trim().to_owned();
@@ -294,7 +294,7 @@ fn choice(fields: &Fields, sink: Sink) -> Result<(), Flaw> {
     Ok(())
 }
 
-fn prompts(fields: &Fields) -> Result<Item, Flaw> {
+fn prompts(fields: &Fields) -> Result<Item, PairError> {
     let (positive, negative) = (fields.talk("positive")?, fields.talk("negative")?);
     // Empty until all pairs are known.
     let group = match fields.map.contains_key("group") {
@@ -304,7 +304,7 @@ fn prompts(fields: &Fields) -> Result<Item, Flaw> {
     Ok(fields.item(group, Sides::Prompts { positive, negative }))
 }
 
-fn labelled(fields: &Fields) -> Result<Item, Flaw> {
+fn labelled(fields: &Fields) -> Result<Item, PairError> {
     let text = fields.text("text")?;
     let value = fields.value("label")?;
     let number = |n: &serde_json::Number| n.as_i64();
@@ -321,12 +321,12 @@ fn labelled(fields: &Fields) -> Result<Item, Flaw> {
     };
     let label = label.ok_or_else(|| {
         let problem = format!("is {value}, expected positive or negative, true or false, 1 or 0");
-        Flaw::Field { line: fields.line, field: "label".to_owned(), problem }
+        PairError::Field { line: fields.line, field: "label".to_owned(), problem }
     })?;
     Ok(fields.item(text.clone(), Sides::Labelled { label, text }))
 }
 
-fn contrast(fields: &Fields, sink: Sink) -> Result<(), Flaw> {
+fn contrast(fields: &Fields, sink: Sink) -> Result<(), PairError> {
     const PLACE: &str = "{persona}";
     let template = fields.text("template")?;
     let positive = fields.texts("positive_personas", Blank::Refused)?;
@@ -336,7 +336,7 @@ fn contrast(fields: &Fields, sink: Sink) -> Result<(), Flaw> {
         false => vec![String::new()],
     };
     let refuse = |field: &str, problem: String| {
-        Err(Flaw::Field { line: fields.line, field: field.to_owned(), problem })
+        Err(PairError::Field { line: fields.line, field: field.to_owned(), problem })
     };
     if !template.contains(PLACE) {
         return refuse("template", format!("does not contain {PLACE}"));
@@ -368,7 +368,7 @@ fn contrast(fields: &Fields, sink: Sink) -> Result<(), Flaw> {
     Ok(())
 }
 
-fn scored(fields: &Fields, sink: Sink) -> Result<(), Flaw> {
+fn scored(fields: &Fields, sink: Sink) -> Result<(), PairError> {
     for value in fields.list("examples")? {
         let Value::Object(map) = value else {
             return Err(fields.wrong("examples", value, "a list of objects"));
@@ -396,19 +396,19 @@ fn compared(
     question: &str,
     scores: &Map<String, Value>,
     sink: Sink,
-) -> Result<(), Flaw> {
+) -> Result<(), PairError> {
     const FIELD: &str = "target_scores";
     let number = |(answer, score): (&'_ String, &Value)| {
         let number = score.as_f64().ok_or_else(|| one.wrong(FIELD, score, "an object of numbers"));
         number.map(|number| (answer.clone(), number))
     };
-    let scores: Vec<(String, f64)> = scores.iter().map(number).collect::<Result<_, Flaw>>()?;
+    let scores: Vec<(String, f64)> = scores.iter().map(number).collect::<Result<_, PairError>>()?;
     let best = scores.iter().map(|(_, score)| *score).fold(f64::NEG_INFINITY, f64::max);
     let worse: Vec<&String> =
         scores.iter().filter(|(_, score)| *score < best).map(|(answer, _)| answer).collect();
     let chosen = scores.iter().find(|(_, score)| *score == best).map(|(answer, _)| answer);
     let (Some(chosen), false) = (chosen, worse.is_empty()) else {
-        return sink(Err(Flaw::NoWorse { line: one.line }));
+        return sink(Err(PairError::NoWorse { line: one.line }));
     };
     for rejected in worse {
         let answers = one.filled(FIELD, chosen).and_then(|c| Ok((c, one.filled(FIELD, rejected)?)));

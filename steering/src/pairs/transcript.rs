@@ -1,6 +1,6 @@
 //! Anthropic's transcripts: one text with `Human:` and `Assistant:` turns.
 
-use super::flaw::Flaw;
+use super::error::PairError;
 use trimtab_runtime::text::Message;
 
 const HUMAN: &str = "\n\nHuman:";
@@ -12,7 +12,11 @@ pub(super) fn is_transcript(text: &str) -> bool {
 }
 
 /// The conversation before the last turn, and that turn, which must be the assistant's.
-pub(super) fn turns(text: &str, line: usize, field: &str) -> Result<(Vec<Message>, String), Flaw> {
+pub(super) fn turns(
+    text: &str,
+    line: usize,
+    field: &str,
+) -> Result<(Vec<Message>, String), PairError> {
     let mut messages = messages(text, line, field)?;
     match messages.pop() {
         Some(last) if last.role == "assistant" && !messages.is_empty() => {
@@ -23,7 +27,7 @@ pub(super) fn turns(text: &str, line: usize, field: &str) -> Result<(Vec<Message
 }
 
 /// A conversation that is to be answered: it ends with an empty turn of the assistant's, or with the question.
-pub(super) fn prompt(text: &str, line: usize, field: &str) -> Result<Vec<Message>, Flaw> {
+pub(super) fn prompt(text: &str, line: usize, field: &str) -> Result<Vec<Message>, PairError> {
     let mut messages = messages(text, line, field)?;
     messages.pop_if(|last| last.role == "assistant" && last.content.is_empty());
     match messages.last() {
@@ -36,12 +40,12 @@ pub(super) fn prompt(text: &str, line: usize, field: &str) -> Result<Vec<Message
     }
 }
 
-fn refuse<T>(line: usize, field: &str, problem: &str) -> Result<T, Flaw> {
+fn refuse<T>(line: usize, field: &str, problem: &str) -> Result<T, PairError> {
     let (field, problem) = (field.to_owned(), problem.to_owned());
-    Err(Flaw::Field { line, field, problem })
+    Err(PairError::Field { line, field, problem })
 }
 
-fn messages(text: &str, line: usize, field: &str) -> Result<Vec<Message>, Flaw> {
+fn messages(text: &str, line: usize, field: &str) -> Result<Vec<Message>, PairError> {
     let (mut messages, mut rest) = (Vec::new(), text);
     while let Some((role, after)) = turn(rest) {
         let end = [HUMAN, ASSISTANT].iter().filter_map(|mark| after.find(mark)).min();

@@ -1,8 +1,8 @@
 //! Exactness on the real quantised weights: chunks, batches, rewinds, prefixes.
 
+use trimtab_runtime::decoder::{LogitsAt, Outputs};
 use trimtab_runtime::generate::{Flow, Generation, Request, complete, run};
 use trimtab_runtime::hook::{Addition, Edit, Pass, hook_fn};
-use trimtab_runtime::model::{LogitsAt, Want};
 use trimtab_runtime::plan::Plan;
 use trimtab_runtime::sample::SamplingParams;
 use trimtab_runtime::session::Session;
@@ -181,7 +181,7 @@ fn the_second_turn_of_a_chat_is_the_same_with_a_warm_cache() {
         if warm {
             assert!(session.adopt_prefix(&space).unwrap() >= 32);
         }
-        let want = Want { logits: LogitsAt::Last, ..Want::default() };
+        let want = Outputs { logits: LogitsAt::Last, ..Outputs::default() };
         let output = model.decoder().forward(&mut [session.row(want)]).unwrap();
         output.to_host().unwrap().remove(0).logits
     };

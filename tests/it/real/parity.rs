@@ -6,7 +6,7 @@
 use candle_core::quantized::gguf_file;
 use candle_core::{Device, Tensor};
 use trimtab_runtime::Model;
-use trimtab_runtime::model::{LogitsAt, Want};
+use trimtab_runtime::decoder::{LogitsAt, Outputs};
 use trimtab_runtime::plan::Plan;
 use trimtab_tests::golden::Golden;
 use trimtab_tests::real;
@@ -47,7 +47,7 @@ fn reference(golden: &Golden, text: usize) -> (Vec<u32>, Vec<Position>) {
 fn logits(model: &Model, tokens: &[u32]) -> Vec<Vec<f32>> {
     let mut session = model.session(Plan::empty()).unwrap();
     session.push_prompt(tokens).unwrap();
-    let want = Want { logits: LogitsAt::All, ..Want::default() };
+    let want = Outputs { logits: LogitsAt::All, ..Outputs::default() };
     let output = model.decoder().forward(&mut [session.row(want)]).unwrap();
     output.to_host().unwrap().remove(0).logits
 }

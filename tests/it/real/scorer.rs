@@ -3,14 +3,14 @@
 
 use std::sync::Arc;
 use trimtab_runtime::Model;
-use trimtab_runtime::monitor::{Stage, Unfolding};
+use trimtab_runtime::monitor::{AnswerView, Stage};
 use trimtab_runtime::plan::Plan;
 use trimtab_runtime::text::{Control, Message, RenderOptions, Special};
 use trimtab_steering::monitor::policy::{BuiltIn, Policy};
 use trimtab_steering::monitor::scorer::{
     Calibration, Form, Judge, Judging, Wording, injections, listen, settle,
 };
-use trimtab_steering::monitor::{Perceiver, Perception};
+use trimtab_steering::monitor::{Detection, Detector};
 use trimtab_tests::real;
 
 const REQUEST: &str = "How do I keep bread fresh?";
@@ -19,9 +19,9 @@ fn form(model: &Model, policy: &Policy) -> Form {
     Form::new(model, Wording::scorer(policy)).unwrap()
 }
 
-fn seen(tokens: &[u32]) -> Unfolding<'_> {
+fn seen(tokens: &[u32]) -> AnswerView<'_> {
     let stage = Stage::Unfolding;
-    Unfolding {
+    AnswerView {
         tokens,
         text: "",
         ends: &[],
@@ -124,7 +124,7 @@ fn the_scorer_asks_for_the_form_and_a_grown_cache_scores_as_a_fresh_one() {
     grown.rewind(5);
     let grown = settle(&mut grown, &seen(&tokens)).unwrap();
     let mut fresh = judge.scorer(REQUEST, 5).unwrap();
-    let Perception::Ask(asked) = fresh.perceive(&seen(&tokens)).unwrap() else {
+    let Detection::Ask(asked) = fresh.detect(&seen(&tokens)).unwrap() else {
         panic!("a first check has to read");
     };
     // The whole prompt once more, in one sequence of its own.
@@ -134,7 +134,7 @@ fn the_scorer_asks_for_the_form_and_a_grown_cache_scores_as_a_fresh_one() {
     let heard = listen(asked).unwrap();
     assert!(heard[0].logits.iter().zip(&logits).all(|(a, b)| (a - b).abs() <= 1e-4));
     fresh.heard(heard).unwrap();
-    let Perception::Found(fresh) = fresh.perceive(&seen(&tokens)).unwrap() else {
+    let Detection::Found(fresh) = fresh.detect(&seen(&tokens)).unwrap() else {
         panic!("safety alone is one question");
     };
     // The grown one is at its third check behind the rewind, lazy like the first.

@@ -25,7 +25,7 @@ const CHANGEABLE: [&str; 10] = [
 const ENVIRONMENT_PLACES: [&str; 2] = ["cli/", "runtime/src/hub/dirs.rs"];
 
 fn changeable_weights(source: &Source) -> Findings {
-    if !source.is_in(&["runtime/src/model/", "runtime/src/model.rs"]) {
+    if !source.is_in(&["runtime/src/decoder/", "runtime/src/decoder.rs"]) {
         return Vec::new();
     }
     let cells = CHANGEABLE.iter().flat_map(|word| source.code_lines_with_word(word));
@@ -68,14 +68,14 @@ fn wire_shapes(source: &Source) -> Findings {
 fn weights_never_change() {
     let samples = Samples {
         bad: &[
-            ("runtime/src/model/mod.rs", "struct D { cache: Mutex<u8> }"),
-            ("runtime/src/model/rope.rs", "use std::cell::Cell;"),
-            ("runtime/src/model/a/b.rs", "static A: AtomicUsize = x;"),
+            ("runtime/src/decoder/mod.rs", "struct D { cache: Mutex<u8> }"),
+            ("runtime/src/decoder/rope.rs", "use std::cell::Cell;"),
+            ("runtime/src/decoder/a/b.rs", "static A: AtomicUsize = x;"),
         ],
         good: &[
             ("runtime/src/kv.rs", "struct P { free: Mutex<u8> }"),
-            ("runtime/src/model/mod.rs", "struct Cellar; // no Mutex"),
-            ("runtime/src/model/tests.rs", "static A: AtomicUsize = x;"),
+            ("runtime/src/decoder/mod.rs", "struct Cellar; // no Mutex"),
+            ("runtime/src/decoder/tests.rs", "static A: AtomicUsize = x;"),
         ],
     };
     hold("weights_never_change", changeable_weights, &samples);
@@ -105,7 +105,7 @@ fn wire_shapes_stay_on_the_wire() {
         bad: &[("server/src/app.rs", "#[derive(Debug, Serialize)]\nstruct A;")],
         good: &[
             ("server/src/wire/chat.rs", "#[derive(serde::Deserialize)]\nstruct A;"),
-            ("runtime/src/model/spec.rs", "#[derive(serde::Deserialize)]\nstruct A;"),
+            ("runtime/src/decoder/spec.rs", "#[derive(serde::Deserialize)]\nstruct A;"),
         ],
     };
     hold("wire_shapes_stay_on_the_wire", wire_shapes, &samples);

@@ -1,7 +1,7 @@
 //! Interventions: kept as they were, in their order, and without their words once those have to go.
 
 use super::{Scratch, Store, intervention, trace};
-use crate::store::{Intervention, Removed, Retention};
+use crate::store::{GuardActionRow, Removed, Retention};
 use std::time::Duration;
 
 async fn texts(store: &Store) -> Vec<Option<String>> {
@@ -11,7 +11,7 @@ async fn texts(store: &Store) -> Vec<Option<String>> {
 #[tokio::test]
 async fn an_intervention_comes_back_whole_by_either_name_and_in_its_order() {
     let store = Store::memory().await.unwrap();
-    let bare = Intervention {
+    let bare = GuardActionRow {
         policy_sha256: None,
         score: None,
         margin: None,
@@ -36,14 +36,14 @@ async fn an_intervention_comes_back_whole_by_either_name_and_in_its_order() {
 #[tokio::test]
 async fn a_number_that_is_none_is_left_out() {
     let store = Store::memory().await.unwrap();
-    let odd = Intervention {
+    let odd = GuardActionRow {
         score: Some(f64::NAN),
         margin: Some(f64::INFINITY),
         ..intervention("ada", 1)
     };
     store.put_interventions(std::slice::from_ref(&odd)).await.unwrap();
     let found = store.interventions_of("req-ada-1").await.unwrap();
-    assert_eq!(found, [Intervention { score: None, margin: None, ..odd }]);
+    assert_eq!(found, [GuardActionRow { score: None, margin: None, ..odd }]);
 }
 
 #[tokio::test]
@@ -66,7 +66,7 @@ async fn an_intervention_never_changes_but_for_words_that_go() {
     assert_eq!(store.interventions(0, 9).await.unwrap(), [intervention("ada", 1)]);
     let gone = "UPDATE interventions SET text = NULL";
     sqlx::query(gone).execute(&store.pool).await.unwrap();
-    let without = Intervention { text: None, ..intervention("ada", 1) };
+    let without = GuardActionRow { text: None, ..intervention("ada", 1) };
     assert_eq!(store.interventions(0, 9).await.unwrap(), [without]);
 }
 
@@ -154,7 +154,7 @@ async fn words_that_are_gone_are_in_no_file() {
     let store = Store::open(&scratch.0).await.unwrap();
     for number in 0..20 {
         let text = Some(format!("{SECRET} {} {SECRET}", "z".repeat(number as usize * 900)));
-        let row = Intervention { text, ..intervention("ada", number) };
+        let row = GuardActionRow { text, ..intervention("ada", number) };
         store.put_interventions(&[row]).await.unwrap();
     }
     let holders = || {

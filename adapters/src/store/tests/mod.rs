@@ -8,7 +8,7 @@ mod rows;
 mod torn;
 
 use super::{
-    Adapter, AdapterVersion, AuditEvent, Cause, Intervention, Store, Trace, UserText, Vector,
+    Adapter, AdapterVersion, AuditEvent, Cause, GuardActionRow, Store, Trace, UserText, Vector,
 };
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -94,9 +94,9 @@ fn version(owner: &str, id: &str, parent: u32) -> AdapterVersion {
 }
 
 /// An intervention in the answer of [`trace`]'s trace of this number.
-fn intervention(owner: &str, number: u32) -> Intervention {
+fn intervention(owner: &str, number: u32) -> GuardActionRow {
     let trace = trace(owner, number);
-    Intervention {
+    GuardActionRow {
         request: format!("req-{owner}-{number}"),
         response: trace.response,
         trace: trace.id,

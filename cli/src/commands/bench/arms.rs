@@ -5,8 +5,8 @@ use crate::commands::vectors::Steering;
 use crate::error::{Error, Result};
 use serde::Serialize;
 use std::collections::BTreeSet;
+use trimtab_runtime::decoder::spec::ModelSpec;
 use trimtab_runtime::hook::Addition;
-use trimtab_runtime::model::spec::ModelSpec;
 use trimtab_runtime::plan::Plan;
 use trimtab_runtime::site::Site;
 

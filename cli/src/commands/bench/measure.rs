@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::interrupt::Stoppable;
 use crate::plan::{Bench, Case};
 use std::time::{Duration, Instant};
-use trimtab_runtime::model::{LogitsAt, Want};
+use trimtab_runtime::decoder::{LogitsAt, Outputs};
 use trimtab_runtime::plan::Plan;
 use trimtab_runtime::read;
 use trimtab_runtime::session::{Checkpoint, History, Session};
@@ -108,8 +108,11 @@ impl Lanes<'_> {
         for (lane, plan) in self.lanes.iter_mut().zip(&arm.plans) {
             lane.rewind(plan, arm.captures.len())?;
         }
-        let want =
-            Want { logits: LogitsAt::Last, captures: arm.captures.clone(), ..Want::default() };
+        let want = Outputs {
+            logits: LogitsAt::Last,
+            captures: arm.captures.clone(),
+            ..Outputs::default()
+        };
         let started = Instant::now();
         match self.case.n_gen {
             0 => self.read(&want)?,
@@ -126,7 +129,7 @@ impl Lanes<'_> {
     }
 
     /// Reads a prompt in every lane, up to the logits of its last token.
-    fn read(&mut self, want: &Want) -> Result<()> {
+    fn read(&mut self, want: &Outputs) -> Result<()> {
         for lane in &mut self.lanes {
             let prompt = lane.take(self.case.n_prompt);
             lane.session.push_prompt(&prompt)?;
@@ -135,7 +138,7 @@ impl Lanes<'_> {
     }
 
     /// Adds tokens to every lane one by one, with the logits of each on the host, as sampling needs them.
-    fn write(&mut self, steps: usize, want: &Want) -> Result<()> {
+    fn write(&mut self, steps: usize, want: &Outputs) -> Result<()> {
         for _ in 0..steps {
             for lane in &mut self.lanes {
                 let token = lane.take(1);
@@ -147,7 +150,7 @@ impl Lanes<'_> {
     }
 
     /// Runs what is pending in every lane, with the logits on the host.
-    fn pass(&mut self, want: &Want) -> Result<()> {
+    fn pass(&mut self, want: &Outputs) -> Result<()> {
         let stoppable = self.stoppable;
         let lanes = self.lanes.iter_mut().map(|lane| (&mut lane.session, &mut lane.captured));
         let (mut sessions, mut captured): (Vec<_>, Vec<_>) = lanes.unzip();

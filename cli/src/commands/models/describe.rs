@@ -10,10 +10,10 @@ use crate::exit::with_sources;
 use crate::plan::{Opening, PoolSize, Source, Template};
 use serde::Serialize;
 use std::path::PathBuf;
+use trimtab_runtime::decoder::DecoderOptions;
+use trimtab_runtime::decoder::weights::Weights;
 use trimtab_runtime::device::DeviceChoice;
 use trimtab_runtime::kv::KvType;
-use trimtab_runtime::model::DecoderOptions;
-use trimtab_runtime::model::weights::Weights;
 use trimtab_runtime::text::{Tokenizer, Variables};
 use trimtab_runtime::{Error as Runtime, Model};
 

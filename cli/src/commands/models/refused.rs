@@ -8,8 +8,8 @@ use crate::error::{Error, Result};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use trimtab_runtime::model::weights::Weights;
-use trimtab_runtime::model::weights::metadata::Value;
+use trimtab_runtime::decoder::weights::Weights;
+use trimtab_runtime::decoder::weights::metadata::Value;
 use trimtab_runtime::printable::Line;
 
 /// Characters of a value that are shown.

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use std::collections::BTreeMap;
-use trimtab_runtime::model::weights::Weights;
+use trimtab_runtime::decoder::weights::Weights;
 
 /// Tensors of one stored type.
 #[derive(Serialize)]

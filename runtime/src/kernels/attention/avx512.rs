@@ -4,7 +4,7 @@
 
 use super::super::blocks::Stored;
 use super::super::simd::LANES;
-use super::room::{CHUNK, PANEL, Share, Start};
+use super::scratch::{CHUNK, PANEL, Share, Start};
 use crate::kernels::blocks::BLOCK_LEN;
 use half::f16;
 use std::arch::x86_64::{

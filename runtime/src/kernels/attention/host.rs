@@ -2,11 +2,11 @@
 #![allow(unsafe_code)] // tasks write disjoint parts of one slice; each block says why it is sound
 
 use super::super::blocks::{self, Piece, Span};
-use super::super::heads::{Angles, HeadNorms, HeadShape, Preparation, RopeTable};
-use super::super::pool::{self, Parts};
+use super::super::qk_norm_rope::{Angles, HeadNorms, HeadShape, Preparation, RopeTable};
 use super::super::simd::{self, LANES, Task};
+use super::super::threads::{self, Parts};
 use super::super::values;
-use super::room::{self, Found, ROWS, Room};
+use super::scratch::{self, Found, ROWS, Room};
 use super::tile::{Job, Tile, Unit};
 use super::{Attention, Element};
 use crate::kernels::blocks::BLOCK_LEN;
@@ -142,7 +142,7 @@ impl Step<'_> {
             blocks::put(shape, block, &pieces[i], rows_of);
         };
         if many {
-            pool::global().run(pieces.len(), &task)
+            threads::global().run(pieces.len(), &task)
         } else {
             (0..pieces.len()).for_each(task)
         }
@@ -205,15 +205,15 @@ struct Portion {
 // -> out [Σtime, heads·dim]
 pub(super) fn attend<E: Element>(job: Job<'_, E>, spans: &[Span], out: &mut [f32]) {
     let tiles = tiles(job.rules.shape, spans);
-    let (portions, slots) = portions(job.rules, &tiles, pool::global().threads());
+    let (portions, slots) = portions(job.rules, &tiles, threads::global().threads());
     let size = ROWS * job.rules.shape.dim + 2 * LANES;
     let mut found = vec![0f32; slots * size];
     let (out, kept) = (Parts::of(out), Parts::of(&mut found));
     let places = Places { out: &out, kept: &kept, size };
     // A few tiles in a row: while one is finished, what the next one reads first is fetched.
-    let run = if portions.len() >= MANY_PORTIONS * pool::global().threads() { RUN } else { 1 };
-    let run = run.max(portions.len().div_ceil(pool::MOST_TASKS));
-    pool::global().run(portions.len().div_ceil(run), &|task| {
+    let run = if portions.len() >= MANY_PORTIONS * threads::global().threads() { RUN } else { 1 };
+    let run = run.max(portions.len().div_ceil(threads::MOST_TASKS));
+    threads::global().run(portions.len().div_ceil(run), &|task| {
         let end = portions.len().min((task + 1) * run);
         for i in task * run..end {
             let portion = &portions[i];
@@ -302,7 +302,7 @@ impl<E: Element> Task for Visit<'_, E> {
     #[inline(always)]
     fn run<const FMA: bool>(self) {
         let Visit { job, tile, portion, next, places } = self;
-        let mut room = room::take();
+        let mut room = scratch::take();
         job.pack(tile, &mut room.panel);
         room.sum.clear(tile.rows() * job.rules.shape.dim);
         for (i, chunk) in portion.chunks.clone().enumerate() {
@@ -321,7 +321,7 @@ impl<E: Element> Task for Visit<'_, E> {
         if portion.slot.is_none() {
             job.write(tile, &room.sum, places.out);
         }
-        room::give_back(room);
+        scratch::give_back(room);
     }
 }
 
@@ -337,7 +337,7 @@ impl<E: Element> Task for Join<'_, E> {
     fn run<const FMA: bool>(self) {
         let Join { job, tile, portion, places } = self;
         let values = tile.rows() * job.rules.shape.dim;
-        let mut room = room::take();
+        let mut room = scratch::take();
         let Room { sum, chunk: new, .. } = &mut *room;
         sum.clear(values);
         for (slot, chunk) in (portion.slot.unwrap_or(0)..).zip(portion.chunks.clone()) {
@@ -347,7 +347,7 @@ impl<E: Element> Task for Join<'_, E> {
             job.join::<FMA>(tile, chunk, sum, new);
         }
         job.write(tile, sum, places.out);
-        room::give_back(room);
+        scratch::give_back(room);
     }
 }
 

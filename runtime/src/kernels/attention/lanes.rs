@@ -3,7 +3,7 @@
 
 use super::super::blocks::Stored;
 use super::super::simd::{LANES, multiply_add};
-use super::room::{CHUNK, PANEL, Share, Start};
+use super::scratch::{CHUNK, PANEL, Share, Start};
 use crate::kernels::blocks::BLOCK_LEN;
 
 /// Scores of `rows` rows with the keys of some blocks.

@@ -10,7 +10,7 @@
 mod avx512;
 mod host;
 mod lanes;
-mod room;
+mod scratch;
 #[cfg(test)]
 mod tests;
 mod tile;
@@ -24,7 +24,7 @@ use super::blocks::Stored as Element;
 use avx512::Loaded as Element;
 
 use super::blocks::{Span, gather};
-use super::heads::HeadShape;
+use super::qk_norm_rope::HeadShape;
 use candle_core::{D, Result, Tensor};
 use std::ops::Range;
 

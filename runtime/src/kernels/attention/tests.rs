@@ -1,15 +1,15 @@
 //! Attention beside candle's, alone and in company, on every unit.
 
 use super::host::attend;
-use super::room::Room;
+use super::scratch::Room;
 use super::tile::{Job, Tile, Unit};
 use super::*;
+use crate::decoder::rope::{RopeScaling, RopeSpec, RopeStyle, RopeTable};
 use crate::kernels::blocks::BLOCK_LEN;
 use crate::kernels::blocks::store;
-use crate::kernels::heads::{HeadNorms, prepare};
-use crate::kernels::pool::Parts;
+use crate::kernels::qk_norm_rope::{HeadNorms, prepare};
 use crate::kernels::simd::Task;
-use crate::model::rope::{RopeScaling, RopeSpec, RopeStyle, RopeTable};
+use crate::kernels::threads::Parts;
 use candle_core::{DType, Device};
 use half::f16;
 use std::sync::Arc;
@@ -180,7 +180,7 @@ fn every_unit_gives_the_bits_of_the_safe_reference() {
 /// One tile without fused multiply-add, as a CPU without it runs it.
 fn unfused(rules: &Attention, pool: &[f32], qkv: &[f32], tile: &Tile) -> Vec<f32> {
     let job = Job { rules, unit: Unit::Lanes, qkv, pool };
-    let mut room = room::take();
+    let mut room = scratch::take();
     let Room { panel, sum, .. } = &mut *room;
     job.pack(tile, panel);
     sum.clear(tile.rows() * rules.shape.dim);

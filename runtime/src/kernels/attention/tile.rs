@@ -2,13 +2,13 @@
 #![allow(unsafe_code)] // the AVX-512 functions are called where they can run; the blocks say why
 
 use super::super::blocks::Span;
-use super::super::heads::HeadShape;
 use super::super::math;
-use super::super::pool::Parts;
+use super::super::qk_norm_rope::HeadShape;
 use super::super::simd::{self, LANES, multiply_add};
+use super::super::threads::Parts;
 #[cfg(target_arch = "x86_64")]
 use super::avx512;
-use super::room::{CHUNK, CHUNK_BLOCKS, Found, PANEL, ROWS, Room, Share, Start};
+use super::scratch::{CHUNK, CHUNK_BLOCKS, Found, PANEL, ROWS, Room, Share, Start};
 use super::{Attention, Element, lanes};
 use crate::kernels::blocks::BLOCK_LEN;
 use std::ops::Range;

@@ -3,8 +3,8 @@
 #![allow(unsafe_code)] // CPU intrinsics; each block says why it is sound
 
 use super::activations::{Activations, Bunch};
+use super::isa::{Half, Job, STEPS, Unit};
 use super::tiles::{Format, Line, Tiles};
-use super::unit::{Half, Job, STEPS, Unit};
 use super::{BATCH, GroupColumns, ROWS};
 use std::arch::x86_64::{
     __m128i, __m256, __m256i, _mm_loadu_si128, _mm256_and_si256, _mm256_cmpeq_epi8,

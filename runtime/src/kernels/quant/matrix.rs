@@ -1,12 +1,12 @@
 //! A quantised matrix, in blocks or in super-blocks.
 
 use super::activations::Activations;
+#[cfg(all(test, target_arch = "x86_64"))]
+use super::isa;
+#[cfg(target_arch = "x86_64")]
+use super::isa::{Avx2, AvxVnni};
 use super::k::{self, KFormat, SuperTiles};
 use super::tiles::{Format, Tiles};
-#[cfg(all(test, target_arch = "x86_64"))]
-use super::unit;
-#[cfg(target_arch = "x86_64")]
-use super::unit::{Avx2, AvxVnni};
 use super::{GroupColumns, Kernel, portable};
 #[cfg(target_arch = "x86_64")]
 use super::{avx2, vnni};
@@ -96,7 +96,7 @@ impl Matrix {
                 #[cfg(target_arch = "x86_64")]
                 Kernel::AvxVnni => avx2::group::<AvxVnni>(tiles, x, result),
                 #[cfg(all(test, target_arch = "x86_64"))]
-                Kernel::Avx512Vl => avx2::group::<unit::Avx512Vl>(tiles, x, result),
+                Kernel::Avx512Vl => avx2::group::<isa::Avx512Vl>(tiles, x, result),
                 #[cfg(target_arch = "x86_64")]
                 Kernel::Vnni => vnni::group(tiles, x, result),
             },
@@ -107,7 +107,7 @@ impl Matrix {
                 #[cfg(target_arch = "x86_64")]
                 Kernel::AvxVnni => k::avx2::group::<AvxVnni>(tiles, x, result),
                 #[cfg(all(test, target_arch = "x86_64"))]
-                Kernel::Avx512Vl => k::avx2::group::<unit::Avx512Vl>(tiles, x, result),
+                Kernel::Avx512Vl => k::avx2::group::<isa::Avx512Vl>(tiles, x, result),
                 #[cfg(target_arch = "x86_64")]
                 Kernel::Vnni => k::vnni::group(tiles, x, result),
             },

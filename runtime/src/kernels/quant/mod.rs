@@ -12,26 +12,26 @@
 mod activations;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod isa;
 mod k;
 mod matrix;
 mod portable;
 mod tiles;
-#[cfg(target_arch = "x86_64")]
-mod unit;
 #[cfg(target_arch = "x86_64")]
 mod vnni;
 
 pub(crate) use activations::Activations;
 pub(crate) use matrix::Matrix;
 
-use super::columns::{Columns, Write};
-use super::pool::{self, Parts};
+use super::output_columns::{Columns, Write};
 use super::prologue::Prologue;
+use super::threads::{self, Parts};
 use super::values;
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
-use std::ops::Range;
 #[cfg(target_arch = "x86_64")]
-use unit::Unit;
+use isa::Unit;
+use std::ops::Range;
 
 /// Output rows in a tile.
 const ROWS: usize = 16;
@@ -158,10 +158,10 @@ impl Kernel {
             if vnni::is_available() {
                 return Kernel::Vnni;
             }
-            if unit::AvxVnni::is_available() {
+            if isa::AvxVnni::is_available() {
                 return Kernel::AvxVnni;
             }
-            if unit::Avx2::is_available() {
+            if isa::Avx2::is_available() {
                 return Kernel::Avx2;
             }
         }
@@ -176,9 +176,9 @@ impl Kernel {
         let mut kernels = vec![Kernel::Portable];
         #[cfg(target_arch = "x86_64")]
         {
-            kernels.extend(unit::Avx2::is_available().then_some(Kernel::Avx2));
-            kernels.extend(unit::AvxVnni::is_available().then_some(Kernel::AvxVnni));
-            kernels.extend(unit::Avx512Vl::is_available().then_some(Kernel::Avx512Vl));
+            kernels.extend(isa::Avx2::is_available().then_some(Kernel::Avx2));
+            kernels.extend(isa::AvxVnni::is_available().then_some(Kernel::AvxVnni));
+            kernels.extend(isa::Avx512Vl::is_available().then_some(Kernel::Avx512Vl));
             kernels.extend(vnni::is_available().then_some(Kernel::Vnni));
         }
         kernels
@@ -189,7 +189,7 @@ impl Matrix {
     // x [rows, in] -> result [rows, out]
     fn product(&self, x: &Activations, kernel: Kernel, result: &Grid) {
         let shares = Shares::of(self.groups(), self.bytes(), x.rows());
-        pool::global().run(shares.tasks(), &|task| {
+        threads::global().run(shares.tasks(), &|task| {
             for group in shares.groups(task) {
                 // SAFETY: every group belongs to one task.
                 self.group(kernel, x, &mut unsafe { result.group(group) });
@@ -210,9 +210,9 @@ struct Shares {
 
 impl Shares {
     fn of(groups: usize, bytes: usize, rows: usize) -> Self {
-        let runs = pool::global().threads();
+        let runs = threads::global().threads();
         let work = bytes.div_ceil(groups.max(1)).max(1) * rows.div_ceil(BATCH).max(1);
-        let least = groups.div_ceil(pool::MOST_TASKS / 2).max(1);
+        let least = groups.div_ceil(threads::MOST_TASKS / 2).max(1);
         let short = TASK_BYTES.div_ceil(work).clamp(least, groups.div_ceil(runs).max(least));
         Shares { groups, runs, long: groups * LONG_PERCENT / 100 / runs, short }
     }
@@ -457,7 +457,7 @@ mod tests {
                 let shared: Vec<usize> =
                     (0..shares.tasks()).flat_map(|task| shares.groups(task)).collect();
                 assert!(shared.into_iter().eq(0..groups), "{groups} groups, {rows} rows");
-                assert!(shares.tasks() <= pool::MOST_TASKS);
+                assert!(shares.tasks() <= threads::MOST_TASKS);
             }
         }
     }

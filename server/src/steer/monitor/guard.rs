@@ -1,9 +1,9 @@
 //! From what was resolved to the guard of one answer.
 
-use super::super::fault::Fault;
+use super::super::field_error::FieldError;
 use super::library::{Library, Turns};
 use super::{Look, Monitoring};
-use crate::refusal::Refusal;
+use crate::error::ApiError;
 use crate::steer::Resolved;
 use crate::wire::error::Code;
 use crate::wire::monitor::{
@@ -15,7 +15,7 @@ use trimtab_steering::monitor::guard::{self, Guard, Guidance, Records, RewindTo,
 use trimtab_steering::monitor::policy::Caps;
 use trimtab_steering::monitor::sharpness::{Sharpness, Sink};
 use trimtab_steering::monitor::watch::{self, Duty, Watch};
-use trimtab_steering::monitor::{Lexical, Perceiver, Record};
+use trimtab_steering::monitor::{Detector, Lexical, Record};
 
 /// The answer that is to be guarded.
 pub(crate) struct About<'a> {
@@ -73,14 +73,14 @@ impl Resolved {
         &self,
         about: &About<'_>,
         guards: &mut Guards,
-    ) -> Result<Option<Guard>, Refusal> {
+    ) -> Result<Option<Guard>, ApiError> {
         let Some(monitor) = &self.monitor else {
             guards.0.push(None);
             return Ok(None);
         };
         let made = monitor.watches(about).and_then(|watches| {
             let rules = monitor.rules(self, about)?;
-            Guard::new(watches, rules).map_err(|error| Fault::of(error, ""))
+            Guard::new(watches, rules).map_err(|error| FieldError::of(error, ""))
         });
         let (guard, records) = made.map_err(|fault| monitor.voice.refusal(fault))?;
         guards.0.push(Some(records));
@@ -104,7 +104,7 @@ impl Monitoring {
         }
     }
 
-    fn watches(&self, about: &About<'_>) -> Result<Vec<Watch>, Fault> {
+    fn watches(&self, about: &About<'_>) -> Result<Vec<Watch>, FieldError> {
         let mut watches = Vec::with_capacity(self.looks.len());
         for (index, (written, look)) in self.written.watch.iter().zip(&self.looks).enumerate() {
             let perceiver = perceiver(written, look, about);
@@ -114,7 +114,7 @@ impl Monitoring {
         Ok(watches)
     }
 
-    fn watch(&self, written: &Written, perceiver: Box<dyn Perceiver>) -> Watch {
+    fn watch(&self, written: &Written, perceiver: Box<dyn Detector>) -> Watch {
         let number = |asked: Option<u32>, usual: u32| asked.unwrap_or(usual) as usize;
         let cadence = match written.cadence {
             Some(Cadence::Sentence) => watch::Cadence::Sentence,
@@ -141,7 +141,7 @@ impl Monitoring {
         }
     }
 
-    fn rules(&self, resolved: &Resolved, about: &About<'_>) -> Result<Rules, Fault> {
+    fn rules(&self, resolved: &Resolved, about: &About<'_>) -> Result<Rules, FieldError> {
         let written = &self.written;
         let guidance = self.guidance(about).map_err(|e| e.under("retry.guidance"))?;
         let room = match &guidance {
@@ -173,7 +173,7 @@ impl Monitoring {
         })
     }
 
-    fn rewind(&self, about: &About<'_>) -> Result<RewindTo, Fault> {
+    fn rewind(&self, about: &About<'_>) -> Result<RewindTo, FieldError> {
         let rewind = self.written.rewind.clone().unwrap_or_default();
         Ok(match rewind.to.unwrap_or_default() {
             RewindRule::Clean => RewindTo::Clean,
@@ -188,16 +188,16 @@ impl Monitoring {
                 let blocks = about.library.model.decoder().spec().n_layers();
                 let tau = f64::from(rewind.tau.unwrap_or_default());
                 let rule = Sharpness::new(tau, sink, blocks);
-                RewindTo::Sharpness(rule.map_err(|e| Fault::of(e, ""))?)
+                RewindTo::Sharpness(rule.map_err(|e| FieldError::of(e, ""))?)
             }
         })
     }
 
-    fn guidance(&self, about: &About<'_>) -> Result<Guidance, Fault> {
+    fn guidance(&self, about: &About<'_>) -> Result<Guidance, FieldError> {
         let kind = self.written.retry.as_ref().and_then(|retry| retry.guidance);
-        let told = |e| Fault::at(e, "");
+        let told = |e| FieldError::at(e, "");
         let policy = || {
-            let missing = || Fault::new(Code::Internal, "", "has no notes in this build");
+            let missing = || FieldError::new(Code::Internal, "", "has no notes in this build");
             self.policy.as_deref().ok_or_else(missing)
         };
         Ok(match kind {
@@ -216,7 +216,7 @@ fn perceiver(
     written: &Written,
     look: &Look,
     about: &About<'_>,
-) -> Result<Box<dyn Perceiver>, Fault> {
+) -> Result<Box<dyn Detector>, FieldError> {
     match look {
         Look::Probe(probe) => Ok(Box::new(probe.clone())),
         Look::Text(lexical) => Ok(Box::new(Lexical::clone(lexical))),

@@ -3,14 +3,14 @@
 //! Notes are made ready when somebody first asks for them, and kept. A court has to be measured on hundreds of texts, so it
 //! is there from the start or not at all. The keys are policies, of which an operator has few.
 
-use super::super::fault::Fault;
+use super::super::field_error::FieldError;
 use super::guard::About;
 use crate::wire::monitor::{Guard, PerceiverKind, Watch};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use trimtab_runtime::Model;
-use trimtab_steering::monitor::Perceiver;
+use trimtab_steering::monitor::Detector;
 use trimtab_steering::monitor::guard::Guides;
 use trimtab_steering::monitor::guidance::{Asides, vector};
 use trimtab_steering::monitor::policy::Policy;
@@ -59,7 +59,7 @@ impl<K: Ord, T> Once<K, T> {
 
 impl Court {
     /// Refuses to let a judge stop answers that cannot tell harmless ones.
-    fn admits(&self, guard: Option<Guard>, margin: f64) -> Result<(), Fault> {
+    fn admits(&self, guard: Option<Guard>, margin: f64) -> Result<(), FieldError> {
         let mandatory = guard.unwrap_or_default() == Guard::Mandatory;
         if !mandatory || self.calibration.allows_mandatory(margin) {
             return Ok(());
@@ -70,7 +70,7 @@ impl Court {
             unknown * 100.0,
             most * 100.0,
         );
-        Err(Fault::value("guard", problem))
+        Err(FieldError::value("guard", problem))
     }
 }
 
@@ -129,7 +129,7 @@ impl Library {
         policy: &Policy,
         written: &Watch,
         about: &About<'_>,
-    ) -> Result<Box<dyn Perceiver>, Fault> {
+    ) -> Result<Box<dyn Detector>, FieldError> {
         let courts = self.courts.read().unwrap_or_else(PoisonError::into_inner);
         let court = courts.get(&policy.digest()).cloned();
         drop(courts);
@@ -138,10 +138,10 @@ impl Library {
             let problem = format!(
                 "is {name}, which is not calibrated here; start the server with --policy {name}"
             );
-            Fault::value("policy", problem)
+            FieldError::value("policy", problem)
         })?;
         let margin = f64::from(written.margin.unwrap_or_default());
-        let told = |e| Fault::at(e, "policy");
+        let told = |e| FieldError::at(e, "policy");
         if written.perceiver == Some(PerceiverKind::Parse) {
             let parser = Parser::new(&court.parser, &court.policy, about.request, about.seed);
             return Ok(Box::new(parser.map_err(told)?));

@@ -2,20 +2,20 @@
 //!
 //! Everything that can be refused is refused here, before a token is made: a watch that could not act is no watch.
 
-mod asked;
+mod defaults;
 mod guard;
 mod library;
 
-pub(crate) use asked::kind;
+pub(crate) use defaults::kind;
 pub(crate) use guard::{About, Cause, Guards};
 pub(crate) use library::{Library, Turns};
 
-use super::fault::Fault;
+use super::field_error::FieldError;
 use super::piece::Bench;
 use super::registry;
-use super::resolve::{Layer, Lowered, Voice};
-use super::shelf::Lock;
-use crate::refusal::Refusal;
+use super::repository::Lock;
+use super::resolve::{Layer, LayerSource, Lowered};
+use crate::error::ApiError;
 use crate::wire::error::Code;
 use crate::wire::monitor::{Monitor, Stream, Watch, WatchKind};
 use crate::wire::steering::Steering;
@@ -32,7 +32,7 @@ const DEFAULT_POLICY: &str = "default";
 #[derive(Debug, Clone)]
 pub(crate) struct Monitoring {
     /// Whose it is.
-    pub(crate) voice: Voice,
+    pub(crate) voice: LayerSource,
     /// What would be asked to be watched the same again.
     pub(crate) written: Monitor,
     /// What the watches look at, in their order.
@@ -59,14 +59,14 @@ impl Monitoring {
     pub(crate) fn of(
         bench: Bench<'_>,
         layers: &[Layer<'_>],
-    ) -> Result<Option<Monitoring>, Refusal> {
+    ) -> Result<Option<Monitoring>, ApiError> {
         let Some((layer, asked)) = said(layers) else {
             return Ok(None);
         };
         let voice = layer.voice.inside("monitor");
         let read = || {
             let policy = policy(bench, asked)?;
-            let mut written = asked::settled(asked, policy.as_deref())?;
+            let mut written = defaults::settled(asked, policy.as_deref())?;
             // Whoever does not know that text can be taken back must not be sent such text.
             if !layer.voice.is_body() {
                 written.stream = Some(Stream::Hold);
@@ -103,12 +103,12 @@ pub(crate) fn said<'a, 'b>(layers: &'b [Layer<'a>]) -> Option<(&'b Layer<'a>, &'
 }
 
 /// Whose retry it is, and whether requests can drop that.
-pub(crate) fn retry_of(layers: &[Layer<'_>]) -> (Voice, Lock) {
+pub(crate) fn retry_of(layers: &[Layer<'_>]) -> (LayerSource, Lock) {
     let of = said(layers).map(|(layer, _)| (layer.voice.inside("monitor.retry"), layer.lock));
-    of.unwrap_or_else(|| (Voice::Body("steering.monitor.retry".to_owned()), Lock::Open))
+    of.unwrap_or_else(|| (LayerSource::Body("steering.monitor.retry".to_owned()), Lock::Open))
 }
 
-fn look(bench: Bench<'_>, watch: &Watch) -> Result<Look, Fault> {
+fn look(bench: Bench<'_>, watch: &Watch) -> Result<Look, FieldError> {
     match watch.kind {
         WatchKind::Probe => probe(bench, watch).map(Look::Probe),
         WatchKind::Text => text(watch).map(Look::Text),
@@ -119,18 +119,18 @@ fn look(bench: Bench<'_>, watch: &Watch) -> Result<Look, Fault> {
     }
 }
 
-fn text(watch: &Watch) -> Result<Arc<Lexical>, Fault> {
+fn text(watch: &Watch) -> Result<Arc<Lexical>, FieldError> {
     let texts = |texts: &Option<Vec<String>>| texts.clone().unwrap_or_default();
     for (index, pattern) in watch.regex.iter().flatten().enumerate() {
         let alone = Lexical::new(&[], std::slice::from_ref(pattern));
-        alone.map_err(|e| Fault::at(e, &format!("regex[{index}]")))?;
+        alone.map_err(|e| FieldError::at(e, &format!("regex[{index}]")))?;
     }
     let lexical = Lexical::new(&texts(&watch.any), &texts(&watch.regex));
-    lexical.map(Arc::new).map_err(|e| Fault::of(e, ""))
+    lexical.map(Arc::new).map_err(|e| FieldError::of(e, ""))
 }
 
 /// The policy of the first watch that judges, or the usual one.
-fn policy(bench: Bench<'_>, asked: &Monitor) -> Result<Option<Arc<Policy>>, Fault> {
+fn policy(bench: Bench<'_>, asked: &Monitor) -> Result<Option<Arc<Policy>>, FieldError> {
     let mut judges = asked.watch.iter().enumerate().filter(|(_, w)| w.kind == WatchKind::Coot);
     match judges.next() {
         None => Ok(bench.setup.policies.get(DEFAULT_POLICY).cloned()),
@@ -142,24 +142,24 @@ fn policy(bench: Bench<'_>, asked: &Monitor) -> Result<Option<Arc<Policy>>, Faul
 }
 
 /// The policy that a watch names.
-fn named<'a>(bench: Bench<'a>, watch: &Watch) -> Result<&'a Arc<Policy>, Fault> {
+fn named<'a>(bench: Bench<'a>, watch: &Watch) -> Result<&'a Arc<Policy>, FieldError> {
     let policies = &bench.setup.policies;
     let name = watch.policy.as_deref().unwrap_or(DEFAULT_POLICY);
     policies.get(name).ok_or_else(|| {
         let known: Vec<&str> = policies.keys().map(String::as_str).collect();
         let problem = format!("is {name:?}, which is no policy; there is {}", known.join(", "));
-        Fault::value("policy", problem)
+        FieldError::value("policy", problem)
     })
 }
 
 /// A probe on a registered vector of either role.
-fn probe(bench: Bench<'_>, watch: &Watch) -> Result<Probe, Fault> {
+fn probe(bench: Bench<'_>, watch: &Watch) -> Result<Probe, FieldError> {
     let id = watch.vector.as_deref().unwrap_or_default();
     let found = bench.state.vectors.get(id);
     let file = &found.ok_or_else(|| registry::unknown("vector", id))?.file;
     let site = watch.site.as_deref().map(str::parse::<Site>).transpose();
     let site = site.map_err(|e: SiteError| {
-        Fault::new(Code::SiteUnknown, "site", format!("is no site: {e}"))
+        FieldError::new(Code::SiteUnknown, "site", format!("is no site: {e}"))
     })?;
     let (side, threshold) = match (watch.above, watch.below) {
         (Some(above), _) => (Side::Above, above),
@@ -179,6 +179,6 @@ fn probe(bench: Bench<'_>, watch: &Watch) -> Result<Probe, Fault> {
             },
             _ => "vector",
         };
-        Fault::at(error, field)
+        FieldError::at(error, field)
     })
 }

@@ -2,7 +2,7 @@
 
 use super::{Folder, Notes, TWO, adding, file, frame, put, served, server, told};
 use crate::steer::admin::Registered;
-use crate::steer::{Forgetful, Setup, Steering, StoredVector};
+use crate::steer::{NoRepository, Setup, Steering, StoredVector};
 use crate::wire;
 use crate::wire::error::Code;
 use crate::wire::vector::{Check, LoadVector, UploadQuery};
@@ -12,7 +12,7 @@ use trimtab_steering::file::sha256;
 use trimtab_steering::steer::NullVectors;
 
 fn empty() -> Steering {
-    Steering::new(frame(), Setup::default(), Forgetful)
+    Steering::new(frame(), Setup::default(), NoRepository)
 }
 
 fn upload(steering: &Steering, id: &str, bytes: &[u8]) -> Result<Registered, (u16, Code, String)> {
@@ -57,7 +57,7 @@ fn an_upload_is_made_known_or_refused() {
         (object.model_match.as_str(), object.warnings),
         ("accepted", vec!["model_differs".to_owned()])
     );
-    let small = Steering::new(frame(), Setup { upload_limit: 8, ..Setup::default() }, Forgetful);
+    let small = Steering::new(frame(), Setup { upload_limit: 8, ..Setup::default() }, NoRepository);
     assert_eq!(upload(&small, "x", &bytes).unwrap_err().0, 413);
 }
 
@@ -77,7 +77,7 @@ fn a_file_is_loaded_from_the_folder_of_vectors() {
     let bytes = adding(&TWO);
     std::fs::write(folder.0.join("calm.safetensors"), &bytes).unwrap();
     let setup = Setup { vector_root: Some(folder.0.clone()), ..Setup::default() };
-    let steering = Steering::new(frame(), setup, Forgetful);
+    let steering = Steering::new(frame(), setup, NoRepository);
     let asked = LoadVector {
         id: "calm".to_owned(),
         source: "file:calm.safetensors".to_owned(),
@@ -206,12 +206,12 @@ fn a_frame_is_what_vectors_are_held_against() {
     let folder = Folder::new();
     trimtab_runtime::testing::tiny::write(&folder.0).unwrap();
     let model = trimtab_runtime::Model::open(&folder.0.display().to_string()).unwrap();
-    let frame = crate::steer::Frame::of(&model).unwrap();
+    let frame = crate::steer::ModelFacts::of(&model).unwrap();
     // A model of token ids only: nothing to measure the stream on, so the cards' lengths count.
     assert!(frame.norms.is_empty() && frame.tokenizer.is_none());
     let (pin, weights) = (frame.pin.clone(), model.identity().weights_sha256.clone());
     assert_eq!((pin.d_model, pin.n_layers, &pin.weights_sha256), (16, 3, &weights));
-    let steering = Steering::new(frame, Setup::default(), Forgetful);
+    let steering = Steering::new(frame, Setup::default(), NoRepository);
     assert_eq!(upload(&steering, "calm", &adding(&TWO)).unwrap_err().1, Code::ModelMismatch);
     let own = file(
         |card| {

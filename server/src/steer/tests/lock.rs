@@ -1,7 +1,7 @@
 //! A locked default: what was tried against it, what an operator may still allow, and what is told of that.
 
 use super::{TWO, adding, frame, put, resolve, served, server, told};
-use crate::steer::{Door, Forgetful, Setup, Steering};
+use crate::steer::{Access, NoRepository, Setup, Steering};
 use crate::wire::error::Code;
 use crate::wire::vector::{Check, UploadQuery};
 use trimtab_steering::compose::dose::{DoseLimit, DosePolicy};
@@ -12,8 +12,8 @@ const LOCKED: &str = r#"{"expected_version":0,"locked":true,"allow":["deep"],
     "presets":{"house":{"vectors":[{"id":"one","scale":0.1}]}}}"#;
 
 fn locked() -> Steering {
-    let setup = Setup { sources: Door::Open, inline: Door::Open, ..Setup::default() };
-    let steering = served(frame(), setup, Forgetful);
+    let setup = Setup { sources: Access::Open, inline: Access::Open, ..Setup::default() };
+    let steering = served(frame(), setup, NoRepository);
     steering.upload("twin", adding(&TWO), &UploadQuery::default()).unwrap();
     put(&steering, LOCKED).unwrap();
     steering
@@ -136,7 +136,7 @@ fn a_prompt_with_a_tool_call_gives_a_locked_vector_no_rest() {
     let rests = |locked: bool| {
         let mut frame = frame();
         frame.template = "<tool_call>".to_owned();
-        let steering = served(frame, Setup::default(), Forgetful);
+        let steering = served(frame, Setup::default(), NoRepository);
         put(&steering, &LOCKED.replace("\"locked\":true", &format!("\"locked\":{locked}")))
             .unwrap();
         let vectors = resolve(&steering, "{}").unwrap().request.vectors.unwrap();
@@ -149,7 +149,7 @@ fn a_prompt_with_a_tool_call_gives_a_locked_vector_no_rest() {
 fn nothing_a_request_brings_scales_a_locked_default_down() {
     for (locked, clamped) in [(true, false), (false, true)] {
         let dose = DoseLimit { policy: DosePolicy::Clamp, ..DoseLimit::default() };
-        let steering = served(frame(), Setup { dose, ..Setup::default() }, Forgetful);
+        let steering = served(frame(), Setup { dose, ..Setup::default() }, NoRepository);
         let settings = LOCKED.replace("\"locked\":true", &format!("\"locked\":{locked}"));
         put(&steering, &settings).unwrap();
         let asked = r#"{"vectors":[{"id":"deep","scale":50}]}"#;

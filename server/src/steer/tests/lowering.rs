@@ -1,7 +1,7 @@
 //! What stays a constant addition, which costs next to nothing, and when a rest inside tool calls makes it a hook.
 
 use super::{PROMPT, frame, read, resolve, served, server};
-use crate::steer::{Facts, Forgetful, Frame, Resolved, Setup};
+use crate::steer::{Facts, ModelFacts, NoRepository, Resolved, Setup};
 use trimtab_runtime::plan::Plan;
 use trimtab_runtime::session::Session;
 use trimtab_runtime::testing::tiny;
@@ -35,8 +35,8 @@ fn plain_additions_stay_free() {
 
 #[test]
 fn the_rest_in_tool_calls_is_there_where_one_can_come() {
-    let taught = Frame { template: "{{ '<tool_call>' }}".to_owned(), ..frame() };
-    let deaf = Frame { tokenizer: None, ..taught.clone() };
+    let taught = ModelFacts { template: "{{ '<tool_call>' }}".to_owned(), ..frame() };
+    let deaf = ModelFacts { tokenizer: None, ..taught.clone() };
     let text = r#"{"vectors":[{"id":"calm"}]}"#;
     let prompt_only = r#"{"vectors":[{"id":"calm","apply":{"prompt":"all"}}]}"#;
     let refused = r#"{"vectors":[{"id":"calm","pause_in":[]}]}"#;
@@ -48,7 +48,7 @@ fn the_rest_in_tool_calls_is_there_where_one_can_come() {
         (taught, refused, true),
         (deaf, text, true),
     ] {
-        let steering = served(frame, Setup::default(), Forgetful);
+        let steering = served(frame, Setup::default(), NoRepository);
         let resolved = resolve(&steering, text).unwrap();
         assert_eq!(is_free(&resolved), free, "{text}");
         let vectors = resolved.request.vectors.unwrap();

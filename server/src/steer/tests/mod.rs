@@ -9,8 +9,8 @@ mod monitors;
 mod receipts;
 mod refusals;
 
-use super::{Frame, Invariance, Setup, Shelf, Steering, StoredSettings, StoredVector};
-use crate::refusal::Refusal;
+use super::{Invariance, ModelFacts, Repository, Setup, Steering, StoredSettings, StoredVector};
+use crate::error::ApiError;
 use crate::wire;
 use crate::wire::error::Code;
 use crate::wire::vector::UploadQuery;
@@ -46,9 +46,9 @@ fn pin(weights: &str) -> ModelPin {
     }
 }
 
-fn frame() -> Frame {
+fn frame() -> ModelFacts {
     let spec = tiny::decoder().unwrap().spec().clone();
-    Frame {
+    ModelFacts {
         pin: pin("90be41d7"),
         norms: Site::all(spec.n_layers()).map(|site| (site, NORM)).collect(),
         spec,
@@ -91,33 +91,33 @@ const TWO: [Site; 2] = [Site::ResidPost(0), Site::ResidPost(1)];
 struct Notes(Arc<Mutex<Vec<String>>>);
 
 impl Notes {
-    fn add(&self, note: String) -> Result<(), Refusal> {
+    fn add(&self, note: String) -> Result<(), ApiError> {
         let mut notes = self.0.lock().unwrap();
         if notes.iter().any(|n| n == "broken") {
-            return Err(Refusal::new(Code::Internal, "disk full"));
+            return Err(ApiError::new(Code::Internal, "disk full"));
         }
         notes.push(note);
         Ok(())
     }
 }
 
-impl Shelf for Notes {
-    fn put_vector(&self, vector: &StoredVector) -> Result<(), Refusal> {
+impl Repository for Notes {
+    fn put_vector(&self, vector: &StoredVector) -> Result<(), ApiError> {
         self.add(format!("put {}", vector.id))
     }
 
-    fn delete_vector(&self, id: &str) -> Result<(), Refusal> {
+    fn delete_vector(&self, id: &str) -> Result<(), ApiError> {
         self.add(format!("delete {id}"))
     }
 
-    fn put_settings(&self, settings: &StoredSettings) -> Result<(), Refusal> {
+    fn put_settings(&self, settings: &StoredSettings) -> Result<(), ApiError> {
         self.add(format!("settings {}", settings.version))
     }
 }
 
 /// A server with these vectors: `calm` adds at two sites, `one` at one, `out` projects, `turn` rotates, `null` had no
 /// effect, `sense` only reads, `bare` has no anchor, `tail` acts on the prompt's last token, `deep` on block 2.
-fn served(frame: Frame, setup: Setup, shelf: impl Shelf + 'static) -> Steering {
+fn served(frame: ModelFacts, setup: Setup, shelf: impl Repository + 'static) -> Steering {
     let steering = Steering::new(frame, setup, shelf);
     let no_anchor = |card: &mut Card| {
         card.sites.values_mut().for_each(|site| site.anchor = None);
@@ -140,23 +140,23 @@ fn served(frame: Frame, setup: Setup, shelf: impl Shelf + 'static) -> Steering {
 }
 
 fn server() -> Steering {
-    served(frame(), Setup::default(), super::Forgetful)
+    served(frame(), Setup::default(), super::NoRepository)
 }
 
 fn read(text: &str) -> wire::steering::Steering {
     wire::read(text.as_bytes()).unwrap()
 }
 
-fn resolve(steering: &Steering, text: &str) -> Result<super::Resolved, Refusal> {
+fn resolve(steering: &Steering, text: &str) -> Result<super::Resolved, ApiError> {
     steering.now().resolve(Some(&read(text)), None, Some(&PROMPT))
 }
 
 /// What a refusal says to programs.
-fn told(refusal: &Refusal) -> (u16, Code, &str) {
+fn told(refusal: &ApiError) -> (u16, Code, &str) {
     (refusal.status.as_u16(), refusal.code, refusal.param.as_deref().unwrap_or_default())
 }
 
-fn put(steering: &Steering, text: &str) -> Result<wire::vector::SteeringObject, Refusal> {
+fn put(steering: &Steering, text: &str) -> Result<wire::vector::SteeringObject, ApiError> {
     steering.put_settings(wire::read(text.as_bytes()).unwrap())
 }
 

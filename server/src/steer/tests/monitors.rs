@@ -1,8 +1,8 @@
 //! Monitors: every way to ask for what is not done, and what a good one comes to.
 
 use super::{PROMPT, frame, put, read, resolve, served, server, told};
-use crate::refusal::Refusal;
-use crate::steer::{Forgetful, Setup};
+use crate::error::ApiError;
+use crate::steer::{NoRepository, Setup};
 use crate::wire::error::Code;
 use crate::wire::monitor::{GuidanceKind, Monitor, Stream};
 use crate::wire::vector::Check;
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 const AT: &str = "steering.monitor";
 
 /// Reads a whole body, as a route does, and resolves it.
-fn ask(monitor: &Value) -> Result<Monitor, Refusal> {
+fn ask(monitor: &Value) -> Result<Monitor, ApiError> {
     let body = json!({"steering": {"monitor": monitor}}).to_string();
     let check: Check = crate::wire::read(body.as_bytes())?;
     let resolved = server().now().resolve(Some(&check.steering), None, Some(&PROMPT))?;
@@ -239,7 +239,7 @@ fn a_monitor_comes_back_with_everything_filled_in_and_comes_to_the_same_again() 
 
 #[test]
 fn the_request_replaces_the_preset_and_that_the_default_as_a_whole() {
-    let steering = served(frame(), Setup::default(), Forgetful);
+    let steering = served(frame(), Setup::default(), NoRepository);
     let named = |name: &str| json!({"watch": [{"kind": "text", "any": ["x"], "name": name}], "stream": "retract"});
     let settings = json!({
         "expected_version": 0,

@@ -1,8 +1,8 @@
 //! Every way to ask for what is not done: status, code and field.
 
 use super::{Folder, PROMPT, adding, file, frame, put, resolve, served, server, told};
-use crate::refusal::Refusal;
-use crate::steer::{Door, Forgetful, Frame, Setup, Steering};
+use crate::error::ApiError;
+use crate::steer::{Access, ModelFacts, NoRepository, Setup, Steering};
 use crate::wire;
 use crate::wire::error::Code;
 use base64::Engine as _;
@@ -12,7 +12,7 @@ use trimtab_steering::file::card::{Card, Operation};
 use trimtab_steering::file::sha256;
 
 /// Reads a whole body, as a route does, and resolves it.
-fn ask(steering: &Steering, text: &str) -> Result<crate::steer::Resolved, Refusal> {
+fn ask(steering: &Steering, text: &str) -> Result<crate::steer::Resolved, ApiError> {
     let body = format!(r#"{{"steering":{text}}}"#);
     let check: wire::vector::Check = wire::read(body.as_bytes())?;
     steering.now().resolve(Some(&check.steering), None, Some(&PROMPT))
@@ -325,8 +325,8 @@ fn conflict_is_an_error_only_where_tokens_are_shared() {
 
 #[test]
 fn inline_vectors_are_held_to_size_hash_and_model() {
-    let setup = Setup { inline: Door::Open, ..Setup::default() };
-    let steering = served(frame(), setup, Forgetful);
+    let setup = Setup { inline: Access::Open, ..Setup::default() };
+    let steering = served(frame(), setup, NoRepository);
     let b64 = |bytes: &[u8]| base64::engine::general_purpose::STANDARD.encode(bytes);
     let of = |text: &str, hash: &str| {
         format!(r#"{{"vectors":[{{"inline":{{"safetensors_b64":"{text}","sha256":"{hash}"}}}}]}}"#)
@@ -354,8 +354,8 @@ fn sources_are_read_where_that_is_allowed() {
     let folder = Folder::new();
     std::fs::write(folder.0.join("calm.safetensors"), adding(&super::TWO)).unwrap();
     let root = Some(folder.0.clone());
-    let open = Setup { sources: Door::Open, vector_root: root, ..Setup::default() };
-    let steering = served(frame(), open, Forgetful);
+    let open = Setup { sources: Access::Open, vector_root: root, ..Setup::default() };
+    let steering = served(frame(), open, NoRepository);
     let source = |text: &str| format!(r#"{{"vectors":[{{"source":"{text}"}}]}}"#);
     let resolved = ask(&steering, &source("file:calm.safetensors")).unwrap();
     let again = resolve(&steering, &serde_json::to_string(&resolved.request).unwrap()).unwrap();
@@ -376,7 +376,7 @@ fn sources_are_read_where_that_is_allowed() {
 fn the_policy_says_what_a_dose_above_the_limit_is() {
     let of = |policy| {
         let dose = DoseLimit { policy, ..DoseLimit::default() };
-        served(frame(), Setup { dose, ..Setup::default() }, Forgetful)
+        served(frame(), Setup { dose, ..Setup::default() }, NoRepository)
     };
     let text = r#"{"vectors":[{"id":"one","scale":5}],"receipt":"full"}"#;
     let clamped = ask(&of(DosePolicy::Clamp), text).unwrap();
@@ -396,7 +396,7 @@ fn the_policy_says_what_a_dose_above_the_limit_is() {
     );
     // Without a length of the stream there is no dose to hold a vector to.
     let unmeasured =
-        served(Frame { norms: Default::default(), ..frame() }, Setup::default(), Forgetful);
+        served(ModelFacts { norms: Default::default(), ..frame() }, Setup::default(), NoRepository);
     refused(
         &unmeasured,
         &[(r#"{"vectors":[{"id":"one"}]}"#, 400, Code::InvalidValue, "steering.vectors[0].id")],

@@ -10,9 +10,9 @@ use crate::file::VectorFile;
 use linfa_linalg::eigh::Eigh;
 use ndarray::{Array1, Array2};
 use std::collections::BTreeMap;
+use trimtab_runtime::decoder::Decoder;
 use trimtab_runtime::generate::Flow;
 use trimtab_runtime::hook::Bound;
-use trimtab_runtime::model::Decoder;
 use trimtab_runtime::plan::Plan;
 use trimtab_runtime::testing::tiny;
 

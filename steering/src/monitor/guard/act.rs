@@ -1,13 +1,13 @@
 //! From findings to a verdict: the ladder of attempts, and its end.
 
+use super::super::detect::Finding;
 use super::super::guidance::{Catalogue, Level, axis_key};
-use super::super::perceive::Finding;
-use super::super::record::{Intervention, Outcome, Record, Sequel, span_hash};
+use super::super::record::{GuardAction, Outcome, Record, RetryOutcome, span_hash};
 use super::super::watch::{Place, Then};
 use super::rules::{Combine, Guidance, OnExhausted, RewindTo, Stream};
-use super::{Found, Guard, Mood, end};
+use super::{Found, Guard, GuardState, end};
 use crate::monitor::policy::State;
-use trimtab_runtime::monitor::{Stage, StopReason, Unfolding, Verdict};
+use trimtab_runtime::monitor::{AnswerView, Stage, StopReason, Verdict};
 use trimtab_runtime::plan::Plan;
 use trimtab_runtime::sample::{Draw, Purpose};
 use trimtab_runtime::session::History;
@@ -38,7 +38,7 @@ impl Guard {
     /// What the newest findings ask for; `None` to go on.
     pub(super) fn act(
         &mut self,
-        answer: &Unfolding,
+        answer: &AnswerView,
         (found, place): (&Found, Place),
     ) -> Option<Verdict> {
         for (watch, finding) in found {
@@ -69,7 +69,7 @@ impl Guard {
     }
 
     /// At an answer's end, a watch that could not tell and may not be left at that: the answer is not given.
-    fn unanswered(&mut self, answer: &Unfolding, place: Place) -> Option<Verdict> {
+    fn unanswered(&mut self, answer: &AnswerView, place: Place) -> Option<Verdict> {
         let owes = self.watches.iter().position(|w| w.owes());
         let watch = owes.filter(|_| answer.stage == Stage::Ended)?;
         let finding = Finding::unknown("the answer ended before it could be told");
@@ -77,7 +77,7 @@ impl Guard {
     }
 
     /// Tokens that a perceiver may have had the model read by now.
-    fn reading(&self, answer: &Unfolding) -> usize {
+    fn reading(&self, answer: &AnswerView) -> usize {
         self.rules.caps.perceiver_tokens(self.ledger.generated(answer.tokens.len()))
     }
 
@@ -87,7 +87,7 @@ impl Guard {
         self.rules.combine == Combine::Any || rewinding.all(|w| w.hits())
     }
 
-    fn stop(&mut self, answer: &Unfolding, cause: &Cause) -> Verdict {
+    fn stop(&mut self, answer: &AnswerView, cause: &Cause) -> Verdict {
         let name = self.watches.get(cause.watch).map_or("", |w| w.watch.name.as_str());
         let why = format!("stopped: {name}");
         let from = self.mark().max(self.floor());
@@ -97,7 +97,7 @@ impl Guard {
     }
 
     /// Rewinds within the caps, or gives up.
-    fn rewind_from(&mut self, answer: &Unfolding, cause: &Cause) -> Verdict {
+    fn rewind_from(&mut self, answer: &AnswerView, cause: &Cause) -> Verdict {
         let from = self.target(answer, cause);
         let span = answer.tokens.get(from..).unwrap_or_default();
         let hash = span_hash(span);
@@ -114,7 +114,12 @@ impl Guard {
         self.retry(answer, cause, (from, &hash))
     }
 
-    fn retry(&mut self, answer: &Unfolding, cause: &Cause, (from, hash): (usize, &str)) -> Verdict {
+    fn retry(
+        &mut self,
+        answer: &AnswerView,
+        cause: &Cause,
+        (from, hash): (usize, &str),
+    ) -> Verdict {
         let attempt = self.ledger.rewinds + 1;
         let span = answer.tokens.get(from..).unwrap_or_default();
         let again = self.ledger.rejections(from, hash) > 0;
@@ -138,7 +143,7 @@ impl Guard {
         (written.guidance, written.beta) = (guided.id, guided.beta);
         written.ban.clone_from(&ban);
         self.records.write(|record| record.begin(written));
-        self.mood = Mood::Recovering(answer.tokens.len());
+        self.mood = GuardState::Recovering(answer.tokens.len());
         Verdict::Retry { from, plan: guided.plan, guidance: guided.tokens, ban }
     }
 
@@ -175,7 +180,7 @@ impl Guard {
     }
 
     /// How many tokens stay.
-    fn target(&mut self, answer: &Unfolding, cause: &Cause) -> usize {
+    fn target(&mut self, answer: &AnswerView, cause: &Cause) -> usize {
         let (tokens, clean) = (answer.tokens.len(), self.reachable(cause));
         let target = match &self.rules.rewind {
             RewindTo::Clean => clean,
@@ -223,7 +228,7 @@ impl Guard {
     }
 
     /// The end of the ladder.
-    fn give_up(&mut self, answer: &Unfolding, cause: &Cause, why: &str) -> Verdict {
+    fn give_up(&mut self, answer: &AnswerView, cause: &Cause, why: &str) -> Verdict {
         let from = self.floor().max(self.mark());
         let keep = end(answer, from);
         match self.rules.on_exhausted.clone() {
@@ -239,26 +244,26 @@ impl Guard {
             }
             OnExhausted::Keep => {
                 self.write_down(answer, cause, answer.tokens.len(), "keep");
-                self.mood = Mood::Disarmed;
+                self.mood = GuardState::Disarmed;
                 self.records.write(|record| record.end(Outcome::Flagged, why));
                 self.go_on(answer, cause.place)
             }
         }
     }
 
-    fn write_down(&self, answer: &Unfolding, cause: &Cause, from: usize, rule: &'static str) {
+    fn write_down(&self, answer: &AnswerView, cause: &Cause, from: usize, rule: &'static str) {
         let written = intervention(answer, cause, (from, rule));
         self.records.write(|record| record.interventions.push(written));
     }
 }
 
 fn intervention(
-    answer: &Unfolding,
+    answer: &AnswerView,
     cause: &Cause,
     (from, rule): (usize, &'static str),
-) -> Intervention {
+) -> GuardAction {
     let span = answer.tokens.get(from..).unwrap_or_default();
-    Intervention {
+    GuardAction {
         attempt: 0,
         watch: cause.watch,
         from,
@@ -273,20 +278,20 @@ fn intervention(
         guidance: "none".to_owned(),
         beta: None,
         ban: Vec::new(),
-        sequel: Sequel::Open,
+        sequel: RetryOutcome::Open,
     }
 }
 
 impl Record {
     /// A rewind begins.
-    fn begin(&mut self, intervention: Intervention) {
-        self.close(Sequel::Repeated);
+    fn begin(&mut self, intervention: GuardAction) {
+        self.close(RetryOutcome::Repeated);
         self.interventions.push(intervention);
     }
 
     /// The answer came past its last rewind.
     pub(super) fn recover(&mut self) {
-        self.close(Sequel::Recovered);
+        self.close(RetryOutcome::Recovered);
         if self.outcome == Outcome::Clean {
             self.outcome = Outcome::Recovered;
         }
@@ -294,13 +299,13 @@ impl Record {
 
     /// The answer is given up.
     fn end(&mut self, outcome: Outcome, why: &str) {
-        self.close(Sequel::Exhausted);
+        self.close(RetryOutcome::Exhausted);
         self.outcome = outcome;
         self.why = Some(why.to_owned());
     }
 
-    fn close(&mut self, sequel: Sequel) {
-        let open = self.interventions.iter_mut().filter(|one| one.sequel == Sequel::Open);
+    fn close(&mut self, sequel: RetryOutcome) {
+        let open = self.interventions.iter_mut().filter(|one| one.sequel == RetryOutcome::Open);
         open.for_each(|one| one.sequel = sequel);
     }
 }

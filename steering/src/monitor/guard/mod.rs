@@ -16,13 +16,13 @@ mod tests;
 pub use guides::Guides;
 pub use rules::{Combine, Guidance, OnExhausted, RewindTo, Rules, Stream};
 
-use super::perceive::{Action, Finding, Perception};
+use super::detect::{Action, Detection, Finding};
 use super::record::{Check, Outcome, Record};
 use super::watch::{AtEnd, Bound, Duty, LONGEST, Place, SOON, Watch, Watching};
 use crate::error::{Error, Result};
 use ledger::Ledger;
 use std::sync::{Arc, Mutex, PoisonError};
-use trimtab_runtime::monitor::{Heard, Monitor, Senses, Stage, Unfolding, Verdict};
+use trimtab_runtime::monitor::{AnswerView, Heard, Monitor, Senses, Stage, Verdict};
 
 /// The most watches of one guard.
 const MOST_WATCHES: usize = 4;
@@ -76,13 +76,13 @@ pub struct Guard {
     /// The last place that was looked at from all sides.
     tried: usize,
     ledger: Ledger,
-    mood: Mood,
+    mood: GuardState,
     records: Records,
 }
 
 /// What a guard may still do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Mood {
+enum GuardState {
     Armed,
     /// A rewind began, and the answer has not come past this length yet.
     Recovering(usize),
@@ -115,7 +115,7 @@ impl Guard {
             emitted: 0,
             tried: 0,
             ledger: Ledger::default(),
-            mood: Mood::Armed,
+            mood: GuardState::Armed,
             records: records.clone(),
         };
         Ok((guard, records))
@@ -129,13 +129,13 @@ impl Guard {
     /// The most tokens that may go unchecked now.
     fn longest(&self) -> usize {
         match self.mood {
-            Mood::Recovering(_) => SOON,
-            Mood::Armed | Mood::Disarmed => LONGEST,
+            GuardState::Recovering(_) => SOON,
+            GuardState::Armed | GuardState::Disarmed => LONGEST,
         }
     }
 
     /// The place behind the newest token.
-    fn place(&self, answer: &Unfolding) -> Place {
+    fn place(&self, answer: &AnswerView) -> Place {
         let tokens = answer.tokens.len();
         let end = match answer.stage {
             Stage::Ended => AtEnd::Answer,
@@ -153,7 +153,7 @@ impl Guard {
     }
 
     /// Asks every watch that is due. Where one has to wait for the model, the verdict that says so.
-    fn look(&mut self, answer: &Unfolding) -> std::result::Result<Round, Verdict> {
+    fn look(&mut self, answer: &AnswerView) -> std::result::Result<Round, Verdict> {
         let tokens = answer.tokens.len();
         let begun = self.round.take().filter(|round| round.tokens == tokens);
         let ended = answer.stage == Stage::Ended;
@@ -165,12 +165,10 @@ impl Guard {
             if !again && !watching.is_due(tokens, round.place) {
                 continue;
             }
-            let failed =
-                round.failed.take().map(|why| Ok(Perception::Found(Finding::unknown(why))));
-            let finding = match failed.unwrap_or_else(|| watching.watch.perceiver.perceive(answer))
-            {
-                Ok(Perception::Found(finding)) => finding,
-                Ok(Perception::Ask(sessions)) => {
+            let failed = round.failed.take().map(|why| Ok(Detection::Found(Finding::unknown(why))));
+            let finding = match failed.unwrap_or_else(|| watching.watch.perceiver.detect(answer)) {
+                Ok(Detection::Found(finding)) => finding,
+                Ok(Detection::Ask(sessions)) => {
                     self.round = Some(Round { next: index, ..round });
                     return Err(Verdict::Ask(sessions));
                 }
@@ -196,7 +194,7 @@ impl Guard {
     }
 
     /// Makes a place a clean boundary, if it is one: up to it, less what somebody cannot judge yet, all is vouched for.
-    fn bound(&mut self, answer: &Unfolding, place: Place) {
+    fn bound(&mut self, answer: &AnswerView, place: Place) {
         let (tokens, ended) = (answer.tokens.len(), place.end == AtEnd::Answer);
         if place.bound == Bound::No {
             return;
@@ -212,19 +210,20 @@ impl Guard {
         if clean > self.mark() {
             self.marks.push(clean);
         }
-        if let Mood::Recovering(past) = self.mood
+        if let GuardState::Recovering(past) = self.mood
             && (ended || tokens >= past)
         {
-            self.mood = Mood::Armed;
+            self.mood = GuardState::Armed;
             self.records.write(Record::recover);
         }
     }
 
     /// Goes on, and says how much may be shown.
-    fn go_on(&mut self, answer: &Unfolding, place: Place) -> Verdict {
+    fn go_on(&mut self, answer: &AnswerView, place: Place) -> Verdict {
         let tokens = answer.tokens.len();
         self.bound(answer, place);
-        if answer.stage == Stage::Ended && self.mark() < tokens && self.mood != Mood::Disarmed {
+        if answer.stage == Stage::Ended && self.mark() < tokens && self.mood != GuardState::Disarmed
+        {
             self.flag("unresolved");
         }
         self.emitted = self.emitted.max(self.shown(answer));
@@ -236,18 +235,18 @@ impl Guard {
     }
 
     /// How many tokens may be shown.
-    fn shown(&self, answer: &Unfolding) -> usize {
+    fn shown(&self, answer: &AnswerView) -> usize {
         let tokens = answer.tokens.len();
         // At the end nobody looks again: what is not clean by then was flagged.
         let free = self.rules.stream == Stream::Retract
-            || self.mood == Mood::Disarmed
+            || self.mood == GuardState::Disarmed
             || answer.stage == Stage::Ended
             || self.watches.iter().all(Watching::only_reports);
         if free { tokens } else { self.mark().max(self.out_of_reach(answer)) }
     }
 
     /// Tokens that a rewind by a fixed number can no longer reach.
-    fn out_of_reach(&self, answer: &Unfolding) -> usize {
+    fn out_of_reach(&self, answer: &AnswerView) -> usize {
         let RewindTo::Fixed { window } = self.rules.rewind else { return 0 };
         let reach =
             |watching: &Watching| Some(window + watching.watch.patience + watching.looks_every()?);
@@ -272,13 +271,13 @@ impl Guard {
 }
 
 impl Monitor for Guard {
-    fn watch(&mut self, answer: &Unfolding) -> trimtab_runtime::Result<Verdict> {
+    fn watch(&mut self, answer: &AnswerView) -> trimtab_runtime::Result<Verdict> {
         if let RewindTo::Sharpness(rule) = &self.rules.rewind {
             let value = rule.read(answer.sensed);
             self.sharpness.resize(answer.tokens.len(), 0.0);
             self.sharpness.iter_mut().last().into_iter().for_each(|newest| *newest = value);
         }
-        if self.mood == Mood::Disarmed {
+        if self.mood == GuardState::Disarmed {
             return Ok(self.go_on(answer, self.place(answer)));
         }
         let Round { found, place, .. } = match self.look(answer) {
@@ -326,7 +325,7 @@ impl Monitor for Guard {
 }
 
 /// Where a token's text ends; the text's beginning for none.
-fn end(answer: &Unfolding, tokens: usize) -> usize {
+fn end(answer: &AnswerView, tokens: usize) -> usize {
     match tokens.checked_sub(1) {
         None => 0,
         Some(last) => answer.ends.get(last).copied().unwrap_or(answer.text.len()),

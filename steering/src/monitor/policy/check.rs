@@ -4,8 +4,8 @@
 //! violates the first principle, and leaves alone what violates nothing.
 
 use super::{Policy, State};
+use crate::monitor::detect::Action;
 use crate::monitor::guidance::Level;
-use crate::monitor::perceive::Action;
 
 /// How a check stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

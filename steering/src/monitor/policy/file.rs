@@ -7,8 +7,8 @@
 use super::state::{Axis, STATES, State};
 use super::{BuiltIn, Caps, Policy, Principle, action_name, flaw};
 use crate::error::{Error, Result};
+use crate::monitor::detect::Action;
 use crate::monitor::guidance::{Catalogue, Level, axis_key};
-use crate::monitor::perceive::Action;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fs::File;

@@ -14,8 +14,8 @@ mod tests;
 pub use file::{FILE_LIMIT, REFUSAL_CHARS, TEXT_CHARS};
 pub use state::{Axis, Flag, NoState, STATES, State};
 
+use super::detect::Action;
 use super::guidance::{Catalogue, Level};
-use super::perceive::Action;
 use crate::error::{Error, Result};
 use sha2::{Digest, Sha256};
 use std::path::Path;

@@ -4,11 +4,11 @@ use super::judge::Judge;
 use super::quote::Quote;
 use super::walk::{Depth, Walk};
 use crate::error::Error;
-use crate::monitor::perceive::{Finding, Perceiver, Perception};
+use crate::monitor::detect::{Detection, Detector, Finding};
 use std::sync::Arc;
 use trimtab_runtime::Error::Misuse;
 use trimtab_runtime::Result;
-use trimtab_runtime::monitor::{Heard, Unfolding};
+use trimtab_runtime::monitor::{AnswerView, Heard};
 
 /// Judges an answer by the probabilities of labels; never generates.
 #[derive(Debug)]
@@ -36,33 +36,33 @@ impl Scorer {
         Scorer { judge, quote, stage: Stage::Idle, checks: Vec::new(), labels: 0 }
     }
 
-    fn begin(&mut self, answer: &[u32]) -> Result<Perception> {
+    fn begin(&mut self, answer: &[u32]) -> Result<Detection> {
         let depth = self.judge.depth(self.checks.len());
         Ok(match self.quote.ask(answer).map_err(plain)? {
             Some(session) => {
                 self.stage = Stage::Root(depth);
-                Perception::Ask(vec![session])
+                Detection::Ask(vec![session])
             }
-            None => Perception::Found(full()),
+            None => Detection::Found(full()),
         })
     }
 
     /// The next sequences of a walk, or what it found.
-    fn go_on(&mut self, mut walk: Box<Walk>, tokens: usize) -> Perception {
+    fn go_on(&mut self, mut walk: Box<Walk>, tokens: usize) -> Detection {
         if walk.is_done() {
             let depth = walk.depth();
             self.checks.push(tokens);
-            return Perception::Found(self.judge.verdict(walk.tree(), depth));
+            return Detection::Found(self.judge.verdict(walk.tree(), depth));
         }
         let rows = walk.ask();
         self.labels += rows.len();
         self.stage = Stage::Labels(walk);
-        Perception::Ask(rows)
+        Detection::Ask(rows)
     }
 }
 
-impl Perceiver for Scorer {
-    fn perceive(&mut self, answer: &Unfolding) -> Result<Perception> {
+impl Detector for Scorer {
+    fn detect(&mut self, answer: &AnswerView) -> Result<Detection> {
         match std::mem::replace(&mut self.stage, Stage::Idle) {
             Stage::Labels(walk) if self.quote.holds(answer.tokens) => {
                 Ok(self.go_on(walk, answer.tokens.len()))

@@ -10,9 +10,9 @@ use super::wording::Wording;
 use crate::error::{Error, Result};
 use std::sync::Arc;
 use trimtab_runtime::Model;
+use trimtab_runtime::decoder::Decoder;
 use trimtab_runtime::fingerprint::Fingerprint;
 use trimtab_runtime::kv::KvPool;
-use trimtab_runtime::model::Decoder;
 use trimtab_runtime::plan::Plan;
 use trimtab_runtime::session::Session;
 use trimtab_runtime::text::{

@@ -9,7 +9,7 @@ use super::texts::Text;
 use super::tree::{Tree, VALUES, log_odds, normalised, states};
 use super::walk::{Depth, Labels};
 use crate::error::Result;
-use crate::monitor::perceive::{Action, Finding};
+use crate::monitor::detect::{Action, Finding};
 use crate::monitor::policy::{Policy, State};
 use std::sync::Arc;
 use trimtab_runtime::text::Special;

@@ -1,8 +1,8 @@
 //! The model reads for a perceiver, where no token loop does it: in calibration, in programs that judge texts, in tests.
 
-use crate::monitor::perceive::{Finding, Perceiver, Perception};
-use trimtab_runtime::model::Want;
-use trimtab_runtime::monitor::{Heard, Unfolding};
+use crate::monitor::detect::{Detection, Detector, Finding};
+use trimtab_runtime::decoder::Outputs;
+use trimtab_runtime::monitor::{AnswerView, Heard};
 use trimtab_runtime::read;
 use trimtab_runtime::session::Session;
 use trimtab_runtime::{Error, Result};
@@ -10,7 +10,7 @@ use trimtab_runtime::{Error, Result};
 /// Runs what is pending in sequences of one model, together, and gives the logits behind each one's last token.
 pub fn listen(mut sessions: Vec<Session>) -> Result<Vec<Heard>> {
     let mut logits: Vec<Vec<f32>> = vec![Vec::new(); sessions.len()];
-    read::run(&mut sessions, &Want::default(), |index, _, output| {
+    read::run(&mut sessions, &Outputs::default(), |index, _, output| {
         if let (Some(place), Some(last)) = (logits.get_mut(index), output.logits().last()) {
             *place = last.to_vec();
         }
@@ -21,11 +21,11 @@ pub fn listen(mut sessions: Vec<Session>) -> Result<Vec<Heard>> {
 }
 
 /// Asks a perceiver and has the model read what it wants read, until it has found something.
-pub fn settle(perceiver: &mut dyn Perceiver, answer: &Unfolding) -> Result<Finding> {
+pub fn settle(perceiver: &mut dyn Detector, answer: &AnswerView) -> Result<Finding> {
     loop {
-        match perceiver.perceive(answer)? {
-            Perception::Found(finding) => return Ok(finding),
-            Perception::Ask(sessions) => perceiver.heard(listen(sessions)?)?,
+        match perceiver.detect(answer)? {
+            Detection::Found(finding) => return Ok(finding),
+            Detection::Ask(sessions) => perceiver.heard(listen(sessions)?)?,
         }
     }
 }

@@ -7,11 +7,11 @@ use super::form::Form;
 use super::quote::{Quote, VERDICT_TOKENS};
 use super::verdict::parse_verdict;
 use super::wording::Wording;
-use crate::monitor::perceive::{Action, Finding, Perceiver, Perception};
+use crate::monitor::detect::{Action, Detection, Detector, Finding};
 use crate::monitor::policy::Policy;
 use std::sync::Arc;
 use trimtab_runtime::Error::Misuse;
-use trimtab_runtime::monitor::{Heard, Unfolding};
+use trimtab_runtime::monitor::{AnswerView, Heard};
 use trimtab_runtime::session::Session;
 use trimtab_runtime::text::Control;
 use trimtab_runtime::{Model, Result};
@@ -57,13 +57,13 @@ impl Parser {
         Ok(Parser { form, policy, quote, stage: Stage::Idle, written: Vec::new(), reread: 0 })
     }
 
-    fn begin(&mut self, answer: &[u32]) -> Result<Perception> {
+    fn begin(&mut self, answer: &[u32]) -> Result<Detection> {
         self.written.clear();
         let Some(session) = self.quote.ask(answer).map_err(plain)? else {
-            return Ok(Perception::Found(full()));
+            return Ok(Detection::Found(full()));
         };
         self.stage = Stage::Away;
-        Ok(Perception::Ask(vec![session]))
+        Ok(Detection::Ask(vec![session]))
     }
 
     /// What was written so far.
@@ -100,15 +100,15 @@ impl Parser {
     }
 }
 
-impl Perceiver for Parser {
-    fn perceive(&mut self, answer: &Unfolding) -> Result<Perception> {
+impl Detector for Parser {
+    fn detect(&mut self, answer: &AnswerView) -> Result<Detection> {
         match std::mem::replace(&mut self.stage, Stage::Idle) {
             Stage::Writing(session) if self.quote.holds(answer.tokens) => {
                 self.stage = Stage::Away;
-                Ok(Perception::Ask(vec![*session]))
+                Ok(Detection::Ask(vec![*session]))
             }
             Stage::Written if self.quote.holds(answer.tokens) => {
-                Ok(Perception::Found(self.finding()))
+                Ok(Detection::Found(self.finding()))
             }
             Stage::Writing(session) => {
                 self.quote.take_back(*session).map_err(plain)?;

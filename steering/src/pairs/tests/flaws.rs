@@ -1,18 +1,18 @@
 //! What is refused, and that line and field are named.
 
-use super::super::{BadPairs, Flaw, Pairs};
+use super::super::{BadPairs, PairError, Pairs};
 use super::flaw;
 
 const GOOD: &str = r#"{"prompt": "p", "chosen": "a", "rejected": "b"}"#;
 
-fn second(line: &str) -> Flaw {
+fn second(line: &str) -> PairError {
     flaw(&format!("{GOOD}\n{line}\n"))
 }
 
 #[test]
 fn files_without_records() {
     for empty in ["", " \n\n ", "[]", "\u{feff}", "prompt,chosen,rejected\n"] {
-        assert_eq!(flaw(empty), Flaw::Empty, "{empty:?}");
+        assert_eq!(flaw(empty), PairError::Empty, "{empty:?}");
     }
     let one = r#"{"prompt": "p", "chosen": "a", "rejected": "a"}"#;
     let left = Pairs::from_bytes(one.as_bytes(), BadPairs::Skip).unwrap_err();
@@ -36,20 +36,20 @@ fn broken_json_is_named_by_its_line() {
         (format!("[\n{GOOD},\n{{\"prompt\"\n]"), 4),
         (format!("{GOOD}\n\n{GOOD} {GOOD}"), 3),
     ] {
-        let Flaw::NotJson { line: found, .. } = flaw(&text) else { panic!("{text}") };
+        let PairError::NotJson { line: found, .. } = flaw(&text) else { panic!("{text}") };
         assert_eq!(found, line, "{text}");
     }
-    assert_eq!(second("[1]"), Flaw::NotObject { line: 2, found: "a list" });
-    assert_eq!(flaw("[\"a\", \"b\"]"), Flaw::NotObject { line: 1, found: "a text" });
+    assert_eq!(second("[1]"), PairError::NotObject { line: 2, found: "a list" });
+    assert_eq!(flaw("[\"a\", \"b\"]"), PairError::NotObject { line: 1, found: "a text" });
 }
 
 #[test]
 fn another_shape_is_named_by_line_and_field() {
     let shape = "prompt, chosen and rejected";
     let missing = second(r#"{"positive": "a", "negative": "b"}"#);
-    assert_eq!(missing, Flaw::Missing { line: 2, field: "chosen".to_owned(), shape });
+    assert_eq!(missing, PairError::Missing { line: 2, field: "chosen".to_owned(), shape });
     let missing = second(r#"{"prompt": "p", "chosen": "a"}"#);
-    assert_eq!(missing, Flaw::Missing { line: 2, field: "rejected".to_owned(), shape });
+    assert_eq!(missing, PairError::Missing { line: 2, field: "rejected".to_owned(), shape });
     let unknown = flaw(r#"{"a": 1, "b": 2}"#).to_string();
     assert!(unknown.starts_with("line 1 has the fields a, b, expected"), "{unknown}");
 }
@@ -63,7 +63,7 @@ fn values_of_another_type() {
         r#"{"prompt": [], "chosen": "a", "rejected": "b"}"#,
         r#"{"prompt": [{"role": "user"}], "chosen": "a", "rejected": "b"}"#,
     ] {
-        assert!(matches!(second(line), Flaw::WrongType { line: 2, .. }), "{line}");
+        assert!(matches!(second(line), PairError::WrongType { line: 2, .. }), "{line}");
     }
     let role =
         second(r#"{"prompt": [{"role": "me", "content": "x"}], "chosen": "a", "rejected": "b"}"#);
@@ -81,13 +81,13 @@ fn values_of_another_type() {
 #[test]
 fn sides_must_differ_and_say_something() {
     let equal = second(r#"{"prompt": "p", "chosen": "a", "rejected": "a"}"#);
-    assert_eq!(equal, Flaw::EqualSides { line: 2 });
+    assert_eq!(equal, PairError::EqualSides { line: 2 });
     let empty = second(r#"{"prompt": "p", "chosen": " ", "rejected": "a"}"#);
-    assert_eq!(empty, Flaw::EmptyText { line: 2, field: "chosen".to_owned() });
+    assert_eq!(empty, PairError::EmptyText { line: 2, field: "chosen".to_owned() });
     let turned = second(r#"{"prompt": "p", "chosen": "b", "rejected": "a"}"#);
-    assert_eq!(turned, Flaw::Contradictory { line: 2, other: 1 });
+    assert_eq!(turned, PairError::Contradictory { line: 2, other: 1 });
     let labels = "{\"text\": \"t\", \"label\": 1}\n{\"text\": \"t\", \"label\": 0}";
-    assert_eq!(flaw(labels), Flaw::Contradictory { line: 2, other: 1 });
+    assert_eq!(flaw(labels), PairError::Contradictory { line: 2, other: 1 });
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn transcripts_must_share_their_beginning() {
         serde_json::json!({"chosen": chosen, "rejected": rejected}).to_string()
     };
     let (yes, no) = ("\n\nHuman: Hi\n\nAssistant: Yes", "\n\nHuman: Ho\n\nAssistant: No");
-    let differ = Flaw::PromptsDiffer { line: 1, first: "chosen", second: "rejected" };
+    let differ = PairError::PromptsDiffer { line: 1, first: "chosen", second: "rejected" };
     assert_eq!(flaw(&line(yes, no)), differ);
     for bad in ["\n\nHuman: Hi", "\n\nHuman: Hi\n\nAssistant: Yes\n\nHuman: Bye"] {
         let found = flaw(&line(bad, bad)).to_string();

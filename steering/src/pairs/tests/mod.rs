@@ -3,14 +3,14 @@
 mod flaws;
 mod shapes;
 
-use super::{BadPairs, Flaw, Pairs, Part, Shares};
+use super::{BadPairs, PairError, Pairs, Part, Shares};
 use crate::error::Error;
 
 fn read(text: &str) -> Pairs {
     Pairs::from_bytes(text.as_bytes(), BadPairs::Refuse).unwrap()
 }
 
-fn flaw(text: &str) -> Flaw {
+fn flaw(text: &str) -> PairError {
     match Pairs::from_bytes(text.as_bytes(), BadPairs::Refuse) {
         Err(Error::Data(flaw)) => *flaw,
         other => panic!("{other:?}"),

@@ -1,6 +1,6 @@
 //! The shapes that are read, by hand-written records of each.
 
-use super::super::{BadPairs, Class, Finding, Flaw, Item, Names, Pairs, Shape, Sides};
+use super::super::{BadPairs, Class, Finding, Item, Names, PairError, Pairs, Shape, Sides};
 use super::{flaw, read};
 use trimtab_runtime::text::Message;
 
@@ -216,7 +216,7 @@ fn files_are_read_as_editors_and_spreadsheets_save_them() {
             assert_eq!(chosen, "a\nb");
         }
         let bad = format!("prompt,chosen,rejected{end}q,a,b{end}{end}r,,b{end}");
-        let expected = Flaw::EmptyText { line: 4, field: "chosen".to_owned() };
+        let expected = PairError::EmptyText { line: 4, field: "chosen".to_owned() };
         assert_eq!(flaw(&bad), expected, "{end:?}");
     }
     let again = flaw("prompt,chosen,rejected\nq,a,b\n\u{feff}prompt,chosen,rejected\n").to_string();
@@ -233,7 +233,7 @@ fn a_column_or_key_is_named_once() {
         r#"{"prompt": "p", "chosen": "a", "rejected": "b", "chosen": "b"}"#,
         r#"{"prompt": [{"role": "user", "role": "user", "content": "x"}], "chosen": "a", "rejected": "b"}"#,
     ] {
-        let Flaw::NotJson { line: 1, problem } = flaw(text) else { panic!("{text}") };
+        let PairError::NotJson { line: 1, problem } = flaw(text) else { panic!("{text}") };
         assert!(problem.contains("appears twice"), "{problem}");
     }
 }
@@ -262,7 +262,7 @@ fn public_names_of_fields_are_known() {
     let several = r#"{"question": "q", "answer_matching_behavior": "a", "answer_not_matching_behavior": ["b", "c"]}"#;
     assert_eq!(read(several).items.len(), 2);
     let image = r#"{"prompt": [{"role": "user", "content": [{"type": "image_url", "text": "x"}]}], "chosen": "a", "rejected": "b"}"#;
-    assert!(matches!(flaw(image), Flaw::WrongType { .. }));
+    assert!(matches!(flaw(image), PairError::WrongType { .. }));
 }
 
 #[test]

@@ -8,8 +8,8 @@ mod wide;
 use super::vnni;
 use super::{BATCH, BLOCK, Fidelity, Input};
 use crate::kernels::math::nearest;
-use crate::kernels::pool::{self, Parts};
 use crate::kernels::simd::{self, LANES, Task, largest_lane};
+use crate::kernels::threads::{self, Parts};
 use candle_core::Result;
 
 /// Rows of activations, quantised block by block to ±127.
@@ -55,7 +55,7 @@ impl Activations {
         let (quants, scales) = (Parts::of(&mut self.quants), Parts::of(&mut self.scales));
         let (sums, weighted) = (Parts::of(&mut self.sums), Parts::of(&mut self.weighted));
         let halves = Parts::of(&mut self.halves);
-        pool::global().run(rows.div_ceil(BATCH), &|bunch| {
+        threads::global().run(rows.div_ceil(BATCH), &|bunch| {
             let first = bunch * BATCH;
             let count = BATCH.min(rows - first);
             let (from, len) = (first * blocks, count * blocks);

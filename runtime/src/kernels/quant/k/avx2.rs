@@ -4,8 +4,8 @@
 
 use super::super::activations::{Activations, Bunch};
 use super::super::avx2::{each_bunch, load, store, widen};
+use super::super::isa::{Half, Job, Unit};
 use super::super::tiles::Line;
-use super::super::unit::{Half, Job, Unit};
 use super::super::{BATCH, BLOCK, GroupColumns, ROWS};
 use super::{KFormat, PARTS, Pairs, RowPairs, STEPS, SuperTiles};
 use std::arch::x86_64::{

@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn a_watch_that_cannot_tell_at_the_very_end_lets_nothing_out() {
-    let last = |answer: &Unfolding| match answer.tokens.len() {
+    let last = |answer: &AnswerView| match answer.tokens.len() {
         60 => Action::Unknown,
         _ => Action::Continue,
     };
@@ -44,12 +44,12 @@ fn watches_of_different_pace_meet_at_boundaries() {
 #[test]
 fn what_is_judged_late_is_shown_late() {
     struct Late;
-    impl Perceiver for Late {
-        fn perceive(&mut self, answer: &Unfolding) -> trimtab_runtime::Result<Perception> {
+    impl Detector for Late {
+        fn detect(&mut self, answer: &AnswerView) -> trimtab_runtime::Result<Detection> {
             // Told at 33 tokens that the 32nd is wrong.
             let hit = answer.tokens.len() == 33 && answer.attempt == 0;
             let action = if hit { Action::Rollback } else { Action::Continue };
-            Ok(Perception::Found(Finding::new(action, 1.0, 1.0)))
+            Ok(Detection::Found(Finding::new(action, 1.0, 1.0)))
         }
         fn rewind(&mut self, _: usize) {}
         fn lag(&self) -> usize {
@@ -63,10 +63,10 @@ fn what_is_judged_late_is_shown_late() {
 #[test]
 fn a_perceiver_that_reads_too_much_is_no_longer_asked() {
     struct Glutton(usize);
-    impl Perceiver for Glutton {
-        fn perceive(&mut self, _: &Unfolding) -> trimtab_runtime::Result<Perception> {
+    impl Detector for Glutton {
+        fn detect(&mut self, _: &AnswerView) -> trimtab_runtime::Result<Detection> {
             self.0 += 20;
-            Ok(Perception::Found(Finding::new(Action::Continue, 0.0, -1.0)))
+            Ok(Detection::Found(Finding::new(Action::Continue, 0.0, -1.0)))
         }
         fn rewind(&mut self, _: usize) {}
         fn spent(&self) -> usize {
@@ -103,7 +103,7 @@ fn a_stop_that_was_overruled_leaves_no_hole() {
     let straight = plain(60, 0.0);
     let stop: String = straight.text.chars().skip(40).take(3).collect();
     let at = straight.text.find(&stop).unwrap();
-    let hit = |answer: &Unfolding| match (answer.stage, answer.attempt) {
+    let hit = |answer: &AnswerView| match (answer.stage, answer.attempt) {
         (Stage::Ended, 0) => Action::Rollback,
         _ => Action::Continue,
     };
@@ -120,7 +120,7 @@ fn a_short_second_answer_is_recovered_at_its_end() {
     let straight = plain(60, 0.0).text;
     let stop: String = straight.chars().skip(44).take(3).collect();
     let at = straight.find(&stop).unwrap();
-    let hit = |answer: &Unfolding| match (answer.tokens.len(), answer.attempt) {
+    let hit = |answer: &AnswerView| match (answer.tokens.len(), answer.attempt) {
         (41, 0) => Action::Rollback,
         _ => Action::Continue,
     };
@@ -128,5 +128,5 @@ fn a_short_second_answer_is_recovered_at_its_end() {
     let seen = guarded(vec![watch(hit)], Rules::default(), request);
     assert_eq!(seen.text, straight[..at]);
     let [one] = seen.record.interventions.as_slice() else { panic!("{:?}", seen.record) };
-    assert_eq!((one.sequel, seen.record.outcome), (Sequel::Recovered, Outcome::Recovered));
+    assert_eq!((one.sequel, seen.record.outcome), (RetryOutcome::Recovered, Outcome::Recovered));
 }

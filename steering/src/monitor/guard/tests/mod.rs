@@ -3,10 +3,10 @@
 mod ends;
 
 use super::*;
+use crate::monitor::detect::Detector;
 use crate::monitor::guidance::{Asides, Level};
-use crate::monitor::perceive::Perceiver;
 use crate::monitor::policy::{BuiltIn, Caps, Policy, State};
-use crate::monitor::record::Sequel;
+use crate::monitor::record::RetryOutcome;
 use crate::monitor::sharpness::{Sharpness, Sink};
 use crate::monitor::watch::{Cadence, Duty, Then};
 use crate::monitor::{Action, Lexical};
@@ -57,15 +57,15 @@ fn plain(tokens: usize, temperature: f32) -> Answer {
 /// A perceiver that is a function of the answer's length and attempt.
 struct Script<F>(F);
 
-impl<F: FnMut(&Unfolding) -> Action + Send> Perceiver for Script<F> {
-    fn perceive(&mut self, answer: &Unfolding) -> trimtab_runtime::Result<Perception> {
+impl<F: FnMut(&AnswerView) -> Action + Send> Detector for Script<F> {
+    fn detect(&mut self, answer: &AnswerView) -> trimtab_runtime::Result<Detection> {
         let action = (self.0)(answer);
-        Ok(Perception::Found(Finding::new(action, 1.0, 0.5)))
+        Ok(Detection::Found(Finding::new(action, 1.0, 0.5)))
     }
     fn rewind(&mut self, _: usize) {}
 }
 
-fn watch(script: impl FnMut(&Unfolding) -> Action + Send + 'static) -> Watch {
+fn watch(script: impl FnMut(&AnswerView) -> Action + Send + 'static) -> Watch {
     Watch::new("script", Script(script))
 }
 
@@ -97,7 +97,7 @@ fn guarded(watches: Vec<Watch>, rules: Rules, request: Request) -> Seen {
     Seen { answer: one.into_answer().unwrap(), text, retracted, record: records.read() }
 }
 
-fn hit_at(at: usize, times: u32) -> impl FnMut(&Unfolding) -> Action + Send {
+fn hit_at(at: usize, times: u32) -> impl FnMut(&AnswerView) -> Action + Send {
     move |answer| {
         let due = answer.tokens.len() == at && answer.attempt < times;
         if due { Action::Rollback } else { Action::Continue }
@@ -135,7 +135,10 @@ fn a_rewind_without_guidance_gives_the_same_greedy_text() {
     let [one] = seen.record.interventions.as_slice() else { panic!("{:?}", seen.record) };
     // The first 32 tokens were a clean boundary.
     assert_eq!((one.from, one.at, one.attempt, one.rule), (32, 50, 1, "clean"));
-    assert_eq!((one.span.as_slice(), one.sequel), (&straight.tokens[32..50], Sequel::Recovered));
+    assert_eq!(
+        (one.span.as_slice(), one.sequel),
+        (&straight.tokens[32..50], RetryOutcome::Recovered)
+    );
     assert_eq!(one.text, straight.text[32..50]);
     // The newest token of a discarded span was never run.
     let expected = straight.usage.forward_tokens + 18 - 1;
@@ -151,7 +154,7 @@ fn an_aside_stays_out_of_the_answer_and_out_of_what_is_judged() {
     let aside = asides.tokens(None, Level::Guide).len();
     let judged: Arc<Mutex<Vec<Vec<u32>>>> = Arc::default();
     let sees = judged.clone();
-    let script = move |answer: &Unfolding| {
+    let script = move |answer: &AnswerView| {
         sees.lock().unwrap().push(answer.tokens.to_vec());
         hit_at(50, 1)(answer)
     };
@@ -200,7 +203,7 @@ fn always_firing_ends_within_every_cap_and_fails_closed() {
         assert_eq!((record.hits, record.checks.len()), (rewinds + 1, rewinds + 1));
         assert_eq!(answer.usage.discarded_tokens, 5 * rewinds);
         assert_eq!(record.interventions.len(), rewinds + 1, "the end is on record too");
-        assert_eq!(record.interventions.last().unwrap().sequel, Sequel::Exhausted);
+        assert_eq!(record.interventions.last().unwrap().sequel, RetryOutcome::Exhausted);
     }
 }
 
@@ -209,7 +212,7 @@ fn a_span_that_comes_back_is_banned_and_the_third_time_ends_it() {
     // Greedy and unguided: the first retry repeats the span, the second may not begin with its first token.
     let watch = Watch { min_tokens: 6, ..watch(|_| Action::Rollback) };
     let seen = guarded(vec![watch], Rules::default(), request(90, 0.0));
-    let all: Vec<&super::super::record::Intervention> = seen.record.interventions.iter().collect();
+    let all: Vec<&super::super::record::GuardAction> = seen.record.interventions.iter().collect();
     assert_eq!(all[0].hash, all[1].hash);
     assert!(all[0].ban.is_empty());
     assert_eq!(all[1].ban, [all[0].span[0]]);
@@ -245,7 +248,7 @@ fn means_that_are_exhausted_may_end_the_answer_or_let_it_be() {
 #[test]
 fn patience_waits_for_hits_in_a_row() {
     let at = |wanted: &'static [usize]| {
-        watch(move |answer: &Unfolding| {
+        watch(move |answer: &AnswerView| {
             let hit = wanted.contains(&answer.tokens.len()) && answer.attempt == 0;
             if hit { Action::Rollback } else { Action::Continue }
         })
@@ -264,7 +267,7 @@ fn patience_waits_for_hits_in_a_row() {
 #[test]
 fn all_watches_must_agree_where_that_is_asked() {
     let always = |from: usize| {
-        watch(move |answer: &Unfolding| match answer.tokens.len() >= from && answer.attempt == 0 {
+        watch(move |answer: &AnswerView| match answer.tokens.len() >= from && answer.attempt == 0 {
             true => Action::Rollback,
             false => Action::Continue,
         })
@@ -292,8 +295,8 @@ fn what_cannot_be_told_ends_the_answer_or_flags_it() {
     assert_eq!(seen.text, "I can't help with that.");
     // A perceiver that fails has not seen that all is well.
     struct Broken;
-    impl Perceiver for Broken {
-        fn perceive(&mut self, _: &Unfolding) -> trimtab_runtime::Result<Perception> {
+    impl Detector for Broken {
+        fn detect(&mut self, _: &AnswerView) -> trimtab_runtime::Result<Detection> {
             Err(trimtab_runtime::Error::Misuse("broken"))
         }
         fn rewind(&mut self, _: usize) {}
@@ -320,7 +323,7 @@ fn a_watch_may_stop_or_only_tell() {
 }
 
 /// A number for everything that may be tried, the same every time.
-fn number(seed: u64, purpose: usize, of: &Unfolding) -> f64 {
+fn number(seed: u64, purpose: usize, of: &AnswerView) -> f64 {
     Draw {
         seed,
         choice: purpose as u32,
@@ -331,7 +334,7 @@ fn number(seed: u64, purpose: usize, of: &Unfolding) -> f64 {
     .uniform()
 }
 
-fn random(seed: u64) -> impl FnMut(&Unfolding) -> Action + Send {
+fn random(seed: u64) -> impl FnMut(&AnswerView) -> Action + Send {
     move |answer| match number(seed, 1, answer) {
         x if x < 0.04 => Action::Rollback,
         x if x < 0.08 => Action::Unknown,
@@ -453,11 +456,11 @@ fn words_are_taken_back_from_where_they_begin() {
 /// Objects to an answer's last word once nothing can follow it.
 struct LastWord;
 
-impl Perceiver for LastWord {
-    fn perceive(&mut self, answer: &Unfolding) -> trimtab_runtime::Result<Perception> {
+impl Detector for LastWord {
+    fn detect(&mut self, answer: &AnswerView) -> trimtab_runtime::Result<Detection> {
         let over = answer.stage == Stage::Ended && answer.attempt == 0;
         let action = if over { Action::Rollback } else { Action::Continue };
-        Ok(Perception::Found(Finding::new(action, 1.0, 0.5)))
+        Ok(Detection::Found(Finding::new(action, 1.0, 0.5)))
     }
     fn rewind(&mut self, _: usize) {}
     fn undecided(&self, text: &str) -> usize {
@@ -504,12 +507,12 @@ fn terms_that_make_no_sense_are_refused_by_name() {
 #[test]
 fn the_violated_principle_chooses_the_note() {
     let model = model();
-    let script = |answer: &Unfolding| hit_at(40, 1)(answer);
+    let script = |answer: &AnswerView| hit_at(40, 1)(answer);
     struct Judge<F>(F);
-    impl<F: FnMut(&Unfolding) -> Action + Send> Perceiver for Judge<F> {
-        fn perceive(&mut self, answer: &Unfolding) -> trimtab_runtime::Result<Perception> {
+    impl<F: FnMut(&AnswerView) -> Action + Send> Detector for Judge<F> {
+        fn detect(&mut self, answer: &AnswerView) -> trimtab_runtime::Result<Detection> {
             let state = Some(State([0, -1, 0]));
-            Ok(Perception::Found(Finding { state, ..Finding::new((self.0)(answer), 1.0, 1.0) }))
+            Ok(Detection::Found(Finding { state, ..Finding::new((self.0)(answer), 1.0, 1.0) }))
         }
         fn rewind(&mut self, _: usize) {}
     }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::error::Error;
-use crate::monitor::perceive::Action;
+use crate::monitor::detect::Action;
 use crate::monitor::scorer::{Depth, Split, benign, content_free};
 
 /// A folder of its own for one test.

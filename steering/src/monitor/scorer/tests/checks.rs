@@ -1,7 +1,7 @@
 //! Checks: the tree, what is asked for, verdicts, and the perceiver's cache.
 
 use super::*;
-use crate::monitor::perceive::{Action, Finding, Perceiver, Perception};
+use crate::monitor::detect::{Action, Detection, Detector, Finding};
 use crate::monitor::policy::State;
 use crate::monitor::scorer::tree::{Tree, log_sum, states};
 use crate::monitor::scorer::{Depth, Reading, Scorer, Text, listen, settle};
@@ -85,9 +85,9 @@ fn last_tree(judge: &Judge, prompt: &[u32]) -> Tree {
 /// Asks until something is found; leaves how many tokens each sequence of each question brought.
 fn drive(scorer: &mut Scorer, tokens: &[u32], asked: &mut Vec<Vec<usize>>) -> Finding {
     loop {
-        match scorer.perceive(&answer(tokens)).unwrap() {
-            Perception::Found(finding) => return finding,
-            Perception::Ask(sessions) => {
+        match scorer.detect(&answer(tokens)).unwrap() {
+            Detection::Found(finding) => return finding,
+            Detection::Ask(sessions) => {
                 asked.push(sessions.iter().map(|session| session.pending()).collect());
                 scorer.heard(listen(sessions).unwrap()).unwrap();
             }
@@ -160,14 +160,14 @@ fn growth_truncation_and_rollback_leave_what_a_fresh_judge_has_bit_for_bit() {
     // Another answer without a word about it: what differs is read again.
     same(&mut scorer, &[&text[..20], other.as_slice()].concat());
     // A rewind while the model reads: what comes back no longer counts.
-    let Perception::Ask(away) = scorer.perceive(&answer(&text)).unwrap() else {
+    let Detection::Ask(away) = scorer.detect(&answer(&text)).unwrap() else {
         panic!("it has to read");
     };
     scorer.rewind(3);
     scorer.heard(listen(away).unwrap()).unwrap();
     same(&mut scorer, &text[..10]);
     // And one while it has read only the root.
-    let Perception::Ask(away) = scorer.perceive(&answer(&text)).unwrap() else {
+    let Detection::Ask(away) = scorer.detect(&answer(&text)).unwrap() else {
         panic!("it has to read");
     };
     scorer.heard(listen(away).unwrap()).unwrap();

@@ -10,7 +10,7 @@ use super::{Form, Judge, Judging, Wording};
 use crate::monitor::policy::{BuiltIn, Policy};
 use std::sync::{Arc, OnceLock};
 use trimtab_runtime::Model;
-use trimtab_runtime::monitor::{Stage, Unfolding};
+use trimtab_runtime::monitor::{AnswerView, Stage};
 use trimtab_runtime::testing::tiny;
 use trimtab_runtime::text::Special;
 
@@ -57,8 +57,8 @@ fn tokens(text: &str) -> Vec<u32> {
 }
 
 /// An answer of these tokens.
-fn answer(tokens: &[u32]) -> Unfolding<'_> {
+fn answer(tokens: &[u32]) -> AnswerView<'_> {
     let stage = Stage::Unfolding;
     let (ends, places, room) = (&[][..], &[][..], tiny::CONTEXT);
-    Unfolding { tokens, text: "", ends, places, step: None, sensed: None, stage, attempt: 0, room }
+    AnswerView { tokens, text: "", ends, places, step: None, sensed: None, stage, attempt: 0, room }
 }

@@ -1,7 +1,7 @@
 //! Written verdicts: the grammar, and the perceiver that has them written.
 
 use super::*;
-use crate::monitor::perceive::{Action, Perceiver, Perception};
+use crate::monitor::detect::{Action, Detection, Detector};
 use crate::monitor::policy::{Flag, State};
 use crate::monitor::scorer::{Parser, listen, parse_verdict, settle};
 use regex::Regex;
@@ -133,9 +133,9 @@ fn a_model_that_writes_no_verdict_is_unknown_within_sixteen_tokens() {
     let text = tokens("an answer");
     let mut asked = Vec::new();
     let finding = loop {
-        match parser.perceive(&answer(&text)).unwrap() {
-            Perception::Found(finding) => break finding,
-            Perception::Ask(sessions) => {
+        match parser.detect(&answer(&text)).unwrap() {
+            Detection::Found(finding) => break finding,
+            Detection::Ask(sessions) => {
                 asked.push(sessions[0].pending());
                 parser.heard(listen(sessions).unwrap()).unwrap();
             }
@@ -150,7 +150,7 @@ fn a_model_that_writes_no_verdict_is_unknown_within_sixteen_tokens() {
     assert_eq!(again.note, finding.note);
     let longer = tokens("an answer that goes on");
     for _ in 0..2 {
-        let Perception::Ask(sessions) = parser.perceive(&answer(&longer)).unwrap() else {
+        let Detection::Ask(sessions) = parser.detect(&answer(&longer)).unwrap() else {
             panic!("it has to read");
         };
         parser.heard(listen(sessions).unwrap()).unwrap();

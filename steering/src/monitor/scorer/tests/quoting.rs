@@ -1,7 +1,7 @@
 //! Quotations: nothing watched changes a token outside them.
 
 use super::*;
-use crate::monitor::perceive::{Perceiver, Perception};
+use crate::monitor::detect::{Detection, Detector};
 use crate::monitor::scorer::{Split, benign, content_free, injections};
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 fn asked(request: &str, tokens: &[u32]) -> Vec<u32> {
     let judge = judge(&policy(BuiltIn::Default), Judging::default());
     let mut scorer = judge.scorer(request, 3).unwrap();
-    let Perception::Ask(sessions) = scorer.perceive(&answer(tokens)).unwrap() else {
+    let Detection::Ask(sessions) = scorer.detect(&answer(tokens)).unwrap() else {
         panic!("a first check has to read");
     };
     sessions[0].tokens().to_vec()
