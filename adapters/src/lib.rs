@@ -1,10 +1,10 @@
 //! What a server remembers, and what learns while it serves.
 //!
 //! [`store`] is the part that stands: one SQLite file in the state folder, with traces, registered vectors, steering
-//! settings, the versions of adapters and an audit log. Whoever is told that something is stored can rely on it after
-//! a crash; whoever is told that something is deleted finds no copy of its text in the folder.
+//! settings, the versions of adapters and an audit log. What is said to be stored is there after
+//! a crash; of what is said to be deleted, no copy of its text is left in the folder.
 //!
-//! The room will also hold the adapters: one-step updates from feedback, dueling bandits, the evidence they take, and
+//! The crate will also hold the adapters: one-step updates from feedback, dueling bandits, the evidence they take, and
 //! the host that publishes their states. A state goes in, evidence goes in, a new state comes out; the host checks it
 //! (norm cap, divergence on canary prompts) and gives it a version that never changes. The tables for those versions
 //! are here before the learners, because they carry the promise that is hardest to add later: the schema itself
@@ -22,7 +22,7 @@
 //! let store = Store::memory().await?;
 //! let first = store.put_settings(0, r#"{"default":null}"#).await?;
 //! assert_eq!(first, Some(1));
-//! // Whoever read version 0 is told that it is stale, and nothing is overwritten.
+//! // A change of version 0 is refused as stale, and nothing is overwritten.
 //! assert_eq!(store.put_settings(0, "{}").await?, None);
 //! # Ok(())
 //! # }

@@ -97,7 +97,7 @@ impl Console {
     pub fn say(&self, text: &str) -> Result<()> {
         let text = self.shown(text);
         if self.stdout.get().is_some() {
-            // Nobody can be told that stderr is closed.
+            // That stderr is closed cannot be said anywhere.
             write!(std::io::stderr(), "{text}").ok();
             return Ok(());
         }
@@ -175,7 +175,7 @@ impl Console {
     /// A message on one line behind a word of ours.
     fn tell_as(&self, level: Level, word: &str, text: &str) {
         if level <= self.level {
-            // Nobody can be told that stderr is closed.
+            // That stderr is closed cannot be said anywhere.
             writeln!(std::io::stderr(), "{word}{}", Line(text)).ok();
         }
     }

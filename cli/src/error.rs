@@ -54,7 +54,7 @@ pub enum Error {
         /// What is wrong with it.
         source: Unreadable,
     },
-    /// Something that another room refuses, with the file it is in.
+    /// Something that another crate refuses, with the file it is in.
     #[error("{}: {source}", path.display())]
     Within {
         /// The file.
@@ -99,7 +99,7 @@ pub enum Error {
     /// Standard output takes no more.
     #[error("standard output cannot be written")]
     Stdout(#[source] std::io::Error),
-    /// The server's room refused.
+    /// The server refused.
     #[error("{}", .0.message)]
     Server(Box<trimtab_server::ApiError>),
     /// The state folder cannot be used.

@@ -18,7 +18,6 @@ enum Stage {
     Lines { name: String, since: Instant },
 }
 
-/// What is counted.
 #[derive(Clone, Copy)]
 enum Unit {
     Bytes,

@@ -209,7 +209,6 @@ fn banned(model: &Model, toy: Toy) -> Result<impl Iterator<Item = u32>> {
     Ok(all.filter(|id| !tokenizer.is_control(*id)).filter(wrong).collect::<Vec<_>>().into_iter())
 }
 
-/// Fires at random.
 struct Coin {
     rate: f64,
     seed: u64,

@@ -11,7 +11,7 @@ use trimtab_runtime::{Error, Model, Result};
 /// Answers that run together.
 pub const PARALLEL: usize = 16;
 
-/// An engine with a place in line for everybody.
+/// An engine with a place in its queue for every answer.
 pub fn engine(model: &Model) -> Result<Engine> {
     let options = EngineOptions { parallel: PARALLEL, queue: 1024, ..EngineOptions::default() };
     Engine::start(model.decoder().clone(), model.pool().clone(), options)
@@ -24,7 +24,7 @@ pub fn request(seed: u64, choice: u32, tokens: usize) -> Result<Request> {
     Ok(Request { sampling, seed, choice, max_tokens, ..Request::default() })
 }
 
-/// An answer to a question that nobody watches yet.
+/// An answer to a question, without a monitor yet.
 pub fn answer_to(model: &Model, question: &str, request: Request) -> Result<Generation> {
     let mut session = model.session(Plan::empty())?;
     session.push_prompt(&model.chat_prompt(&[Message::new("user", question)])?)?;

@@ -2,7 +2,7 @@
 //!
 //! `cargo bench -p trimtab-runtime --features testing --bench kernels`. Shapes are the default model's.
 
-#![allow(clippy::expect_used)] // a benchmark that cannot run has nobody to tell
+#![allow(clippy::expect_used)] // a benchmark that cannot run has no caller to tell
 
 use candle_core::quantized::GgmlDType;
 use criterion::{BenchmarkId, Criterion, Throughput};

@@ -205,7 +205,6 @@ impl Places {
 
 /// The file before its values are known.
 struct Layout {
-    /// Length and JSON.
     header: Vec<u8>,
     places: Vec<Places>,
     end: u64,

@@ -115,7 +115,6 @@ impl Positions {
         }
     }
 
-    /// Text for fingerprints.
     fn label(&self) -> String {
         format!("{self:?}")
     }

@@ -120,7 +120,7 @@ pub enum Verdict {
     },
     /// Append these tokens to the answer, shown.
     Insert(Vec<u32>),
-    /// Have the model read these sequences' pending tokens, beside everybody else's rows, then ask again. The answer
+    /// Have the model read these sequences' pending tokens, beside the rows of other answers, then ask again. The answer
     /// waits; what was read comes to [`Monitor::heard`] first.
     Ask(Vec<Session>),
 }

@@ -2,7 +2,7 @@
 //!
 //! [`Sampling`] is an enum and a function. A random draw is keyed by (seed, choice, purpose, attempt, position): it
 //! is a hash, not the next number of a generator, so a rewind has no generator state to restore and a batch-mate
-//! cannot use up somebody's numbers. Order: temperature, then top-k, top-p, min-p.
+//! cannot use up the numbers of another draw. Order: temperature, then top-k, top-p, min-p.
 
 use crate::error::{Error, Result};
 use crate::fingerprint::Fingerprint;

@@ -42,7 +42,7 @@ struct Ancestry {
 
 /// One sequence with its cache and hooks.
 pub struct Session {
-    /// Itself first, then whom it was forked from.
+    /// Itself first, then the sessions it was forked from.
     lineage: Vec<Ancestry>,
     decoder: Arc<Decoder>,
     tokens: Vec<u32>,
@@ -381,7 +381,7 @@ impl Session {
         if !self.cache.is_empty() || !self.bound.is_stateless() {
             return Ok(0);
         }
-        // The last token stays pending: somebody wants its logits.
+        // The last token stays pending: its logits are wanted.
         let reusable = self.tokens.len().saturating_sub(1);
         let keys = self.prefix_keys(space, reusable);
         let saved = self.cache.adopt(&keys)?;

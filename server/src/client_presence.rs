@@ -49,13 +49,12 @@ impl Waits {
         Work(self.clone())
     }
 
-    /// Whether the connection can be closed and nobody misses anything.
+    /// Whether the connection can be closed without cutting an answer.
     pub(crate) fn is_idle(&self) -> bool {
         !self.any() && self.0.works.load(Ordering::Acquire) == 0
     }
 }
 
-/// One of them.
 #[derive(Debug)]
 pub(crate) struct Wait(Waits);
 

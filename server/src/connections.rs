@@ -33,7 +33,6 @@ pub(crate) struct Entry {
 }
 
 impl Connections {
-    /// Enters a connection.
     pub(crate) fn enter(self: &Arc<Connections>, waits: Waits) -> Entry {
         let leave = Arc::new(Notify::new());
         let mut open = self.lock();

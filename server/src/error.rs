@@ -1,6 +1,6 @@
 //! What the server refuses, in the shape of the wire.
 //!
-//! The status follows from the code, in one match; the codes of other rooms' errors are found in one match each.
+//! The status follows from the code, in one match; the codes of the errors of other crates are found in one match each.
 
 use crate::wire::error::{Code, ErrorBody, Fault, Kind};
 use axum::Json;

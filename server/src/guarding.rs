@@ -35,7 +35,7 @@ pub struct Guarding {
 /// An answer that is to be guarded.
 #[derive(Debug, Clone, Copy)]
 pub struct Answered<'a> {
-    /// What the user wants, in words, for whoever judges the answer; `None` of a text that is continued.
+    /// What the user wants, in words, for monitors that judge the answer; `None` of a text that is continued.
     pub request: Option<&'a str>,
     /// What is done to the model.
     pub steered: &'a Lowered,

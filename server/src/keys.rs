@@ -11,7 +11,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use trimtab_runtime::fingerprint::Fingerprint;
 
-/// Who asks.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
     /// The key's label; what is kept for a user is kept under it.
@@ -20,7 +19,7 @@ pub(crate) struct Caller {
     pub(crate) role: Role,
 }
 
-/// Whom a server without keys serves.
+/// The caller that a server without keys serves.
 const NOBODY: &str = "local";
 
 impl Caller {
@@ -65,7 +64,7 @@ impl Keys {
         self.0.get(found.checked_sub(1)?).map(|(_, caller)| caller.clone())
     }
 
-    /// Who asks with these headers. Without keys, whoever calls this machine by a name of its own: a page that has made
+    /// Who asks with these headers. Without keys, any request that calls this machine by its own name: a page that has made
     /// its name mean this machine must not get in.
     pub(crate) fn caller(&self, headers: &HeaderMap, hosts: Hosts) -> Result<Caller, ApiError> {
         if self.0.is_empty() {
@@ -88,9 +87,7 @@ impl Keys {
 /// By which names a server without keys may be called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Hosts {
-    /// Addresses, and `localhost`.
     Own,
-    /// Any.
     Any,
 }
 

@@ -1,4 +1,4 @@
-//! The HTTP interface: the only room that knows requests, JSON shapes and status codes.
+//! The HTTP interface: the only crate that knows requests, JSON shapes and status codes.
 //!
 //! An axum router with the chat and completion routes people's clients already speak, everything of ours in one
 //! key, and one table from errors to statuses. It is a library, so that tests call the router without a socket and

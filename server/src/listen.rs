@@ -64,7 +64,7 @@ pub async fn serve(
     door.accept_until(&listener, idle(&app)).await;
     drop(listener);
     drop(door);
-    // Each connection holds a receiver: when all have ended, or nobody may wait any longer, it is over.
+    // Each connection holds a receiver: when all have ended, or the time to wait is over, it ends.
     closing.send_replace(());
     if timeout(READING, closing.closed()).await.is_err() {
         tracing::warn!("connections were cut: their clients did not read");
@@ -77,7 +77,7 @@ pub async fn serve(
     }
 }
 
-/// Until the engine has ended though nobody has closed it: a server without one is better started again.
+/// Until the engine has ended though it was not closed: a server without one is better started again.
 async fn broken(app: &App) {
     while !app.engine.has_ended() {
         sleep(PULSE).await;
@@ -151,7 +151,6 @@ impl Door {
     }
 }
 
-/// One client's connection.
 struct Connection {
     router: Router,
     connections: Arc<Connections>,

@@ -36,7 +36,6 @@ struct Looked {
     watch: &'static str,
 }
 
-/// How rewinds ended.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Rewound {
     watch: &'static str,
@@ -49,7 +48,7 @@ struct Found {
     result: &'static str,
 }
 
-/// What this build is: names and values, because one of the names is another room's.
+/// What this build is: names and values, because one of the names is another crate's.
 type Built = Vec<(&'static str, String)>;
 
 /// How many seconds: from a millisecond to ten minutes.
@@ -104,7 +103,6 @@ pub(crate) struct Now {
 }
 
 impl Metrics {
-    /// Everything at 0.
     pub(crate) fn new(build: &Build, device: &'static str) -> Metrics {
         let mut metrics = Metrics {
             registry: Registry::with_prefix("trimtab"),
@@ -247,7 +245,6 @@ impl Metrics {
         }
     }
 
-    /// Everything, as text.
     pub(crate) fn text(&self, now: &Now) -> Result<String, std::fmt::Error> {
         let pool = now.load.pool;
         self.queue_depth.set(now.load.waiting() as i64);

@@ -16,14 +16,13 @@ use std::time::{Duration, Instant};
 use tracing::Instrument;
 use trimtab_runtime::fingerprint::Fingerprint;
 
-/// Characters of an id that somebody else made.
+/// Characters of an id that a client made.
 const LONGEST_ID: usize = 64;
 
 /// A request that is being answered. When the last one who holds it lets go, it is over: it is logged and counted.
 pub(crate) struct RequestContext {
     /// Names it in headers, logs and receipts.
     pub(crate) id: String,
-    /// When it came.
     pub(crate) since: Instant,
     route: String,
     status: AtomicU16,
@@ -79,7 +78,6 @@ impl RequestContext {
         self.prompt_tokens.fetch_add(tokens, Ordering::Relaxed);
     }
 
-    /// Counts delivered tokens.
     pub(crate) fn delivered(&self, tokens: usize) {
         self.generated_tokens.fetch_add(tokens, Ordering::Relaxed);
     }
@@ -134,7 +132,7 @@ fn is_id(text: &str) -> bool {
     (1..=LONGEST_ID).contains(&text.len()) && text.bytes().all(fits)
 }
 
-/// A number nobody can guess: each hasher of the standard library is keyed by the system's randomness.
+/// A number that cannot be guessed: each hasher of the standard library is keyed by the system's randomness.
 pub(crate) fn random() -> u64 {
     RandomState::new().build_hasher().finish()
 }

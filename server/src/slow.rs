@@ -1,7 +1,7 @@
 //! A connection whose client must read: a write that waits too long ends it.
 //!
 //! hyper limits how long a request may take to come, and nothing limits how long its answer may take to be read. Without this,
-//! whoever asks and never reads holds a connection for ever.
+//! a client that asks and never reads holds a connection for ever.
 
 use crate::client_presence::{Waits, Work};
 use std::future::Future;

@@ -3,7 +3,7 @@
 //! `cargo bench -p trimtab-steering --bench ops -- [MODEL]`. One thread; the plans take turns in one process, and each
 //! figure is the smallest of many repetitions.
 
-#![allow(clippy::expect_used)] // a benchmark that cannot run has nobody to tell
+#![allow(clippy::expect_used)] // a benchmark that cannot run has no caller to tell
 
 use std::time::Instant;
 use trimtab_runtime::Model;

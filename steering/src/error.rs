@@ -247,7 +247,7 @@ pub enum Error {
         "an evaluation needs a scale above 0; a default of 0 means that none was found to work"
     )]
     NoScale,
-    /// Whoever watched the work ended it.
+    /// The caller's progress function ended the work.
     #[error("cancelled before there was a result")]
     Cancelled,
     /// Too few items to estimate from.

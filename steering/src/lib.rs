@@ -1,7 +1,7 @@
 //! Directions in the residual stream, as files and as interventions.
 //!
 //! A *steering vector* is one unit direction per site with a card that says what it does, how strong one step is, and
-//! on which model it was measured. This room reads and writes such files ([`mod@file`]), takes those of other programs in
+//! on which model it was measured. This crate reads and writes such files ([`mod@file`]), takes those of other programs in
 //! ([`import`]) and out ([`export`]), makes them of labelled examples ([`extract`]), turns them into an intervention of the
 //! runtime's plan ([`steer`]), puts several together ([`compose`]) and measures what they do ([`mod@eval`]).
 //!

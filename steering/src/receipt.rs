@@ -44,7 +44,7 @@ pub struct Receipt {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub chat_template_kwargs: BTreeMap<String, serde_json::Value>,
-    /// Whether the answer is the same whoever else is served.
+    /// Whether the answer is the same whatever else is served.
     pub batch_invariant: bool,
     /// Vectors in order of application.
     pub vectors: Vec<VectorReceipt>,

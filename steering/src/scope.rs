@@ -22,7 +22,6 @@ impl Window {
     /// The whole phase.
     pub const WHOLE: Window = Window { start: 0, end: None };
 
-    /// One position.
     fn of(position: i64) -> Window {
         Window { start: position, end: position.checked_add(1).filter(|end| *end != 0) }
     }
@@ -186,7 +185,6 @@ impl Names {
     }
 }
 
-/// The prompt's fields.
 pub(crate) const PROMPT: Names = Names {
     phase: "prompt",
     tokens: "prompt_tokens",

@@ -8,6 +8,7 @@
 //! belongs to clippy.
 
 mod circles;
+mod comments;
 mod functions;
 mod lexer;
 mod manifests;

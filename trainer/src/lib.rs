@@ -1,6 +1,6 @@
 //! What is trained offline against a frozen backbone.
 //!
-//! This room has no content yet. It will hold rollouts through the same token loop that serves,
+//! This crate has no content yet. It will hold rollouts through the same token loop that serves,
 //! rewards and advantages, losses, curricula, data sets and checkpoints, for controllers of under a
 //! million parameters: ponder controllers, reward forecasters, preference models.
 //!

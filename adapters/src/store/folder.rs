@@ -41,7 +41,6 @@ impl Folder {
         Ok(folder)
     }
 
-    /// The state file.
     pub(super) fn file(&self) -> PathBuf {
         self.path.join(FILE)
     }

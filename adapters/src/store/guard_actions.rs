@@ -141,7 +141,7 @@ pub(super) async fn grow_old(
     sqlx::query(query).bind(texts).execute(&mut **transaction).await?;
     let old = sqlx::query("DELETE FROM interventions WHERE when_ms < ?1").bind(rows);
     let mut gone = old.execute(&mut **transaction).await?.rows_affected();
-    // First those who have too many of their own, so that they push out nobody else's.
+    // First the rows of owners that have too many, so that these push out no other owner's.
     let crowds = "SELECT owner FROM interventions GROUP BY owner HAVING count(*) > ?1";
     let crowds: Vec<String> =
         sqlx::query_scalar(crowds).bind(most.of_one).fetch_all(&mut **transaction).await?;

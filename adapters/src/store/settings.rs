@@ -35,7 +35,7 @@ impl Store {
     }
 
     /// Replaces the settings if `expected` is still their version (0 before the first), and returns the new one.
-    /// `None`: somebody else was quicker, and nothing changed.
+    /// `None`: another change was quicker, and nothing changed.
     ///
     /// # Errors
     ///

@@ -67,7 +67,7 @@ impl Store {
         }
     }
 
-    /// The trace of this id, whoever owns it.
+    /// The trace of this id, of any owner.
     ///
     /// # Errors
     ///

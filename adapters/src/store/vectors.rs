@@ -1,6 +1,6 @@
 //! Registered vectors: the files an administrator has put on the server, so that they are there after a restart.
 //!
-//! The store keeps bytes and hashes and knows nothing of what is inside; whoever puts a file has read and checked it.
+//! The store keeps bytes and hashes and knows nothing of what is inside; a file is read and checked before it is put here.
 //! A name keeps its file until it is deleted, because receipts refer to it.
 
 use super::row::column;

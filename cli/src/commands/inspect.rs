@@ -46,7 +46,6 @@ struct Place {
     magnitude: Option<f32>,
     /// The stream's median length.
     stream_norm: Option<f32>,
-    /// Who says so.
     stream_norm_of: Option<Teller>,
     /// Dose of scale 1.
     dose_per_unit: Option<f32>,

@@ -72,7 +72,7 @@ fn parsed(path: &Path, document: &str) -> Result<Value> {
 }
 
 /// The policies that watches of kind `coot` name: the model has to be calibrated for them. What is wrong with the document is
-/// said by whoever reads it whole.
+/// said where it is read whole.
 fn judged(parsed: &Value) -> Vec<String> {
     let watches = parsed.get("watch").and_then(Value::as_array).into_iter().flatten();
     let judges = watches.filter(|watch| watch.get("kind").and_then(Value::as_str) == Some("coot"));

@@ -51,7 +51,7 @@ pub fn run(plan: &Replay, console: &Console) -> Result<()> {
     }
 }
 
-/// A server that nobody reaches.
+/// A server without a socket.
 fn desk(plan: &Replay) -> Serve {
     Serve {
         opening: plan.opening.clone(),

@@ -192,7 +192,6 @@ fn bytes(flag: &'static str, text: &str) -> Result<usize> {
     super::model::bytes(text).ok_or_else(|| Error::usage(flag, problem()))
 }
 
-/// `ID=FILE`.
 pub(super) fn named(text: &str) -> Result<Named> {
     match text.split_once('=') {
         Some((id, path)) if !id.is_empty() && !path.is_empty() => {

@@ -131,7 +131,7 @@ fn what_an_evaluation_cannot_do_is_said_before_it_measures() {
         let run = case.eval(&case.calm, &[flag, &nowhere]);
         assert_eq!((run.code, code(&run).as_str()), (Some(2), "invalid_value"), "{flag}");
     }
-    // One window has no interval, so a card would be told of harm that nobody found.
+    // One window has no interval, so a card would hold harm that was not found.
     let before = std::fs::read(&case.calm).unwrap();
     for words in [4, 400] {
         let short = case.folder.write("short.txt", &"a b ".repeat(words / 2));

@@ -15,7 +15,6 @@ use trimtab_steering::neutral::Text;
 
 /// The token at which an answer goes back, and the one that it goes back to.
 const TURN: (usize, usize) = (56, 40);
-/// How often.
 const TIMES: u32 = 200;
 /// Checkpoints that are timed together.
 const CHECKPOINTS: u32 = 10_000;

@@ -13,7 +13,7 @@ pub(super) struct Batch {
     pub positions: Vec<u32>,
     /// One per row.
     pub spans: Vec<Span>,
-    /// Packed indices whose logits somebody wants.
+    /// Packed indices whose logits a row wants.
     pub wanted: Vec<u32>,
     /// Per row, its part of `wanted`.
     pub wanted_rows: Vec<Range<usize>>,

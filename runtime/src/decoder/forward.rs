@@ -70,7 +70,7 @@ impl Decoder {
 
     /// Runs every row's new tokens through the model.
     ///
-    /// Rows are independent: on the CPU each row's results have the same bits whoever else is in the pass and
+    /// Rows are independent: on the CPU each row's results have the same bits whatever else is in the pass and
     /// however its tokens are cut into passes. If the pass fails, every cache holds what it held, but hooks may have
     /// run: continue from a checkpoint.
     // rows of [time_i] tokens -> logits [Σ wanted, vocab], captures [time_i, d_model]

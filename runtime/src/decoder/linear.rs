@@ -11,7 +11,6 @@ use candle_core::quantized::QTensor;
 use candle_core::{DType, Tensor};
 use std::sync::Arc;
 
-/// `before(x) · weightᵀ + bias`.
 #[derive(Debug)]
 pub(crate) struct Linear {
     name: String,
@@ -23,9 +22,7 @@ pub(crate) struct Linear {
 /// What is done to a row before it is multiplied.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Before<'a> {
-    /// Nothing.
     Nothing,
-    /// A norm.
     Norm(&'a RmsNorm),
     /// The row is gate‖up.
     Gate(Activation),

@@ -65,9 +65,7 @@ pub struct Row<'a> {
 /// Logits of the wanted positions, where they were computed.
 #[derive(Debug)]
 pub(crate) enum Scores {
-    /// Nobody wanted any.
     None,
-    /// In host memory.
     Host {
         /// `[Σ wanted, vocab]`
         logits: Vec<f32>,

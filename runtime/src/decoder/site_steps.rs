@@ -62,7 +62,7 @@ impl<'a> SiteSteps<'a> {
         (SiteSteps { visitors, active }, caches)
     }
 
-    /// Where a block's result goes: a branch that nobody looks at is added by the product that makes it.
+    /// Where a block's result goes: a branch that no step reads is added by the product that makes it.
     pub(super) fn target(&self, site: Site) -> Target {
         if self.sees(site) { Target::Branch } else { Target::Stream }
     }

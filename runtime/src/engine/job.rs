@@ -1,4 +1,4 @@
-//! What waits or runs: one answer or one read, with whom to tell.
+//! What waits or runs: one answer or one read, and the sink that hears of it.
 
 use crate::error::{Error, Result, contain};
 use crate::fingerprint::Fingerprint;
@@ -49,7 +49,7 @@ pub enum Notice {
     },
 }
 
-/// Whom a job tells.
+/// What hears of a job.
 type Sink = Box<dyn FnMut(Notice) -> Flow + Send>;
 
 /// What a seat is for.
@@ -83,7 +83,7 @@ pub(super) enum JobState {
     Admitted,
 }
 
-/// Whose a seat is, and whom to tell.
+/// The owner's limits of a job, and the sink that hears of it.
 pub(super) struct JobHandle {
     pub(super) job: u64,
     pub(super) choice: usize,

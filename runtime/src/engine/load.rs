@@ -1,4 +1,4 @@
-//! What an engine is doing, in numbers that anybody may read at any time.
+//! What an engine is doing, in numbers that may be read at any time, from any thread.
 
 use crate::kv::PoolUse;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};

@@ -1,8 +1,8 @@
-//! The engine: one thread that owns the device and runs everybody's answers together.
+//! The engine: one thread that owns the device and runs all answers together.
 //!
-//! Whoever wants an answer makes a [`Generation`] as anybody else does and gives it away with a sink for what comes of
+//! A caller makes a [`Generation`] and gives it away with a sink for what comes of
 //! it. The thread runs the same rounds as [`run`](crate::generate::run): between two rounds it takes new answers in,
-//! drops those nobody wants any more, and gives places and blocks to those who wait. An answer's tokens do not depend on
+//! drops those whose ticket is gone, and gives places and blocks to those that wait. An answer's tokens do not depend on
 //! the others.
 //!
 //! Places are bounded: when as many answers run and wait as there are places, the next one is told so at once. Prompts run
@@ -93,7 +93,7 @@ impl EngineOptions {
 enum Command {
     /// Run these, which belong together.
     Enter(Vec<Job>),
-    /// Nobody wants this job any more.
+    /// The job's ticket was dropped.
     Cancel(u64),
     /// Take nothing new, and end what still runs at this time.
     Close(Instant),
@@ -263,7 +263,7 @@ impl Engine {
         Ok(Ticket { job, commands: self.commands.clone() })
     }
 
-    /// A job larger than all places is let in when nobody else is there.
+    /// A job larger than all places is let in when no other is there.
     fn take_places(&self, count: usize) -> Result<()> {
         let places = self.options.parallel + self.options.queue;
         let fits = |present: usize| present == 0 || present + count <= places;
@@ -324,7 +324,7 @@ impl Drop for Engine {
     }
 }
 
-/// Somebody's interest in a job: dropped before its end, the job is cancelled.
+/// A caller's hold on a job: dropped before its end, the job is cancelled.
 #[must_use = "dropping it cancels the job"]
 pub struct Ticket {
     job: u64,

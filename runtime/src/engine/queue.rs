@@ -24,12 +24,10 @@ impl Queue {
         }
     }
 
-    /// Comes next.
     pub(super) fn push_front(&mut self, seat: Job) {
         self.front.push_front(seat);
     }
 
-    /// Who comes next.
     pub(super) fn first(&self) -> Option<&Job> {
         let owned = || self.owners.front().and_then(|(_, line)| line.front());
         self.front.front().or_else(owned)
@@ -48,7 +46,7 @@ impl Queue {
         seat
     }
 
-    /// Takes out everybody of whom this holds.
+    /// Removes the jobs that match.
     pub(super) fn drain(&mut self, leaves: impl Fn(&Job) -> bool) -> Vec<Job> {
         let mut gone = Vec::new();
         let mut sort = |line: &mut VecDeque<Job>| {

@@ -30,7 +30,7 @@ enum Stage {
     Answer,
 }
 
-/// However the thread ends, nobody waits for it any more.
+/// However the thread ends, no caller waits for it any more.
 struct Gone(Arc<Shared>);
 
 impl Drop for Gone {
@@ -54,7 +54,6 @@ pub(super) struct Scheduler {
     /// Reads that run, and beside each its note.
     reads: Vec<ReadTask>,
     readers: Vec<JobHandle>,
-    /// When everything ends.
     closing: Option<Instant>,
 }
 
@@ -79,7 +78,7 @@ impl Scheduler {
         }
     }
 
-    /// Runs until it is closed and nobody is left, or everybody who could give it work is gone.
+    /// Runs until it is closed and no job is left, or every handle that could give it work is gone.
     pub(super) fn run(mut self) {
         let _gone = Gone(self.shared.clone());
         while self.listen() {
@@ -109,7 +108,7 @@ impl Scheduler {
             match self.commands.try_recv() {
                 Ok(command) => self.obey(command),
                 Err(TryRecvError::Empty) => return true,
-                // Nobody can ask for anything any more, but sinks may still listen to what runs.
+                // No new job can come, but sinks may still listen to what runs.
                 Err(TryRecvError::Disconnected) => return !self.is_idle(),
             }
         }
@@ -152,7 +151,7 @@ impl Scheduler {
         let error = || if closed { Error::Draining } else { Error::Deadline };
         let late = |note: &JobHandle| closed || note.is_late(now);
         for seat in self.line.drain(|seat| late(&seat.note)) {
-            // Its place is free before anybody hears of its end.
+            // Its place is free before a sink hears of its end.
             self.leave(seat.places());
             seat.refuse(&error);
         }
@@ -253,7 +252,7 @@ impl Scheduler {
         turn.into_iter().for_each(|index| self.share(index));
     }
 
-    /// Who takes part in the next round: everybody who decodes, and prompts as far as a chunk goes, oldest first.
+    /// The jobs of the next round: all that decode, and prompts as far as a chunk goes, oldest first.
     fn turn(&mut self) -> Vec<usize> {
         let unfinished = |g: &&mut Generation| !g.is_finished();
         let busy = self.generations.iter().any(|g| !g.is_finished() && g.decodes());
@@ -291,7 +290,7 @@ impl Scheduler {
         open
     }
 
-    /// Blocks that reads are yet to take: they cannot give way, so nobody else may have them.
+    /// Blocks that reads are yet to take: they cannot give way, so no other job may have them.
     fn promised(&self) -> usize {
         self.reads.iter().map(|task| task.read().wants().1).sum()
     }
@@ -318,7 +317,7 @@ impl Scheduler {
         relieved
     }
 
-    /// Sends the answer that came last back to the line, without its keys and values; says whether somebody went.
+    /// Preempts the youngest answer: it goes back to the queue without its keys and values. Says whether there was one.
     fn preempt(&mut self) -> bool {
         if self.occupied() < 2 {
             return false;
@@ -377,7 +376,7 @@ impl Scheduler {
             if let Some(space) = &note.terms.space {
                 generation.session().publish_prefix(space);
             }
-            // Its blocks and its place are free before anybody hears of its end.
+            // Its blocks and its place are free before a sink hears of its end.
             let result = generation.into_answer();
             let choice = note.choice;
             self.leave(1);

@@ -99,7 +99,7 @@ impl House {
             let token = matches!(&notice, Notice::Event { event: Event::Token(_), .. });
             let flow = tell.send(notice).map_or(Flow::Cancel, |()| Flow::Continue);
             if token {
-                gone.recv().ok(); // whoever let it go may be gone
+                gone.recv().ok(); // the sender may be gone
             }
             flow
         });

@@ -23,7 +23,6 @@ const SIDE_FILES: &[&str] = &[
 /// Maps tensors to shards.
 pub(super) const INDEX: &str = "model.safetensors.index.json";
 
-/// What was chosen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Choice {
     /// A GGUF in one or more parts; the first is the one to open.

@@ -218,7 +218,7 @@ impl<'a> Resolver<'a> {
         if let Some(local) = self.look(entry, &slot, &mut tried) {
             return Ok(local);
         }
-        // Held until the fetch is over; whoever waited for it finds the file on the second look.
+        // Held until the fetch is over; a process that waited for it finds the file on the second look.
         let mut _lock = None;
         if self.dirs.reach == Reach::Online {
             match slot.lock(self.progress) {

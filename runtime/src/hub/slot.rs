@@ -131,7 +131,6 @@ impl Scratch {
         &self.dir
     }
 
-    /// A folder inside.
     pub(super) fn folder(&self, name: &str) -> Result<PathBuf, Error> {
         let dir = self.dir.join(name);
         fs::create_dir_all(&dir).map_err(Error::io("creating", &dir))?;

@@ -33,7 +33,7 @@ unsafe impl<const N: usize> Plain for [u16; N] {}
 #[derive(Default)]
 pub(crate) struct Arena {
     chunk: Option<Arc<Chunk>>,
-    /// First byte of the chunk that is nobody's.
+    /// First free byte of the chunk.
     next: usize,
 }
 
@@ -41,7 +41,6 @@ pub(crate) struct Arena {
 struct Chunk {
     start: *mut u8,
     len: usize,
-    /// Keeps the mapping.
     _map: MmapMut,
 }
 
@@ -101,7 +100,7 @@ impl<T: Plain> Deref for Part<T> {
 
 impl<T: Plain> DerefMut for Part<T> {
     fn deref_mut(&mut self) -> &mut [T] {
-        // SAFETY: as above; the part is borrowed mutably, so nobody else reads it.
+        // SAFETY: as above; the part is borrowed mutably, so nothing else reads it.
         unsafe {
             std::slice::from_raw_parts_mut(self.chunk.start.add(self.from).cast(), self.count)
         }

@@ -22,7 +22,6 @@ pub(crate) fn spread(logits: &[f32]) -> Spread {
 /// A row of logits that others are compared with.
 pub(crate) struct Reference<'a> {
     logits: &'a [f32],
-    /// e^(logit − the largest).
     weights: Vec<f32>,
     total: f64,
     log_sum_exp: f64,

@@ -26,7 +26,6 @@ pub(super) fn exp<const FMA: bool>(x: f32) -> f32 {
     if x < -87.3 { 0.0 } else { value }
 }
 
-/// x·σ(x).
 #[inline(always)]
 pub(super) fn silu<const FMA: bool>(x: f32) -> f32 {
     x / (1.0 + exp::<FMA>(-x))

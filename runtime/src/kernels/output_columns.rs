@@ -3,7 +3,6 @@
 /// What happens to what is there already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Write {
-    /// It is replaced.
     Set,
     /// The result is added to it, once its sum is complete; of rows rounded twice, one pass after the other.
     Add,

@@ -18,7 +18,6 @@ pub(crate) enum Prologue<'a> {
     /// The row as it is.
     #[default]
     None,
-    /// Root-mean-square norm.
     Norm {
         /// `[width]`
         weight: &'a [f32],

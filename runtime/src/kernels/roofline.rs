@@ -107,7 +107,6 @@ fn unit() -> Option<Unit> {
     None
 }
 
-/// AVX-512 with VNNI.
 #[cfg(target_arch = "x86_64")]
 mod wide {
     use super::{CHAINS, STEPS, black_box};

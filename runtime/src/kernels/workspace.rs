@@ -7,7 +7,7 @@ use super::quant::Activations;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, PoisonError};
 
-/// Workspaces kept while nobody uses them.
+/// Workspaces kept while no pass uses them.
 const KEPT: usize = 2;
 /// A workspace with more values than this, rounded rows left out, is given back to the system.
 const LARGEST: usize = 16 << 20;
@@ -23,7 +23,7 @@ pub(crate) struct Matrix {
 }
 
 impl Matrix {
-    /// Takes a shape; what it holds then is nobody's.
+    /// Takes a shape; what it holds then is undefined.
     // -> [rows, width]
     pub(crate) fn shaped(&mut self, rows: usize, width: usize) -> &mut [f32] {
         (self.rows, self.width) = (rows, width);

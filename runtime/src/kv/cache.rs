@@ -49,9 +49,9 @@ impl KvCache {
         Ok(())
     }
 
-    /// A cache with the same tokens. Blocks are shared; whoever writes into one first copies it.
+    /// A cache with the same tokens. Blocks are shared; the first cache to write into one copies it.
     pub fn fork(&self) -> KvCache {
-        // Blocks behind the end were reserved by a pass that failed: nobody else may write into them.
+        // Blocks behind the end were reserved by a pass that failed: no other cache may write into them.
         let held = &self.blocks[..self.len.div_ceil(BLOCK_LEN).min(self.blocks.len())];
         let mut state = self.pool.lock();
         held.iter().for_each(|b| state.hold(*b));
@@ -97,7 +97,7 @@ impl KvCache {
         grown + usize::from(copied)
     }
 
-    /// Makes room for `extra` tokens in blocks nobody else holds. On error nothing has changed.
+    /// Makes room for `extra` tokens in blocks that no other cache holds. On error nothing has changed.
     pub(crate) fn reserve(&mut self, extra: usize) -> Result<()> {
         if extra == 0 {
             return Ok(());

@@ -3,7 +3,7 @@
 //! A [`KvPool`] owns fixed-size blocks for all layers. A [`KvCache`] is a list of block ids and a length, grows only
 //! at its end and is not `Clone`: candle's caches alias their storage when cloned, and a rewind of one then changes
 //! the other. `truncate` is a rewind and costs nothing; `fork` shares every block by reference count, and the
-//! first write into a block that somebody else still holds copies it first. Sliding-window layers keep every
+//! first write into a block that another cache still holds copies it first. Sliding-window layers keep every
 //! position and mask the old ones, because a ring cannot be rewound.
 
 mod cache;

@@ -36,7 +36,7 @@ pub(super) struct State {
 pub struct PoolUse {
     /// Blocks in the pool.
     pub blocks: usize,
-    /// Blocks nobody holds.
+    /// Blocks that no cache holds.
     pub free: usize,
     /// Blocks the prefix index holds, alone or with caches.
     pub indexed: usize,

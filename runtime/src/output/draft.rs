@@ -76,7 +76,7 @@ impl Draft {
 impl Drop for Draft {
     fn drop(&mut self) {
         if self.state == State::Partial {
-            // Nobody is left to tell.
+            // There is no caller left to tell.
             std::fs::remove_file(&self.partial).ok();
         }
     }
@@ -109,7 +109,7 @@ fn inherit(file: &File, about: &std::fs::Metadata) -> Result<()> {
         use std::os::unix::fs::{MetadataExt, fchown};
         let own = file.metadata()?;
         if (own.uid(), own.gid()) != (about.uid(), about.gid()) {
-            // Only root may give files away; everybody else's new file is their own.
+            // Only root may give files away; a new file of any other user is that user's.
             fchown(file, Some(about.uid()), Some(about.gid())).ok();
         }
     }

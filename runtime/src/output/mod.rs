@@ -62,7 +62,7 @@ pub enum Problem {
     /// A pipe or a device where a file is needed.
     #[error("is no regular file, and this result is not written from its beginning to its end")]
     NoSeeking,
-    /// A file that may not be written, by nobody or by this user.
+    /// A file that may not be written, by any user or by this one.
     #[error("is read-only")]
     ReadOnly,
     /// A file that the command reads too, or writes something else to.

@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 /// As many links as Linux follows.
 const LINKS: usize = 40;
 
-/// Where bytes go.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Place {
     /// A regular file, or none yet, behind every link.
@@ -115,7 +114,6 @@ pub(super) enum Identity {
     Node(u64, u64),
     /// A file that is not there, or one on a system without such numbers.
     Path(PathBuf),
-    /// Standard output.
     Stdout,
 }
 
@@ -167,7 +165,7 @@ fn special(path: &Path, _: &Metadata) -> Result<Place, Problem> {
 }
 
 /// Whether something is what this program's standard output is. A device that swallows everything, or makes it all up,
-/// is never that: what else is said there disturbs nobody.
+/// is never that: what else is written there does no harm.
 #[cfg(unix)]
 fn is_stdout(about: &Metadata) -> bool {
     use std::io::IsTerminal;

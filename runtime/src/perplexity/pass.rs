@@ -15,7 +15,6 @@ use std::sync::{Mutex, PoisonError};
 pub(super) struct Score {
     /// −ln p of the token that follows.
     pub(super) loss: f64,
-    /// KL(plain ‖ this).
     pub(super) kl: f64,
     /// 1 where the likeliest token is the plain one, else 0.
     pub(super) agreed: usize,

@@ -1,7 +1,7 @@
 //! Kernels on their own, for `runtime/benches`: a product, attention, and the machine's limits.
 //!
 //! They are called as serving calls them: on host slices, into room that is there already.
-//! This file is the only door: what kernels look like inside is nobody's business but theirs.
+//! This file is the only way in: what kernels look like inside stays private.
 
 use crate::decoder::rope::{RopeScaling, RopeSpec, RopeStyle, RopeTable};
 use crate::error::{Error, Result};

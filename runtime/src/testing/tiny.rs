@@ -70,7 +70,7 @@ pub fn model_given(template: &str, variables: Variables, pool_tokens: usize) -> 
     opened
 }
 
-/// A folder that nobody else has.
+/// A folder of its own.
 fn folder() -> PathBuf {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);

@@ -22,7 +22,6 @@ const NFC_SHRINKS: u64 = 4;
 pub(crate) enum Changes {
     /// Nothing, or it gets longer. Spaces may be spelled as U+2581.
     None,
-    /// Canonical composition.
     Nfc,
     /// What is not known here; no text has a bound.
     Any,

@@ -38,7 +38,6 @@ pub(crate) fn of_folder(folder: &Path) -> Result<Option<Tokenizer>> {
     }
 }
 
-/// Reads the files.
 pub(crate) fn tokenizer(path: &Path) -> Result<Tokenizer> {
     let bytes =
         std::fs::read(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;

@@ -129,7 +129,6 @@ fn join(
     Ok(parts.join(&glue))
 }
 
-/// `urllib.parse.quote(value, safe='/')`.
 fn url_encoded(value: &Value) -> String {
     let quote = |byte: u8| match byte {
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'.' | b'-' | b'~' | b'/' => {
@@ -168,7 +167,6 @@ pub(crate) fn variables(env: &Environment<'static>) -> HashSet<String> {
     env.get_template(NAME).map(|template| template.undeclared_variables(false)).unwrap_or_default()
 }
 
-/// Runs the template.
 pub(crate) fn run(env: &Environment<'static>, context: &Value) -> Result<String, Error> {
     let mut out = Bounded(Vec::new());
     env.get_template(NAME)?.render_captured_to(context, &mut out)?;

@@ -11,7 +11,6 @@
 pub(crate) enum Normalise {
     /// Text as it is.
     Nothing,
-    /// Canonical composition.
     Nfc,
 }
 
@@ -20,16 +19,13 @@ pub(crate) enum Normalise {
 pub(crate) enum WholePiece {
     /// Goes through the merges like any other.
     Merge,
-    /// Is that entry.
     Take,
 }
 
 /// Whether a beginning-of-text token belongs in front of a prompt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Bos {
-    /// It does.
     Add,
-    /// It does not.
     Leave,
 }
 
@@ -94,7 +90,6 @@ const PUNCTUATION: &str =
     r"\s?[!-/:-~\x{FF01}-\x{FF0F}\x{FF1A}-\x{FF5E}\x{2018}-\x{201F}\x{3000}-\x{3002}]+";
 /// Chinese and Korean, and all that lies between.
 const CJK: &str = r"[\x{4E00}-\x{9FA5}\x{800}-\x{4E00}\x{AC00}-\x{D7FF}]+";
-/// Chinese and Japanese.
 const HAN_KANA: &str = r"[\x{4E00}-\x{9FA5}\x{3040}-\x{309F}\x{30A0}-\x{30FF}]+";
 const DEEPSEEK_V3: &str = concat!(
     r##"[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+|"##,
@@ -110,7 +105,6 @@ const USUAL: Rules = Rules {
     bos: Bos::Leave,
 };
 
-/// All rules.
 pub(crate) const TABLE: &[Rules] = &[
     Rules {
         names: &["smollm", "refact", "starcoder", "minerva-7b"],

@@ -7,7 +7,6 @@
 use minijinja::value::{Kwargs, ValueKind, from_args};
 use minijinja::{Error, ErrorKind, State, Value};
 
-/// `str(value)`.
 pub(crate) fn text(value: &Value) -> String {
     match value.kind() {
         ValueKind::String | ValueKind::Undefined => value.to_string(),

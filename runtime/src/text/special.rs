@@ -24,7 +24,6 @@ pub(crate) enum Standing {
     WholeWord,
 }
 
-/// One special token.
 #[derive(Debug, Clone)]
 pub(crate) struct Special {
     pub(crate) text: String,

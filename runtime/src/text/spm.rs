@@ -40,7 +40,6 @@ pub(crate) enum Fallback {
     Unknown(u32),
 }
 
-/// The encoder.
 #[derive(Debug)]
 pub(crate) struct Spm {
     pub(crate) pieces: HashMap<String, Piece>,

@@ -23,7 +23,7 @@ use std::path::Path;
 pub enum Special {
     /// Ordinary text. The choice for everything a user wrote.
     Plain,
-    /// The tokens they spell. The choice for prompts written by whoever runs the program.
+    /// The tokens they spell. The choice for prompts written by the user of the program.
     Parse,
 }
 
@@ -46,8 +46,10 @@ pub(crate) enum Leading {
 /// What turns ordinary text into ids.
 pub(crate) enum Encoder {
     /// The `tokenizers` crate. `later` is set when pieces behind a special token are treated differently.
-    Pipeline { first: Box<tokenizers::Tokenizer>, later: Option<Box<tokenizers::Tokenizer>> },
-    /// SentencePiece BPE.
+    Pipeline {
+        first: Box<tokenizers::Tokenizer>,
+        later: Option<Box<tokenizers::Tokenizer>>,
+    },
     Spm(Spm),
 }
 
@@ -143,7 +145,7 @@ impl Tokenizer {
     }
 
     /// The ids of a rendered conversation: control tokens are recognised only in what the template wrote,
-    /// and the text between two of them is encoded in one piece, whoever wrote it. No BOS is added, because
+    /// and the text between two of them is encoded in one piece, whatever its source. No BOS is added, because
     /// writing one is the template's business.
     pub fn encode_rendered(&self, rendered: &Rendered) -> Result<Vec<u32>> {
         let text = rendered.text();

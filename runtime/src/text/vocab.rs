@@ -14,7 +14,6 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// From `tokenizer.ggml.token_type`.
     pub(crate) fn from_gguf(code: i64) -> Option<Self> {
         const KINDS: [Kind; 6] = [
             Kind::Normal,
@@ -149,7 +148,6 @@ fn bytes_of(text: &str, kind: Kind, spelling: Spelling, alphabet: &HashMap<char,
     }
 }
 
-/// `<0x0A>` is 10.
 pub(crate) fn byte_piece(text: &str) -> Option<u8> {
     let digits = text.strip_prefix("<0x")?.strip_suffix('>')?;
     let hex = digits.len() == 2 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());

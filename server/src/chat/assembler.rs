@@ -34,9 +34,16 @@ pub(crate) struct Token {
 /// A piece of one of the answers.
 pub(crate) enum ChoiceUpdate {
     /// It has a place in the engine.
-    Begun { choice: usize },
+    Begun {
+        choice: usize,
+    },
     /// New text, and the tokens that begin in it.
-    Text { choice: usize, text: String, first: usize, steps: Vec<Token> },
+    Text {
+        choice: usize,
+        text: String,
+        first: usize,
+        steps: Vec<Token>,
+    },
     /// Text that had been sent is not part of it any more.
     Retracted {
         choice: usize,
@@ -44,13 +51,17 @@ pub(crate) enum ChoiceUpdate {
         bytes: usize,
         /// The tokens that are left.
         tokens: usize,
-        /// Why.
         cause: Cause,
     },
     /// It has ended; with the last of them comes what was done to the model.
-    Ended { choice: usize, reason: &'static str, steered: Option<Steered> },
-    /// All have ended.
-    Closed { usage: Usage },
+    Ended {
+        choice: usize,
+        reason: &'static str,
+        steered: Option<Steered>,
+    },
+    Closed {
+        usage: Usage,
+    },
     /// Something went wrong: the last piece.
     Failed(ApiError),
 }

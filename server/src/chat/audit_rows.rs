@@ -1,4 +1,4 @@
-//! What guards found and did, as it is noted for whoever may ask later.
+//! What guards found and did, as the audit keeps it.
 
 use super::trace::About;
 use crate::persistence::Persistence;

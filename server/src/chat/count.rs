@@ -9,7 +9,6 @@ use std::sync::Arc;
 /// How answers are handed over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Delivery {
-    /// Token by token.
     Pieces,
     /// All of them at the end.
     Whole,
@@ -24,7 +23,6 @@ impl Delivery {
     }
 }
 
-/// One answer.
 #[derive(Default)]
 struct Tally {
     /// Tokens that are counted as delivered.

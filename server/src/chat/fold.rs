@@ -59,7 +59,6 @@ impl Fold {
         Ok(())
     }
 
-    /// The response.
     pub(super) fn finish(self) -> Response {
         match self.writer.form {
             Form::Chat => Json(self.chat()).into_response(),

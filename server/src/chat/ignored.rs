@@ -25,7 +25,6 @@ impl Ignored {
         names(rest).for_each(|name| self.add(object, name));
     }
 
-    /// Notes one field.
     pub(crate) fn add(&mut self, object: &str, name: &str) {
         let name = if object.is_empty() { name.to_owned() } else { format!("{object}.{name}") };
         let fit = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');

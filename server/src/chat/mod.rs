@@ -87,7 +87,7 @@ pub(crate) fn turned_away(app: &App, error: trimtab_runtime::Error) -> ApiError 
     }
 }
 
-/// Whom the engine tells.
+/// What the engine tells of a request's answers.
 pub(crate) type Sink = Box<dyn FnMut(Notice) -> Flow + Send>;
 
 /// Answers a request whose generations have been made.

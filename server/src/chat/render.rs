@@ -126,7 +126,6 @@ fn harmless(tokenizer: &Tokenizer, at: &str, value: &Value) -> Result<(), ApiErr
     }
 }
 
-/// A conversation's prompt.
 pub(crate) struct RenderedPrompt {
     pub(crate) rendered: Rendered,
     /// All variables, the template's own among them.

@@ -33,9 +33,7 @@ const MOST_TOP: u64 = 20;
 /// The shape of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Form {
-    /// A message.
     Chat,
-    /// A text.
     Text,
 }
 
@@ -60,7 +58,7 @@ pub(crate) type Made = (Vec<Generation>, Guards);
 /// A prompt, and what is done to the model while it is answered.
 pub(crate) struct Prompted {
     pub(crate) tokens: Vec<u32>,
-    /// What the user wants, in words, for whoever judges the answer.
+    /// What the user wants, in words, for monitors that judge the answer.
     pub(crate) question: String,
     /// The prompt's text, if it is to be repeated.
     pub(crate) echo: Option<String>,
@@ -152,7 +150,6 @@ impl GenerateJob {
     }
 }
 
-/// Understands a conversation.
 pub(crate) fn chat(app: &App, body: ChatRequest) -> Result<GenerateJob, ApiError> {
     let base = Base {
         model: &body.model,

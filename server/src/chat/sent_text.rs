@@ -3,7 +3,7 @@
 //! A token and its text do not come together: characters may take several tokens, and text that could become a stop
 //! text is held back. A token belongs to the piece with the first byte of its text, so that the tokens of all pieces are
 //! those of the answer. Where text is taken back inside a piece, the piece is taken back whole and its beginning sent
-//! again, so that whoever drops pieces is left with the right text.
+//! again, so that a client that drops pieces is left with the right text.
 
 use super::assembler::{ChoiceUpdate, Token};
 use crate::steer::Cause;

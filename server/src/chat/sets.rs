@@ -72,12 +72,12 @@ impl SetSubmitter {
         let (tell, ended) = (self.tell.clone(), self.ended.clone());
         let sink: Sink = Box::new(move |notice| {
             if matches!(notice, Notice::Ended { .. }) {
-                // Nobody waits for it behind the last set.
+                // Behind the last set there is nothing to wait for.
                 ended.send(()).ok();
             }
             match tell.send((Instant::now(), shifted(notice, first))) {
                 Ok(()) => Flow::Continue,
-                // Nobody listens any more.
+                // The receiver is gone.
                 Err(_) => Flow::Cancel,
             }
         });
@@ -88,7 +88,7 @@ impl SetSubmitter {
     async fn follow(self, sets: VecDeque<Set>, ended: UnboundedReceiver<()>, running: usize) {
         let choice = sets.front().map_or(0, |set| set.0);
         if let Err(error) = self.give_all(sets, ended, running).await {
-            // Whoever reads the notices ends the request.
+            // The reader of the notices ends the request.
             let notice = Notice::Ended { choice, result: Err(error) };
             self.tell.send((Instant::now(), notice)).ok();
         }
@@ -118,7 +118,7 @@ impl SetSubmitter {
         Ok(())
     }
 
-    /// Waits for an answer to end. An engine that has ended by itself has told nobody.
+    /// Waits for an answer to end. An engine that has ended by itself sends nothing.
     async fn one_ends(&self, ended: &mut UnboundedReceiver<()>) -> Result<(), Error> {
         while timeout(PULSE, ended.recv()).await.is_err() {
             is_there(&self.app)?;

@@ -32,8 +32,8 @@ pub(crate) struct Sse {
 
 impl Sse {
     /// Waits a while for the first word of the engine: what fails before it is an ordinary error with its status. A stream
-    /// that still waits for a place by then begins with a comment, because clients and proxies give up on those from
-    /// whom nothing comes; what fails from there on is an error in it.
+    /// that still waits for a place by then begins with a comment, because clients and proxies give up on
+    /// connections that are silent; what fails from there on is an error in it.
     pub(crate) async fn begin(
         mut job: Job,
         mut unfold: Assembler,

@@ -56,7 +56,6 @@ pub(crate) async fn version(State(app): State<Arc<App>>) -> Json<VersionBody> {
     })
 }
 
-/// Numbers for Prometheus
 #[utoipa::path(
     get, path = "/metrics", tag = "about",
     responses(

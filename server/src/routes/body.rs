@@ -1,4 +1,4 @@
-//! Reading bodies within their limits, and working on them where nobody waits.
+//! Reading bodies within their limits, and working on them apart from the threads that serve connections.
 
 use crate::app::App;
 use crate::chat::ClientRequest;
@@ -27,7 +27,7 @@ pub(super) fn asker(request: &Request) -> Result<ClientRequest, ApiError> {
     }
 }
 
-/// Reads a body and works on what it says, away from the threads that serve everybody: to render, tokenise and check a
+/// Reads a body and works on what it says, apart from the threads that serve connections: to render, tokenise and check a
 /// long conversation takes a while. It takes its turn among all that do so.
 pub(super) async fn with_body<T, B>(
     app: &Arc<App>,
@@ -58,7 +58,7 @@ where
     done.await.unwrap_or_else(|error| Err(ApiError::failed(&error)))
 }
 
-/// Reads a body of at most so many bytes and works on it, away from the threads that serve everybody.
+/// Reads a body of at most so many bytes and works on it, apart from the threads that serve connections.
 pub(super) async fn raw<T: Send + 'static>(
     app: &Arc<App>,
     request: Request,
@@ -118,7 +118,7 @@ async fn bytes(
     let mut stream = body.into_data_stream();
     let mut bytes = Vec::new();
     while let Some(chunk) = stream.next().await {
-        // Nobody reads this: the client is gone.
+        // This is not read: the client is gone.
         let chunk = chunk.map_err(|error| {
             ApiError::new(Code::InvalidJson, format!("body broke off: {error}"))
         })?;

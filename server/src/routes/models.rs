@@ -23,7 +23,6 @@ pub(crate) async fn list(State(app): State<Arc<App>>) -> Json<ModelList> {
     Json(ModelList { object: "list", data: names.map(|id| described(&app, id)).collect() })
 }
 
-/// One of them
 #[utoipa::path(
     get, path = "/v1/models/{id}", tag = "models",
     params(("id" = String, Path, description = "Its id, an alias, or `model@preset`")),

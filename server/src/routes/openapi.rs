@@ -7,7 +7,6 @@ use axum::Json;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-/// The whole interface.
 #[derive(OpenApi)]
 #[openapi(
     info(title = "trimtab", description = "A chat server whose answers can be steered."),
@@ -51,7 +50,6 @@ impl Modify for Bearer {
     }
 }
 
-/// This document
 #[utoipa::path(
     get, path = "/openapi.json", tag = "about", security(()),
     responses((status = 200, description = "The document", body = Object)),

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 
 const PAGE: &str = include_str!("page.html");
 
-/// The page. Only its own script and style run, which carry a number that nobody can guess.
+/// The page. Only its own script and style run, which carry a number that cannot be guessed.
 pub(super) async fn page() -> Response {
     let nonce = format!("{:016x}{:016x}", random(), random());
     let policy = format!(

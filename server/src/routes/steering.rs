@@ -21,7 +21,7 @@ use axum::extract::{Path, Query, Request, State};
 use axum::http::StatusCode;
 use std::sync::Arc;
 
-/// Interventions that are listed: unless somebody says how many, and at most.
+/// Interventions that are listed: unless the request says how many, and at most.
 const USUAL_AUDITS: u32 = 100;
 const MOST_AUDITS: u32 = 1000;
 

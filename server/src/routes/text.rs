@@ -20,7 +20,7 @@ use trimtab_runtime::text::{Control, Special, Tokenizer};
 /// Bytes around each token that is listed with its text: its id, names and marks.
 const AROUND_BYTES: usize = 24;
 
-/// A response that names what was ignored. It is written where it is made, not on the threads that serve everybody.
+/// A response that names what was ignored. It is written where it is made, not on the threads that serve connections.
 fn told(rest: &Rest, body: impl IntoResponse) -> Response {
     let mut ignored = Ignored::default();
     ignored.note("", rest);

@@ -110,7 +110,7 @@ impl Steering {
         self.object(&self.state().settings)
     }
 
-    /// Replaces presets and server default, if nobody else has done so since.
+    /// Replaces presets and server default, if no other change has come since.
     pub fn put_settings(&self, put: PutSteering) -> Result<SteeringObject, ApiError> {
         let _changing = held(&self.change);
         let mut state = State::clone(&self.state());

@@ -1,6 +1,6 @@
 //! What is wrong with a part of a steering object, with its place inside that part.
 //!
-//! Whoever finds a fault knows the field, whoever called it knows what is around, so the path grows outward as the fault
+//! The function that finds a fault knows the field, its caller knows what is around, so the path grows outward as the fault
 //! travels. At the top it becomes a refusal that names the whole path.
 
 use crate::error::ApiError;

@@ -185,7 +185,7 @@ impl Steering {
         self.state.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Puts a state into force. Whoever calls it holds `change`.
+    /// Puts a state into force. The caller holds `change`.
     fn publish(&self, state: State) {
         *self.state.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(state);
     }
@@ -211,7 +211,7 @@ impl Now<'_> {
     }
 }
 
-/// A lock that guards no value cannot be left in a bad state by whoever panicked.
+/// A lock that guards no value cannot be left in a bad state by a panic.
 fn held(lock: &Mutex<()>) -> MutexGuard<'_, ()> {
     lock.lock().unwrap_or_else(PoisonError::into_inner)
 }

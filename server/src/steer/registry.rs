@@ -26,7 +26,7 @@ pub(crate) struct State {
     pub(crate) vectors: BTreeMap<String, Arc<Loaded>>,
 }
 
-/// What whoever brings a file says beside it.
+/// What is said beside a file that is brought.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Terms<'a> {
     pub(crate) accept: Option<&'a str>,
@@ -175,7 +175,7 @@ fn decoded(text: &str) -> Result<Vec<u8>, FieldError> {
     vector_root::fits(bytes, INLINE_LIMIT, "safetensors_b64")
 }
 
-/// Refuses bytes that are not those somebody meant. The fault is at the field `sha256`.
+/// Refuses bytes that are not those that were meant. The fault is at the field `sha256`.
 pub(crate) fn hashes_to(bytes: &[u8], expected: &str) -> Result<(), FieldError> {
     let found = sha256(bytes);
     if found == expected {

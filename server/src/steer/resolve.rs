@@ -1,7 +1,7 @@
 //! From what the server does always, a preset and a request to one plan.
 //!
 //! The order of application is the order of the layers: server default, preset, request; within a layer it is the order
-//! of its list. Nothing that cannot be done as asked is left out: it is refused, at the field of whoever asked for it.
+//! of its list. Nothing that cannot be done as asked is left out: it is refused, at the field that asked for it.
 
 use super::field_error::FieldError;
 use super::monitor::{self, Monitoring};

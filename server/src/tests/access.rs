@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::http::{Method, Request};
 use serde_json::json;
 
-/// Every route, with a body that is good enough, and whether anybody may use it.
+/// Every route, with a body that is good enough, and whether it may be used without a key.
 fn routes() -> Vec<(Method, &'static str, String, bool)> {
     let embed = json!({"model": "tiny", "input": "a"});
     let messages = json!({"messages": [{"role": "user", "content": "a"}]});

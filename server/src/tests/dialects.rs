@@ -102,7 +102,7 @@ async fn routes_have_other_names() {
     assert_eq!(house.get("/").await.status, 200);
     assert_eq!(house.get(&slashed("/x")).await.error().0, 404);
     assert_eq!(house.get("/chat/completions").await.error().0, 405);
-    // All of them are one route to whoever counts.
+    // All of them are one route in the metrics.
     let text = house.get("/metrics").await.text;
     assert!(
         text.contains(r#"trimtab_requests_total{route="/v1/chat/completions",status="200"} 3"#)

@@ -118,7 +118,7 @@ impl House {
         let sink = move |notice| {
             if let Notice::Event { event: Event::Token(_), .. } = notice {
                 tell.send(()).ok();
-                // Nobody holds the brake any more.
+                // The brake is released.
                 if wait.recv().is_err() {
                     return Flow::Cancel;
                 }

@@ -162,7 +162,6 @@ async fn neighbours_do_not_change_an_answer() {
     }
 }
 
-/// A counter's value.
 async fn counted(house: &House, name: &str) -> u64 {
     let text = house.get("/metrics").await.text;
     let line =
@@ -193,7 +192,7 @@ async fn tokens_are_counted_as_they_are_delivered() {
     let (delivered, vain) = (counted(&house, GENERATED).await, counted(&house, DISCARDED).await);
     // Two of the nine rounds were its prompt's, and each of the others made a token, the last perhaps after it had left.
     assert!(delivered >= 3 && (6..=8).contains(&(delivered + vain)), "{delivered} {vain}");
-    // A whole answer that nobody gets has cost its tokens as well.
+    // A whole answer that is not delivered has cost its tokens as well.
     let more = json!({"max_tokens": 500, "logit_bias": {"62": -100}});
     let whole = house.send(post(CHAT, chat(more).to_string()));
     let cut = tokio::time::timeout(Duration::from_millis(200), async {

@@ -135,7 +135,6 @@ fn refused() -> Vec<Case> {
     ]
 }
 
-/// The other routes.
 fn elsewhere() -> Vec<Case> {
     vec![
         (TEXT, json!({"prompt": ""}), 400, VALUE, "prompt"),

@@ -88,7 +88,7 @@ pub enum Code {
     IdInUse,
     /// Something still names it.
     InUse,
-    /// Somebody else was faster.
+    /// Another change was faster.
     VersionConflict,
     /// The body is too large.
     BodyTooLarge,

@@ -234,7 +234,7 @@ pub struct Retry {
 pub enum GuidanceKind {
     /// Nothing.
     None,
-    /// A note that nobody else sees.
+    /// A note that only the model sees.
     Text,
     /// Not built yet.
     Generated,

@@ -82,7 +82,7 @@ pub struct Replay {
     pub steering: Steering,
 }
 
-/// What somebody said.
+/// What was said.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Turn {
     /// Who.

@@ -62,7 +62,7 @@ impl IntoResponses for AdminErrors {
     }
 }
 
-/// Errors of routes for whoever has a key.
+/// Errors of routes that need a key.
 pub(crate) struct UserErrors;
 
 impl IntoResponses for UserErrors {

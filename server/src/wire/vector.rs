@@ -29,7 +29,7 @@ pub struct VectorObject {
     pub status: String,
     /// Dose of scale 1 at each site where it is known beforehand.
     pub dose_per_unit: BTreeMap<String, f64>,
-    /// `exact`, or `accepted` for a vector of another model that somebody accepted.
+    /// `exact`, or `accepted` for a vector of another model that an operator accepted.
     pub model_match: String,
     /// Whether it was made under the template in force.
     #[schema(value_type = bool)]

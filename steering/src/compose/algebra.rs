@@ -31,7 +31,6 @@ pub(super) fn stretched(v: &[f64], length: f64) -> Vec<f64> {
     v.iter().map(|x| x * factor).collect()
 }
 
-/// Orthonormal vectors.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Basis(Vec<Vec<f64>>);
 

@@ -215,7 +215,6 @@ pub struct Doses {
 }
 
 impl Default for Doses {
-    /// Of no vectors.
     fn default() -> Doses {
         let (vectors, sites) = (Vec::new(), Vec::new());
         Doses { factor: 1.0, vectors, sites, total: 0.0, notes: Vec::new(), scales: Vec::new() }

@@ -247,7 +247,6 @@ fn plan(vectors: &[Dosed<'_>], chosen: &[usize]) -> Result<Plan> {
         .try_fold(Plan::empty(), |plan, vector| Ok(plan.then(steer(vector, vector.scale)?)))
 }
 
-/// Item by item.
 // [items], [items] -> [items]
 fn differences(a: &[f64], b: &[f64]) -> Result<Vec<f64>, Error> {
     if a.len() != b.len() || a.is_empty() {

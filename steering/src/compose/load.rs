@@ -138,7 +138,7 @@ impl Phase {
         sum.iter_mut().zip(row).for_each(|(s, v)| *s += coefficient * f64::from(*v));
     }
 
-    /// Squared length at factor t, 0 of what nobody pushes, as `a + 2 b t + c t²`.
+    /// Squared length at factor t, 0 of what is not pushed, as `a + 2 b t + c t²`.
     fn square(&self) -> [f64; 3] {
         [dot(&self.kept, &self.kept), dot(&self.kept, &self.free), dot(&self.free, &self.free)]
     }

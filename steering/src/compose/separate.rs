@@ -65,7 +65,7 @@ pub(super) fn separate(
             Some(remaining(&protected, &v, group.site, sigma)?)
         };
         rows.push(kept(member.part, &v, rest, settings.lost));
-        // What the last one would protect protects it from nobody.
+        // Behind the last vector there is none that it must be protected from.
         if at < last && settings.mode != Mode::Sum {
             let m = if settings.mode == Mode::GramSchmidt { 1 } else { settings.m };
             if protect(&mut protected, part, group.site, &v, m)? == Known::MeanOnly {

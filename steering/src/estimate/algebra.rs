@@ -13,7 +13,6 @@ pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(x, y)| x * y).sum()
 }
 
-/// Length.
 // [width] -> []
 pub(crate) fn norm(a: &[f64]) -> f64 {
     dot(a, a).sqrt()

@@ -17,7 +17,6 @@ pub struct Answering {
 }
 
 impl Default for Answering {
-    /// Greedy, 48 tokens.
     fn default() -> Self {
         Answering { request: Request { max_tokens: Some(MOST_TOKENS), ..Request::default() } }
     }

@@ -2,7 +2,7 @@
 //!
 //! Prompts are the sample, so what is drawn are prompts, with everything that was measured on them: a difference
 //! between two arms is taken prompt by prompt first, which is what makes the bootstrap paired. Draws are keyed by a seed
-//! and counted, so that an interval is the same whoever computes it, and two sets of equally many prompts see the same
+//! and counted, so that an interval is the same on every machine, and two sets of equally many prompts see the same
 //! draws.
 
 use trimtab_runtime::fingerprint::Fingerprint;

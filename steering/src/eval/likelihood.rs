@@ -16,9 +16,7 @@ const PASS_LOGIT_BYTES: usize = 256 << 20;
 
 /// A prompt and answers to it, as tokens. Answers are not empty.
 pub(super) struct Case {
-    /// The prompt.
     pub(super) prompt: Vec<u32>,
-    /// Answers to it.
     pub(super) answers: Vec<Vec<u32>>,
 }
 

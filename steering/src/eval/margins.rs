@@ -1,4 +1,4 @@
-//! Margins of pairs under any plan, for whoever composes plans of several vectors.
+//! Margins of pairs under any plan, for composing plans of several vectors.
 
 use super::likelihood;
 use super::measure::{case, margin};

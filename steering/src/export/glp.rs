@@ -1,6 +1,6 @@
 //! Projections as GLP files: a GGUF control vector whose keys say that it is removed and not added.
 //!
-//! llama.cpp reads none of these keys and would add the rows, which pushes the other way; whoever writes such a file
+//! llama.cpp reads none of these keys and would add the rows, which pushes the other way; a program that writes such a file
 //! must say so. Rows are of length 1 and the scale is a key of its own, because a projection is quadratic in its row.
 
 use super::writer::{self, Value};

@@ -8,16 +8,11 @@ const ALIGNMENT: usize = 32;
 /// GGML's number for f32.
 const F32: u32 = 0;
 
-/// A metadata value.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Value {
-    /// A string.
     Text(String),
-    /// An unsigned integer.
     U32(u32),
-    /// A number.
     F32(f32),
-    /// A truth value.
     Bool(bool),
 }
 

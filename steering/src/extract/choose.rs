@@ -20,7 +20,6 @@ pub(super) struct Tried {
     pub estimate: Result<Estimate>,
 }
 
-/// Tries every candidate.
 pub(super) fn grid(source: &mut dyn Source) -> Result<Vec<Tried>> {
     let about = source.about().clone();
     let groups = about.groups(Part::Fit);
@@ -141,13 +140,11 @@ pub(super) fn estimator(method: MethodName) -> Result<Estimator> {
 
 /// The candidate that is used.
 pub(super) enum Choice<'a> {
-    /// By the rule.
     Found(&'a Tried),
     /// The rule leaves none; this is the best of those it passed over.
     Null(&'a Tried),
 }
 
-/// Chooses among candidates.
 pub(super) fn choose(grid: &[Tried], rule: Selection) -> Result<Choice<'_>> {
     let scores: Vec<Score> = grid.iter().map(|tried| tried.score).collect();
     estimate::require_difference(&scores)?;

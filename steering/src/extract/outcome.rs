@@ -183,9 +183,7 @@ fn tested<'a>(source: &mut dyn Source, mut kept: Vec<Kept<'a>>) -> Result<Vec<Ke
 enum Labels {
     /// Those of the data.
     Given,
-    /// A control's.
     Shuffled {
-        /// Keys the shuffle.
         seed: u64,
     },
 }

@@ -2,7 +2,7 @@
 //!
 //! What rows share at their beginning runs once: the beginning of all rows (a system prompt) in a session that every row is
 //! forked from, and the question of a pair in one that its two answers are. The runtime promises the same bits however
-//! tokens are cut into passes and whoever shares one, so this saves work and changes nothing; a test holds it to that.
+//! tokens are cut into passes and what shares one, so this saves work and changes nothing; a test holds it to that.
 //! The first position is never read: its state is an attention sink of a very different length.
 
 use super::ExtractError;
@@ -161,7 +161,6 @@ fn everywhere(samples: &[Sample]) -> usize {
 /// Sums over the spans of rows, in f64.
 struct Sums<'a> {
     samples: &'a [Sample],
-    /// Sites times places.
     candidates: usize,
     width: usize,
     /// `[rows, candidates, width]`

@@ -136,7 +136,6 @@ impl Recipe {
         self.rule.unwrap_or(usual)
     }
 
-    /// The shares, checked.
     pub(super) fn shares(&self) -> Result<Shares, ExtractError> {
         let [fit, select, test] = self.shares;
         Shares::new(fit, select, test).ok_or_else(|| ExtractError::Setting {

@@ -13,9 +13,7 @@ use crate::pairs::{Class, Part};
 /// What must be kept of the states that are fitted on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Keeping {
-    /// Their sums.
     Sums,
-    /// All of them.
     States,
 }
 

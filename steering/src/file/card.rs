@@ -1,6 +1,6 @@
 //! The card: everything a file says about its directions.
 //!
-//! Fields are public, because a card is filled in by whoever made the directions. It becomes part of a file only
+//! Fields are public, because a card is filled in by the maker of the directions. It becomes part of a file only
 //! through [`VectorFile::new`](super::VectorFile::new), which checks it. Fields stand in the order of their names,
 //! because that is the order they are written in, and equal cards must give equal bytes.
 //!

@@ -1,4 +1,4 @@
-//! What a card and its directions must keep, whoever made them.
+//! What a card and its directions must keep, wherever they come from.
 
 use super::card::{Card, Operation, Role, SiteCard, Status};
 use super::digest::is_sha256;

@@ -27,7 +27,6 @@ pub(crate) struct Parts {
     pub(crate) directions: Vec<Direction>,
 }
 
-/// Writes a container.
 pub(crate) fn write(header: String, directions: &[Direction]) -> Result<Vec<u8>> {
     let bytes_of = |d: &Direction| d.values().iter().flat_map(|v| v.to_le_bytes()).collect();
     let stored: Vec<(String, [usize; 2], Vec<u8>)> = directions
@@ -134,7 +133,6 @@ impl Stored {
         }
     }
 
-    /// Its bytes.
     pub(crate) fn bytes<'a>(&self, data: &'a [u8]) -> Result<&'a [u8]> {
         let bytes = data.get(self.start..self.end);
         bytes.ok_or_else(|| Error::tensor(&self.name, "reaches outside the file"))
@@ -152,7 +150,6 @@ impl Stored {
     }
 }
 
-/// Little-endian f32 values.
 pub(crate) fn floats(bytes: &[u8]) -> Vec<f32> {
     bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
 }

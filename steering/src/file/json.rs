@@ -107,7 +107,6 @@ impl<'a> Node<'a> {
         self.value.to_string()
     }
 
-    /// `None` for null.
     pub(crate) fn some(self) -> Option<Self> {
         (!self.value.is_null()).then_some(self)
     }

@@ -40,7 +40,6 @@ use trimtab_runtime::site::Site;
 #[derive(Debug, Clone, PartialEq)]
 pub struct VectorFile {
     card: Card,
-    /// In forward order.
     directions: Vec<Direction>,
     content_sha256: String,
 }

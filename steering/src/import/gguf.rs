@@ -23,7 +23,6 @@ const KEY_BYTES: usize = 256;
 const TEXT_BYTES: usize = 64 << 10;
 const ITEM_LIMIT: usize = 65_536;
 const TENSOR_LIMIT: usize = 4096;
-/// The header's key.
 const HEADER: &str = "trimtab.header";
 
 /// A file, read and within its limits.
@@ -100,7 +99,6 @@ fn meaning(raw: &Raw, origin: Origin) -> Result<(Operation, Place)> {
     }
 }
 
-/// A key's text.
 pub(super) fn text<'a>(raw: &'a Raw, key: &str) -> Result<Option<&'a str>> {
     raw.metadata.text(key).map_err(|wrong| Error::not_a_vector(wrong.to_string()))
 }

@@ -66,7 +66,6 @@ impl Origin {
         }
     }
 
-    /// Looks for traces.
     pub(super) fn of(raw: &Raw) -> Result<Origin> {
         let there = |key: &str| raw.metadata.value(key).is_some();
         let has_zero = raw.tensors.iter().any(|tensor| tensor.name == "direction.0");

@@ -22,7 +22,6 @@ pub(super) enum Pattern {
     },
     /// The block is the number of a tensor's row, moved by so many: `name[n]=resid_post.{n-1}`.
     Rows {
-        /// The tensor.
         tensor: String,
         /// Added to a row's number; rows that would lie before block 0 are no block's, such as the embedding's.
         offset: i64,

@@ -156,7 +156,6 @@ impl Watching {
         self.checked.iter().rev().take_while(|(_, found)| *found == action).count()
     }
 
-    /// Whether it acts.
     pub(super) fn hits(&self) -> bool {
         self.trailing(Action::Rollback) >= self.watch.patience
     }
@@ -166,8 +165,8 @@ impl Watching {
         self.trailing(Action::Unknown) >= UNTOLD
     }
 
-    /// Whether it vouches for so many tokens: it looked there and found nothing. An adviser that cannot tell stands in
-    /// nobody's way.
+    /// Whether it vouches for so many tokens: it looked there and found nothing. An adviser that cannot tell holds
+    /// nothing back.
     pub(super) fn vouches(&self, tokens: usize) -> bool {
         let looked = self.last().is_some_and(|(at, _)| at == tokens) && self.is_clean();
         let silent = self.standing == Standing::Retired || (self.is_lost() && !self.must_tell());
@@ -184,7 +183,7 @@ impl Watching {
         self.watch.duty == Duty::Mandatory && !self.only_reports()
     }
 
-    /// Whether its newest check could not tell, and it may not be left at that where nobody looks again. Hits short of
+    /// Whether its newest check could not tell, and it may not be left at that where no check follows. Hits short of
     /// its patience are none.
     pub(super) fn owes(&self) -> bool {
         self.must_tell() && self.trailing(Action::Unknown) > 0
@@ -237,11 +236,9 @@ pub(super) enum Bound {
 /// What ends at an answer's newest token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum AtEnd {
-    /// Nothing.
     Nothing,
     /// A sentence, or a line.
     Sentence,
-    /// The answer.
     Answer,
 }
 

@@ -28,7 +28,6 @@ impl Add {
 pub(crate) struct AddRelative {
     /// `v`, `[d_model]`.
     pub(crate) row: Vec<f32>,
-    /// `s`.
     pub(crate) scale: f64,
 }
 

@@ -11,9 +11,7 @@ use super::{Edited, Force};
 pub(crate) struct Clamp {
     /// `v`, `[d_model]`.
     pub(crate) row: Vec<f32>,
-    /// `m`.
     pub(crate) magnitude: f64,
-    /// `a`.
     pub(crate) anchor: f64,
     /// Lower end, `-∞` for none.
     pub(crate) min: f64,

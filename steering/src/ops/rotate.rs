@@ -6,7 +6,6 @@ use super::{Edited, Force};
 /// Below this share of a token's length the part beside the direction is rounding noise, and no plane to turn in.
 const ALIGNED: f64 = 1e-6;
 
-/// Turns a token.
 #[derive(Debug, Clone)]
 pub(crate) struct Rotate {
     /// `v`, `[d_model]`.

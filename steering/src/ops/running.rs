@@ -57,7 +57,6 @@ impl Program {
 /// What is known of the tokens before a position.
 #[derive(Debug, Clone, Default)]
 struct Memory {
-    /// The position.
     at: usize,
     tracker: Tracker,
     held: Held,

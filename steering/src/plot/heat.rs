@@ -36,7 +36,6 @@ pub struct HeatMap<'a> {
     pub values: &'a [f64],
 }
 
-/// Where cells are.
 #[derive(Debug, Clone, Copy)]
 struct Grid {
     left: i32,

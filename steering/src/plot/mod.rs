@@ -22,7 +22,6 @@ use std::ops::Range;
 type Canvas<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Drawn = std::result::Result<(), DrawingAreaErrorKind<std::io::Error>>;
 
-/// Letters and axes.
 const INK: RGBColor = RGBColor(40, 40, 40);
 /// Grid lines, and places without a value.
 const FAINT: RGBColor = RGBColor(222, 222, 222);

@@ -112,7 +112,7 @@ impl Schedule {
             Course::Decay { half_life } => digest.text("decay").floats(&[half_life]),
         };
         let digest = self.rests.iter().fold(digest, |digest, span| digest.text(span.name()));
-        // Without rests no text is read, whoever's tokenizer it is.
+        // Without rests no text is read, whatever the tokenizer.
         let tokenizer = self.tokenizer.as_ref().filter(|_| !self.rests.is_empty());
         digest.text(tokenizer.map_or("", |tokenizer| tokenizer.sha256()))
     }

@@ -80,7 +80,6 @@ enum Quote {
 /// What the line has had so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Line {
-    /// Nothing but blanks.
     Blank,
     /// Blanks and some backticks.
     Ticks(usize),

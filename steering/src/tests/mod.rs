@@ -82,7 +82,6 @@ fn card(operation: Operation, directions: &[Direction]) -> Card {
     card
 }
 
-/// A one-hot direction.
 fn one_hot(site: Site, width: usize, at: usize) -> Direction {
     let mut row = vec![0.0; width];
     row[at] = 1.0;

@@ -1,7 +1,7 @@
-//! Who depends on whom, from `cargo metadata`, which needs no network and no lock.
+//! Which crate depends on which, from `cargo metadata`, which needs no network and no lock.
 //!
-//! Imports go one way, so that the model can be read without the server. Every room is in the table
-//! below; a crate that is not in it is a finding, so that a new room is argued here first.
+//! Imports go one way, so that the model can be read without the server. Every crate is in the table
+//! below; a crate that is not in it is a finding, so that a new one is argued here first.
 
 use super::tree::read;
 use super::{Samples, hold, none};
@@ -11,8 +11,8 @@ use trimtab_tests::workspace_root;
 /// Direct dependencies of one crate, those of its tests and those that are off by default aside.
 const MOST_DEPENDENCIES: usize = 16;
 
-/// Each room: its crate, the workspace crates it may import, and whether it may name candle.
-pub const ROOMS: [(&str, &[&str], bool); 9] = [
+/// Each crate, the workspace crates it may import, and whether it may name candle.
+pub const CRATES: [(&str, &[&str], bool); 9] = [
     ("trimtab-runtime", &[], true),
     ("trimtab-steering", &["trimtab-runtime"], true),
     ("trimtab-adapters", &["trimtab-runtime", "trimtab-steering"], true),
@@ -85,8 +85,8 @@ fn text(json: &serde_json::Value) -> String {
 
 /// What is wrong with the imports of one crate: the dependency and the rule it breaks.
 fn wrong_imports(package: &Package) -> Vec<(&str, &'static str)> {
-    let Some((_, imports, candle)) = ROOMS.iter().find(|room| room.0 == package.name) else {
-        return vec![("name", "a crate that is no room of this test's table")];
+    let Some((_, imports, candle)) = CRATES.iter().find(|entry| entry.0 == package.name) else {
+        return vec![("name", "a crate that is not in this test's table")];
     };
     let mut wrong = Vec::new();
     for dependency in &package.dependencies {
@@ -97,7 +97,7 @@ fn wrong_imports(package: &Package) -> Vec<(&str, &'static str)> {
             wrong.push((name, "imports go one way"));
         }
         if name.starts_with("candle") && !candle {
-            wrong.push((name, "this room does not name candle"));
+            wrong.push((name, "this crate does not name candle"));
         }
     }
     wrong
@@ -143,7 +143,7 @@ fn imports_go_one_way() {
     assert!(wrong_imports(&made_up("trimtab", &["trimtab-trainer", "clap"])).is_empty());
 
     let packages = packages();
-    assert_eq!(packages.len(), ROOMS.len(), "a room of the table is no member of the workspace");
+    assert_eq!(packages.len(), CRATES.len(), "a crate of the table is no member of the workspace");
     let found = packages.iter().flat_map(|package| {
         let manifest = read(&package.manifest);
         let wrong = wrong_imports(package).into_iter();

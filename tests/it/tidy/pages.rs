@@ -1,7 +1,7 @@
 //! What is written beside the code: module pages, the code map, the changelog, golden files.
 
 use super::functions::words;
-use super::manifests::ROOMS;
+use super::manifests::CRATES;
 use super::tree::{Source, files, read, sources};
 use super::{Findings, Samples, hold, none};
 use std::collections::BTreeSet;
@@ -9,7 +9,7 @@ use trimtab_tests::workspace_root;
 
 const MOST_GOLDEN_BYTES: u64 = 2_200_000;
 
-/// First folders of absolute paths that mean the same on every machine: the system's, one that nobody has, and those
+/// First folders of absolute paths that mean the same on every machine: the system's, one that no machine has, and those
 /// of addresses and JSON pointers.
 const KNOWN_FOLDERS: [&str; 17] = [
     "usr",
@@ -122,7 +122,7 @@ fn every_module_has_its_page() {
 }
 
 #[test]
-fn the_map_names_every_room() {
+fn the_map_names_every_crate() {
     assert_eq!(modules("pub mod a;\n#[cfg(b)]\nmod c;"), ["a", "c"]);
     assert_eq!(missing("`a` and bc", ["a", "b"]), ["b"]);
 
@@ -130,9 +130,9 @@ fn the_map_names_every_room() {
     let runtime = sources().iter().find(|source| source.path == "runtime/src/lib.rs");
     let modules = modules(&runtime.expect("the runtime has a lib.rs").code);
     assert!(!modules.is_empty(), "the scan found no module in runtime/src/lib.rs");
-    let names = ROOMS.iter().map(|room| room.0).chain(modules.iter().map(String::as_str));
+    let names = CRATES.iter().map(|entry| entry.0).chain(modules.iter().map(String::as_str));
     let found = missing(&map, names).into_iter();
-    let rule = "ARCHITECTURE.md:1: the_map_names_every_room:";
+    let rule = "ARCHITECTURE.md:1: the_map_names_every_crate:";
     none(found.map(|name| format!("{rule} `{name}` is not on the map")).collect());
 }
 

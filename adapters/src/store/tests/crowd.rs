@@ -1,4 +1,4 @@
-//! Many tasks at once: nobody fails, nobody reads half a row, nobody's change is lost.
+//! Many tasks at once: none fails, none reads half a row, no change is lost.
 
 use super::{Scratch, Store, adapter, trace, version};
 use crate::store::Retention;
@@ -17,7 +17,7 @@ fn newest() -> Retention {
     }
 }
 
-/// Writes and reads as one client would. Returns how often somebody else was quicker.
+/// Writes and reads as one client would. Returns how often another client was quicker.
 async fn work(store: Store, task: u32) -> u32 {
     let owner = format!("owner-{task}");
     let mut lost = 0;

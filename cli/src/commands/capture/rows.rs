@@ -17,7 +17,6 @@ pub struct Entry {
 
 /// What a row is made of.
 enum Row {
-    /// Tokens already.
     Ids(Vec<u32>),
     /// A text, and what control tokens in it are.
     Text(String, Special),

@@ -17,7 +17,6 @@ use trimtab_steering::eval::{Subject, Task, margins};
 /// Everything that matrices are measured with.
 pub struct Matrices<'a> {
     subject: Subject<'a>,
-    /// One per vector.
     tasks: Vec<Task>,
     random: usize,
     console: &'a Console,

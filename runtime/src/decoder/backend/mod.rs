@@ -21,7 +21,7 @@ use std::ops::Range;
 /// Where a block's result goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Target {
-    /// It is added to the stream: nobody looks at it before.
+    /// It is added to the stream: no step reads it before.
     Stream,
     /// It stays apart until [`Backend::merge`].
     Branch,
@@ -65,13 +65,10 @@ pub(super) trait Backend {
     /// Adds to the stream what stayed apart.
     fn merge(&mut self) -> Result<()>;
 
-    /// Normalises the stream.
     fn norm(&mut self, norm: &RmsNorm) -> Result<()>;
 
-    /// The stream.
     fn stream(&mut self) -> &mut dyn PackedStream;
 
-    /// What stayed apart.
     fn branch(&mut self) -> &mut dyn PackedStream;
 
     /// Leaves only these rows in the stream.
@@ -94,7 +91,7 @@ pub(super) trait PackedStream {
     /// Adds constant vectors to ranges of rows.
     fn add(&mut self, adds: &[RowAdd]) -> candle_core::Result<()>;
 
-    /// A copy of some rows, whose memory nobody else holds.
+    /// A copy of some rows, in memory of its own.
     // -> [rows, d_model]
     fn read(&self, rows: Range<usize>) -> candle_core::Result<Tensor>;
 

@@ -14,21 +14,18 @@ use super::mapped::Mapped;
 use super::{Error, Weights, gather, shard};
 use crate::filetype::{self, FileType};
 
-/// Bytes in `config.json`.
 const CONFIG_LIMIT: u64 = 1 << 20;
 /// Bytes in the index: about 100 for each of 10^5 tensors, and room.
 const INDEX_LIMIT: u64 = 16 << 20;
 /// The extension of a shard.
 const SUFFIX: &str = ".safetensors";
 
-/// `model.safetensors.index.json`.
 #[derive(Deserialize)]
 struct Index {
     /// Tensor name to file name.
     weight_map: BTreeMap<String, String>,
 }
 
-/// Opens a folder.
 pub(super) fn open(folder: &Path) -> Result<Weights, Error> {
     let file = folder.join("config.json");
     if !file.exists() && folder.join("adapter_config.json").exists() {

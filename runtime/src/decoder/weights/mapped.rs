@@ -1,7 +1,7 @@
 //! Files mapped into memory: the one place of the loader that needs `unsafe`.
 //!
-//! A mapped file costs no memory of its own and is shared between processes. The price: whoever
-//! shortens the file while it is mapped makes later reads fail with a bus error, and whoever
+//! A mapped file costs no memory of its own and is shared between processes. The price: a program that
+//! shortens the file while it is mapped makes later reads fail with a bus error, and one that
 //! rewrites it changes the weights. Weight files are replaced by renaming, never in place, so this
 //! is accepted, as every other loader does.
 #![allow(unsafe_code)] // mapping a file is unsafe in memmap2, and nothing safe offers it
@@ -40,7 +40,6 @@ impl Mapped {
         &self.path
     }
 
-    /// The whole file.
     pub(super) fn bytes(&self) -> &[u8] {
         &self.map
     }

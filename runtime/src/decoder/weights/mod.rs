@@ -36,7 +36,6 @@ pub use stored::StoredType;
 pub struct Weights {
     path: PathBuf,
     files: Vec<Mapped>,
-    /// In name order.
     tensors: Vec<Placed>,
     metadata: Option<Metadata>,
     config: Option<serde_json::Value>,

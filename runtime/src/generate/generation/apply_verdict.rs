@@ -108,7 +108,6 @@ impl Generation {
         self.watchers.ask(&view, question.next, question.but())
     }
 
-    /// Nobody objects.
     fn pass(&mut self, question: Question, out: &mut Emitter) {
         match question.about {
             About::Token => self.show(self.released(), out),
@@ -239,7 +238,7 @@ impl Generation {
         self.feed()
     }
 
-    /// What is left after a rewind is answered again, under guidance that nobody sees.
+    /// What is left after a rewind is answered again, under guidance that is not part of the answer.
     fn go_on(
         &mut self,
         origin: std::sync::Arc<RewindPoint>,

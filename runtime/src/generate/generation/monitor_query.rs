@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 /// Sequences that are being read for a monitor.
 pub(super) struct MonitorQuery {
-    /// Whose it is.
     pub(super) who: usize,
     read: Read,
     /// Logits behind each, once it is through.

@@ -22,11 +22,10 @@ pub(super) struct Monitors {
 
 /// What the monitors say of an answer.
 pub(super) enum MonitorReply {
-    /// Go on.
     Nothing,
     /// The first objection and whose it is.
     Verdict(usize, Verdict),
-    /// Somebody wants the model to read something first.
+    /// A monitor wants the model to read something first.
     Ask(usize, Vec<Session>),
 }
 
@@ -56,7 +55,7 @@ impl Monitors {
         self.all.iter().map(|w| w.release).min()
     }
 
-    /// Asks, from this one on and leaving one out, whoever is due.
+    /// Asks the monitors that are due, from this one on and leaving one out.
     pub(super) fn ask(
         &mut self,
         answer: &AnswerView,

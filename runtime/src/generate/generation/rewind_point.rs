@@ -28,7 +28,6 @@ pub(super) struct Passed {
 pub(super) enum Last {
     /// Nothing but the last token.
     Repeated,
-    /// Something behind it.
     Followed,
 }
 

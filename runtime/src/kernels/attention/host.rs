@@ -222,7 +222,7 @@ pub(super) fn attend<E: Element>(job: Job<'_, E>, spans: &[Span], out: &mut [f32
             simd::on_widest_unit(Visit { job, tile, portion, next, places });
         }
     });
-    // Chunks that were kept are joined in their order, whoever found them.
+    // Chunks that were kept are joined in their order, whichever task found them.
     let mut rest = portions.iter().filter(|p| p.slot.is_some()).peekable();
     while let Some(first) = rest.next() {
         let mut end = first.chunks.end;
@@ -279,7 +279,6 @@ fn portions(rules: &Attention, tiles: &[Tile], threads: usize) -> (Vec<Portion>,
     (portions, slots)
 }
 
-/// Where results go.
 #[derive(Clone, Copy)]
 struct Places<'a> {
     /// `[Σtime, heads·dim]`
@@ -341,7 +340,7 @@ impl<E: Element> Task for Join<'_, E> {
         let Room { sum, chunk: new, .. } = &mut *room;
         sum.clear(values);
         for (slot, chunk) in (portion.slot.unwrap_or(0)..).zip(portion.chunks.clone()) {
-            // SAFETY: whoever wrote the slots is done.
+            // SAFETY: the tasks that wrote the slots are done.
             let place = unsafe { places.kept.part(slot * places.size, places.size) };
             recall(place, values, new);
             job.join::<FMA>(tile, chunk, sum, new);

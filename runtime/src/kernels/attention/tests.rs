@@ -28,7 +28,7 @@ fn rules(heads: usize, kv_heads: usize, dim: usize) -> Attention {
     Attention { shape, scale: 0.4, softcap: None, window: None }
 }
 
-/// A pool whose every slot holds NaN: reading one that nobody has written would show.
+/// A pool whose every slot holds NaN: reading one before it is written would show.
 fn pool(shape: HeadShape, blocks: usize, dtype: DType) -> Tensor {
     let size = (blocks, 2, shape.kv_heads, shape.dim * BLOCK_LEN);
     let pool = Tensor::full(f32::NAN, size, &Device::Cpu).unwrap();

@@ -18,7 +18,6 @@ use std::ops::Range;
 pub(super) enum Unit {
     /// Lanes the compiler vectorises.
     Lanes,
-    /// AVX-512.
     #[cfg(target_arch = "x86_64")]
     Avx512,
 }
@@ -322,7 +321,7 @@ pub(super) fn weigh<const FMA: bool>(
             lanes.iter_mut().for_each(|score| *score = cap * (*score / cap).tanh());
         }
         if b * LANES < seen.start || (b + 1) * LANES > seen.end {
-            // A select, not a sum: what lies in slots nobody has written is never calculated with.
+            // A select, not a sum: what lies in slots that were not written is never calculated with.
             for (l, score) in lanes.iter_mut().enumerate() {
                 let there = seen.contains(&(b * LANES + l));
                 *score = if there { *score } else { f32::NEG_INFINITY };

@@ -29,7 +29,6 @@ pub(super) trait Job {
     unsafe fn run<U: Unit>(self);
 }
 
-/// An instruction set.
 pub(super) trait Unit {
     /// Whether this CPU has it.
     fn is_available() -> bool;

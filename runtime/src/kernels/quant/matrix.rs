@@ -62,7 +62,6 @@ impl Matrix {
         }
     }
 
-    /// Bytes in memory.
     pub(crate) fn bytes(&self) -> usize {
         match self {
             Matrix::Blocks(tiles) => tiles.bytes(),

@@ -47,7 +47,6 @@ const LONG_PERCENT: usize = 70;
 /// How finely activations are rounded before a product.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Fidelity {
-    /// To int8, once.
     #[default]
     Once,
     /// To int8, and what that leaves to int8 again: sixteen bits in all, for the output head. Its error goes straight
@@ -202,7 +201,6 @@ impl Matrix {
 /// that all end together.
 struct Shares {
     groups: usize,
-    /// Long runs.
     runs: usize,
     long: usize,
     short: usize,

@@ -15,15 +15,12 @@ use half::f16;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(non_camel_case_types)] // ggml's own names
 pub(crate) enum Format {
-    /// 4 bits, scale.
     Q4_0,
     /// 4 bits, scale and minimum.
     Q4_1,
-    /// 5 bits, scale.
     Q5_0,
     /// 5 bits, scale and minimum.
     Q5_1,
-    /// 8 bits, scale.
     Q8_0,
 }
 
@@ -180,7 +177,6 @@ impl Tiles {
         self.blocks * BLOCK
     }
 
-    /// Bytes in memory.
     pub(crate) fn bytes(&self) -> usize {
         64 * self.quants.len() + 2 * ROWS * (self.scales.len() + self.minima.len())
     }

@@ -1,6 +1,6 @@
 //! What guards need of the model and is the same for every answer: notes as tokens, notes as pushes, courts.
 //!
-//! Notes are made ready when somebody first asks for them, and kept. A court has to be measured on hundreds of texts, so it
+//! Notes are made ready when a request first needs them, and kept. A judge has to be measured on hundreds of texts, so it
 //! is there from the start or not at all. The keys are policies, of which an operator has few.
 
 use super::super::field_error::FieldError;
@@ -24,7 +24,6 @@ use trimtab_steering::{Error, neutral};
 pub(crate) enum Turns {
     /// Turns of a template.
     Template,
-    /// Text alone.
     Plain,
 }
 
@@ -123,7 +122,7 @@ impl Library {
         Ok(unknown)
     }
 
-    /// Somebody who judges one answer.
+    /// A judge of one answer.
     pub(super) fn judge(
         &self,
         policy: &Policy,

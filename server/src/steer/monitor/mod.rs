@@ -31,7 +31,6 @@ const DEFAULT_POLICY: &str = "default";
 /// What watches the answers of one request.
 #[derive(Debug, Clone)]
 pub(crate) struct Monitoring {
-    /// Whose it is.
     pub(crate) voice: LayerSource,
     /// What would be asked to be watched the same again.
     pub(crate) written: Monitor,
@@ -46,11 +45,8 @@ pub(crate) struct Monitoring {
 /// What a watch looks at.
 #[derive(Debug, Clone)]
 pub(crate) enum Look {
-    /// A direction.
     Probe(Probe),
-    /// Letters.
     Text(Arc<Lexical>),
-    /// A policy's principles.
     Coot(Arc<Policy>),
 }
 
@@ -67,7 +63,7 @@ impl Monitoring {
         let read = || {
             let policy = policy(bench, asked)?;
             let mut written = defaults::settled(asked, policy.as_deref())?;
-            // Whoever does not know that text can be taken back must not be sent such text.
+            // A client that does not know that text can be taken back must not be sent such text.
             if !layer.voice.is_body() {
                 written.stream = Some(Stream::Hold);
             }

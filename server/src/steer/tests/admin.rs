@@ -174,7 +174,7 @@ fn what_was_stored_comes_back() {
         steering.now().resolve(None, None, Some(&super::PROMPT)).unwrap().plan.fingerprint()
     };
     assert_eq!(plan(&second), plan(&first));
-    // A default whose vector is gone steers nobody, and serves nobody.
+    // A default whose vector is gone steers and serves no request.
     let third = empty();
     third.restore(Vec::new(), Some(first.state().settings.clone()));
     let refusal = third.now().resolve(None, None, Some(&super::PROMPT)).unwrap_err();

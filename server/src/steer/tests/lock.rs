@@ -84,12 +84,12 @@ fn what_a_lock_leaves_is_there() {
     assert_eq!(ids(r#"{"vectors":[{"id":"deep","op":"add","scale":-0.1}]}"#), ["calm", "deep"]);
     let watched = r#"{"monitor":{"watch":[{"kind":"text","any":["e"]}],"retry":{"vectors":[{"id":"deep"}]}}}"#;
     assert_eq!(ids(watched), ["calm"]);
-    // A full receipt asks for its vectors without the default, which a locked server does not take from anybody.
+    // A full receipt asks for its vectors without the default, which a locked server does not take from any request.
     let resolved = resolve(&steering, "{}").unwrap();
     let again =
         steering.now().resolve(Some(&resolved.request), None, Some(&super::PROMPT)).unwrap_err();
     assert_eq!(told(&again), (403, Code::DefaultLocked, "steering.use_default"));
-    // Without a lock all of it is there for everybody.
+    // Without a lock all of it is there for every request.
     let open = server();
     put(&open, &LOCKED.replace("true", "false")).unwrap();
     assert!(resolve(&open, TRIED[2].0).is_ok() && resolve(&open, TRIED[0].0).is_ok());

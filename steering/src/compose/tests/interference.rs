@@ -60,7 +60,6 @@ fn quick() -> Probe {
 /// How a read-out looks at the stream.
 #[derive(Clone, Copy)]
 enum Seen {
-    /// Along the vector.
     Plain,
     /// Along Σ⁻¹ times the vector.
     Whitened,

@@ -1,4 +1,4 @@
-//! Who gives way to whom, and how much is left.
+//! Which vector gives way to which, and how much is left.
 
 use super::{Draws, HERE, LATER, by, code, composed, narrow, part, protected, vector, with};
 use crate::compose::{Finding, Lost, Mode, Settings};

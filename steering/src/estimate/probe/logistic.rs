@@ -170,7 +170,6 @@ fn newton_step(
     ridge_solve(&(rows * &doubt.insert_axis(Axis(1))), strength.recip(), slope)
 }
 
-/// The paired loss.
 // [n, width], [], [width] -> []
 pub(crate) fn loss(rows: &Array2<f64>, strength: f64, weights: ArrayView1<'_, f64>) -> f64 {
     let fit: f64 = rows.dot(&weights).iter().map(|margin| softplus(-margin)).sum();

@@ -57,7 +57,7 @@ impl Rig {
         question.measure(&self.subject(), &vector(), arms, &mut |_| Flow::Continue).unwrap()
     }
 
-    /// One token at a time, no sharing, nobody beside it.
+    /// One token at a time, no sharing, nothing beside it.
     fn slowly(&self, plan: &Plan, prompt: &str, answer: &str) -> f64 {
         let mut session = Session::new(self.decoder.clone(), &self.pool, plan.clone()).unwrap();
         let tokens = |text| self.tokenizer.encode(text, Special::Plain).unwrap();

@@ -283,7 +283,6 @@ fn intervention(
 }
 
 impl Record {
-    /// A rewind begins.
     fn begin(&mut self, intervention: GuardAction) {
         self.close(RetryOutcome::Repeated);
         self.interventions.push(intervention);

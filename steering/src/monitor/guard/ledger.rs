@@ -11,7 +11,6 @@ const READS: f64 = 5.0;
 /// The cost of a guard, and its memory of what it rejected.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
-    /// Rewinds so far.
     pub(super) rewinds: u32,
     /// Tokens taken back so far.
     pub(super) discarded: usize,

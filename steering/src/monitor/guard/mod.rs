@@ -181,7 +181,6 @@ impl Guard {
         Ok(round)
     }
 
-    /// Writes checks down.
     fn file(&self, tokens: usize, found: &Found) {
         self.records.write(|record| {
             for (watch, finding) in found {
@@ -193,7 +192,7 @@ impl Guard {
         });
     }
 
-    /// Makes a place a clean boundary, if it is one: up to it, less what somebody cannot judge yet, all is vouched for.
+    /// Makes a position a clean boundary if every watch has judged all text up to it.
     fn bound(&mut self, answer: &AnswerView, place: Place) {
         let (tokens, ended) = (answer.tokens.len(), place.end == AtEnd::Answer);
         if place.bound == Bound::No {
@@ -237,7 +236,7 @@ impl Guard {
     /// How many tokens may be shown.
     fn shown(&self, answer: &AnswerView) -> usize {
         let tokens = answer.tokens.len();
-        // At the end nobody looks again: what is not clean by then was flagged.
+        // At the end no watch looks again: what is not clean by then was flagged.
         let free = self.rules.stream == Stream::Retract
             || self.mood == GuardState::Disarmed
             || answer.stage == Stage::Ended

@@ -77,7 +77,7 @@ impl<T> Grid<T> {
 pub struct Catalogue(Grid<String>);
 
 impl Catalogue {
-    /// Asks for every text; whoever answers gives none that is empty.
+    /// Asks for every text; the answers are not empty.
     pub(crate) fn of(text: impl FnMut(Option<Axis>, Level) -> Result<String>) -> Result<Catalogue> {
         Grid::of(text).map(Catalogue)
     }

@@ -70,7 +70,7 @@ impl Form {
         &self.wording
     }
 
-    /// The tokens of the instructions and what the template puts in front of them: the same for everybody.
+    /// The tokens of the instructions and what the template puts in front of them: the same for every answer.
     pub fn head(&self) -> &[u32] {
         &self.head
     }
@@ -132,7 +132,7 @@ impl Form {
         Ok(Session::new(self.decoder.clone(), &self.pool, Plan::empty())?)
     }
 
-    /// Blocks of the pool that nobody has.
+    /// Blocks of the pool that are free.
     pub(super) fn free_blocks(&self) -> usize {
         self.pool.usage().available()
     }

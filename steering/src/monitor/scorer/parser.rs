@@ -31,7 +31,6 @@ pub struct Parser {
 #[derive(Debug)]
 enum Stage {
     Idle,
-    /// The model reads.
     Away,
     /// More is to be written.
     Writing(Box<Session>),

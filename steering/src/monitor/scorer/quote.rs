@@ -12,7 +12,6 @@ use trimtab_runtime::session::Session;
 /// Tokens behind the suffix that a verdict may take.
 pub(super) const VERDICT_TOKENS: usize = 16;
 
-/// One answer's form.
 #[derive(Debug)]
 pub(super) struct Quote {
     form: Arc<Form>,
@@ -128,7 +127,7 @@ impl Quote {
 
     /// Takes the sequence back, without the question.
     pub fn take_back(&mut self, mut session: Session) -> Result<()> {
-        // Whoever comes next finds the instructions read; what is private stays private.
+        // The next judge finds the instructions read; what is private stays private.
         if self.shared == Shared::NotYet && session.pending() == 0 {
             self.shared = Shared::Offered;
             let mut head = session.fork();

@@ -25,7 +25,7 @@ pub(super) fn branches() -> Vec<(usize, usize)> {
     pairs.filter(begins).collect()
 }
 
-/// Log-probabilities of the labels at each node; NaN where nobody asked.
+/// Log-probabilities of the labels at each node; NaN where a node was not scored.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Tree {
     pub safety: [f64; 3],

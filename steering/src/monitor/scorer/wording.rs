@@ -1,6 +1,6 @@
 //! What the judge is told and asked, in words.
 //!
-//! The instructions are the same for everybody and come first, so that their keys and values are made once; the
+//! The instructions are the same for every answer and come first, so that their keys and values are made once; the
 //! delimiter, which no text can know, stands only behind them.
 
 use crate::monitor::policy::Policy;

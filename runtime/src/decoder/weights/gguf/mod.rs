@@ -3,7 +3,7 @@
 //! candle's own reader collects names in a map, so a tensor that appears twice vanishes unseen, and
 //! it allocates what a length field asks for. This one reads from a slice, checks every count
 //! against the bytes left before it allocates, and places every tensor inside the file. It does not
-//! judge values: a NaN in the metadata is kept, and whoever needs the key refuses it.
+//! judge values: a NaN in the metadata is kept, and what needs the key refuses it.
 //!
 //! The format: <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>.
 

@@ -106,7 +106,6 @@ impl File {
     }
 }
 
-/// A GGUF string.
 fn text(text: &str) -> Vec<u8> {
     let mut out = (text.len() as u64).to_le_bytes().to_vec();
     out.extend(text.as_bytes());

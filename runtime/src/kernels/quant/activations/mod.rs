@@ -92,7 +92,6 @@ impl Activations {
         }
     }
 
-    /// Quantised rows.
     pub(super) fn rows(&self) -> usize {
         self.rows
     }
@@ -152,7 +151,6 @@ fn run(bunch: Quantise) {
 struct Quantise<'a> {
     input: Input<'a>,
     width: usize,
-    /// First input row.
     first: usize,
     /// Rows of the bunch.
     count: usize,

@@ -44,9 +44,7 @@ struct Rows<'a> {
 /// A super-block's sums of one row of activations and half of the tile's rows.
 #[derive(Clone, Copy)]
 struct Sums {
-    /// Over the scales.
     own: __m256,
-    /// Over the minima.
     least: __m256,
 }
 

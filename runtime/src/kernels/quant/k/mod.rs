@@ -130,7 +130,6 @@ impl SuperTiles {
         self.supers * WIDTH
     }
 
-    /// Bytes in memory.
     pub(crate) fn bytes(&self) -> usize {
         64 * self.quants.len()
             + 2 * ROWS * (self.pairs.len() + self.scales.len() + self.minima.len())

@@ -224,7 +224,6 @@ fn nibbles_of(tile: &[Line]) -> [__m512i; STEPS] {
     steps
 }
 
-/// Two bits each.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 fn crumbs(lines: [&Line; 2]) -> [__m512i; STEPS] {

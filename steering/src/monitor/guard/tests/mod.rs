@@ -290,7 +290,7 @@ fn what_cannot_be_told_ends_the_answer_or_flags_it() {
     let seen = guarded(vec![blind(Duty::Advisory)], Rules::default(), request(200, 0.0));
     assert_eq!((seen.record.outcome, &seen.text), (Outcome::Flagged, &plain(200, 0.0).text));
     assert!(seen.record.held <= 64, "{}", seen.record.held);
-    // One check is enough where nobody looks again.
+    // One check is enough where no watch looks again.
     let seen = guarded(vec![blind(Duty::Mandatory)], Rules::default(), request(5, 0.0));
     assert_eq!(seen.text, "I can't help with that.");
     // A perceiver that fails has not seen that all is well.
