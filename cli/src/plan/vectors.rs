@@ -1,10 +1,11 @@
 //! Which vectors act, how strongly and where, as far as that can be said without their files.
 
-use crate::args::{Policy, Reach, VectorArgs};
 use crate::error::{Error, Result};
+use crate::flags::vectors::VectorArgs;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use trimtab_steering::compose::dose::{DoseLimit, DosePolicy};
+use trimtab_steering::scope::Scope;
 use trimtab_steering::steer::NullVectors;
 
 /// Tokens that must fit the context and the pool for the stream's length to be measured.
@@ -26,7 +27,7 @@ pub struct Vectors {
     /// How hard they may push.
     pub dose: DoseLimit,
     /// The tokens they act on; `None` for what the files say.
-    pub reach: Option<Reach>,
+    pub reach: Option<Scope>,
 }
 
 /// A vector file and its scale.
@@ -57,12 +58,12 @@ enum ScaleWord {
 }
 
 /// A file that may be of any format, with its scale behind a colon.
-pub(super) fn one_file(text: &str) -> Result<Asked> {
+pub fn one_file(text: &str) -> Result<Asked> {
     asked("FILE", text, ScaleWord::Optional, FileForm::Any)
 }
 
 /// One of our files, with its scale behind a colon.
-pub(super) fn one_native(flag: &'static str, text: &str) -> Result<Asked> {
+pub fn one_native(flag: &'static str, text: &str) -> Result<Asked> {
     asked(flag, text, ScaleWord::Optional, FileForm::Native)
 }
 
@@ -86,7 +87,7 @@ impl Vectors {
             files,
             blocks: blocks(&args.control_vector_layer_range)?,
             layer_shift: args.layer_shift,
-            null: if args.allow_null.is_on() { NullVectors::Allow } else { NullVectors::Refuse },
+            null: if args.allow_null { NullVectors::Allow } else { NullVectors::Refuse },
             dose: dose(args.dose_limit, args.dose_policy)?,
             reach: args.scope,
             accept: args.accept_model,
@@ -190,7 +191,7 @@ fn blocks(range: &[usize]) -> Result<Option<RangeInclusive<usize>>> {
 }
 
 /// One vector alone may push half as hard as all together.
-pub(super) fn dose(limit: Option<f64>, policy: Option<Policy>) -> Result<DoseLimit> {
+pub fn dose(limit: Option<f64>, policy: Option<DosePolicy>) -> Result<DoseLimit> {
     let plain = DoseLimit::default();
     let site = limit.unwrap_or(plain.site);
     if !(site > 0.0 && site <= 8.0) {
@@ -199,11 +200,7 @@ pub(super) fn dose(limit: Option<f64>, policy: Option<Policy>) -> Result<DoseLim
             format!("is {site}, expected above 0, at most 8"),
         ));
     }
-    let policy = match policy {
-        None | Some(Policy::Refuse) => DosePolicy::Refuse,
-        Some(Policy::Clamp) => DosePolicy::Clamp,
-        Some(Policy::Warn) => DosePolicy::Warn,
-    };
+    let policy = policy.unwrap_or(DosePolicy::Refuse);
     Ok(DoseLimit { vector: plain.vector * site / plain.site, site, policy, ..plain })
 }
 

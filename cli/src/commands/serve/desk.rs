@@ -1,9 +1,10 @@
 //! Everything behind the address: engine, vectors, presets.
 
-use super::folder;
+use super::config::{Serve, Sources};
+use super::run::folder;
 use crate::console::Console;
 use crate::error::{Error, Result, read_data};
-use crate::plan::{Named, Serve, Sources};
+use crate::flags::Named;
 use crate::progress::Meter;
 use std::path::Path;
 use std::sync::Arc;
@@ -127,7 +128,7 @@ pub async fn app(
 }
 
 fn setup(sources: &Sources) -> Setup {
-    let door = |switch: crate::args::Switch| if switch.is_on() { Door::Open } else { Door::Closed };
+    let door = |open: bool| if open { Door::Open } else { Door::Closed };
     let usual = DoseLimit::default();
     Setup {
         vector_root: sources.root.clone(),

@@ -3,7 +3,6 @@
 //! The object is the summary receipt of the HTTP API. Doses in it are the predicted ones; tokens were counted.
 
 use super::Steering;
-use crate::args::Switch;
 use crate::commands::answer::Reply;
 use crate::commands::opened::Opened;
 use serde::Serialize;
@@ -30,7 +29,7 @@ pub struct Receipt {
     template_sha256: Option<String>,
     #[serde(skip_serializing_if = "Variables::is_empty")]
     chat_template_kwargs: Variables,
-    batch_invariant: Switch,
+    batch_invariant: bool,
     vectors: Vec<Vector>,
     monitor: Option<()>,
     adapter: Option<()>,
