@@ -1,19 +1,42 @@
-//! Every spelling that people know from llama.cpp gives the plan of the long form.
+//! Every spelling that people know from llama.cpp means what the long form means.
 
 use super::*;
 use std::ffi::OsString;
 
-fn plan(line: &str) -> Task {
+/// What a command line means, as far as the command has something to check.
+fn meaning(line: &str) -> Result<String, String> {
     let argv: Vec<OsString> = line.split_whitespace().map(OsString::from).collect();
-    of(crate::args::parse(&argv).unwrap()).unwrap()
+    let args = args::parse(&argv).map_err(|e| e.to_string())?;
+    let form = Form::of(&args.output);
+    if args.list_devices {
+        return Ok("devices".to_owned());
+    }
+    let meaning = match args.command.ok_or("no command")? {
+        Command::Chat(args) => chat::config::chat(args).map(|config| format!("{config:?}")),
+        Command::Generate(args) => {
+            generate::config::generate(args, form).map(|config| format!("{config:?}"))
+        }
+        Command::Capture(args) => capture::config::capture(args).map(|c| format!("{c:?}")),
+        Command::Perplexity(args) => perplexity::config::perplexity(args).map(|c| format!("{c:?}")),
+        Command::Bench(args) => bench::config::bench(args, form).map(|c| format!("{c:?}")),
+        Command::Import(args) => convert::config::import(args).map(|c| format!("{c:?}")),
+        Command::Models(args) => match args.command {
+            models::args::ModelsCommand::Info(target) => {
+                target.source().map(|source| format!("{source:?}"))
+            }
+            other => Ok(format!("{other:?}")),
+        },
+        other => Ok(format!("{other:?}")),
+    };
+    meaning.map_err(|e| e.to_string())
+}
+
+fn plan(line: &str) -> String {
+    meaning(line).unwrap()
 }
 
 fn refusal(line: &str) -> String {
-    let argv: Vec<OsString> = line.split_whitespace().map(OsString::from).collect();
-    match crate::args::parse(&argv) {
-        Err(e) => e.to_string(),
-        Ok(args) => of(args).unwrap_err().to_string(),
-    }
+    meaning(line).unwrap_err()
 }
 
 #[test]
@@ -176,13 +199,16 @@ fn refused(table: &[(&str, &str)]) {
 
 #[test]
 fn a_series_is_every_combination() {
-    let Task::Bench(bench) = plan("trimtab bench -p 8,16 -n 4 -d 0,2 --batch 1,3") else {
+    let line = "trimtab bench -p 8,16 -n 4 -d 0,2 --batch 1,3";
+    let argv: Vec<OsString> = line.split_whitespace().map(OsString::from).collect();
+    let Some(Command::Bench(args)) = args::parse(&argv).unwrap().command else {
         panic!("no bench");
     };
+    let bench = bench::config::bench(args, Form::Text).unwrap();
     let names: Vec<String> =
         bench.cases.iter().map(|c| format!("{} x{}", c.name(), c.batch)).collect();
     assert_eq!(names.len(), 12);
     assert_eq!(names[3], "pp8 @ d2 x3");
     assert_eq!(names[11], "tg4 @ d2 x3");
-    assert_eq!(bench.opening.pool, PoolSize::Tokens(3 * 32));
+    assert_eq!(bench.opening.pool, crate::flags::model::PoolSize::Tokens(3 * 32));
 }

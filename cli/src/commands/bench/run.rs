@@ -1,9 +1,9 @@
 //! What the command does.
 
-use super::report;
-use super::measure;
 use super::config::{Bench, Case};
+use super::measure;
 use super::measure::Setup;
+use super::report;
 use crate::commands::opened::{Opened, open};
 use crate::commands::vectors::{self, Steering};
 use crate::console::Console;

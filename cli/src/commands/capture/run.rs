@@ -1,8 +1,8 @@
 //! What the command does.
 
-use super::rows;
 use super::config;
 use super::config::Rows;
+use super::rows;
 use crate::commands::opened::open;
 use crate::console::Console;
 use crate::document::Head;

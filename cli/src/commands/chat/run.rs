@@ -1,10 +1,10 @@
 //! What the command does.
 
-use super::words;
+use super::config::Chat;
 use super::conversation::Conversation;
+use super::words;
 use super::words::Word;
 use crate::commands::answer::{Reply, Said, SeedIn, request};
-use super::config::Chat;
 use crate::commands::generate::config::Arms;
 use crate::commands::generate::{Document, PLAIN, report, stdin_text, titled};
 use crate::commands::monitors::Watching;

@@ -1,9 +1,9 @@
 //! What the command does.
 
-use super::table;
-use super::document;
 use super::config::Compose;
+use super::document;
 use super::measured::Matrices;
+use super::table;
 use crate::commands::opened::{Opened, open};
 use crate::commands::vectors::norms;
 use crate::console::Console;

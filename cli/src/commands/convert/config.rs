@@ -3,10 +3,9 @@
 use super::args::{ExportArgs, ImportArgs, To};
 use crate::error::{Error, Result};
 use crate::flags::model::{Opening, if_named};
-use crate::flags::model::Opening;
 use std::path::PathBuf;
 use trimtab_steering::export::BlockZero;
-use trimtab_steering::import::{Effect, ImportOptions, Zeros};
+use trimtab_steering::import::{ImportOptions, Zeros};
 
 /// A file to make ours.
 #[derive(Debug, PartialEq)]

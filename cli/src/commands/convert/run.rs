@@ -76,7 +76,7 @@ pub fn import(plan: &config::Import, console: &Console) -> Result<()> {
             operation: imported.file.card().operation.kind(),
             layer_shift: plan.options.layer_shift,
             mapping,
-            pinned: imported.file.card().model.is_some().into(),
+            pinned: imported.file.card().model.is_some(),
             output: plan.out.as_deref(),
             content_sha256: imported.file.content_sha256(),
             warnings: &imported.warnings,

@@ -180,8 +180,7 @@ fn beside(text: &str) -> Result<Beside> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::args;
-    use crate::plan::{self, Task};
+    use crate::args::{self, Command};
     use std::ffi::OsString;
 
     fn planned(words: &str) -> Result<Eval> {
@@ -189,8 +188,8 @@ mod tests {
             .split_whitespace()
             .map(OsString::from)
             .collect();
-        match plan::of(args::parse(&argv).unwrap())? {
-            Task::Eval(eval) => Ok(eval),
+        match args::parse(&argv).unwrap().command {
+            Some(Command::Eval(args)) => eval(args),
             other => panic!("{other:?}"),
         }
     }
@@ -202,7 +201,7 @@ mod tests {
         assert_eq!(plan.strengths, Strengths::OfFile);
         assert_eq!((plan.card, plan.verdict), (CardChange::Leave, Verdict::Tell));
         assert_eq!((plan.sampling.temperature, plan.sampling.most), (Some(0.0), Some(48)));
-        assert_eq!(plan.sampling.seed, crate::plan::Seed::Given(0));
+        assert_eq!(plan.sampling.seed, crate::flags::sampling::Seed::Given(0));
         let typed = planned("--data a.jsonl --temp 0.7 -n 8 -s 3").unwrap().sampling;
         assert_eq!((typed.temperature, typed.most), (Some(0.7), Some(8)));
     }

@@ -123,7 +123,7 @@ pub fn of<'a>(about: &About<'a>, report: &'a Report) -> Document<'a> {
         safe: report.choice.safe,
         default: report.choice.default,
         judged: report.judged,
-        passed: report.passed().into(),
+        passed: report.passed(),
         failed: report.failed.iter().map(|check| check.name()).collect(),
         written: about.written,
         warnings: about.warnings.clone(),

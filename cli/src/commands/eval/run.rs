@@ -1,11 +1,11 @@
 //! What the command does.
 
-use super::table;
+use super::config::{CardChange, Eval, Purpose, Strengths, Verdict};
+use super::document;
 use super::files;
 use super::neutral;
-use super::document;
-use super::config::{CardChange, Eval, Purpose, Strengths, Verdict};
 use super::stages::Stages;
+use super::table;
 use crate::commands::answer::{SeedIn, seed};
 use crate::commands::opened::{Opened, open};
 use crate::console::Console;
@@ -69,7 +69,7 @@ pub fn run(plan: &Eval, console: &Console) -> Result<()> {
             opened: &opened,
             plan,
             vector: &vector,
-            written: written.into(),
+            written,
             seed: setup.seed,
             warnings,
         };

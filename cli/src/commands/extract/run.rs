@@ -1,13 +1,13 @@
 //! What the command does.
 
-use super::examples;
-use super::picture;
-use super::report;
-use super::streamed;
 use super::args::MergeArgs;
 use super::config;
 use super::config::{Examples, Start};
+use super::examples;
+use super::picture;
+use super::report;
 use super::report::{Outcome, Written};
+use super::streamed;
 use crate::commands::opened::open;
 use crate::commands::vectors::unreadable;
 use crate::console::Console;

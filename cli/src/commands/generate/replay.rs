@@ -2,8 +2,8 @@
 
 use super::config::Replay;
 use crate::commands::opened::open;
-use crate::commands::serve::{app, read, threads};
 use crate::commands::serve::config::{Serve, Sources, State};
+use crate::commands::serve::{app, read, threads};
 use crate::console::Console;
 use crate::document::Head;
 use crate::error::{Error, Result};
@@ -38,7 +38,6 @@ pub fn run(plan: &Replay, console: &Console) -> Result<()> {
         .map_err(|refusal| Error::within(&plan.receipt)(refusal.into()))?;
     let same = replayed.said.as_ref().map(|said| *said == replayed.texts);
     if console.is_json() {
-        let same = same.map(Switch::from);
         console.print(&Document { head, texts: replayed.texts, same })?;
     } else {
         replayed.texts.iter().try_for_each(|text| console.say_line(text))?;
@@ -61,16 +60,16 @@ fn desk(plan: &Replay) -> Serve {
         vectors: Vec::new(),
         sources: Sources {
             root: None,
-            by_request: Switch::Off,
+            by_request: false,
             // What the receipt brings was taken in once.
-            inline: Switch::On,
+            inline: true,
             upload: 4 << 20,
             dose: 8.0,
         },
         presets: None,
         state: State::None,
-        traces: Switch::Off,
-        audit_text: Switch::Off,
+        traces: false,
+        audit_text: false,
         policies: Vec::new(),
     }
 }

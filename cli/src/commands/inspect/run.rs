@@ -117,7 +117,7 @@ fn document(source: Source, model: Option<&Opened>, console: &Console) -> Result
         }
         fit = Some(Match {
             model: opened.model.name().to_owned(),
-            admitted: admitted.is_ok().into(),
+            admitted: admitted.is_ok(),
             refusal: admitted.err().map(|error| refusal(&error)),
         });
     }

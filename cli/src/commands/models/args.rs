@@ -1,6 +1,7 @@
 //! Flags of `models`.
 
-use crate::flags::model::SourceArgs;
+use crate::error::Result;
+use crate::flags::model::{Source, SourceArgs};
 use clap::{Args, Subcommand};
 
 /// Flags of `models`.
@@ -45,4 +46,11 @@ pub struct Target {
     /// Where its files come from.
     #[command(flatten)]
     pub source: SourceArgs,
+}
+
+impl Target {
+    /// The model and where its files come from.
+    pub fn source(self) -> Result<Source> {
+        Source::of(self.what.or(self.model), self.source)
+    }
 }

@@ -1,7 +1,7 @@
 //! What the command does.
 
+use super::args::{ModelsArgs, ModelsCommand};
 use super::describe;
-use super::args::{ModelsArgs, ModelsCommand, Target};
 use crate::commands::opened::files;
 use crate::commands::table::{Column, markdown};
 use crate::console::Console;
@@ -14,13 +14,12 @@ use trimtab_runtime::hub::{Cached, Local, Reach, Resolver, State};
 
 /// Looks after models.
 pub fn run(args: ModelsArgs, console: &Console) -> Result<()> {
-    let source = |target: Target| Source::of(target.what.or(target.model), target.source);
     match args.command {
         ModelsCommand::List => list(console),
-        ModelsCommand::Pull(target) => place("models pull", &source(target)?, console),
-        ModelsCommand::Info(target) => describe::run(&source(target)?, console),
+        ModelsCommand::Pull(target) => place("models pull", &target.source()?, console),
+        ModelsCommand::Info(target) => describe::run(&target.source()?, console),
         ModelsCommand::Path(target) => {
-            let source = Source { reach: Some(Reach::Offline), ..source(target)? };
+            let source = Source { reach: Some(Reach::Offline), ..target.source()? };
             place("models path", &source, console)
         }
     }

@@ -133,7 +133,7 @@ fn principles(policy: &Policy) -> Vec<Principle<'_>> {
 fn row(state: State, policy: &Policy, base: &Policy) -> Row {
     Row {
         state: state.to_string(),
-        feasible: state.is_feasible().into(),
+        feasible: state.is_feasible(),
         flag: state.flag().letter(),
         first_violated: state.first_violated().map(Axis::letter),
         action: action_name(policy.action(state)),

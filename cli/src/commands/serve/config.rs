@@ -3,7 +3,8 @@
 use super::args::ServeArgs;
 use crate::document::{GIT, VERSION, Version};
 use crate::error::{Error, Result};
-use crate::flags::model::{Opening, PoolSize};
+use crate::flags::model::{self, Opening, PoolSize, variables};
+use crate::flags::{Named, named};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -31,9 +32,9 @@ pub struct Serve {
     /// Where state is kept.
     pub state: State,
     /// Whether the traces of all answers are kept.
-    pub traces: Switch,
+    pub traces: bool,
     /// Whether what monitors take back is kept in words.
-    pub audit_text: Switch,
+    pub audit_text: bool,
     /// Policies to judge under, by name or file.
     pub policies: Vec<String>,
 }
@@ -44,9 +45,9 @@ pub struct Sources {
     /// The folder.
     pub root: Option<PathBuf>,
     /// Whether requests may name files in it.
-    pub by_request: Switch,
+    pub by_request: bool,
     /// Whether requests may bring vectors of their own.
-    pub inline: Switch,
+    pub inline: bool,
     /// The largest file.
     pub upload: usize,
     /// The limit of all pushes at a site.
@@ -68,7 +69,7 @@ pub fn serve(args: ServeArgs) -> Result<Serve> {
     together(&args)?;
     let params = params(&args)?;
     let mut opening = Opening::of(args.model)?;
-    opening.variables = super::model::variables(args.template)?;
+    opening.variables = variables(args.template)?;
     if opening.pool == PoolSize::Usual {
         opening.pool = PoolSize::Sequences(args.parallel.max(1));
     }
@@ -129,6 +130,7 @@ fn together(args: &ServeArgs) -> Result<()> {
 fn params(args: &ServeArgs) -> Result<Params> {
     let site = args.embedding_site.parse::<Site>().map_err(trimtab_runtime::Error::from)?;
     let users = args.api_key.iter().enumerate().map(|(at, text)| user(at, text));
+    let switch = |on: bool| if on { settings::Switch::On } else { settings::Switch::Off };
     let admin = args.admin_key.iter().map(|key| Key::admin("admin", key));
     Ok(Params {
         address: SocketAddr::new(host(&args.host)?, args.port),
@@ -163,10 +165,6 @@ fn build(args: &ServeArgs) -> Build {
     }
 }
 
-fn switch(on: bool) -> settings::Switch {
-    if on { settings::Switch::On } else { settings::Switch::Off }
-}
-
 /// A key of the command line: `label:key`, or a key that gets a number for a label.
 fn user(at: usize, text: &str) -> Key {
     match text.split_once(':') {
@@ -186,7 +184,7 @@ fn host(text: &str) -> Result<IpAddr> {
 
 fn bytes(flag: &'static str, text: &str) -> Result<usize> {
     let problem = || format!("is {text:?}, expected bytes such as 2M, at least 1");
-    super::model::bytes(text).ok_or_else(|| Error::usage(flag, problem()))
+    model::bytes(text).ok_or_else(|| Error::usage(flag, problem()))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! What the command does.
 
-use super::log;
 use super::config::{Serve, State};
+use super::log;
 use crate::args::environment::state_folder;
 use crate::commands::opened::open;
 use crate::console::Console;

@@ -1,7 +1,6 @@
 //! What the command does.
 
 use super::config;
-use super::config::Depth;
 use crate::commands::opened::{Opened, open};
 use crate::commands::vectors::{Source, admit, read, told};
 use crate::console::Console;
@@ -63,11 +62,7 @@ pub fn run(plan: &config::Verify, console: &Console) -> Result<()> {
     let options = SteerOptions { scale: asked, null: plan.vectors.null, ..SteerOptions::default() };
     let subject = Subject { decoder, pool, file: &file, options: &options };
     let stoppable = Stoppable::begin();
-    let depth = match plan.depth {
-        Depth::Whole => library::Depth::Whole,
-        Depth::Quick => library::Depth::Quick,
-    };
-    let checks = library::verify(&subject, depth, &mut |check| {
+    let checks = library::verify(&subject, plan.depth, &mut |check| {
         console.debug(format!("{} done", check.name));
         if stoppable.is_stopping() { Flow::Cancel } else { Flow::Continue }
     })?;
@@ -88,7 +83,7 @@ pub fn run(plan: &config::Verify, console: &Console) -> Result<()> {
             sha256: source.map(|source| source.sha256),
             vector: file.card().name.clone(),
             scale,
-            passed: (failed == 0).into(),
+            passed: failed == 0,
             checks: checks.iter().map(Row::of).collect(),
         })?;
     } else {
