@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// The features of this crate's manifest.
-const FEATURES: [&str; 7] = ["cuda", "cudnn", "flash-attn", "metal", "accelerate", "mkl", "nccl"];
+const FEATURES: [&str; 6] = ["cuda", "cudnn", "metal", "accelerate", "mkl", "nccl"];
 
 fn main() {
     let commit = git(&["rev-parse", "--short=7", "HEAD"]).unwrap_or_else(|| "unknown".to_owned());

@@ -3,8 +3,7 @@
 //! `cargo run --release -p trimtab-examples --example 01_generate -- "What is the capital of France?"`
 
 use std::io::Write;
-use trimtab_runtime::generate::{Event, Flow, Generation, Request, run};
-use trimtab_runtime::plan::Plan;
+use trimtab_runtime::generate::{Event, Flow};
 use trimtab_runtime::text::Message;
 use trimtab_runtime::{Model, Result};
 
@@ -12,12 +11,7 @@ fn main() -> Result<()> {
     let question = std::env::args().nth(1).unwrap_or("What is the capital of France?".to_owned());
     let model = Model::open("smollm2-135m-instruct")?;
 
-    let mut session = model.session(Plan::empty())?;
-    session.push_prompt(&model.chat_prompt(&[Message::new("user", question)])?)?;
-
-    let request = Request { max_tokens: Some(64), ..Request::default() };
-    let generation = Generation::new(session, model.tokenizer()?.clone(), request)?;
-    run(&mut [generation], &mut |_, event| {
+    model.chat(&[Message::new("user", question)]).max_tokens(64).stream(|event| {
         if let Event::Text(text) = event {
             print!("{text}");
             // A broken pipe ends the program at the next line anyway.

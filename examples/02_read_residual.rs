@@ -5,28 +5,11 @@
 //!
 //! `cargo run --release -p trimtab-examples --example 02_read_residual`
 
-use trimtab_runtime::plan::Plan;
 use trimtab_runtime::site::Site;
 use trimtab_runtime::text::Control;
-use trimtab_runtime::{Error, Model, Result};
+use trimtab_runtime::{Model, Result};
 
 const SITE: Site = Site::ResidPost(12);
-
-/// A text's tokens and their activations at the site, `[time][d_model]`.
-fn read(model: &Model, text: &str) -> Result<(Vec<u32>, Vec<Vec<f32>>)> {
-    let tokens = model.text_prompt(text)?;
-    let mut session = model.session(Plan::empty())?;
-    session.push_prompt(&tokens)?;
-    let captured = session.capture(&[SITE])?;
-    let stream = captured.get(&SITE).ok_or(Error::Misuse("the site was not captured"))?;
-    Ok((tokens, stream.to_vec2().map_err(Error::tensor("stream"))?))
-}
-
-/// The last token's activation, `[d_model]`.
-fn last(model: &Model, text: &str) -> Result<Vec<f32>> {
-    let (_, mut stream) = read(model, text)?;
-    stream.pop().ok_or(Error::Misuse("the text is empty"))
-}
 
 fn cosine(a: &[f32], b: &[f32]) -> f32 {
     let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(x, y)| x * y).sum::<f32>();
@@ -35,13 +18,14 @@ fn cosine(a: &[f32], b: &[f32]) -> f32 {
 
 fn main() -> Result<()> {
     let model = Model::open("smollm2-135m-instruct")?;
-    let warm = last(&model, "The weather is very hot")?;
-    let cold = last(&model, "The weather is very cold")?;
-    let direction: Vec<f32> = warm.iter().zip(&cold).map(|(w, c)| w - c).collect();
+    let read = |text: &str| model.activations(&model.text_prompt(text)?, SITE);
+    let (warm, cold) = (read("The weather is very hot")?, read("The weather is very cold")?);
+    let direction: Vec<f32> = warm.last().iter().zip(cold.last()).map(|(w, c)| w - c).collect();
 
     let sentence = "In July the desert burns; in January the lake is frozen solid.";
-    let (tokens, stream) = read(&model, sentence)?;
-    for (token, activation) in tokens.iter().zip(&stream) {
+    let tokens = model.text_prompt(sentence)?;
+    let stream = model.activations(&tokens, SITE)?;
+    for (token, activation) in tokens.iter().zip(stream.rows()) {
         let text = model.tokenizer()?.decode(&[*token], Control::Show);
         println!("{:+.3}  {text:?}", cosine(activation, &direction));
     }

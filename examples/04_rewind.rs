@@ -2,9 +2,8 @@
 //!
 //! `cargo run --release -p trimtab-examples --example 04_rewind`
 
-use trimtab_runtime::generate::{Event, Flow, Generation, Request, run};
+use trimtab_runtime::generate::{Event, Flow};
 use trimtab_runtime::monitor::{Monitor, Stage, Unfolding, Verdict};
-use trimtab_runtime::plan::Plan;
 use trimtab_runtime::sample::SamplingParams;
 use trimtab_runtime::text::Message;
 use trimtab_runtime::{Model, Result};
@@ -29,25 +28,15 @@ impl Monitor for Without {
 
 fn main() -> Result<()> {
     let model = Model::open("smollm2-135m-instruct")?;
-    let mut session = model.session(Plan::empty())?;
-    session.push_prompt(&model.chat_prompt(&[Message::new("user", "Describe the sky.")])?)?;
-
-    let request = Request {
-        sampling: SamplingParams { temperature: 0.8, ..SamplingParams::default() }.check()?,
-        seed: 7,
-        max_tokens: Some(60),
-        ..Request::default()
-    };
-    let generation = Generation::new(session, model.tokenizer()?.clone(), request)?;
-    let mut watched = [generation.watched_by(Without("blue"))];
-    run(&mut watched, &mut |_, event| {
+    let sampling = SamplingParams { temperature: 0.8, ..SamplingParams::default() }.check()?;
+    let question = [Message::new("user", "Describe the sky.")];
+    let chat = model.chat(&question).sampling(sampling).seed(7).max_tokens(60);
+    let answer = chat.monitor(Without("blue")).stream(|event| {
         if let Event::Rewound { from, attempt } = event {
             eprintln!("rewound to token {from} (attempt {attempt})");
         }
         Flow::Continue
     })?;
-    let [watched] = watched;
-    let answer = watched.into_answer()?;
     println!(
         "{}\n{:?}, {} tokens taken back",
         answer.text, answer.finish, answer.usage.discarded_tokens

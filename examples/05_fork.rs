@@ -3,16 +3,14 @@
 //! `cargo run --release -p trimtab-examples --example 05_fork`
 
 use trimtab_runtime::generate::{Flow, Generation, Request, run};
-use trimtab_runtime::plan::Plan;
 use trimtab_runtime::sample::SamplingParams;
 use trimtab_runtime::text::Message;
 use trimtab_runtime::{Model, Result};
 
 fn main() -> Result<()> {
     let model = Model::open("smollm2-135m-instruct")?;
-    let mut trunk = model.session(Plan::empty())?;
-    trunk
-        .push_prompt(&model.chat_prompt(&[Message::new("user", "Suggest a name for a boat.")])?)?;
+    let question = [Message::new("user", "Suggest a name for a boat.")];
+    let mut trunk = model.chat(&question).session()?;
     // All but the last chunk runs once; a fork shares its keys and values until it writes.
     trunk.set_chunk(16);
     trunk.prefill()?;

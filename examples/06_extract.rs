@@ -6,7 +6,7 @@
 //! `cargo run --release -p trimtab-examples --example 06_extract`
 
 use trimtab_runtime::Model;
-use trimtab_runtime::generate::{Flow, Generation, Request, complete};
+use trimtab_runtime::generate::Flow;
 use trimtab_runtime::plan::Plan;
 use trimtab_runtime::site::Site;
 use trimtab_runtime::text::Message;
@@ -47,13 +47,10 @@ fn main() -> Result<()> {
     let file = VectorFile::open(&path)?;
     println!("wrote {}", path.display());
 
-    let prompt = model.chat_prompt(&[Message::new("user", "What is a library?")])?;
+    let question = [Message::new("user", "What is a library?")];
     for scale in [0.0, 1.0] {
         let steer = Steer::new(&file, &SteerOptions { scale: Some(scale), ..Default::default() })?;
-        let mut session = model.session(Plan::of(steer))?;
-        session.push_prompt(&prompt)?;
-        let request = Request { max_tokens: Some(40), ..Request::default() };
-        let answer = complete(Generation::new(session, model.tokenizer()?.clone(), request)?)?;
+        let answer = model.chat(&question).plan(Plan::of(steer)).max_tokens(40).run()?;
         println!("\nscale {scale}: {}", answer.text.replace('\n', " "));
     }
     Ok(())

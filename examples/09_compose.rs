@@ -5,38 +5,22 @@
 //!
 //! `cargo run --release -p trimtab-examples --example 09_compose`
 
-use trimtab_runtime::generate::{Generation, Request, complete};
+use trimtab_runtime::Model;
 use trimtab_runtime::plan::Plan;
 use trimtab_runtime::site::Site;
 use trimtab_runtime::text::Message;
-use trimtab_runtime::{Model, Tensor};
 use trimtab_steering::compose::dose::{DoseLimit, DosePolicy, Dosed};
 use trimtab_steering::compose::{Part, Settings, Stream, compose};
-use trimtab_steering::file::card::{Card, Method, MethodName, Operation, SiteCard};
 use trimtab_steering::neutral::stream_norms;
-use trimtab_steering::{Direction, Result, SteerOptions, VectorFile};
+use trimtab_steering::{Result, SteerOptions, VectorFile};
 
 const SITE: Site = Site::ResidPost(14);
 
-/// The mean activation of a text's tokens but the first, whose length is another, `d_model` values.
-fn mean(model: &Model, text: &str) -> Result<Vec<f32>> {
-    let mut session = model.session(Plan::empty())?;
-    session.push_prompt(&model.text_prompt(text)?)?;
-    let captured = session.capture(&[SITE])?;
-    let behind = |stream: &Tensor| stream.narrow(0, 1, stream.dim(0)? - 1)?.mean(0)?.to_vec1();
-    let stream = captured.get(&SITE).and_then(|stream| behind(stream).ok());
-    stream.ok_or_else(|| trimtab_runtime::Error::Misuse("the site was not captured").into())
-}
-
-/// A vector from one text to another.
+/// A vector from one text to another; the first token is left out, whose length is another.
 fn vector(model: &Model, name: &str, from: &str, to: &str) -> Result<VectorFile> {
-    let (from, to) = (mean(model, from)?, mean(model, to)?);
-    let row: Vec<f32> = to.iter().zip(&from).map(|(a, b)| a - b).collect();
-    let (direction, gap) = Direction::normalised(SITE, &row)?;
-    let method = Method::named(MethodName::MeanDifference);
-    let mut card = Card::unmeasured(name, "made inline", Operation::Add, method);
-    card.sites.insert(SITE, SiteCard::of(SITE, Some(gap)));
-    VectorFile::new(card, vec![direction])
+    let read = |text: &str| model.activations(&model.text_prompt(text)?, SITE);
+    let (from, to) = (read(from)?.skip(1).mean(), read(to)?.skip(1).mean());
+    VectorFile::from_difference(name, SITE, &from, &to)
 }
 
 fn main() -> Result<()> {
@@ -65,12 +49,9 @@ fn main() -> Result<()> {
     report.doses.notes.iter().for_each(|note| println!("note: {note}"));
     report.findings.iter().for_each(|finding| println!("note: {finding}"));
 
-    let prompt = model.chat_prompt(&[Message::new("user", "Describe your morning.")])?;
+    let question = [Message::new("user", "Describe your morning.")];
     for (name, plan) in [("plain", Plan::empty()), ("composed", composed.merged()?)] {
-        let mut session = model.session(plan)?;
-        session.push_prompt(&prompt)?;
-        let request = Request { max_tokens: Some(40), ..Request::default() };
-        let answer = complete(Generation::new(session, model.tokenizer()?.clone(), request)?)?;
+        let answer = model.chat(&question).plan(plan).max_tokens(40).run()?;
         println!("{name}: {}", answer.text.replace('\n', " "));
     }
     Ok(())

@@ -7,14 +7,10 @@
 //! With an address it serves there; without one it asks itself a question, prints the answer, and ends.
 
 use axum::{Router, routing::get};
-use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use trimtab_runtime::Model;
-use trimtab_runtime::engine::{Engine, EngineOptions};
-use trimtab_server::settings::Params;
-use trimtab_server::steer::{Frame, Setup, Steering};
-use trimtab_server::{App, Keep};
+use trimtab_server::Server;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -27,9 +23,10 @@ async fn main() -> Result<()> {
     let address = std::env::args().nth(1);
     let listener = TcpListener::bind(address.as_deref().unwrap_or("127.0.0.1:0")).await?;
     let home = listener.local_addr()?;
+    let server = Server::builder(Model::open("smollm2-135m-instruct")?).build()?;
     let application = Router::new()
         .route("/", get(|| async { "This application has a language model at /llm.\n" }))
-        .nest(ROOT, model()?.router());
+        .nest(ROOT, server.router());
     let serving = tokio::spawn(async move { axum::serve(listener, application).await });
     if address.is_some() {
         println!("http://{home}");
@@ -42,17 +39,6 @@ async fn main() -> Result<()> {
     println!("{answer}");
     assert!(answer.contains("Paris"));
     Ok(())
-}
-
-/// The model with an engine that runs it; no vectors, no keys, no state.
-fn model() -> Result<Arc<App>> {
-    let model = Model::open("smollm2-135m-instruct")?;
-    let (decoder, pool) = (model.decoder().clone(), model.pool().clone());
-    let frame = Frame::of(&model).map_err(|refusal| refusal.message)?;
-    let steering = Steering::new(frame, Setup::default(), Keep::nothing());
-    let engine = Engine::start(decoder, pool, EngineOptions::default())?;
-    let settings = Params::default().check()?;
-    Ok(App::new(Arc::new(model), Arc::new(engine), settings, (steering, Keep::nothing())))
 }
 
 /// One request, and the body of its answer.

@@ -9,7 +9,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 use trimtab_runtime::Model;
-use trimtab_runtime::monitor::{Stage, Unfolding};
+use trimtab_runtime::monitor::Unfolding;
 use trimtab_runtime::text::Special;
 use trimtab_steering::Result;
 use trimtab_steering::monitor::policy::{BuiltIn, Policy};
@@ -31,19 +31,7 @@ fn written(model: &Model, form: &Arc<Form>, policy: &Arc<Policy>, text: &Text) -
     let mut parser = Parser::new(form, policy, &text.request, text.seed())?;
     let encoded = model.tokenizer()?.encode(&text.answer, Special::Plain);
     let tokens = &encoded.map_err(trimtab_runtime::Error::from)?;
-    let (ends, step, sensed, stage, attempt) = (&[][..], None, None, Stage::Ended, 0);
-    let answer = Unfolding {
-        tokens,
-        text: &text.answer,
-        ends,
-        places: &[],
-        step,
-        sensed,
-        stage,
-        attempt,
-        room: 0,
-    };
-    let found = settle(&mut parser, &answer)?;
+    let found = settle(&mut parser, &Unfolding::ended(tokens, &text.answer))?;
     Ok(found.state.map(|state| state.to_string()).or(found.note).unwrap_or_default())
 }
 

@@ -8,8 +8,7 @@
 //! With a file that detects and a threshold it watches with that, and answers every line of stdin instead.
 
 use trimtab_runtime::Model;
-use trimtab_runtime::generate::{Flow, Generation, Request, complete};
-use trimtab_runtime::plan::Plan;
+use trimtab_runtime::generate::Flow;
 use trimtab_runtime::site::Site;
 use trimtab_runtime::text::Message;
 use trimtab_steering::extract::{Extraction, Position, Recipe, Rule, STATE_BYTES, Shard};
@@ -50,11 +49,9 @@ fn watched(model: &Model, condition: &Condition, question: &str) -> Result<(Stri
     let watch =
         Watch { min_tokens: 8, patience: 3, then: Then::Report, ..Watch::new("probe", probe) };
     let (guard, records) = Guard::new(vec![watch], Rules::default())?;
-    let mut session = model.session(Plan::empty())?;
-    session.push_prompt(&model.chat_prompt(&[Message::new("user", question)])?)?;
-    let request = Request { max_tokens: Some(64), ..Request::default() };
-    let generation = Generation::new(session, model.tokenizer()?.clone(), request)?;
-    Ok((complete(generation.watched_by(guard))?.text, records.read()))
+    let messages = [Message::new("user", question)];
+    let answer = model.chat(&messages).max_tokens(64).monitor(guard).run()?;
+    Ok((answer.text, records.read()))
 }
 
 fn main() -> Result<()> {

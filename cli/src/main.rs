@@ -1,12 +1,11 @@
 //! Trimtab: a frozen language model on the command line.
 //!
-//! What was typed ([`args`]) is checked and done by one `match` ([`commands::run`]): each command has its flags, what
-//! they mean together, and what it does in one folder. The answer goes to stdout and everything else to stderr ([`console`]); a failure is one sentence,
-//! a hint, and a number ([`exit`]).
+//! What was typed ([`args`]) is checked and done by one `match` ([`commands::run`]). Each command is a folder with its
+//! flags, what they mean together, and what it does; flags of several commands stand in [`flags`]. The answer goes to
+//! stdout and everything else to stderr ([`console`]); a failure is one sentence, a hint, and a number ([`exit`]).
 
 mod args;
 mod flags;
-mod plan;
 
 mod console;
 mod document;

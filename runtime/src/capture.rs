@@ -11,6 +11,7 @@ use crate::kv::{BLOCK_LEN, KvPool};
 use crate::model::{Decoder, LogitsAt, Want};
 use crate::output::{self, Draft};
 use crate::plan::Plan;
+use crate::read;
 use crate::session::Session;
 use crate::site::Site;
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
@@ -160,28 +161,19 @@ impl Capture {
             let mut session = Session::new(decoder.clone(), pool, Plan::empty())?;
             session.set_chunk(self.chunk);
             session.push_prompt(self.rows.get(index).map(Vec::as_slice).unwrap_or_default())?;
-            sessions.push((index, session));
+            sessions.push(session);
         }
-        let (width, vocab) = (decoder.spec().d_model, decoder.spec().vocab_size);
-        loop {
-            let (mut due, mut rows) = (Vec::new(), Vec::new());
-            for (index, session) in sessions.iter_mut().filter(|(_, s)| s.pending() > 0) {
-                due.push((*index, session.len() - session.pending()));
-                rows.push(session.row(want.clone()));
+        let width = decoder.spec().d_model;
+        read::run(&mut sessions, &want, |at, from, output| {
+            let index = batch.get(at).copied().unwrap_or_default();
+            for (site, tensor) in output.captures() {
+                sink(index, What::Site(site), from * width, &to_host(tensor)?)?;
             }
-            if rows.is_empty() {
-                return Ok(());
+            for (position, logits) in (from..).zip(output.logits()) {
+                sink(index, What::Logits, position * logits.len(), logits)?;
             }
-            let mut output = decoder.forward(&mut rows)?;
-            for (at, (index, from)) in due.into_iter().enumerate() {
-                for (site, tensor) in output.take_captures(at) {
-                    sink(index, What::Site(site), from * width, &to_host(&tensor)?)?;
-                }
-                if let Some(logits) = output.logits(at)? {
-                    sink(index, What::Logits, from * vocab, &to_host(&logits)?)?;
-                }
-            }
-        }
+            Ok(())
+        })
     }
 }
 

@@ -4,6 +4,7 @@
 //! line, HTTP); `kind` tells the edge which status or exit code fits.
 
 use crate::site::{Site, SiteError};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -145,6 +146,14 @@ pub enum Error {
         /// What is wrong, with the value.
         problem: String,
     },
+    /// Code that the caller gave has panicked. It ends the answer it belongs to and no other.
+    #[error("{what} panicked: {message}")]
+    Panicked {
+        /// What panicked: a hook, a monitor, a logits processor or a sink.
+        what: &'static str,
+        /// The panic's message.
+        message: String,
+    },
     /// Cache, rows and decoder that do not belong together, or a broken call order.
     #[error("{0}")]
     Misuse(&'static str),
@@ -190,6 +199,17 @@ impl From<crate::model::spec::SpecError> for Error {
     fn from(error: crate::model::spec::SpecError) -> Self {
         Error::Spec(Box::new(error))
     }
+}
+
+/// Calls code that the caller gave; its panic becomes an error.
+///
+/// The state that the code leaves behind must not be used again: the answer it belongs to ends.
+pub(crate) fn contain<T>(what: &'static str, call: impl FnOnce() -> T) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(call)).map_err(|payload| {
+        let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
+        Error::Panicked { what, message: text.unwrap_or_else(|| "no message".to_owned()) }
+    })
 }
 
 /// Who has to act on an error.
@@ -246,6 +266,7 @@ impl Error {
             | Error::Device { .. }
             | Error::HookShape { .. }
             | Error::NotFinite { .. }
+            | Error::Panicked { .. }
             | Error::StaleCheckpoint { .. }
             | Error::Misuse(_)
             | Error::Io { .. } => Kind::Internal,

@@ -5,11 +5,13 @@
 //! that belongs to one session and forks with it. A method that kept state on a shared object would allow one
 //! generation at a time.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, contain};
 use crate::fingerprint::Fingerprint;
 use crate::model::spec::ModelSpec;
+use crate::sample::{Draw, DrawKeys, Purpose};
 use crate::site::Site;
 use candle_core::Tensor;
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::ops::Range;
 use std::sync::Arc;
@@ -24,9 +26,17 @@ pub struct Pass<'a> {
     pub tokens: &'a [u32],
     /// Positions below this are the prompt, the others were generated.
     pub prompt_len: usize,
+    /// Keys of the row's random draws.
+    pub draws: &'a DrawKeys,
 }
 
 impl Pass<'_> {
+    /// The draw of a decision at an absolute position: the same whatever else is in the batch and however the tokens
+    /// are cut into passes, another one after a rewind that takes the position back.
+    pub fn draw(&self, decision: &'static str, position: usize) -> Draw {
+        self.draws.draw(Purpose::Named(decision), position)
+    }
+
     /// Absolute positions of the pass.
     pub fn positions(&self) -> Range<usize> {
         self.start..self.start + self.tokens.len()
@@ -143,6 +153,39 @@ pub trait Hook: Send + Sync {
 
     /// An independent copy with the same state.
     fn fork(&self) -> Box<dyn Hook>;
+
+    /// What the hook reports, in an order its intervention documents; `None` if it reports nothing.
+    ///
+    /// Asked after each pass of a watched answer and at an answer's end, so it should be short and in host memory. It
+    /// is a part of the hook's state: a copy reports the same, and after a rollback so does the hook.
+    fn readings(&self) -> Option<Vec<f32>> {
+        None
+    }
+}
+
+/// What hooks report, by the index of their intervention in the plan.
+pub type Readings = BTreeMap<usize, Vec<f32>>;
+
+/// Stands in for a hook whose `fork` panicked: the first pass fails.
+struct FailedFork(String);
+
+impl Hook for FailedFork {
+    fn apply(&mut self, _: Site, _: &Tensor, _: &Pass) -> Result<Edit> {
+        Err(Error::Panicked { what: "hook", message: self.0.clone() })
+    }
+
+    fn fork(&self) -> Box<dyn Hook> {
+        Box::new(FailedFork(self.0.clone()))
+    }
+}
+
+/// A copy of a hook; one whose `fork` panics gives a hook that fails.
+pub(crate) fn fork(hook: &dyn Hook) -> Box<dyn Hook> {
+    match contain("hook", || hook.fork()) {
+        Ok(fork) => fork,
+        Err(Error::Panicked { message, .. }) => Box::new(FailedFork(message)),
+        Err(other) => Box::new(FailedFork(other.to_string())),
+    }
 }
 
 /// What binding an intervention to a model gives.
@@ -350,7 +393,8 @@ mod tests {
 
     #[test]
     fn positions_select_rows_of_a_pass() {
-        let pass = Pass { start: 4, tokens: &[1, 2, 3, 4], prompt_len: 6 };
+        let draws = &DrawKeys::default();
+        let pass = Pass { start: 4, tokens: &[1, 2, 3, 4], prompt_len: 6, draws };
         assert_eq!(Positions::All.select(&pass), 0..4);
         assert_eq!(Positions::Prompt.select(&pass), 0..2);
         assert_eq!(Positions::Generated.select(&pass), 2..4);

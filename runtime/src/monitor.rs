@@ -4,6 +4,7 @@
 //! [`Verdict`]: it holds text back, stops, inserts, or rewinds and tries again under another plan.
 
 use crate::error::{Error, Result};
+use crate::hook::Readings;
 use crate::plan::Plan;
 use crate::sample::Step;
 use crate::session::{History, Session};
@@ -35,6 +36,8 @@ pub struct Sensed {
     pub activations: BTreeMap<Site, Vec<f32>>,
     /// `[heads][positions]` by block.
     pub attention: BTreeMap<usize, Vec<Vec<f32>>>,
+    /// What the plan's hooks report behind that pass.
+    pub readings: Readings,
 }
 
 /// An answer so far, as a monitor sees it.
@@ -58,6 +61,24 @@ pub struct Unfolding<'a> {
     pub attempt: u32,
     /// How many tokens more the context and the pool hold.
     pub room: usize,
+}
+
+impl<'a> Unfolding<'a> {
+    /// An answer of these tokens and this text that has ended, for tests of a monitor and for judging a text from
+    /// elsewhere. What else a monitor may see is set on the fields.
+    pub fn ended(tokens: &'a [u32], text: &'a str) -> Unfolding<'a> {
+        Unfolding {
+            tokens,
+            text,
+            ends: &[],
+            places: &[],
+            step: None,
+            sensed: None,
+            stage: Stage::Ended,
+            attempt: 0,
+            room: 0,
+        }
+    }
 }
 
 /// A sequence that the model has read for a monitor.
@@ -138,10 +159,7 @@ pub enum StopReason {
 /// use trimtab_runtime::monitor::{Monitor, Stage, StopStrings, Unfolding, Verdict};
 ///
 /// let mut stops = StopStrings::new(["END"]).unwrap();
-/// let seen = |text| Unfolding {
-///     tokens: &[], text, ends: &[], places: &[], step: None, sensed: None,
-///     stage: Stage::Unfolding, attempt: 0, room: 100,
-/// };
+/// let seen = |text| Unfolding { stage: Stage::Unfolding, ..Unfolding::ended(&[], text) };
 /// // "EN" could become "END", so it is held back.
 /// assert!(matches!(stops.watch(&seen("so EN")).unwrap(), Verdict::Continue { release: 3, .. }));
 /// assert!(matches!(stops.watch(&seen("so END it")).unwrap(), Verdict::Stop { keep: 3, .. }));

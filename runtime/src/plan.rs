@@ -4,9 +4,9 @@
 //! decides. Binding lowers plain additions: neighbours with the same site and positions become one vector, and the
 //! forward pass adds the vectors of all rows of a batch in one operation per site.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, contain};
 use crate::fingerprint::Fingerprint;
-use crate::hook::{Addition, Bound, Hook, Intervention, Pass, Positions};
+use crate::hook::{Addition, Bound, Hook, Intervention, Pass, Positions, Readings, fork};
 use crate::model::spec::ModelSpec;
 use crate::site::{Site, SiteSet};
 use std::collections::BTreeMap;
@@ -82,7 +82,7 @@ impl Plan {
         let mut hooks: Vec<(usize, Box<dyn Hook>)> = Vec::new();
         for (index, item) in self.items.iter().enumerate() {
             admit(index, item.as_ref(), spec)?;
-            match item.bind(spec)? {
+            match contain("intervention", || item.bind(spec))?? {
                 Bound::Additions(additions) => {
                     if additions.is_empty() {
                         let reason = "it binds to no addition".to_owned();
@@ -218,10 +218,21 @@ impl BoundPlan {
     pub fn fork(&self) -> BoundPlan {
         BoundPlan {
             steps: self.steps.clone(),
-            hooks: self.hooks.iter().map(|(item, hook)| (*item, hook.fork())).collect(),
+            hooks: self.hooks.iter().map(|(item, hook)| (*item, fork(hook.as_ref()))).collect(),
             sites: self.sites.clone(),
             fired: self.fired.clone(),
         }
+    }
+
+    /// What its hooks report.
+    pub fn readings(&self) -> Result<Readings> {
+        let mut readings = Readings::new();
+        for (item, hook) in &self.hooks {
+            if let Some(values) = contain("hook", || hook.readings())? {
+                readings.insert(*item, values);
+            }
+        }
+        Ok(readings)
     }
 
     /// Counts the additions of positions whose keys and values were there already.

@@ -114,6 +114,42 @@ impl Draw {
     }
 }
 
+/// What the random draws of one answer share.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DrawKey {
+    /// The request's seed.
+    pub seed: u64,
+    /// Which of several answers to one request.
+    pub choice: u32,
+    /// How often the answer was rewound before.
+    pub attempt: u32,
+}
+
+/// The key of every position of a sequence.
+///
+/// Kept tokens keep the key they were first run under, so a pass that is repeated (a rewind, keys and values that were
+/// given up) draws what it drew before.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DrawKeys {
+    /// First position of each key, in rising order.
+    spans: Vec<(usize, DrawKey)>,
+}
+
+impl DrawKeys {
+    /// Positions from `position` on draw under this key.
+    pub fn set(&mut self, position: usize, key: DrawKey) {
+        self.spans.retain(|(from, _)| *from < position);
+        self.spans.push((position, key));
+    }
+
+    /// The draw for a purpose at an absolute position.
+    pub fn draw(&self, purpose: Purpose, position: usize) -> Draw {
+        let span = self.spans.iter().rfind(|(from, _)| *from <= position);
+        let DrawKey { seed, choice, attempt } = span.map(|(_, key)| *key).unwrap_or_default();
+        Draw { seed, choice, purpose, attempt, position }
+    }
+}
+
 impl Sampling {
     /// A token for these logits, `[vocab_size]`. Logits that leave no choice are an error.
     pub fn choose(&self, logits: &[f32], draw: &Draw) -> Result<u32> {
@@ -310,6 +346,18 @@ mod tests {
         ];
         assert_eq!(base.uniform(), draw(3).uniform());
         assert!(others.iter().all(|o| o.uniform() != base.uniform()));
+    }
+
+    #[test]
+    fn positions_keep_the_key_they_were_first_run_under() {
+        let key = |attempt| DrawKey { seed: 7, choice: 0, attempt };
+        let mut keys = DrawKeys::default();
+        for (position, attempt) in [(0, 0), (9, 1), (5, 2)] {
+            keys.set(position, key(attempt));
+        }
+        let attempt = |position| keys.draw(Purpose::Named("halt"), position).attempt;
+        assert_eq!([0, 4, 5, 9, 100].map(attempt), [0, 0, 2, 2, 2]);
+        assert_eq!(keys.draw(Purpose::Token, 3), draw(3));
     }
 
     #[test]

@@ -6,12 +6,11 @@
 
 use crate::error::{Error, Result};
 use crate::fingerprint::Fingerprint;
+use crate::hook::Readings;
 use crate::kv::{KvCache, KvPool, PrefixKey};
-use crate::model::{Decoder, LogitsAt, Output, Row, RowReadout, Want};
+use crate::model::{Decoder, LogitsAt, Row, Want};
 use crate::plan::{BoundPlan, Plan};
-use crate::site::Site;
-use candle_core::Tensor;
-use std::collections::BTreeMap;
+use crate::sample::{DrawKey, DrawKeys};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -51,6 +50,7 @@ pub struct Session {
     cache: KvCache,
     plan: Plan,
     bound: BoundPlan,
+    draws: DrawKeys,
     chunk: usize,
     /// What rewinds and replans made stale, oldest first.
     cuts: Vec<Cut>,
@@ -110,6 +110,7 @@ impl Session {
             cache: pool.cache(),
             plan,
             bound,
+            draws: DrawKeys::default(),
             chunk: DEFAULT_CHUNK,
             cuts: Vec::new(),
             revision: 0,
@@ -157,6 +158,21 @@ impl Session {
         self.bound.fired()
     }
 
+    /// What the plan's hooks report after the newest pass.
+    pub fn readings(&self) -> Result<Readings> {
+        self.bound.readings()
+    }
+
+    /// Keys of its random draws.
+    pub fn draws(&self) -> &DrawKeys {
+        &self.draws
+    }
+
+    /// Positions from `position` on draw under this key. A rollback keeps the keys: a new attempt sets its own.
+    pub fn set_draw_key(&mut self, position: usize, key: DrawKey) {
+        self.draws.set(position, key);
+    }
+
     /// Whether the plan has no hooks, so that nothing but tokens and cache changes in a pass.
     pub fn is_stateless(&self) -> bool {
         self.bound.is_stateless()
@@ -181,6 +197,11 @@ impl Session {
     /// Blocks that its next pass takes from the pool.
     pub(crate) fn wants(&self) -> usize {
         self.cache.wants(self.pending().min(self.chunk))
+    }
+
+    /// The most tokens of one pass.
+    pub(crate) fn chunk(&self) -> usize {
+        self.chunk
     }
 
     /// Runs at most this many tokens in one pass, at least 1. Changes no result on the CPU.
@@ -225,58 +246,9 @@ impl Session {
             prompt_len: self.prompt_len,
             cache: &mut self.cache,
             plan: &mut self.bound,
+            draws: &self.draws,
             want: Want { logits, ..want },
         }
-    }
-
-    /// Runs every pending token but the last chunk's, so that one more pass ends the prefill.
-    pub fn prefill(&mut self) -> Result<()> {
-        while self.pending() > self.chunk {
-            let decoder = self.decoder.clone();
-            decoder.forward(&mut [self.row(Want { logits: LogitsAt::None, ..Want::default() })])?;
-        }
-        Ok(())
-    }
-
-    /// Appends generated tokens, runs what is pending and gives the last position's results.
-    pub fn advance(&mut self, tokens: &[u32]) -> Result<RowReadout> {
-        self.push(tokens)?;
-        self.run()
-    }
-
-    /// Runs what is pending and gives the last position's logits.
-    pub fn run(&mut self) -> Result<RowReadout> {
-        self.prefill()?;
-        if self.pending() == 0 {
-            return Err(Error::Misuse("a session needs a pending token to run"));
-        }
-        let output = self.pass(Want::default())?;
-        Ok(output.to_host()?.pop().unwrap_or_default())
-    }
-
-    /// Runs what is pending and gives every pending token's activations at these sites, `[time, d_model]` each,
-    /// as the plan leaves them.
-    pub fn capture(&mut self, sites: &[Site]) -> Result<BTreeMap<Site, Tensor>> {
-        if self.pending() == 0 {
-            return Err(Error::Misuse("a session needs a pending token to capture from"));
-        }
-        let mut parts: BTreeMap<Site, Vec<Tensor>> = BTreeMap::new();
-        while self.pending() > 0 {
-            let want = Want { logits: LogitsAt::None, captures: sites.to_vec(), ..Want::default() };
-            for (site, tensor) in self.pass(want)?.take_captures(0) {
-                parts.entry(site).or_default().push(tensor);
-            }
-        }
-        let join = |(site, parts): (Site, Vec<Tensor>)| {
-            let joined = Tensor::cat(&parts, 0).map_err(Error::tensor(site.to_string()))?;
-            Ok((site, joined))
-        };
-        parts.into_iter().map(join).collect()
-    }
-
-    fn pass(&mut self, want: Want) -> Result<Output> {
-        let decoder = self.decoder.clone();
-        decoder.forward(&mut [self.row(want)])
     }
 
     /// Remembers this place. Costs a fork of the hooks.
@@ -373,6 +345,7 @@ impl Session {
             cache: self.cache.fork(),
             plan: self.plan.clone(),
             bound: self.bound.fork(),
+            draws: self.draws.clone(),
             chunk: self.chunk,
             cuts: self.cuts.clone(),
             revision: self.revision,

@@ -1,17 +1,18 @@
 //! Everything a request may need, shared by all of them.
 
-use crate::auth::Keys;
 use crate::keep::Keep;
+use crate::keys::Keys;
 use crate::metrics::Metrics;
 use crate::prepare::Preparation;
 use crate::refusal::Refusal;
-use crate::settings::Settings;
-use crate::steer::{Library, Steering};
+use crate::settings::{Params, Settings};
+use crate::steer::{Frame, Library, Setup, Steering};
+use crate::wire::error::Code;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 use trimtab_runtime::Model;
-use trimtab_runtime::engine::Engine;
+use trimtab_runtime::engine::{Engine, EngineOptions};
 use trimtab_runtime::fingerprint::Fingerprint;
 use trimtab_steering::monitor::policy::Policy;
 
@@ -38,15 +39,8 @@ pub(crate) fn now() -> u64 {
 }
 
 impl App {
-    /// Serves a model through an engine that runs it. Without vectors and without state:
-    ///
-    /// `App::new(model, engine, settings, (steering, Keep::nothing()))`
-    pub fn new(
-        model: Arc<Model>,
-        engine: Arc<Engine>,
-        settings: Settings,
-        (steering, keep): (Steering, Keep),
-    ) -> Arc<App> {
+    fn new(model: Arc<Model>, engine: Arc<Engine>, parts: Parts) -> Arc<App> {
+        let Parts { settings, steering, keep } = parts;
         let device = model.decoder().device().kind();
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Arc::new(App {
@@ -84,6 +78,75 @@ impl App {
     /// Whether a name is the model's.
     pub(crate) fn is_called(&self, name: &str) -> bool {
         self.model.name() == name || self.settings.names.iter().any(|other| other == name)
+    }
+}
+
+/// What a server is made of besides its model and engine.
+struct Parts {
+    settings: Settings,
+    steering: Steering,
+    keep: Keep,
+}
+
+/// How a model is served: [`Server::builder`] makes one, and what is not said has a default.
+pub struct Server {
+    model: Arc<Model>,
+    engine: EngineOptions,
+    settings: Option<Settings>,
+    steering: Option<Steering>,
+    keep: Keep,
+}
+
+impl Server {
+    /// A server without vectors, without keys and without state.
+    pub fn builder(model: impl Into<Arc<Model>>) -> Server {
+        let (engine, keep) = (EngineOptions::default(), Keep::nothing());
+        Server { model: model.into(), engine, settings: None, steering: None, keep }
+    }
+
+    /// How its engine runs.
+    #[must_use]
+    pub fn engine(mut self, options: EngineOptions) -> Server {
+        self.engine = options;
+        self
+    }
+
+    /// Limits, names and keys.
+    #[must_use]
+    pub fn settings(mut self, settings: Settings) -> Server {
+        self.settings = Some(settings);
+        self
+    }
+
+    /// The vectors, policies and presets that requests may name.
+    #[must_use]
+    pub fn steering(mut self, steering: Steering) -> Server {
+        self.steering = Some(steering);
+        self
+    }
+
+    /// What it remembers.
+    #[must_use]
+    pub fn keep(mut self, keep: Keep) -> Server {
+        self.keep = keep;
+        self
+    }
+
+    /// Starts the engine. [`App::router`] of the result is an axum router, to be served or nested.
+    pub fn build(self) -> Result<Arc<App>, Refusal> {
+        let settings = match self.settings {
+            Some(settings) => settings,
+            None => Params::default()
+                .check()
+                .map_err(|misfit| Refusal::new(Code::Internal, misfit.to_string()))?,
+        };
+        let steering = match self.steering {
+            Some(steering) => steering,
+            None => Steering::new(Frame::of(&self.model)?, Setup::default(), self.keep.clone()),
+        };
+        let (decoder, pool) = (self.model.decoder().clone(), self.model.pool().clone());
+        let engine = Arc::new(Engine::start(decoder, pool, self.engine)?);
+        Ok(App::new(self.model, engine, Parts { settings, steering, keep: self.keep }))
     }
 }
 

@@ -1,23 +1,16 @@
 //! Which pages in browsers may use the server.
 
+use crate::headers::{IGNORED, REQUEST_ID, SEED, WARNING};
 use crate::settings::Settings;
-use crate::visit::REQUEST_ID;
 use axum::extract::Request;
 use axum::http::Method;
 use axum::http::header::{
-    ACCESS_CONTROL_REQUEST_HEADERS, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue,
-    RETRY_AFTER,
+    ACCESS_CONTROL_REQUEST_HEADERS, AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER,
 };
 use axum::middleware::Next;
 use axum::response::Response;
 use tower_http::cors::{AllowHeaders, AllowOrigin, Any, CorsLayer};
 
-/// The header that names what a request said in vain.
-pub(crate) const IGNORED: HeaderName = HeaderName::from_static("x-trimtab-ignored");
-/// The header that says what may not be what was meant.
-pub(crate) const WARNING: HeaderName = HeaderName::from_static("x-trimtab-warning");
-/// The header that says what keyed the draws.
-pub(crate) const SEED: HeaderName = HeaderName::from_static("x-trimtab-seed");
 /// The official JavaScript client sends many headers that begin so.
 const STAINLESS: &str = "x-stainless-";
 

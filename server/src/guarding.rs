@@ -6,16 +6,15 @@ use crate::steer::{
 };
 use crate::wire;
 use crate::wire::monitor::{Monitor, Stream};
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use trimtab_runtime::Model;
 use trimtab_runtime::generate::RetryBudget;
 use trimtab_runtime::plan::Plan;
-use trimtab_runtime::site::Site;
 use trimtab_steering::compose::dose::DoseLimit;
 use trimtab_steering::monitor::policy::Policy;
 use trimtab_steering::monitor::{Guard, Records};
+use trimtab_steering::stack::{Applied, Lowered};
 
 /// Whether text that was shown can be taken back where answers go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,9 +38,7 @@ pub struct Answered<'a> {
     /// What the user wants, in words, for whoever judges the answer; `None` of a text that is continued.
     pub request: Option<&'a str>,
     /// What is done to the model.
-    pub plan: &'a Plan,
-    /// What that pushes at each site, as a share of the stream's length.
-    pub doses: &'a BTreeMap<Site, f64>,
+    pub steered: &'a Lowered,
     /// Keys the answer's draws.
     pub seed: u64,
 }
@@ -54,6 +51,10 @@ pub struct Guarded {
     pub records: Records,
     /// To be put into the request: the guard counts against the same.
     pub retries: RetryBudget,
+    /// The vectors of a retry, those of the answer before them; empty where a retry has none of its own.
+    pub retry: Vec<Applied>,
+    /// What is to be known about them.
+    pub warnings: Vec<String>,
 }
 
 /// A model and the policies that its answers can be judged by.
@@ -117,21 +118,24 @@ impl Guarding {
         }
         let asked = wire::steering::Steering { monitor: Some(monitor), ..Default::default() };
         let guarding = Guarding { steering, library, asked };
-        let nothing = Plan::empty();
-        let doses = &BTreeMap::new();
-        guarding.guard(&Answered { request: Some(""), plan: &nothing, doses, seed: 0 })?;
+        let steered = &Lowered::default();
+        guarding.guard(&Answered { request: Some(""), steered, seed: 0 })?;
         Ok(guarding)
     }
 
     /// The guard of one answer.
     pub fn guard(&self, answered: &Answered<'_>) -> Result<Guarded, Refusal> {
-        let mut resolved = self.steering.resolve(Some(&self.asked), None, &[])?;
-        resolved.plan = answered.plan.clone();
-        resolved.beside(answered.doses)?;
+        let mut resolved = self.steering.now().resolve(Some(&self.asked), None, Some(&[]))?;
+        let Lowered { plan, applied, .. } = answered.steered;
+        resolved.plan = plan.clone();
+        resolved.beside(&answered.steered.site_doses())?;
+        let mut rows = Vec::new();
         // What steers an answer steers its retries too.
         if let Some(retry) = resolved.monitor.as_mut().and_then(|monitor| monitor.retry.as_mut()) {
-            let all = answered.plan.items().iter().chain(retry.plan.items()).cloned();
-            retry.plan = Plan::from_shared(all);
+            let items = plan.items();
+            let more = retry.vectors.iter().cloned().map(|vector| vector.behind(items.len()));
+            rows = applied.iter().cloned().chain(more).collect();
+            retry.plan = Plan::from_shared(items.iter().chain(retry.plan.items()).cloned());
         }
         let about = About {
             library: &self.library,
@@ -143,7 +147,8 @@ impl Guarding {
         let guard = resolved.guard(&about, &mut guards)?;
         match (guard, guards.into_first()) {
             (Some(guard), Some(records)) => {
-                Ok(Guarded { guard, records, retries: resolved.retries() })
+                let (retries, warnings) = (resolved.retries(), resolved.warnings);
+                Ok(Guarded { guard, records, retries, retry: rows, warnings })
             }
             _ => Err(Refusal::invalid("monitor", "is missing")),
         }

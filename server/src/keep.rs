@@ -6,7 +6,7 @@
 
 use crate::refusal::Refusal;
 use crate::settings::Switch;
-use crate::steer::{Lock, NullStatus, Shelf, StoredSettings, StoredVector};
+use crate::steer::{Lock, Shelf, StoredSettings, StoredVector};
 use crate::wire::error::Code;
 use crate::wire::vector::{LoadVector, PutSteering};
 use std::sync::Arc;
@@ -16,6 +16,7 @@ use tokio::sync::Semaphore;
 use trimtab_adapters::store::{
     AuditEvent, Intervention, Put, Retention, Store, Trace, Vector, now_ms,
 };
+use trimtab_steering::steer::NullVectors;
 
 /// Traces and notes of interventions that may be on their way; what comes beside them is dropped and told to the log, as a
 /// disk that has stopped must not fill the memory.
@@ -223,7 +224,7 @@ fn stored(vector: Vector) -> Result<StoredVector, Refusal> {
         bytes: vector.bytes,
         source: Some(terms.source).filter(|source| !source.is_empty()),
         accept_model: terms.accept_model,
-        null: if null { NullStatus::Allowed } else { NullStatus::Refused },
+        null: if null { NullVectors::Allow } else { NullVectors::Refuse },
     })
 }
 
@@ -234,7 +235,7 @@ fn row(vector: &StoredVector) -> Result<Vector, Refusal> {
         source: vector.source.clone().unwrap_or_default(),
         sha256: Some(vector.sha256.clone()),
         accept_model: vector.accept_model.clone(),
-        allow_null: Some(vector.null == NullStatus::Allowed),
+        allow_null: Some(vector.null == NullVectors::Allow),
     };
     Ok(Vector {
         id: vector.id.clone(),

@@ -8,6 +8,16 @@
 //! `wire`, `chat` makes generations of it and gives them to the engine, whose notices become pieces, and `chat`
 //! writes these as a stream's chunks or folds them to one answer.
 //!
+//! ```no_run
+//! use trimtab_server::Server;
+//!
+//! let model = trimtab_runtime::Model::open("smollm2-135m-instruct")?;
+//! let router = Server::builder(model).build()?.router();
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! The crate has no features of its own.
+//!
 //! It does not name candle, run a tensor inside async code, or read the environment.
 
 pub mod settings;
@@ -17,10 +27,12 @@ pub mod wire;
 mod app;
 mod auth;
 mod chat;
+mod connections;
 mod cors;
 mod guarding;
-mod guests;
+mod headers;
 mod keep;
+mod keys;
 mod leftover;
 mod listen;
 mod metrics;
@@ -36,7 +48,7 @@ mod visit;
 #[cfg(test)]
 mod tests;
 
-pub use app::App;
+pub use app::{App, Server};
 pub use guarding::{Answered, Desk, Display, Guarded, Guarding};
 pub use keep::Keep;
 pub use listen::serve;

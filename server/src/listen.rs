@@ -1,7 +1,7 @@
 //! The accept loop, and an end that lets running work finish.
 
 use crate::app::App;
-use crate::guests::Guests;
+use crate::connections::Connections;
 use crate::presence::watched;
 use crate::slow::Slow;
 use axum::Router;
@@ -43,7 +43,7 @@ pub async fn serve(
     let door = Door {
         router: app.router(),
         slots: Arc::new(Semaphore::new(app.settings.connections)),
-        guests: Arc::default(),
+        connections: Arc::default(),
         header_timeout: app.settings.header_timeout,
         read_timeout: app.settings.read_timeout,
         closed,
@@ -97,7 +97,7 @@ struct Door {
     router: Router,
     /// One for each connection that may be open.
     slots: Arc<Semaphore>,
-    guests: Arc<Guests>,
+    connections: Arc<Connections>,
     header_timeout: Duration,
     read_timeout: Duration,
     closed: watch::Receiver<()>,
@@ -113,7 +113,7 @@ impl Door {
             };
             let connection = Connection {
                 router: self.router.clone(),
-                guests: self.guests.clone(),
+                connections: self.connections.clone(),
                 header_timeout: self.header_timeout,
                 read_timeout: self.read_timeout,
                 closed: self.closed.clone(),
@@ -131,7 +131,7 @@ impl Door {
                 Err(error) => {
                     tracing::warn!(%error, "connection was not accepted");
                     // It may be for want of file handles.
-                    self.guests.make_room();
+                    self.connections.make_room();
                     sleep(BREATH).await;
                 }
             }
@@ -141,7 +141,7 @@ impl Door {
     async fn slot(&self) -> Option<OwnedSemaphorePermit> {
         while self.slots.available_permits() == 0 {
             // An idle connection closes at once; where none is idle, an answer has to end first.
-            self.guests.make_room();
+            self.connections.make_room();
             if let Ok(slot) = timeout(BREATH, self.slots.clone().acquire_owned()).await {
                 return slot.ok();
             }
@@ -154,7 +154,7 @@ impl Door {
 /// One client's connection.
 struct Connection {
     router: Router,
-    guests: Arc<Guests>,
+    connections: Arc<Connections>,
     header_timeout: Duration,
     read_timeout: Duration,
     closed: watch::Receiver<()>,
@@ -168,7 +168,7 @@ impl Connection {
             tracing::debug!(%error, "connection keeps its delay");
         }
         let (socket, lookout) = watched(stream);
-        let mut entry = self.guests.enter(lookout.waits().clone());
+        let mut entry = self.connections.enter(lookout.waits().clone());
         let mut builder = Builder::new(TokioExecutor::new()).http1_only();
         builder.http1().timer(TokioTimer::new()).header_read_timeout(self.header_timeout);
         builder.http1().max_buf_size(BUFFER_BYTES);
@@ -191,7 +191,7 @@ impl Connection {
                     return told(Some("it gave its place up"));
                 }
                 // A request has come since it was asked.
-                Next::Place => entry = self.guests.enter(lookout.waits().clone()),
+                Next::Place => entry = self.connections.enter(lookout.waits().clone()),
                 Next::Close => {
                     stage = Stage::Closing;
                     connection.as_mut().graceful_shutdown();

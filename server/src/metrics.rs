@@ -19,7 +19,7 @@ use trimtab_steering::monitor::{Action, Record};
 /// Which route answered how.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct Answered {
-    pub(crate) route: &'static str,
+    pub(crate) route: String,
     pub(crate) status: u16,
 }
 

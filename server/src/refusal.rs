@@ -44,6 +44,14 @@ pub struct Refusal {
     pub should_retry: Retry,
 }
 
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Refusal {}
+
 impl Refusal {
     /// A refusal with the status of its code.
     pub fn new(code: Code, message: impl Into<String>) -> Refusal {

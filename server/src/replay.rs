@@ -8,7 +8,7 @@ use crate::chat::{self, Asked};
 use crate::refusal::Refusal;
 use crate::wire;
 use crate::wire::error::Code;
-use crate::wire::receipt::{Receipt, Replay};
+use crate::wire::receipt::{Replay, ReplayableReceipt};
 use serde_json::Value;
 use trimtab_runtime::generate::{Flow, Generation, run};
 
@@ -38,7 +38,7 @@ impl App {
     }
 
     /// All answers to the prompt of a receipt.
-    fn again(&self, receipt: Receipt) -> Result<Vec<String>, Refusal> {
+    fn again(&self, receipt: ReplayableReceipt) -> Result<Vec<String>, Refusal> {
         self.is_of_this(&receipt)?;
         let request = receipt.request.ok_or_else(|| {
             let why = "it must be a full receipt; ask with steering.receipt set to full";
@@ -82,21 +82,21 @@ impl App {
     }
 
     /// Refuses what was made with other weights, another template or other vectors.
-    fn is_of_this(&self, receipt: &Receipt) -> Result<(), Refusal> {
+    fn is_of_this(&self, receipt: &ReplayableReceipt) -> Result<(), Refusal> {
         let differs = |what: &str, found: &str| {
             let message = format!("receipt is of another {what}; {found} is here");
             Err(Refusal::new(Code::ModelMismatch, message))
         };
         let weights = &self.model.identity().weights_sha256;
-        if receipt.weights_sha256 != *weights {
+        if receipt.summary.weights_sha256 != *weights {
             return differs("model", weights);
         }
         let template = self.model.template().ok().map(|template| template.sha256().to_owned());
-        if receipt.template_sha256 != template {
+        if receipt.summary.template_sha256 != template {
             return differs("chat template", template.as_deref().unwrap_or("none"));
         }
         let here = self.steering.list().data;
-        for vector in &receipt.vectors {
+        for vector in &receipt.summary.vectors {
             let Some(found) = here.iter().find(|found| found.id == vector.id) else { continue };
             if found.sha256 != vector.sha256 {
                 return differs(&format!("vector {}", vector.id), &found.sha256);
@@ -107,7 +107,7 @@ impl App {
 }
 
 /// The receipts in a document: one, or those of several answers in their order.
-fn receipts(document: &Value) -> Result<Vec<Receipt>, Refusal> {
+fn receipts(document: &Value) -> Result<Vec<ReplayableReceipt>, Refusal> {
     let whole = document.get("steering").unwrap_or(document);
     let several = whole.get("choices").and_then(Value::as_array);
     let all = several.map_or_else(|| vec![whole.clone()], Clone::clone);

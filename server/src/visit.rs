@@ -1,12 +1,12 @@
 //! One request from its arrival to the last byte of its answer: its id, its log line, its numbers.
 
 use crate::app::App;
+use crate::headers::REQUEST_ID;
 use crate::metrics::{Answered, Metrics};
 use crate::presence::{Wait, Waits, Work};
-use crate::routes;
 use axum::body::HttpBody;
-use axum::extract::{Request, State};
-use axum::http::header::{HeaderName, HeaderValue};
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::header::HeaderValue;
 use axum::middleware::Next;
 use axum::response::Response;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -16,8 +16,6 @@ use std::time::{Duration, Instant};
 use tracing::Instrument;
 use trimtab_runtime::fingerprint::Fingerprint;
 
-/// The header that names a request.
-pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Characters of an id that somebody else made.
 const LONGEST_ID: usize = 64;
 
@@ -27,7 +25,7 @@ pub(crate) struct Visit {
     pub(crate) id: String,
     /// When it came.
     pub(crate) since: Instant,
-    route: &'static str,
+    route: String,
     status: AtomicU16,
     prompt_tokens: AtomicUsize,
     generated_tokens: AtomicUsize,
@@ -44,13 +42,14 @@ impl Visit {
     fn new(request: &Request, metrics: Arc<Metrics>) -> Visit {
         let given = request.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok());
         let id = given.filter(|id| is_id(id)).map_or_else(made_id, str::to_owned);
-        let route = routes::label(request.uri().path());
+        let route = label(request.extensions().get::<MatchedPath>());
+        let label = route.as_str();
         let method = request.method().as_str();
         let waits = request.extensions().get::<Waits>().cloned();
         let whole = waits.as_ref().filter(|_| request.body().is_end_stream());
         let empty = tracing::field::Empty;
         let span = tracing::info_span!(
-            "request", %id, route, method, status = empty, seconds = empty,
+            "request", %id, route = label, method, status = empty, seconds = empty,
             prompt_tokens = empty, generated_tokens = empty, cut = empty, user = empty,
         );
         Visit {
@@ -115,13 +114,18 @@ impl Drop for Visit {
             0 => 499,
             status => status,
         };
-        self.metrics.answered(&Answered { route: self.route, status }, took);
+        self.metrics.answered(&Answered { route: std::mem::take(&mut self.route), status }, took);
         self.span.record("status", status);
         self.span.record("seconds", took.as_secs_f64());
         self.span.record("prompt_tokens", self.prompt_tokens.load(Ordering::Relaxed));
         self.span.record("generated_tokens", self.generated_tokens.load(Ordering::Relaxed));
         tracing::info!(parent: &self.span, "answered");
     }
+}
+
+/// The route of a request, as metrics and logs call it: a path that a request makes up must not become a label.
+fn label(path: Option<&MatchedPath>) -> String {
+    path.map_or_else(|| "other".to_owned(), |path| path.as_str().replace("{*", "{"))
 }
 
 /// Whether an id may be put into headers and logs.

@@ -5,6 +5,21 @@
 //! ([`import`]) and out ([`export`]), makes them of labelled examples ([`extract`]), turns them into an intervention of the
 //! runtime's plan ([`steer`]), puts several together ([`compose`]) and measures what they do ([`mod@eval`]).
 //!
+//! ```no_run
+//! use trimtab_runtime::{Model, plan::Plan, site::Site};
+//! use trimtab_steering::{Steer, SteerOptions, VectorFile};
+//!
+//! let model = Model::open("smollm2-135m-instruct")?;
+//! let site = Site::ResidPost(14);
+//! let read = |text: &str| model.activations(&model.text_prompt(text)?, site);
+//! let (sad, glad) = (read("What a sad day.")?.mean(), read("What a joyful day!")?.mean());
+//! let file = VectorFile::from_difference("glad", site, &sad, &glad)?;
+//! let plan = Plan::of(Steer::new(&file, &SteerOptions::default())?);
+//! # Ok::<(), trimtab_steering::Error>(())
+//! ```
+//!
+//! The crate has no features.
+//!
 //! It is a crate of its own because the runtime must not know what a direction means: the runtime offers sites and
 //! hooks, and everything here is an intervention bound to them, or makes one. Nothing here learns while serving: that is
 //! `trimtab-adapters`.
@@ -31,6 +46,9 @@ pub mod schedule;
 
 pub mod ops;
 pub mod steer;
+
+pub mod receipt;
+pub mod stack;
 
 pub mod compose;
 pub mod eval;

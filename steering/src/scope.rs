@@ -174,6 +174,18 @@ pub(crate) struct Names {
     pub(crate) exclude_window: &'static str,
 }
 
+impl Names {
+    /// The names of what is excluded, in the place of those of what is included.
+    pub(crate) fn excluded(&self) -> Names {
+        Names {
+            tokens: self.exclude_tokens,
+            positions: self.exclude_positions,
+            window: self.exclude_window,
+            ..*self
+        }
+    }
+}
+
 /// The prompt's fields.
 pub(crate) const PROMPT: Names = Names {
     phase: "prompt",

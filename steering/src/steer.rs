@@ -50,8 +50,30 @@ pub struct SteerOptions {
     pub schedule: Schedule,
     /// Only these blocks, both ends included. `embed` and `final` belong to none.
     pub blocks: Option<RangeInclusive<usize>>,
+    /// Only these sites.
+    pub sites: Option<Vec<Site>>,
     /// Whether a vector without effect is used.
     pub null: NullVectors,
+}
+
+impl SteerOptions {
+    /// The sites of a file at which it acts; `None` for all of them.
+    pub(crate) fn selected(&self, file: &VectorFile) -> Option<Vec<Site>> {
+        if self.blocks.is_none() && self.sites.is_none() {
+            return None;
+        }
+        let sites = file.directions().iter().map(Direction::site);
+        Some(sites.filter(|site| self.acts_at(*site)).collect())
+    }
+
+    /// Whether a file's direction at this site acts.
+    pub fn acts_at(&self, site: Site) -> bool {
+        let in_blocks = |blocks: &RangeInclusive<usize>| {
+            site.block().is_some_and(|block| blocks.contains(&block))
+        };
+        self.blocks.as_ref().is_none_or(in_blocks)
+            && self.sites.as_ref().is_none_or(|sites| sites.contains(&site))
+    }
 }
 
 /// The warning `operation_overridden`: a vector is applied in another way than it was evaluated.
@@ -201,13 +223,8 @@ fn operation(card: &Card, asked: Option<Operation>) -> Result<(Operation, Option
 /// The directions that act, in forward order, at least one.
 fn chosen<'a>(file: &'a VectorFile, options: &SteerOptions) -> Result<Vec<&'a Direction>> {
     let directions = file.directions().iter();
-    let chosen: Vec<&Direction> =
-        directions.filter(|d| wanted(d.site(), options.blocks.as_ref())).collect();
+    let chosen: Vec<&Direction> = directions.filter(|d| options.acts_at(d.site())).collect();
     if chosen.is_empty() { Err(none_left(file, options)) } else { Ok(chosen) }
-}
-
-fn wanted(site: Site, blocks: Option<&RangeInclusive<usize>>) -> bool {
-    blocks.is_none_or(|blocks| site.block().is_some_and(|block| blocks.contains(&block)))
 }
 
 fn none_left(file: &VectorFile, options: &SteerOptions) -> Error {

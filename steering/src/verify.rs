@@ -18,6 +18,7 @@ use trimtab_runtime::kv::KvPool;
 use trimtab_runtime::model::spec::ModelSpec;
 use trimtab_runtime::model::{Decoder, RowReadout, Want};
 use trimtab_runtime::plan::Plan;
+use trimtab_runtime::read;
 use trimtab_runtime::sample::{Draw, Purpose, SamplingParams};
 use trimtab_runtime::session::Session;
 use trimtab_runtime::site::Site;
@@ -271,12 +272,12 @@ impl Subject<'_> {
             (self.fresh(&self.plan(None)?)?, self.fresh(&Plan::empty())?);
         let mut alone = self.fresh(&Plan::empty())?;
         let (mut differing, mut next) = (0, [likeliest(&alone.run()?); 3]);
-        pair(self.decoder, &mut steered, &mut beside)?;
+        pair(&mut steered, &mut beside)?;
         for step in 0..STEPS {
             alone.push(&[next[0]])?;
             steered.push(&[next[1]])?;
             beside.push(&[next[2]])?;
-            let (hurt, calm) = pair(self.decoder, &mut steered, &mut beside)?;
+            let (hurt, calm) = pair(&mut steered, &mut beside)?;
             next = [likeliest(&alone.run()?), likeliest(&hurt), likeliest(&calm)];
             differing += usize::from(next[0] != next[2]);
             if step + 1 == STEPS && alone.tokens() != beside.tokens() {
@@ -389,14 +390,16 @@ fn likeliest(readout: &RowReadout) -> u32 {
 }
 
 /// What is pending in two sequences, in the same pass.
-fn pair(
-    decoder: &Decoder,
-    first: &mut Session,
-    second: &mut Session,
-) -> Result<(RowReadout, RowReadout)> {
-    let mut rows = [first.row(Want::default()), second.row(Want::default())];
-    let mut found = decoder.forward(&mut rows)?.to_host()?.into_iter();
-    Ok((found.next().unwrap_or_default(), found.next().unwrap_or_default()))
+fn pair(first: &mut Session, second: &mut Session) -> Result<(RowReadout, RowReadout)> {
+    let mut found = [RowReadout::default(), RowReadout::default()];
+    read::run(&mut [first, second], &Want::default(), |index, _, output| {
+        if let Some(place) = found.get_mut(index) {
+            *place = output.readout();
+        }
+        Ok::<(), Error>(())
+    })?;
+    let [first, second] = found;
+    Ok((first, second))
 }
 
 fn drawn(mut session: Session) -> Result<Vec<u32>> {

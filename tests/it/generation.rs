@@ -1,10 +1,10 @@
-//! The token loop on the tiny model: seeds, stop strings, monitors that rewind and insert, joint choices.
+//! The token loop on the tiny model: seeds, stop strings, monitors that rewind and insert, groups.
 
 use trimtab_runtime::Result;
 use trimtab_runtime::generate::{
-    Answer, Event, Finish, Flow, Generation, Request, RetryBudget, complete, run, run_joint,
+    Answer, Event, Finish, Flow, Generation, Request, RetryBudget, complete, run, run_group,
 };
-use trimtab_runtime::joint::{Contender, Joint};
+use trimtab_runtime::group_sampling::{Candidate, GroupSampler};
 use trimtab_runtime::logits::{Bias, Penalties};
 use trimtab_runtime::monitor::{Monitor, Stage, StopReason, Unfolding, Verdict};
 use trimtab_runtime::plan::Plan;
@@ -304,11 +304,11 @@ fn inserted_tokens_are_shown_and_the_model_goes_on_after_them() {
 }
 
 #[test]
-fn a_joint_chooses_for_rows_in_lockstep() {
+fn a_group_sampler_chooses_for_answers_in_lockstep() {
     /// The token that both rows together like best.
     struct Agree;
-    impl Joint for Agree {
-        fn choose(&mut self, rows: &[Contender]) -> Result<Vec<u32>> {
+    impl GroupSampler for Agree {
+        fn choose(&mut self, rows: &[Candidate]) -> Result<Vec<u32>> {
             let sum = |t: usize| rows.iter().map(|r| r.logits[t]).sum::<f32>();
             let best = (0..62).max_by(|a, b| sum(*a).total_cmp(&sum(*b))).unwrap() as u32;
             Ok(vec![best; rows.len()])
@@ -321,10 +321,52 @@ fn a_joint_chooses_for_rows_in_lockstep() {
         Generation::new(session, tiny::tokenizer().unwrap(), request(1, 12)).unwrap()
     };
     let mut arms = [generation(&rig, Plan::empty(), request(1, 12)), long];
-    run_joint(&mut arms, &mut Agree, &mut |_, _| Flow::Continue).unwrap();
+    run_group(&mut arms, &mut Agree, &mut |_, _| Flow::Continue).unwrap();
     let [a, b] = arms.map(|arm| arm.into_answer().unwrap());
     assert_eq!(a.tokens, b.tokens);
     assert_eq!(a.tokens.len(), 12);
+}
+
+/// Chooses each answer's own likeliest token, and notes what it hears.
+#[derive(Default)]
+struct Own(Vec<String>);
+
+impl GroupSampler for Own {
+    fn choose(&mut self, rows: &[Candidate]) -> Result<Vec<u32>> {
+        let greedy = |row: &Candidate| Sampling::Greedy.choose(row.logits, &row.draw);
+        rows.iter().map(greedy).collect()
+    }
+
+    fn rewind(&mut self, index: usize, tokens: usize) {
+        self.0.push(format!("{index} goes back to {tokens}"));
+    }
+
+    fn end(&mut self, index: usize) {
+        self.0.push(format!("{index} ends"));
+    }
+}
+
+#[test]
+fn a_group_hears_of_rewinds_and_loses_only_what_fails() {
+    let rig = Rig::tiny(2048);
+    let greedy = |tokens| Request { sampling: Sampling::Greedy, ..request(1, tokens) };
+    let watched = || generation(&rig, Plan::empty(), greedy(10)).watched_by(Rewinder::at(&[6], 4));
+    let steered = || generation(&rig, Plan::of(push(Site::ResidPost(1), 4)), greedy(14));
+    let nan = trimtab_runtime::hook::hook_fn([Site::ResidPost(0)], |_, x, _| {
+        let stream = (x * f64::NAN).map_err(trimtab_runtime::Error::tensor("nan"))?;
+        Ok(trimtab_runtime::hook::Edit::Replace { stream, positions: 1 })
+    });
+    let failing = generation(&rig, Plan::of(nan), greedy(10));
+    let mut sampler = Own::default();
+    let mut group = [watched(), failing, steered()];
+    run_group(&mut group, &mut sampler, &mut |_, _| Flow::Continue).unwrap();
+    let [a, b, c] = group.map(Generation::into_answer);
+    assert_eq!(sampler.0, ["1 ends", "0 goes back to 2", "0 ends", "2 ends"]);
+    assert!(b.is_err());
+    for (found, alone) in [(a.unwrap(), watched()), (c.unwrap(), steered())] {
+        let alone = complete(alone).unwrap();
+        assert_eq!((found.tokens, found.rewinds), (alone.tokens, alone.rewinds));
+    }
 }
 
 #[test]

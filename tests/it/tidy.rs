@@ -7,6 +7,7 @@
 //! The scanners know Rust's comments, strings and braces and nothing else: a rule that needs types
 //! belongs to clippy.
 
+mod circles;
 mod functions;
 mod lexer;
 mod manifests;
@@ -15,6 +16,7 @@ mod names;
 mod pages;
 mod sizes;
 mod tree;
+mod types;
 mod walls;
 
 use tree::Source;

@@ -32,3 +32,8 @@ mod tests {
 pub mod golden;
 pub mod real;
 pub mod rig;
+
+/// Compiles and runs the README's example.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct Readme;

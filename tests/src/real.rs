@@ -1,7 +1,7 @@
 //! The default model, fetched once by the program's own catalogue.
 
 use std::sync::{Arc, OnceLock};
-use trimtab_runtime::hub::{DEFAULT, Local, ModelRef, Resolver};
+use trimtab_runtime::hub::{DEFAULT, Installer, Local, ModelRef, Resolver};
 use trimtab_runtime::model::{DecoderOptions, WeightForm};
 use trimtab_runtime::{Model, OpenOptions};
 
@@ -27,7 +27,10 @@ pub fn local() -> &'static Local {
     static LOCAL: OnceLock<Local> = OnceLock::new();
     LOCAL.get_or_init(|| {
         let default = ModelRef::parse(DEFAULT).expect("a catalogue name");
-        Resolver::new().resolve(&default).expect("the default model")
+        Resolver::new()
+            .with_installer(Installer::default())
+            .resolve(&default)
+            .expect("the default model")
     })
 }
 

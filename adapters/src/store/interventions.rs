@@ -7,17 +7,20 @@
 use super::row::column;
 use super::{Store, document};
 use crate::{Error, Result};
+use serde::Serialize;
 use sqlx::SqliteTransaction;
 use sqlx::sqlite::SqliteRow;
 
 /// One step in the story of a watched answer.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Intervention {
     /// The request's id; a client may use one twice.
     pub request: String,
     /// The id of the response that the client was given.
     pub response: String,
     /// The id that the answer's trace has, if there is one.
+    #[serde(skip)]
     pub trace: String,
     /// The label of the key that asked.
     pub owner: String,
@@ -60,6 +63,7 @@ pub struct Intervention {
     /// Hash of what was taken back.
     pub span_sha256: Option<String>,
     /// What was taken back, in words, where it is kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
     /// What became of it.
     pub outcome: String,

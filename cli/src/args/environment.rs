@@ -6,10 +6,11 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::PathBuf;
+use trimtab_runtime::json::nearest;
 
 const PREFIX: &str = "TRIMTAB_";
-/// What turns a switch off.
-const OFF: [&str; 5] = ["", "0", "false", "off", "no"];
+/// What turns a switch off: nothing, and what [`BoolishValueParser`] reads as false.
+const OFF: [&str; 7] = ["", "0", "f", "false", "n", "no", "off"];
 /// Known to the project's tests, not to the program.
 const OF_TESTS: &str = "TRIMTAB_TEST_";
 
@@ -99,28 +100,9 @@ fn known(command: &Command) -> BTreeSet<String> {
 }
 
 fn warning(name: &str, known: &BTreeSet<String>) -> String {
-    let nearest = known.iter().min_by_key(|candidate| edits(name, candidate));
+    let nearest = nearest(name, known.iter().map(String::as_str));
     let nearest = nearest.map(|n| format!("; the nearest name is {n}")).unwrap_or_default();
     format!("variable {name} is not known{nearest}")
-}
-
-/// Edits between two words (Levenshtein), by rows.
-fn edits(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.bytes().enumerate() {
-        let mut last = i;
-        let mut left = i + 1;
-        for (cell, y) in row.iter_mut().skip(1).zip(b.bytes()) {
-            let change = last + usize::from(x != y);
-            last = *cell;
-            left = change.min(*cell + 1).min(left + 1);
-            *cell = left;
-        }
-        if let Some(first) = row.first_mut() {
-            *first = i + 1;
-        }
-    }
-    row.last().copied().unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -147,14 +129,5 @@ mod tests {
             count += 1;
         }
         assert!(count > 60, "{count}");
-    }
-
-    #[test]
-    fn edits_are_counted() {
-        for (a, b, count) in
-            [("", "", 0), ("", "abc", 3), ("kitten", "sitting", 3), ("ab", "ba", 2)]
-        {
-            assert_eq!((edits(a, b), edits(b, a)), (count, count), "{a} {b}");
-        }
     }
 }

@@ -12,6 +12,7 @@ use trimtab_runtime::generate::{Answer, Event, Finish, Flow, Generation, Request
 use trimtab_runtime::session::Session;
 use trimtab_server::Guarded;
 use trimtab_steering::monitor::Record;
+use trimtab_steering::stack::Applied;
 
 /// Seconds and rates of one answer.
 #[derive(Debug, Clone, Serialize)]
@@ -42,6 +43,10 @@ pub struct Reply {
     pub timings: Timings,
     /// What its guard found and did.
     pub record: Option<Record>,
+    /// The vectors of a retry; empty where a retry has none of its own.
+    pub retry: Vec<Applied>,
+    /// What is to be known about them.
+    pub warnings: Vec<String>,
 }
 
 impl Reply {
@@ -158,7 +163,10 @@ pub fn answer(
     session.set_chunk(opened.chunk);
     let stoppable = Stoppable::begin();
     let (started, began) = (asked.started, Instant::now());
-    let record = asked.guarded.as_ref().map(|guarded| guarded.records.clone());
+    let guarded = asked.guarded.as_ref();
+    let record = guarded.map(|guarded| guarded.records.clone());
+    let (retry, warnings) =
+        guarded.map(|g| (g.retry.clone(), g.warnings.clone())).unwrap_or_default();
     let generation = generation(opened, session, asked)?;
     let (mut first, mut last, mut lost) = (None, began, None);
     let mut shown = String::new();
@@ -199,5 +207,6 @@ pub fn answer(
         gen_s,
         gen_per_s: rate(usage.completion_tokens.saturating_sub(1), gen_s),
     };
-    Ok(Reply { answer, session, timings, record: record.map(|records| records.read()) })
+    let record = record.map(|records| records.read());
+    Ok(Reply { answer, session, timings, record, retry, warnings })
 }

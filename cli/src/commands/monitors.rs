@@ -6,17 +6,15 @@ use crate::console::Console;
 use crate::error::{Error, Result, read_data};
 use crate::flags::monitor::{Monitors, Telling};
 use serde_json::Value;
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use trimtab_runtime::plan::Plan;
-use trimtab_runtime::site::Site;
 use trimtab_server::{Answered, Desk, Display, Guarded, Guarding};
 use trimtab_steering::compose::dose::DoseLimit;
 use trimtab_steering::file::said;
 use trimtab_steering::monitor::policy::Policy;
 use trimtab_steering::monitor::record::{Check, Intervention, Outcome};
 use trimtab_steering::monitor::{Action, Record};
+use trimtab_steering::stack::Lowered;
 
 /// Who watches answers, and how much is told of it.
 pub struct Watching {
@@ -50,13 +48,8 @@ impl Watching {
     }
 
     /// The guard of an answer.
-    pub fn guard(
-        &self,
-        request: Option<&str>,
-        (plan, doses): (&Plan, &BTreeMap<Site, f64>),
-        seed: u64,
-    ) -> Result<Guarded> {
-        Ok(self.guarding.guard(&Answered { request, plan, doses, seed })?)
+    pub fn guard(&self, request: Option<&str>, steered: &Lowered, seed: u64) -> Result<Guarded> {
+        Ok(self.guarding.guard(&Answered { request, steered, seed })?)
     }
 
     /// Tells what a guard found and did.

@@ -9,7 +9,7 @@ use crate::progress::Meter;
 use crate::threads;
 use std::sync::Arc;
 use std::time::Instant;
-use trimtab_runtime::hub::{Local, Resolver};
+use trimtab_runtime::hub::{Installer, Local, Resolver};
 use trimtab_runtime::kv::{BLOCK_LEN, KvType};
 use trimtab_runtime::model::weights::Weights;
 use trimtab_runtime::model::{Decoder, DenseType, read_spec};
@@ -44,7 +44,7 @@ impl Opened {
 /// Finds or fetches a model's files.
 pub fn files(source: &Source, console: &Console) -> Result<Local> {
     let meter = Meter::new(console);
-    let mut resolver = Resolver::new().with_progress(&meter);
+    let mut resolver = Resolver::new().with_installer(Installer::default()).with_progress(&meter);
     if let Some(reach) = source.reach {
         resolver = resolver.with_reach(reach);
     }

@@ -30,6 +30,8 @@ mod prompts;
 #[cfg(test)]
 mod real;
 #[cfg(test)]
+mod receipts;
+#[cfg(test)]
 mod streams;
 #[cfg(test)]
 mod vectors;

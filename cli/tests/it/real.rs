@@ -4,7 +4,7 @@
 
 use crate::kit::{Folder, Run, binary, feed};
 use serde_json::Value;
-use trimtab_runtime::hub::{DEFAULT, ModelRef, Resolver};
+use trimtab_runtime::hub::{DEFAULT, Installer, ModelRef, Resolver};
 
 /// The path of the default model; `None` where the tests are turned off.
 fn model() -> Option<String> {
@@ -13,7 +13,9 @@ fn model() -> Option<String> {
         println!("TRIMTAB_TEST_OFFLINE=1: the default model is not tested");
         return None;
     }
-    let local = Resolver::new().resolve(&ModelRef::parse(DEFAULT).unwrap());
+    let local = Resolver::new()
+        .with_installer(Installer::default())
+        .resolve(&ModelRef::parse(DEFAULT).unwrap());
     Some(local.unwrap().path.to_str().unwrap().to_owned())
 }
 

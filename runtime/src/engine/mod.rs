@@ -36,7 +36,6 @@
 
 mod line;
 mod load;
-mod pooling;
 mod seat;
 mod worker;
 
@@ -44,19 +43,19 @@ mod worker;
 mod tests;
 
 pub use load::Load;
-pub use pooling::Pooling;
 pub use seat::{Notice, Terms};
 
 use crate::error::{Error, Result};
 use crate::generate::{Flow, Generation};
 use crate::kv::KvPool;
 use crate::model::Decoder;
-use crate::session::DEFAULT_CHUNK;
+use crate::read::{Read, ReadTask, Reducer};
+use crate::session::{DEFAULT_CHUNK, Session};
 use load::Counts;
 use seat::{Seat, Work};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use worker::Worker;
@@ -161,7 +160,8 @@ impl Engine {
         terms: Terms,
         sink: impl FnMut(Notice) -> Flow + Send + 'static,
     ) -> Result<Ticket> {
-        self.enter(self.answers(generations)?, terms, sink)
+        let places = self.places(generations.len())?;
+        self.submit_at(places, generations, terms, sink)
     }
 
     fn answers(&self, generations: Vec<Generation>) -> Result<Vec<Work>> {
@@ -189,31 +189,55 @@ impl Engine {
         terms: Terms,
         sink: impl FnMut(Notice) -> Flow + Send + 'static,
     ) -> Result<Ticket> {
-        if places.count != generations.len() || !Arc::ptr_eq(&places.shared, &self.shared) {
-            return Err(Error::Misuse("a job needs a place of this engine for each answer"));
-        }
+        self.check_places(&places, generations.len())?;
         self.seat(places, self.answers(generations)?, terms, sink)
     }
 
-    /// Runs texts for their mean activations.
-    pub fn pool(
+    /// Runs reads in the rounds of the answers, and reports the result of each with its index. Reducers and `report` run on
+    /// the engine's thread, which waits meanwhile. A read takes one place, however many sequences it has.
+    ///
+    /// Of a cancelled read nothing is reported.
+    pub fn read<R: Reducer>(
         &self,
-        poolings: Vec<Pooling>,
+        reads: Vec<(Read, R)>,
         terms: Terms,
-        sink: impl FnMut(Notice) -> Flow + Send + 'static,
+        report: impl FnMut(usize, Result<R::Output>) + Send + 'static,
     ) -> Result<Ticket> {
-        let work = poolings.into_iter().map(|pooling| Work::Pooling(Box::new(pooling)));
-        self.enter(work.collect(), terms, sink)
+        let places = self.places(reads.len())?;
+        self.read_at(places, reads, terms, report)
     }
 
-    fn enter(
+    /// As [`read`](Engine::read), in places that were taken before: as many as there are reads.
+    pub fn read_at<R: Reducer>(
         &self,
-        work: Vec<Work>,
+        places: Places,
+        reads: Vec<(Read, R)>,
         terms: Terms,
-        sink: impl FnMut(Notice) -> Flow + Send + 'static,
+        report: impl FnMut(usize, Result<R::Output>) + Send + 'static,
     ) -> Result<Ticket> {
-        let places = self.places(work.len())?;
-        self.seat(places, work, terms, sink)
+        self.check_places(&places, reads.len())?;
+        let ours = |session: &Session| Arc::ptr_eq(session.decoder(), &self.decoder);
+        if !reads.iter().flat_map(|(read, _)| read.sessions()).all(ours) {
+            return Err(Error::Misuse("an engine reads sequences of its own model"));
+        }
+        let report = Arc::new(Mutex::new(report));
+        let work = reads.into_iter().enumerate().map(|(index, (read, reducer))| {
+            let report = report.clone();
+            let report = move |result| {
+                let mut report = report.lock().unwrap_or_else(PoisonError::into_inner);
+                report(index, result);
+            };
+            Work::Read(Box::new(ReadTask::new(read, reducer, report)))
+        });
+        // What a read comes to is reported by its task.
+        self.seat(places, work.collect(), terms, |_| Flow::Continue)
+    }
+
+    fn check_places(&self, places: &Places, count: usize) -> Result<()> {
+        match places.count == count && Arc::ptr_eq(&places.shared, &self.shared) {
+            true => Ok(()),
+            false => Err(Error::Misuse("a job needs a place of this engine for each answer")),
+        }
     }
 
     fn seat(

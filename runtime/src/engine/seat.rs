@@ -1,9 +1,10 @@
-//! What waits or runs: one answer or one pooling, with whom to tell.
+//! What waits or runs: one answer or one read, with whom to tell.
 
-use super::pooling::Pooling;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, contain};
 use crate::fingerprint::Fingerprint;
 use crate::generate::{Answer, Event, Flow, Generation};
+use crate::kv::BLOCK_LEN;
+use crate::read::ReadTask;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -46,13 +47,6 @@ pub enum Notice {
         /// The answer.
         result: Result<Answer>,
     },
-    /// A mean activation is there, `[d_model]`; the last notice of this choice.
-    Pooled {
-        /// Which of the job's texts.
-        choice: usize,
-        /// The mean.
-        result: Result<Vec<f32>>,
-    },
 }
 
 /// Whom a job tells.
@@ -61,15 +55,15 @@ type Sink = Box<dyn FnMut(Notice) -> Flow + Send>;
 /// What a seat is for.
 pub(super) enum Work {
     Answer(Box<Generation>),
-    Pooling(Box<Pooling>),
+    Read(Box<ReadTask>),
 }
 
 impl Work {
-    /// Tokens it is going to run before anything comes of it.
-    pub(super) fn pending(&self) -> usize {
+    /// Blocks of the tokens it is going to run before anything comes of it.
+    pub(super) fn blocks(&self) -> usize {
         match self {
-            Work::Answer(generation) => generation.ahead(),
-            Work::Pooling(pooling) => pooling.len(),
+            Work::Answer(generation) => generation.ahead().div_ceil(BLOCK_LEN),
+            Work::Read(task) => task.read().wants().1,
         }
     }
 }
@@ -116,7 +110,7 @@ impl Seat {
         let mut seats: Vec<Seat> = seats.collect();
         let shares = |seat: &Seat| match &seat.work {
             Work::Answer(generation) => generation.session().is_stateless(),
-            Work::Pooling(_) => false,
+            Work::Read(_) => false,
         };
         if terms.space.is_some() && seats.len() > 1 && seats.iter().all(shares) {
             let rest = seats.split_off(1);
@@ -131,9 +125,11 @@ impl Seat {
     pub(super) fn refuse(mut self, error: &dyn Fn() -> Error) {
         let choice = self.note.choice;
         match self.work {
-            Work::Answer(_) => self.note.tell(Notice::Ended { choice, result: Err(error()) }),
-            Work::Pooling(_) => self.note.tell(Notice::Pooled { choice, result: Err(error()) }),
-        };
+            Work::Answer(_) => {
+                self.note.tell_end(Notice::Ended { choice, result: Err(error()) });
+            }
+            Work::Read(task) => task.end(Some(error())),
+        }
         self.followers.into_iter().for_each(|seat| seat.refuse(error));
     }
 
@@ -145,18 +141,23 @@ impl Seat {
 
 impl Note {
     pub(super) fn tell(&mut self, notice: Notice) -> Flow {
-        // A sink that panicked took the thread with it.
+        // A panic in the sink has ended the answer it was called for; the job's other answers go on.
         let mut sink = self.sink.lock().unwrap_or_else(PoisonError::into_inner);
         sink(notice)
     }
 
-    pub(super) fn admit(&mut self, cached: usize) -> Flow {
+    /// Tells the last notice of a choice, where nothing is left that a panic could end.
+    pub(super) fn tell_end(&mut self, notice: Notice) {
+        contain("sink", || self.tell(notice)).ok();
+    }
+
+    pub(super) fn admit(&mut self, cached: usize) -> Result<Flow> {
         if self.standing == Standing::Admitted {
-            return Flow::Continue;
+            return Ok(Flow::Continue);
         }
         self.standing = Standing::Admitted;
         let (choice, waited) = (self.choice, self.since.elapsed());
-        self.tell(Notice::Admitted { choice, waited, cached })
+        contain("sink", || self.tell(Notice::Admitted { choice, waited, cached }))
     }
 
     pub(super) fn is_late(&self, now: Instant) -> bool {

@@ -3,11 +3,13 @@
 use super::*;
 use crate::fingerprint::Fingerprint;
 use crate::generate::{Answer, Event, Finish, Request, complete};
-use crate::hook::{Addition, Edit};
-use crate::logits::Bias;
+use crate::hook::{Addition, Edit, hook_fn};
+use crate::logits::{Bias, Context, LogitsProcessor};
+use crate::model::{LogitsAt, Reading, Want};
+use crate::monitor::{Monitor, Unfolding, Verdict};
 use crate::plan::Plan;
-use crate::sample::SamplingParams;
-use crate::session::Session;
+use crate::read::{Last, Mean, RowOutput};
+use crate::sample::{SamplingParams, Step};
 use crate::site::Site;
 use crate::testing::tiny;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -32,20 +34,32 @@ impl House {
         Engine::start(self.decoder.clone(), self.pool.clone(), options).unwrap()
     }
 
-    fn generation(&self, pool: &KvPool, (who, prompt): (usize, usize), most: usize) -> Generation {
+    fn generation(&self, pool: &KvPool, row: (usize, usize), most: usize) -> Generation {
+        let who = row.0;
         let direction = (0..tiny::WIDTH).map(|i| ((i * 7 + who) % 5) as f32 - 2.0).collect();
         let push = Addition::new(Site::ResidPost(who % 3), direction, 0.1 * who as f32);
         let plan = if who % 4 == 0 { Plan::empty() } else { Plan::of(push.unwrap()) };
+        self.generation_of(plan, pool, row, (most, Vec::new()))
+    }
+
+    fn generation_of(
+        &self,
+        plan: Plan,
+        pool: &KvPool,
+        (who, prompt): (usize, usize),
+        (most, mut processors): (usize, Vec<Arc<dyn LogitsProcessor>>),
+    ) -> Generation {
         let mut session = Session::new(self.decoder.clone(), pool, plan).unwrap();
         let tokens: Vec<u32> = (0..prompt).map(|i| ((i * 13 + who * 5) % 60) as u32).collect();
         session.push_prompt(&tokens).unwrap();
         let params = SamplingParams { temperature: 0.8, ..SamplingParams::default() };
+        // Answers are as long as they may be.
+        processors.push(Arc::new(Bias::new([(tiny::END, f32::NEG_INFINITY)]).unwrap()));
         let request = Request {
             sampling: params.check().unwrap(),
             seed: who as u64,
             max_tokens: Some(most),
-            // Answers are as long as they may be.
-            processors: vec![Arc::new(Bias::new([(tiny::END, f32::NEG_INFINITY)]).unwrap())],
+            processors,
             ..Request::default()
         };
         Generation::new(session, tiny::tokenizer().unwrap(), request).unwrap()
@@ -315,22 +329,137 @@ fn a_mean_is_that_of_all_positions_however_it_was_cut() {
         session.push_prompt(&tokens).unwrap();
         session
     };
-    let pooling = Pooling::new(session(), Site::Final).unwrap();
+    let read = Mean::of(vec![session()], Site::Final).unwrap();
     let (tell, told) = channel();
-    let ticket = engine.pool(vec![pooling], Terms::default(), move |notice| {
-        if let Notice::Pooled { result, .. } = notice {
-            tell.send(result).unwrap();
-        }
-        Flow::Continue
-    });
-    let mean = told.recv_timeout(LONG).unwrap().unwrap();
+    let ticket =
+        engine.read(vec![read], Terms::default(), move |_, result| tell.send(result).unwrap());
+    let mean = told.recv_timeout(LONG).unwrap().unwrap().remove(0);
     drop(ticket);
     let all = session().capture(&[Site::Final]).unwrap()[&Site::Final].to_vec2::<f32>().unwrap();
     for (i, value) in mean.iter().enumerate() {
         let expected = all.iter().map(|row| f64::from(row[i])).sum::<f64>() / 50.0;
         assert!((f64::from(*value) - expected).abs() < 1e-6);
     }
-    assert!(Pooling::new(session(), Site::ResidPost(99)).is_err());
+    let (read, last) = Last::of(vec![session()], Site::Final).unwrap();
+    assert_eq!(read.run(last).unwrap(), [all[49].clone()]);
+    assert!(Mean::of(vec![session()], Site::ResidPost(99)).is_err());
+    assert!(Mean::of(Vec::new(), Site::Final).is_err());
+}
+
+/// What a learner wants of an answer: its log-likelihood, and the sum of `final` over its tokens.
+#[derive(Default)]
+struct Evidence {
+    prompt: usize,
+    tokens: Vec<u32>,
+    log_likelihood: f64,
+    finals: Vec<f32>,
+}
+
+impl Reducer for Evidence {
+    type Output = (f64, Vec<f32>);
+
+    fn take(&mut self, _: usize, from: usize, output: &mut RowOutput) -> Result<()> {
+        let places = (from + 1..).zip(output.logits().zip(output.finals()));
+        for (place, (logits, last)) in places.filter(|(place, _)| *place >= self.prompt) {
+            let Some(token) = self.tokens.get(place) else { continue };
+            self.log_likelihood += Step::of(*token, logits, 0).logprob;
+            self.finals.resize(last.len(), 0.0);
+            self.finals.iter_mut().zip(last).for_each(|(sum, x)| *sum += x);
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<(f64, Vec<f32>)> {
+        Ok((self.log_likelihood, self.finals))
+    }
+}
+
+#[test]
+fn an_answer_is_scored_beside_others_as_it_is_alone() {
+    let house = house(4096);
+    let evidence = |who: usize| {
+        let answer = house.alone(who, 40, 30);
+        let mut session = house.generation(&house.pool, (who, 40), 30).session().fork();
+        session.push(&answer.tokens).unwrap();
+        let tokens = session.tokens().to_vec();
+        let want =
+            Want { logits: LogitsAt::All, reading: Reading::LogitsAndFinal, ..Want::default() };
+        let reducer = Evidence { prompt: 40, tokens, ..Evidence::default() };
+        (Read::new(vec![session], want).unwrap(), reducer)
+    };
+    let engine = house.engine(4, 8);
+    let beside = house.ask(&engine, 2, 9, 300);
+    beside.begin();
+    let (tell, told) = channel();
+    let reads = (0..3).map(evidence).collect();
+    let ticket = engine.read(reads, Terms::default(), move |index, result| {
+        tell.send((index, result.unwrap())).unwrap();
+    });
+    for _ in 0..3 {
+        let (who, (log_likelihood, finals)) = told.recv_timeout(LONG).unwrap();
+        let (read, reducer) = evidence(who);
+        assert!(log_likelihood < 0.0 && finals.len() == tiny::WIDTH, "{who}");
+        assert_eq!((log_likelihood, finals), read.run(reducer).unwrap(), "{who}");
+    }
+    assert_eq!(beside.end().unwrap().tokens, house.alone(2, 9, 300).tokens);
+    drop(ticket);
+}
+
+#[test]
+fn reads_share_rounds_and_are_cancelled_with_their_ticket() {
+    let house = house(4096);
+    let engine = house.engine(4, 8);
+    let read = |len: u32| {
+        let mut session = Session::new(house.decoder.clone(), &house.pool, Plan::empty()).unwrap();
+        session.push_prompt(&(0..len).map(|i| i % 60).collect::<Vec<u32>>()).unwrap();
+        Mean::of(vec![session], Site::Final).unwrap()
+    };
+    let (tell, told) = channel();
+    let report = move |index, _| tell.send(index).unwrap();
+    let ticket = engine.read((0..4).map(|_| read(4)).collect(), Terms::default(), report).unwrap();
+    let mut done: Vec<usize> = (0..4).map(|_| told.recv_timeout(LONG).unwrap()).collect();
+    done.sort_unstable();
+    assert_eq!(done, [0, 1, 2, 3]);
+    let load = engine.load();
+    assert_eq!((load.rounds, load.rows), (1, 4));
+    drop(ticket);
+    let (go, first) = house.hold(&engine, 2);
+    let (tell, told) = channel::<usize>();
+    let report = move |index, _| tell.send(index).unwrap();
+    drop(engine.read(vec![read(900)], Terms::default(), report).unwrap());
+    drop(go);
+    first.end().unwrap();
+    assert!(told.recv_timeout(LONG).is_err(), "a cancelled read was reported");
+    engine.close(LONG);
+    assert!(house.is_empty());
+}
+
+#[test]
+fn a_read_that_fails_does_not_take_the_others_with_it() {
+    let house = house(4096);
+    let engine = house.engine(3, 3);
+    let nan = crate::hook::hook_fn([Site::ResidPost(0)], |_, x, _| {
+        let stream = (x * f64::NAN).map_err(Error::tensor("nan"))?;
+        Ok(Edit::Replace { stream, positions: 1 })
+    });
+    let read = |plan| {
+        let mut session = Session::new(house.decoder.clone(), &house.pool, plan).unwrap();
+        session.push_prompt(&[1, 2, 3]).unwrap();
+        Mean::of(vec![session], Site::Final).unwrap()
+    };
+    let (tell, told) = channel();
+    let reads = vec![read(Plan::of(nan)), read(Plan::empty())];
+    let ticket = engine.read(reads, Terms::default(), move |index, result| {
+        tell.send((index, result)).unwrap();
+    });
+    let good = house.ask(&engine, 1, 9, 5);
+    assert_eq!(good.end().unwrap().tokens, house.alone(1, 9, 5).tokens);
+    let mut told: Vec<_> = (0..2).map(|_| told.recv_timeout(LONG).unwrap()).collect();
+    told.sort_by_key(|(index, _)| *index);
+    let (plain, mean) = read(Plan::empty());
+    assert!(told[0].1.is_err());
+    assert_eq!(*told[1].1.as_ref().unwrap(), plain.run(mean).unwrap());
+    drop(ticket);
 }
 
 #[test]
@@ -367,19 +496,16 @@ fn texts_that_do_not_fit_together_take_turns_and_answers_give_way() {
     long.begin();
     let texts: Vec<Vec<u32>> =
         (0..4).map(|who| (0..80).map(|i| ((i * 7 + who) % 60) as u32).collect()).collect();
-    let pooling = |tokens: &Vec<u32>| {
+    let read = |tokens: &Vec<u32>| {
         let mut session = Session::new(house.decoder.clone(), &house.pool, Plan::empty()).unwrap();
         session.push_prompt(tokens).unwrap();
-        Pooling::new(session, Site::Final).unwrap()
+        Mean::of(vec![session], Site::Final).unwrap()
     };
     let (tell, told) = channel();
-    let ticket =
-        engine.pool(texts.iter().map(pooling).collect(), Terms::default(), move |notice| {
-            if let Notice::Pooled { choice, result } = notice {
-                tell.send((choice, result)).unwrap();
-            }
-            Flow::Continue
-        });
+    let reads = texts.iter().map(read).collect();
+    let ticket = engine.read(reads, Terms::default(), move |index, result| {
+        tell.send((index, result)).unwrap();
+    });
     for _ in 0..4 {
         let (choice, result) = told.recv_timeout(LONG).unwrap();
         assert!(result.is_ok(), "{choice}: {result:?}");
@@ -400,13 +526,136 @@ fn an_answer_that_outgrows_the_pool_ends_as_one_that_outgrows_the_context() {
     assert_eq!(answer.tokens.len(), 4 * crate::kv::BLOCK_LEN - 10 + 1);
 }
 
+/// What panics in an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    Hook,
+    Monitor,
+    Processor,
+    Sink,
+}
+
+const FAULT: &str = "a fault of its own";
+
+/// A monitor or a logits processor that panics at the third token.
+#[derive(Debug)]
+struct AtTheThird;
+
+impl Monitor for AtTheThird {
+    fn watch(&mut self, answer: &Unfolding) -> Result<Verdict> {
+        assert!(answer.tokens.len() < 3, "{FAULT}");
+        Ok(Verdict::Continue { release: answer.text.len(), ask_after: 1 })
+    }
+
+    fn rewind(&mut self, _: usize) {}
+}
+
+impl LogitsProcessor for AtTheThird {
+    fn process(&self, context: &Context, _: &mut [f32]) -> Result<()> {
+        assert!(context.generated().len() < 3, "{FAULT}");
+        Ok(())
+    }
+}
+
+impl House {
+    /// An answer that panics after its third token, at the end of a prompt of 9 tokens.
+    fn broken(&self, engine: &Engine, fault: Fault) -> Told {
+        let hook = hook_fn([Site::ResidPost(1)], |_, _, pass| {
+            assert!(pass.start < 11, "{FAULT}");
+            Ok(Edit::Keep)
+        });
+        let plan = if fault == Fault::Hook { Plan::of(hook) } else { Plan::empty() };
+        let processors: Vec<Arc<dyn LogitsProcessor>> =
+            if fault == Fault::Processor { vec![Arc::new(AtTheThird)] } else { Vec::new() };
+        let mut generation = self.generation_of(plan, &self.pool, (0, 9), (12, processors));
+        if fault == Fault::Monitor {
+            generation = generation.watched_by(AtTheThird);
+        }
+        let (tell, notices) = channel();
+        let mut tokens = 0;
+        let ticket = engine.submit(vec![generation], Terms::default(), move |notice| {
+            let token = matches!(&notice, Notice::Event { event: Event::Token(_), .. });
+            tokens += usize::from(token);
+            assert!(!(token && tokens == 3 && fault == Fault::Sink), "{FAULT}");
+            tell.send(notice).map_or(Flow::Cancel, |()| Flow::Continue)
+        });
+        Told { notices, _ticket: ticket.unwrap() }
+    }
+}
+
+#[test]
+fn a_panic_ends_its_own_answer_and_none_of_the_seven_beside_it() {
+    let faults = [
+        (Fault::Hook, "hook"),
+        (Fault::Monitor, "monitor"),
+        (Fault::Processor, "logits processor"),
+        (Fault::Sink, "sink"),
+    ];
+    for (fault, name) in faults {
+        let house = house(4096);
+        let engine = house.engine(9, 9);
+        let (go, held) = house.hold(&engine, 2);
+        let broken = house.broken(&engine, fault);
+        let others: Vec<Told> =
+            (1..8).map(|who| house.ask(&engine, who, 5 + 3 * who, 12)).collect();
+        drop(go);
+        let error = broken.end().unwrap_err();
+        let Error::Panicked { what, message } = &error else { panic!("{fault:?}: {error}") };
+        assert_eq!((*what, message.as_str()), (name, FAULT));
+        for (who, told) in (1..).zip(others) {
+            assert_eq!(told.end().unwrap(), house.alone(who, 5 + 3 * who, 12), "{fault:?} {who}");
+        }
+        held.end().unwrap();
+        house.ask(&engine, 2, 4, 3).end().unwrap();
+        assert!(!engine.has_ended());
+        assert_eq!(engine.load().present, 0);
+        engine.close(LONG);
+        assert!(house.is_empty(), "{fault:?} keeps blocks");
+    }
+}
+
+#[test]
+fn a_sink_that_panics_at_its_first_or_last_notice_leaves_the_engine_running() {
+    let house = house(4096);
+    let engine = house.engine(2, 2);
+    type Bad = fn(&Notice) -> bool;
+    let bad: [Bad; 2] =
+        [|n| matches!(n, Notice::Admitted { .. }), |n| matches!(n, Notice::Ended { .. })];
+    for bad in bad {
+        let generation = house.generation(&house.pool, (1, 4), 4);
+        let ticket = engine.submit(vec![generation], Terms::default(), move |notice| {
+            assert!(!bad(&notice), "{FAULT}");
+            Flow::Continue
+        });
+        while engine.load().present > 0 {
+            std::thread::yield_now();
+        }
+        drop(ticket);
+        house.ask(&engine, 2, 4, 3).end().unwrap();
+    }
+    engine.close(LONG);
+    assert!(house.is_empty());
+}
+
+/// Ends the thread it is dropped on: nothing that the engine calls can.
+struct Deadly;
+
+impl Drop for Deadly {
+    fn drop(&mut self) {
+        panic!("{FAULT}");
+    }
+}
+
 #[test]
 fn an_engine_whose_thread_died_takes_nothing_and_holds_no_place() {
     let house = house(4096);
     let engine = house.engine(2, 2);
     let generation = house.generation(&house.pool, (1, 4), 4);
-    let ticket =
-        engine.submit(vec![generation], Terms::default(), |_| panic!("a sink's own fault"));
+    let deadly = Deadly;
+    let ticket = engine.submit(vec![generation], Terms::default(), move |_| {
+        let _held = &deadly;
+        Flow::Continue
+    });
     while !engine.is_draining() {
         std::thread::yield_now();
     }

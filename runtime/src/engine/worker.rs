@@ -2,12 +2,12 @@
 
 use super::line::Line;
 use super::load::add;
-use super::pooling::Pooling;
 use super::seat::{Note, Notice, Seat, Standing, Work};
 use super::{Command, EngineOptions, Shared};
 use crate::error::Error;
 use crate::generate::{Flow, Generation, round};
-use crate::kv::{BLOCK_LEN, KvPool};
+use crate::kv::KvPool;
+use crate::read::ReadTask;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, TryRecvError};
@@ -51,7 +51,9 @@ pub(super) struct Worker {
     /// Who runs, the one that came first in front; `generations` beside it.
     running: Vec<Running>,
     generations: Vec<Generation>,
-    poolings: Vec<(Note, Box<Pooling>)>,
+    /// Reads that run, and beside each its note.
+    reads: Vec<ReadTask>,
+    readers: Vec<Note>,
     /// When everything ends.
     closing: Option<Instant>,
 }
@@ -71,7 +73,8 @@ impl Worker {
             line: Line::default(),
             running: Vec::new(),
             generations: Vec::new(),
-            poolings: Vec::new(),
+            reads: Vec::new(),
+            readers: Vec::new(),
             closing: None,
         }
     }
@@ -83,13 +86,12 @@ impl Worker {
             self.expire();
             self.admit();
             self.decode();
-            self.pool();
             self.retire();
         }
     }
 
     fn is_idle(&self) -> bool {
-        self.running.is_empty() && self.poolings.is_empty() && self.line.is_empty()
+        self.running.is_empty() && self.reads.is_empty() && self.line.is_empty()
     }
 
     /// Takes commands in, waiting for one if there is nothing else to do; says whether to go on.
@@ -138,9 +140,8 @@ impl Worker {
                 generation.cancel(&mut |event| note.tell(Notice::Event { choice, event }));
             }
         }
-        let before = self.poolings.len();
-        self.poolings.retain(|(note, _)| note.job != job);
-        self.leave(before - self.poolings.len());
+        let gone = self.take_reads(|note, _| note.job == job);
+        self.leave(gone.len());
         self.retire();
     }
 
@@ -162,16 +163,15 @@ impl Worker {
                 generation.fail(error(), &mut |event| note.tell(Notice::Event { choice, event }));
             }
         }
-        let poolings = std::mem::take(&mut self.poolings);
-        let (gone, stay) = poolings.into_iter().partition(|(note, _)| late(note));
-        self.poolings = stay;
-        let gone: Vec<(Note, Box<Pooling>)> = gone;
-        gone.into_iter().for_each(|(note, _)| self.pooled(note, Err(error())));
+        for read in self.take_reads(|note, _| late(note)) {
+            self.leave(1);
+            read.end(Some(error()));
+        }
         self.retire();
     }
 
     fn occupied(&self) -> usize {
-        self.running.len() + self.poolings.len()
+        self.running.len() + self.reads.len()
     }
 
     /// Gives free places to those who wait, while there are blocks for their prompts.
@@ -179,7 +179,7 @@ impl Worker {
         while self.occupied() < self.options.parallel {
             let Some(first) = self.line.first() else { break };
             // One block each for those who run, so that the newcomer is not sent away at once.
-            let wants = first.work.pending().div_ceil(BLOCK_LEN) + 1 + self.occupied();
+            let wants = first.work.blocks() + 1 + self.occupied();
             let wants = wants + self.promised() + self.prompts();
             if self.occupied() > 0 && wants > self.pool.usage().available() {
                 break;
@@ -194,10 +194,16 @@ impl Worker {
     fn begin(&mut self, seat: Seat) {
         let Seat { work, mut note, followers } = seat;
         match work {
-            Work::Pooling(pooling) => {
-                note.admit(0);
-                self.poolings.push((note, pooling));
-            }
+            Work::Read(task) => match note.admit(0) {
+                Ok(_) => {
+                    self.reads.push(*task);
+                    self.readers.push(note);
+                }
+                Err(error) => {
+                    self.leave(1);
+                    task.end(Some(error));
+                }
+            },
             Work::Answer(mut generation) => {
                 // What cannot be shared is made again: no reason to fail.
                 let space = note.terms.space.as_ref();
@@ -207,9 +213,12 @@ impl Worker {
                     add(&self.shared.counts.prompt_tokens, generation.session().len());
                     add(&self.shared.counts.cached_tokens, cached);
                 }
-                if note.admit(cached) == Flow::Cancel {
-                    let choice = note.choice;
-                    generation.cancel(&mut |event| note.tell(Notice::Event { choice, event }));
+                let (choice, admitted) = (note.choice, note.admit(cached));
+                let emit = &mut |event| note.tell(Notice::Event { choice, event });
+                match admitted {
+                    Ok(Flow::Continue) => {}
+                    Ok(Flow::Cancel) => generation.cancel(emit),
+                    Err(error) => generation.fail(error, emit),
                 }
                 self.running.push(Running { note, followers, stage: Stage::Prompt });
                 self.generations.push(*generation);
@@ -229,13 +238,14 @@ impl Worker {
         if short(self, &turn) && self.relieve() {
             turn = self.turn();
         }
-        if turn.is_empty() {
+        if turn.is_empty() && self.reads.is_empty() {
             return;
         }
+        let open = self.portion();
         add(&self.shared.counts.rounds, 1);
-        add(&self.shared.counts.rows, turn.len());
+        add(&self.shared.counts.rows, turn.len() + open);
         let running = &mut self.running;
-        round(&mut self.generations, &turn, &mut |index, event| {
+        round(&mut self.generations, &turn, &mut self.reads, &mut |index, event| {
             let Some(Running { note, .. }) = running.get_mut(index) else { return Flow::Continue };
             let choice = note.choice;
             note.tell(Notice::Event { choice, event })
@@ -270,9 +280,20 @@ impl Worker {
         rows.map(|generation| generation.wants().0).sum()
     }
 
-    /// Blocks that poolings are yet to take: they cannot give way, so nobody else may have them.
+    /// Shares a chunk, or less beside answers, among the sequences that are read; gives their number.
+    fn portion(&mut self) -> usize {
+        let open = self.reads.iter().map(|task| task.read().open()).sum::<usize>();
+        let chunk = match self.running.is_empty() {
+            true => self.options.chunk,
+            false => self.options.chunk / SHARED_CHUNK,
+        };
+        self.reads.iter_mut().for_each(|task| task.set_chunk(chunk / open.max(1)));
+        open
+    }
+
+    /// Blocks that reads are yet to take: they cannot give way, so nobody else may have them.
     fn promised(&self) -> usize {
-        self.poolings.iter().map(|(_, pooling)| pooling.session().wants_in_all()).sum()
+        self.reads.iter().map(|task| task.read().wants().1).sum()
     }
 
     /// Blocks that prompts, and what monitors have read, are yet to take.
@@ -334,27 +355,13 @@ impl Worker {
         followers.into_iter().rev().for_each(|seat| self.line.push_front(seat));
     }
 
-    /// A chunk of everybody's text.
-    fn pool(&mut self) {
-        let chunk = match self.running.is_empty() {
-            true => self.options.chunk,
-            false => (self.options.chunk / SHARED_CHUNK).max(1),
-        };
-        // Their blocks were promised to them, but for what a change of plans in mid-answer keeps from giving way.
-        while self.promised() > self.pool.usage().available() && self.preempt() {}
-        for (note, mut pooling) in std::mem::take(&mut self.poolings) {
-            match pooling.advance(chunk) {
-                Ok(None) => self.poolings.push((note, pooling)),
-                Ok(Some(mean)) => self.pooled(note, Ok(mean)),
-                Err(error) => self.pooled(note, Err(error)),
-            }
-        }
-    }
-
-    fn pooled(&self, mut note: Note, result: crate::Result<Vec<f32>>) {
-        let choice = note.choice;
-        self.leave(1);
-        note.tell(Notice::Pooled { choice, result });
+    /// Takes out the reads of which this holds.
+    fn take_reads(&mut self, leaves: impl Fn(&Note, &ReadTask) -> bool) -> Vec<ReadTask> {
+        let all =
+            std::mem::take(&mut self.readers).into_iter().zip(std::mem::take(&mut self.reads));
+        let (gone, stay): (Vec<_>, Vec<_>) = all.partition(|(note, task)| leaves(note, task));
+        (self.readers, self.reads) = stay.into_iter().unzip();
+        gone.into_iter().map(|(_, task)| task).collect()
     }
 
     /// Hands the answers that have ended over, and gives their places free.
@@ -374,8 +381,12 @@ impl Worker {
             let result = generation.into_answer();
             let choice = note.choice;
             self.leave(1);
-            note.tell(Notice::Ended { choice, result });
+            note.tell_end(Notice::Ended { choice, result });
             followers.into_iter().rev().for_each(|seat| self.line.push_front(seat));
+        }
+        for read in self.take_reads(|_, task| task.is_finished()) {
+            self.leave(1);
+            read.end(None);
         }
         self.shared.counts.active.store(self.occupied(), Ordering::Relaxed);
     }

@@ -1,5 +1,6 @@
 //! What comes out of a generation, while it runs and at its end.
 
+use crate::hook::Readings;
 use crate::sample::Step;
 
 /// Something that happened to an answer.
@@ -112,4 +113,6 @@ pub struct Answer {
     pub rewinds: u32,
     /// Positions each intervention of the plan in force at the end has changed.
     pub fired: Vec<u64>,
+    /// What the hooks of that plan report at the end.
+    pub readings: Readings,
 }

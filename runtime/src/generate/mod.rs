@@ -6,22 +6,24 @@
 //! wrong in one (a hook's NaN, a full pool) ends that one.
 
 mod answer;
+mod group;
 mod request;
 mod unfold;
 
 pub use answer::{Answer, Event, Finish, Flow, Usage};
+pub use group::run_group;
 pub use request::{Request, RetryBudget};
 pub use unfold::Generation;
 
 use crate::error::{Error, Result};
-use crate::joint::{Contender, Joint};
 use crate::model::Output;
 use crate::monitor::Sensed;
+use crate::read::{Due, ReadTask, RowOutput};
 use crate::session::Checkpoint;
 use candle_core::DType;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use unfold::Readout;
+use unfold::{Readout, Scored};
 
 /// Receives events with the index of the generation they come from.
 pub type Sink<'a> = &'a mut dyn FnMut(usize, Event) -> Flow;
@@ -45,15 +47,20 @@ pub fn run(generations: &mut [Generation], sink: Sink) -> Result<()> {
         if unfinished.is_empty() {
             return Ok(());
         }
-        round(generations, &unfinished, sink);
+        round(generations, &unfinished, &mut [], sink);
     }
 }
 
 /// One pass over the next chunks of these generations, and a token for each whose prompt is through.
 ///
-/// What [`run`] does again and again. They must be unfinished and of one model.
-pub(crate) fn round(generations: &mut [Generation], who: &[usize], sink: Sink) {
-    for (index, readouts) in forward(generations, who, sink) {
+/// What [`run`] does again and again. They must be unfinished and of one model. Reads run in the same pass.
+pub(crate) fn round(
+    generations: &mut [Generation],
+    who: &[usize],
+    reads: &mut [ReadTask],
+    sink: Sink,
+) {
+    for (index, readouts) in forward(generations, who, reads, sink) {
         let Some(generation) = generations.get_mut(index) else { continue };
         let emit = &mut |event| sink(index, event);
         if let Err(error) = step(generation, readouts, emit) {
@@ -67,75 +74,27 @@ fn unfinished(generations: &[Generation]) -> Vec<usize> {
     all.filter(|(_, g)| !g.is_finished()).map(|(index, _)| index).collect()
 }
 
-/// Those whose monitors wait for the model.
-fn asking(generations: &[Generation]) -> Option<Vec<usize>> {
-    let all = generations.iter().enumerate().filter(|(_, g)| !g.is_finished() && g.is_asking());
-    let all: Vec<usize> = all.map(|(index, _)| index).collect();
-    (!all.is_empty()).then_some(all)
+/// Takes in what a pass gave; gives the logits of the next token, unless a monitor was waiting for the model.
+fn take_in(
+    generation: &mut Generation,
+    mut readouts: Vec<Readout>,
+    emit: &mut dyn FnMut(Event) -> Flow,
+) -> Result<Option<Scored>> {
+    if generation.is_asking() {
+        generation.hear(readouts.into_iter().map(|readout| readout.row).collect(), emit)?;
+        return Ok(None);
+    }
+    readouts.pop().map(|readout| generation.score(readout)).transpose()
 }
 
 fn step(
     generation: &mut Generation,
-    mut readouts: Vec<Readout>,
+    readouts: Vec<Readout>,
     emit: &mut dyn FnMut(Event) -> Flow,
 ) -> Result<()> {
-    if generation.is_asking() {
-        return generation.hear(readouts.into_iter().map(|readout| readout.row).collect(), emit);
-    }
-    let Some(readout) = readouts.pop() else { return Ok(()) };
-    let scored = generation.score(readout)?;
+    let Some(scored) = take_in(generation, readouts, emit)? else { return Ok(()) };
     let token = generation.choose(&scored)?;
     generation.accept(token, scored, emit)
-}
-
-/// Runs generations in lockstep: each step, `joint` chooses every unfinished row's token.
-pub fn run_joint(generations: &mut [Generation], joint: &mut dyn Joint, sink: Sink) -> Result<()> {
-    of_one_model(generations)?;
-    while generations.iter().any(|g| !g.is_finished()) {
-        while let Some(asking) = asking(generations) {
-            round(generations, &asking, sink);
-        }
-        // Everybody's next pass must give a token to choose, however much is pending.
-        for generation in generations.iter_mut().filter(|g| !g.is_finished()) {
-            generation.session_mut().prefill()?;
-        }
-        let mut ready = Vec::new();
-        let unfinished = unfinished(generations);
-        for (index, mut readouts) in forward(generations, &unfinished, sink) {
-            if let (Some(generation), Some(readout)) = (generations.get(index), readouts.pop()) {
-                ready.push((index, generation.score(readout)?));
-            }
-        }
-        let tokens = {
-            let rows = ready.iter().filter_map(|(index, scored)| {
-                Some(contender(*index, generations.get(*index)?, scored))
-            });
-            joint.choose(&rows.collect::<Vec<Contender>>())?
-        };
-        if tokens.len() != ready.len() {
-            return Err(Error::Misuse("a joint must choose one token per row"));
-        }
-        for ((index, scored), token) in ready.into_iter().zip(tokens) {
-            if let Some(generation) = generations.get_mut(index) {
-                generation.accept(token, scored, &mut |e| sink(index, e))?;
-            }
-        }
-    }
-    Ok(())
-}
-
-fn contender<'a>(
-    index: usize,
-    generation: &'a Generation,
-    scored: &'a unfold::Scored,
-) -> Contender<'a> {
-    Contender {
-        index,
-        logits: &scored.logits,
-        tokens: generation.session().tokens(),
-        reading: scored.reading.as_deref(),
-        draw: generation.draw(),
-    }
 }
 
 fn of_one_model(generations: &[Generation]) -> Result<()> {
@@ -147,60 +106,80 @@ fn of_one_model(generations: &[Generation]) -> Result<()> {
     Err(Error::Misuse("generations that run together must be of one model"))
 }
 
-/// What a pass gave a generation's rows.
-type Results = (usize, Vec<Readout>);
+/// What a pass gave a generation's rows, or the error of one of its hooks.
+type Results = (usize, Result<Vec<Readout>>);
 
 /// One pass over the next chunks of these; gives the results of those whose next token, or monitor, is due.
-fn forward(generations: &mut [Generation], indices: &[usize], sink: Sink) -> Vec<Results> {
-    let mut results = Vec::with_capacity(indices.len());
-    let saved = save(generations, indices);
-    match pass(generations, indices) {
-        Ok(all) => results.extend(all),
-        // Alone, everybody gets the bits they would have had together, and the culprit is found.
-        Err(_) if indices.len() > 1 => {
-            restore(generations, &saved, sink);
-            for &index in indices {
-                one_alone(generations, index, &mut results, sink);
+fn forward(
+    generations: &mut [Generation],
+    indices: &[usize],
+    reads: &mut [ReadTask],
+    sink: Sink,
+) -> Vec<(usize, Vec<Readout>)> {
+    let mut due = Vec::with_capacity(indices.len());
+    for (index, readouts) in isolated(generations, indices, reads, sink) {
+        let Some(generation) = generations.get_mut(index) else { continue };
+        let emit = &mut |event| sink(index, event);
+        let prefills = |readout: &Readout| readout.row.logits.is_empty();
+        match readouts {
+            Err(error) => generation.fail(error, emit),
+            Ok(all) if !generation.is_asking() && all.iter().all(prefills) => {
+                generation.prefilled(emit);
             }
-        }
-        Err(error) => {
-            if let Some((&index, generation)) =
-                indices.first().and_then(|i| Some((i, generations.get_mut(*i)?)))
-            {
-                generation.fail(error, &mut |e| sink(index, e));
-            }
-        }
-    }
-    let prefills = |(index, readouts): &Results| {
-        let asks = generations.get(*index).is_some_and(Generation::is_asking);
-        !asks && readouts.iter().all(|readout| readout.row.logits.is_empty())
-    };
-    let (early, due): (Vec<_>, Vec<_>) = results.into_iter().partition(prefills);
-    for (index, _) in early {
-        if let Some(generation) = generations.get_mut(index) {
-            generation.prefilled(&mut |e| sink(index, e));
+            Ok(all) => due.push((index, all)),
         }
     }
     due
 }
 
-fn one_alone(generations: &mut [Generation], index: usize, results: &mut Vec<Results>, sink: Sink) {
-    match pass(generations, &[index]) {
-        Ok(one) => results.extend(one),
-        Err(error) => {
-            if let Some(generation) = generations.get_mut(index) {
-                generation.fail(error, &mut |e| sink(index, e));
-            }
+/// One pass; where it fails as a whole, each generation and each read has a pass of its own, which gives it the bits it
+/// would have had in the batch, and the one at fault is found.
+fn isolated(
+    generations: &mut [Generation],
+    indices: &[usize],
+    reads: &mut [ReadTask],
+    sink: Sink,
+) -> Vec<Results> {
+    let together = indices.len() + reads.len() > 1;
+    let saved = if together { save(generations, indices) } else { Vec::new() };
+    let states: Vec<_> = reads.iter().filter(|_| together).map(ReadTask::checkpoints).collect();
+    let error = match pass(generations, indices, reads) {
+        Ok(all) => return all,
+        Err(error) => error,
+    };
+    if !together {
+        match (indices.first(), reads.first_mut()) {
+            (Some(index), _) => return vec![(*index, Err(error))],
+            (None, Some(read)) => read.fail(error),
+            (None, None) => {}
+        }
+        return Vec::new();
+    }
+    restore(generations, &saved, sink);
+    for (read, state) in reads.iter_mut().zip(&states) {
+        read.restore(state);
+        if let Err(error) = pass(&mut [], &[], std::slice::from_mut(read)) {
+            read.fail(error);
         }
     }
+    let alone = |index: &usize| {
+        let one = pass(generations, &[*index], &mut []);
+        one.unwrap_or_else(|error| vec![(*index, Err(error))])
+    };
+    indices.iter().flat_map(alone).collect()
 }
 
-/// The rows of these generations in one pass; those that need no pass give what they have.
-fn pass(generations: &mut [Generation], indices: &[usize]) -> Result<Vec<Results>> {
-    let Some(first) = indices.first().and_then(|i| generations.get(*i)) else {
+/// The rows of these generations in one pass, and of reads behind them; those that need no pass give what they have.
+fn pass(
+    generations: &mut [Generation],
+    indices: &[usize],
+    reads: &mut [ReadTask],
+) -> Result<Vec<Results>> {
+    let first = indices.first().and_then(|i| generations.get(*i));
+    let decoder = first.map(|g| g.session().decoder());
+    let Some(decoder) = decoder.or_else(|| reads.first()?.decoder()).cloned() else {
         return Ok(Vec::new());
     };
-    let decoder = first.session().decoder().clone();
     let mut rows = Vec::with_capacity(indices.len());
     let mut counts = Vec::with_capacity(indices.len());
     // First, because what fails here has touched nothing.
@@ -217,28 +196,49 @@ fn pass(generations: &mut [Generation], indices: &[usize]) -> Result<Vec<Results
             rows.extend(own);
         }
     }
+    let answers = rows.len();
+    let due: Vec<Due> = reads.iter().map(ReadTask::due).collect();
+    rows.extend(reads.iter_mut().flat_map(ReadTask::rows));
     let mut output = match rows.is_empty() {
-        true => Vec::new(),
-        false => readouts(decoder.forward(&mut rows)?)?,
-    }
-    .into_iter();
+        true => None,
+        false => Some(decoder.forward_each(&mut rows)?),
+    };
     drop(rows);
+    let mut own = Vec::new();
+    if let Some(output) = &mut output {
+        output.fetch()?;
+        own = readouts(output, answers)?;
+        reduce(reads, due, output, answers);
+    }
+    let mut own = own.into_iter();
     let mut results = Vec::with_capacity(counts.len());
     for (index, count, tokens) in counts {
-        let mut own: Vec<Readout> = output.by_ref().take(count).collect();
-        own.extend(ready.remove(&index));
+        let rows: Vec<Result<Readout>> = own.by_ref().take(count).collect();
+        let rows = rows.into_iter().chain(ready.remove(&index).map(Ok)).collect();
         if let Some(generation) = generations.get_mut(index) {
             generation.count(tokens);
         }
-        results.push((index, own));
+        results.push((index, rows));
     }
     Ok(results)
 }
 
-/// What a pass gave every row, on the host.
-fn readouts(mut output: Output) -> Result<Vec<Readout>> {
-    let rows = output.to_host()?.into_iter().enumerate();
-    let readout = |(index, row)| {
+/// Hands reads their rows of a pass, which begin at row `first`.
+fn reduce(reads: &mut [ReadTask], due: Vec<Due>, output: &mut Output, mut first: usize) {
+    for (read, due) in reads.iter_mut().zip(due) {
+        let count = due.len();
+        read.take(due, output, first);
+        first += count;
+    }
+}
+
+/// What a pass gave its first rows, those of answers.
+fn readouts(output: &mut Output, answers: usize) -> Result<Vec<Result<Readout>>> {
+    let readout = |index| {
+        if let Some(error) = output.take_failure(index) {
+            return Ok(Err(error));
+        }
+        let row = RowOutput::new(output, index).readout();
         let activations = output.take_captures(index).into_iter().map(|(site, tensor)| {
             let newest = tensor.dim(0).and_then(|n| tensor.get(n.saturating_sub(1)));
             let newest = newest.and_then(|x| x.to_dtype(DType::F32)?.to_vec1::<f32>());
@@ -250,16 +250,13 @@ fn readouts(mut output: Output) -> Result<Vec<Readout>> {
             Ok((*block, weights.to_dtype(DType::F32).and_then(|w| w.to_vec2()).map_err(at)?))
         });
         let attention = attention.collect::<Result<_>>()?;
-        Ok(Readout { row, sensed: Sensed { activations, attention } })
+        Ok(Ok(Readout { row, sensed: Sensed { activations, attention, ..Sensed::default() } }))
     };
-    rows.map(readout).collect()
+    (0..answers).map(readout).collect()
 }
 
 /// Hooks run even in a pass that fails, so sessions that have any are remembered.
 fn save(generations: &[Generation], indices: &[usize]) -> Vec<(usize, Checkpoint)> {
-    if indices.len() < 2 {
-        return Vec::new();
-    }
     let of = |i: &usize| generations.get(*i).filter(|g| !g.session().is_stateless());
     indices.iter().filter_map(|i| Some((*i, of(i)?.session().checkpoint()))).collect()
 }

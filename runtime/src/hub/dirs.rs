@@ -1,8 +1,7 @@
 //! Where caches lie: the only file of the library that reads the environment.
 //!
 //! The Hugging Face variables keep their ordinary meaning, so files that other programs fetched
-//! are found. Token and endpoint are read by `hf-hub` itself; `HF_HUB_OFFLINE` is read here,
-//! because `hf-hub` does not look at it.
+//! are found. Address and token of the hub are read here too.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -28,6 +27,49 @@ pub struct Dirs {
     pub reach: Reach,
 }
 
+/// How the hub is asked. It has no `Debug`: a token is not for a log.
+#[derive(Clone)]
+pub(super) struct Account {
+    /// Where the hub is, without a slash at its end.
+    pub endpoint: String,
+    /// What a private or gated repository asks for.
+    pub token: Option<String>,
+}
+
+impl Account {
+    /// Reads `HF_ENDPOINT`, `HF_TOKEN` and the file that the Python client leaves a token in.
+    pub(super) fn from_env() -> Self {
+        #[allow(clippy::disallowed_methods)] // this file is the one place that may read it
+        Self::from_lookup(|name| std::env::var_os(name), std::env::home_dir())
+    }
+
+    fn from_lookup(lookup: impl Fn(&str) -> Option<OsString>, home: Option<PathBuf>) -> Self {
+        let var = |name: &str| lookup(name).filter(|v| !v.is_empty());
+        let text = |name: &str| var(name).map(|v| v.to_string_lossy().trim().to_owned());
+        let endpoint = text("HF_ENDPOINT").unwrap_or_else(|| "https://huggingface.co".to_owned());
+        let file = var("HF_TOKEN_PATH").map(PathBuf::from).unwrap_or_else(|| {
+            let cache = cache(&var, home).join("huggingface");
+            var("HF_HOME").map_or(cache, PathBuf::from).join("token")
+        });
+        let implicit = !text("HF_HUB_DISABLE_IMPLICIT_TOKEN").is_some_and(|v| is_true(&v));
+        // A token file that is not there or cannot be read is no token.
+        let saved = || std::fs::read_to_string(file).ok().map(|token| token.trim().to_owned());
+        let token = || text("HF_TOKEN").or_else(|| text("HUGGING_FACE_HUB_TOKEN")).or_else(saved);
+        Self {
+            endpoint: endpoint.trim_end_matches('/').to_owned(),
+            token: implicit.then(token).flatten().filter(|token| !token.is_empty()),
+        }
+    }
+}
+
+/// The folder of caches.
+fn cache(var: &impl Fn(&str) -> Option<OsString>, home: Option<PathBuf>) -> PathBuf {
+    var("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute())
+        .unwrap_or_else(|| home.unwrap_or_else(std::env::temp_dir).join(".cache"))
+}
+
 impl Dirs {
     /// Reads the environment.
     #[must_use]
@@ -40,9 +82,7 @@ impl Dirs {
         // An empty variable counts as unset, as the XDG base directory specification asks.
         let var = |name: &str| lookup(name).filter(|v| !v.is_empty());
         let path = |name: &str| var(name).map(PathBuf::from);
-        let cache = path("XDG_CACHE_HOME")
-            .filter(|p| p.is_absolute())
-            .unwrap_or_else(|| home.unwrap_or_else(std::env::temp_dir).join(".cache"));
+        let cache = cache(&var, home);
         let hub = path("HF_HUB_CACHE")
             .or_else(|| path("HUGGINGFACE_HUB_CACHE"))
             .or_else(|| path("HF_HOME").map(|p| p.join("hub")))
@@ -85,6 +125,27 @@ mod tests {
         assert_eq!(dirs(&home).hub, PathBuf::from("/h/hub"));
         let cache = [("HF_HOME", "/h"), ("HF_HUB_CACHE", "/x")];
         assert_eq!(dirs(&cache).hub, PathBuf::from("/x"));
+    }
+
+    #[test]
+    fn the_account_follows_the_variables() {
+        let account = |vars: &[(&str, &str)]| {
+            let lookup =
+                |name: &str| vars.iter().find(|(n, _)| *n == name).map(|(_, v)| OsString::from(v));
+            Account::from_lookup(lookup, Some("/home/ada/none".into()))
+        };
+        let plain = account(&[]);
+        assert_eq!((plain.endpoint.as_str(), plain.token), ("https://huggingface.co", None));
+        let file = std::env::temp_dir().join(format!("trimtab-token-{}", std::process::id()));
+        std::fs::write(&file, "saved\n").unwrap();
+        let saved = ("HF_TOKEN_PATH", file.to_str().unwrap());
+        let set = [("HF_ENDPOINT", "http://mirror/"), ("HF_TOKEN", "told"), saved];
+        assert_eq!(account(&set).endpoint, "http://mirror");
+        assert_eq!(account(&set).token.as_deref(), Some("told"));
+        assert_eq!(account(&[saved]).token.as_deref(), Some("saved"));
+        let off = ("HF_HUB_DISABLE_IMPLICIT_TOKEN", "1");
+        assert_eq!(account(&[off, saved]).token, None);
+        std::fs::remove_file(&file).unwrap();
     }
 
     #[test]

@@ -58,6 +58,49 @@ pub struct Attempt {
     pub reason: Error,
 }
 
+/// Why a request to the hub did not succeed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RequestError {
+    /// The hub answers with a status that is no success.
+    #[error("status {status} for {url}{}", message.as_deref().map(|m| format!(": {}", shown(m))).unwrap_or_default())]
+    Status {
+        /// What was asked for.
+        url: String,
+        /// The status.
+        status: u16,
+        /// What the hub says about it.
+        message: Option<String>,
+    },
+    /// No answer came, or it broke off.
+    #[error("request for {url} failed: {source}")]
+    Transport {
+        /// What was asked for.
+        url: String,
+        /// What the client says.
+        #[source]
+        source: Box<ureq::Error>,
+    },
+    /// The answer is none that a hub gives.
+    #[error("{url} answers {problem}")]
+    Malformed {
+        /// What was asked for.
+        url: String,
+        /// What is wrong.
+        problem: String,
+    },
+}
+
+impl RequestError {
+    fn is_outage(&self) -> bool {
+        match self {
+            Self::Status { status, .. } => matches!(status, 408 | 429 | 500..),
+            Self::Transport { .. } => true,
+            Self::Malformed { .. } => false,
+        }
+    }
+}
+
 /// Why a model reference did not become local files.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -121,6 +164,9 @@ pub enum Error {
     /// The source needs the network and the resolver is offline.
     #[error("not tried, offline")]
     Offline,
+    /// The source is a Python wheel and the resolver may not run pip.
+    #[error("not tried, fetching wheels is off")]
+    WheelsOff,
     /// Offline, and the hub's cache has not what was asked for.
     #[error("{what} is not in the hub cache, and the resolver is offline")]
     NotCached {
@@ -209,7 +255,7 @@ pub enum Error {
         repo: String,
         /// What the client says.
         #[source]
-        source: Box<hf_hub::HFError>,
+        source: Box<RequestError>,
     },
     /// A local file or folder could not be read or written.
     #[error("{action} {} failed: {source}", path.display())]
@@ -231,10 +277,9 @@ impl Error {
         move |source| Self::Io { action, path, source }
     }
 
-    /// Wraps the client's error with the repository's name.
-    pub(super) fn hub(repo: &str) -> impl FnOnce(hf_hub::HFError) -> Self {
-        let repo = repo.to_owned();
-        move |source| Self::Hub { repo, source: Box::new(source) }
+    /// Whether the hub is out of reach, rather than answering no.
+    pub(super) fn is_outage(&self) -> bool {
+        matches!(self, Self::Hub { source, .. } if source.is_outage())
     }
 
     /// Whether the input is refused, something outside is missing, or the disk failed.
@@ -247,6 +292,7 @@ impl Error {
             Self::Archive { source, .. } => archive_kind(source),
             Self::Absent
             | Self::Offline
+            | Self::WheelsOff
             | Self::NotCached { .. }
             | Self::InstallerMissing { .. }
             | Self::InstallerFailed { .. }
@@ -353,17 +399,11 @@ fn archive_kind(source: &zip::result::ZipError) -> ErrorKind {
     }
 }
 
-fn hub_kind(source: &hf_hub::HFError) -> ErrorKind {
-    use hf_hub::HFError;
+fn hub_kind(source: &RequestError) -> ErrorKind {
     match source {
-        HFError::Io(_) | HFError::CacheLockTimeout { .. } => ErrorKind::Disk,
-        HFError::AuthRequired { .. }
-        | HFError::Forbidden { .. }
-        | HFError::RepoNotFound { .. }
-        | HFError::RevisionNotFound { .. }
-        | HFError::EntryNotFound { .. }
-        | HFError::InvalidParameter(_)
-        | HFError::Url(_) => ErrorKind::Refused,
-        _ => ErrorKind::Missing,
+        RequestError::Status { .. } if !source.is_outage() => ErrorKind::Refused,
+        RequestError::Status { .. }
+        | RequestError::Transport { .. }
+        | RequestError::Malformed { .. } => ErrorKind::Missing,
     }
 }

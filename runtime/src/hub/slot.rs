@@ -85,29 +85,34 @@ impl Slot {
         }
     }
 
-    /// Waits until no other process fetches this entry. `None` where the file system has no locks
-    /// or patience ran out: two fetches at once are safe, only wasteful.
+    /// Waits until no other process fetches this entry, as [`lock`] does.
     pub(super) fn lock(&self, progress: &dyn Progress) -> Result<Option<File>, Error> {
-        fs::create_dir_all(&self.dir).map_err(Error::io("creating", &self.dir))?;
-        let path = self.dir.join(".lock");
-        let file = File::create(&path).map_err(Error::io("creating", &path))?;
-        let mut stage = None;
-        let mut waited = Duration::ZERO;
-        loop {
-            match file.try_lock() {
-                Ok(()) => return Ok(Some(file)),
-                Err(TryLockError::WouldBlock) if waited < PATIENCE => {}
-                Err(TryLockError::WouldBlock | TryLockError::Error(_)) => return Ok(None),
-            }
-            stage
-                .get_or_insert_with(|| Stage::begin(progress, "waiting for another process", None));
-            std::thread::sleep(POLL);
-            waited += POLL;
-        }
+        lock(&self.dir.join(".lock"), progress)
     }
 
     fn stamp(&self, of: &str) -> PathBuf {
         self.dir.join(format!("{of}.stamp"))
+    }
+}
+
+/// Waits until no other process holds the lock of this file. `None` where the file system has no locks or patience ran
+/// out: two fetches at once are safe, only wasteful.
+pub(super) fn lock(path: &Path, progress: &dyn Progress) -> Result<Option<File>, Error> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(Error::io("creating", folder))?;
+    }
+    let file = File::create(path).map_err(Error::io("creating", path))?;
+    let mut stage = None;
+    let mut waited = Duration::ZERO;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(Some(file)),
+            Err(TryLockError::WouldBlock) if waited < PATIENCE => {}
+            Err(TryLockError::WouldBlock | TryLockError::Error(_)) => return Ok(None),
+        }
+        stage.get_or_insert_with(|| Stage::begin(progress, "waiting for another process", None));
+        std::thread::sleep(POLL);
+        waited += POLL;
     }
 }
 

@@ -16,22 +16,18 @@ const CHUNK: usize = 32 << 20;
 /// Where parts begin: on a cache line.
 const ALIGN: usize = 64;
 
-/// Values for which any bytes are valid, and that need no larger alignment than [`ALIGN`].
+/// Values for which any bytes are valid.
 ///
 /// # Safety
-/// A type may implement this only if both are true.
+/// A type may implement this only if that is true.
 pub(super) unsafe trait Plain: Copy {}
 
-// SAFETY: any bytes are integers, and an integer is aligned to its own size.
+// SAFETY: any bytes are integers.
 unsafe impl Plain for u8 {}
 // SAFETY: as above.
 unsafe impl Plain for u64 {}
 // SAFETY: as above.
 unsafe impl<const N: usize> Plain for [u16; N] {}
-// SAFETY: bytes, aligned to 64.
-unsafe impl Plain for super::quant::Line {}
-// SAFETY: bytes, aligned to 32.
-unsafe impl Plain for super::quant::RowPairs {}
 
 /// Hands out parts of mappings. What is handed out stays alive without the arena.
 #[derive(Default)]
@@ -57,6 +53,7 @@ unsafe impl Sync for Chunk {}
 impl Arena {
     /// `count` values, all zero bytes.
     pub(super) fn take<T: Plain>(&mut self, count: usize) -> io::Result<Part<T>> {
+        const { assert!(align_of::<T>() <= ALIGN, "parts begin at multiples of ALIGN") };
         let bytes = count.checked_mul(size_of::<T>()).ok_or(io::ErrorKind::OutOfMemory)?;
         let bytes = bytes.checked_next_multiple_of(ALIGN).ok_or(io::ErrorKind::OutOfMemory)?;
         let chunk = match &self.chunk {

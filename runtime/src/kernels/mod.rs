@@ -21,6 +21,7 @@ pub mod pool;
 pub mod prologue;
 pub mod quant;
 mod simd;
+pub mod transposed;
 #[cfg(target_arch = "x86_64")]
 mod wide;
 pub mod workspace;

@@ -7,12 +7,12 @@
 #![allow(unsafe_code)] // a borrowed closure crosses threads; the argument is at `Job`
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::Thread;
 
 /// How often a worker looks for work before it sleeps: some 50 µs.
-const SPINS: u32 = 20_000;
+const SPINS: u32 = if cfg!(miri) { 50 } else { 20_000 };
 /// Bits of a claim word for the number of tasks and for the next one; the rest count jobs.
 const COUNT_BITS: u32 = 16;
 const COUNT_MASK: u64 = (1 << COUNT_BITS) - 1;
@@ -52,7 +52,8 @@ pub(crate) struct Pool {
 struct Shared {
     /// Job number, number of tasks and next task in one word: a claim is valid only for the job it was made for.
     claim: AtomicU64,
-    job: AtomicUsize,
+    /// A [`Job`].
+    job: AtomicPtr<()>,
     finished: AtomicUsize,
     sleepers: AtomicUsize,
     panicked: AtomicBool,
@@ -68,7 +69,7 @@ impl Pool {
     fn new(threads: usize) -> Self {
         let shared = Arc::new(Shared {
             claim: AtomicU64::new(0),
-            job: AtomicUsize::new(0),
+            job: AtomicPtr::default(),
             finished: AtomicUsize::new(0),
             sleepers: AtomicUsize::new(0),
             panicked: AtomicBool::new(false),
@@ -98,7 +99,7 @@ impl Pool {
         };
         let job = Job(task);
         let shared = &self.shared;
-        shared.job.store(std::ptr::from_ref(&job) as usize, Ordering::Relaxed);
+        shared.job.store(std::ptr::from_ref(&job).cast_mut().cast(), Ordering::Relaxed);
         shared.finished.store(0, Ordering::Relaxed);
         let number = (shared.claim.load(Ordering::Relaxed) >> (2 * COUNT_BITS)).wrapping_add(1);
         let claim = number << (2 * COUNT_BITS) | (tasks as u64) << COUNT_BITS;
@@ -132,7 +133,7 @@ impl Shared {
         let claimed =
             self.claim.compare_exchange(word, word + 1, Ordering::AcqRel, Ordering::Relaxed);
         if claimed.is_ok() {
-            let job = self.job.load(Ordering::Relaxed) as *const Job<'_>;
+            let job = self.job.load(Ordering::Relaxed).cast::<Job<'_>>();
             // SAFETY: a task of this job is claimed and not yet counted, so its `Job` is alive (see there).
             let task = unsafe { (*job).0 };
             if catch_unwind(AssertUnwindSafe(|| task(next as usize))).is_err() {
@@ -180,15 +181,16 @@ impl<'a, T> Parts<'a, T> {
         Parts { start: slice.as_mut_ptr(), len: slice.len(), slice: std::marker::PhantomData }
     }
 
-    /// `len` values from `from` on; empty if that is not inside the slice.
+    /// `len` values from `from` on.
+    ///
+    /// # Panics
+    /// If they are not all inside the slice.
     ///
     /// # Safety
     /// No two parts that are alive at the same time may overlap.
     #[allow(clippy::mut_from_ref)] // the point of the type: the caller promises that parts are disjoint
     pub(crate) unsafe fn part(&self, from: usize, len: usize) -> &mut [T] {
-        if from.checked_add(len).is_none_or(|end| end > self.len) {
-            return &mut [];
-        }
+        assert!(from.checked_add(len).is_some_and(|end| end <= self.len), "part outside its slice");
         // SAFETY: the range was just checked to lie in the slice, which is borrowed mutably for 'a; that no other
         // part overlaps it is the caller's promise.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(from), len) }
@@ -201,7 +203,7 @@ mod tests {
 
     /// Whether every task of many jobs of many sizes ran exactly once.
     fn each_once(pool: &Pool, caller: usize) -> bool {
-        (0..500).all(|round| {
+        (0..if cfg!(miri) { 5 } else { 500 }).all(|round| {
             let tasks = (caller * 7 + round) % 50;
             let counts: Vec<AtomicUsize> = (0..tasks).map(|_| AtomicUsize::new(0)).collect();
             pool.run(tasks, &|i| {
@@ -232,6 +234,12 @@ mod tests {
         assert!(values.iter().enumerate().all(|(i, v)| *v == i as u32));
         let caught = catch_unwind(AssertUnwindSafe(|| pool.run(3, &|i| assert!(i != 1))));
         assert!(caught.is_err());
+        let parts = Parts::of(&mut values);
+        for (from, len) in [(100, 1), (1, 100), (usize::MAX, 2)] {
+            // SAFETY: no other part is alive.
+            let outside = || unsafe { parts.part(from, len).len() };
+            assert!(catch_unwind(AssertUnwindSafe(outside)).is_err());
+        }
         assert!(pool.busy.try_lock().is_ok(), "a panic must not leave the pool locked");
     }
 }

@@ -197,7 +197,12 @@ impl State {
 
     pub(super) fn release(&mut self, block: u32) {
         if let Some(n) = self.holders.get_mut(block as usize) {
-            *n = n.saturating_sub(1);
+            // Freed twice, a block would have two owners.
+            debug_assert!(*n > 0, "block {block} is released more often than it is held");
+            if *n == 0 {
+                return;
+            }
+            *n -= 1;
             if *n == 0 {
                 self.free.push(block);
             }

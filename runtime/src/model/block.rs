@@ -1,15 +1,12 @@
 //! One decoder block: attention and gated MLP, with the norms its architecture has.
 
 use super::linear::{Before, Linear, RmsNorm};
-use super::packed::Packed;
-use super::rope::RopeTable;
 use super::spec::Activation;
 use crate::error::{Error, Result};
 use crate::kernels::attention::Attention;
 use crate::kernels::columns::{Columns, Write};
 use crate::kernels::heads::HeadNorms;
 use crate::kernels::quant::Activations;
-use crate::kv::KvCache;
 use candle_core::Tensor;
 
 /// Weights of one block. A norm that an architecture lacks is `None`.
@@ -37,27 +34,6 @@ pub(super) enum Stacked<const N: usize> {
     Apart([Linear; N]),
     /// One matrix with their rows.
     Together(Linear),
-}
-
-/// What the blocks of one pass share.
-pub(super) struct Scene<'a> {
-    pub packed: &'a Packed,
-    pub caches: &'a [&'a KvCache],
-    pub ropes: &'a [RopeTable],
-}
-
-impl<'a> Scene<'a> {
-    /// Keys and values of one layer.
-    pub(super) fn pool(&self, layer: usize) -> Result<&'a Tensor> {
-        let pool = self.caches.first().and_then(|c| c.pool().layer(layer));
-        pool.ok_or(Error::Misuse("the key-value pool was made for a model with fewer blocks"))
-    }
-
-    /// The rotary table of one block.
-    pub(super) fn rope(&self, block: &Block) -> Result<&'a RopeTable> {
-        let table = self.ropes.get(block.rope);
-        table.ok_or(Error::Misuse("a block names a rotary table that was not loaded"))
-    }
 }
 
 impl Block {

@@ -3,12 +3,13 @@
 //! Weights are immutable, `forward` takes `&self`, everything that changes lives in the rows. An architecture is
 //! data, so hook sites are written once, in one loop.
 
-use super::block::{Block, Scene};
+use super::block::Block;
 use super::lane::device::Tensors;
 use super::lane::host::Host;
-use super::lane::{Head, Lane, Target};
+use super::lane::{Lane, OutputLayer, Target};
 use super::linear::{Linear, RmsNorm, Weight};
 use super::packed::Packed;
+use super::pass::Scene;
 use super::rope::RopeTable;
 use super::row::{Output, Reading, Row, Scores};
 use super::spec::ModelSpec;
@@ -74,7 +75,7 @@ impl Decoder {
     /// run: continue from a checkpoint.
     // rows of [time_i] tokens -> logits [Σ wanted, vocab], captures [time_i, d_model]
     pub fn forward(&self, rows: &mut [Row<'_>]) -> Result<Output> {
-        let result = self.pass(rows);
+        let result = self.pass(rows).and_then(Output::complete);
         for row in rows {
             match &result {
                 Ok(_) => row.cache.commit(row.tokens.len()),
@@ -84,27 +85,22 @@ impl Decoder {
         result
     }
 
-    /// The logits of an activation at `final`: the head alone, with the bits of the pass that it came from.
-    // last [d_model] -> [vocab]
-    pub(crate) fn read_out(&self, last: &[f32]) -> Result<Vec<f32>> {
-        if self.device.kind() == "cpu" {
-            return self.read_out_on(Host::new(), last);
+    /// As [`forward`](Self::forward), but a hook that fails or panics fails its own row: see
+    /// [`Output::take_failure`]. The other rows have the results they would have without it.
+    // rows of [time_i] tokens -> logits [Σ wanted, vocab], captures [time_i, d_model]
+    pub(crate) fn forward_each(&self, rows: &mut [Row<'_>]) -> Result<Output> {
+        let result = self.pass(rows);
+        for (index, row) in rows.iter_mut().enumerate() {
+            match &result {
+                Ok(output) if !output.has_failed(index) => row.cache.commit(row.tokens.len()),
+                _ => row.cache.release_reserve(),
+            }
         }
-        self.read_out_on(Tensors::new(self.device.candle()), last)
+        result
     }
 
-    // last [d_model] -> [vocab]
-    fn read_out_on(&self, mut lane: impl Lane, last: &[f32]) -> Result<Vec<f32>> {
-        lane.fill(last)?;
-        match lane.score(&self.output_head(), Reading::Logits)? {
-            Scores::None => Ok(Vec::new()),
-            Scores::Host { logits, .. } => Ok(logits),
-            Scores::Device(logits) => crate::device::to_host(&logits),
-        }
-    }
-
-    fn output_head(&self) -> Head<'_> {
-        Head { linear: &self.head, softcap: self.spec.logit_softcap }
+    fn output_layer(&self) -> OutputLayer<'_> {
+        OutputLayer { linear: &self.head, softcap: self.spec.logit_softcap }
     }
 
     // as `forward`, without counting what was written
@@ -117,7 +113,7 @@ impl Decoder {
 
     // as `forward`, on one lane
     pub(super) fn pass_on(&self, mut lane: impl Lane, rows: &mut [Row<'_>]) -> Result<Output> {
-        let packed = Packed::admit(self, rows)?;
+        let packed = Packed::admit(&self.spec, self.context, rows)?;
         let readings = rows.iter().any(|r| r.want.reading == Reading::LogitsAndFinal);
         let reading = if readings { Reading::LogitsAndFinal } else { Reading::Logits };
         let mut watch = Watch::new(rows);
@@ -126,12 +122,14 @@ impl Decoder {
         self.run(&mut lane, &scene, &mut visit, &mut watch)?;
         let scores = match packed.wanted.is_empty() {
             true => Scores::None,
-            false => lane.score(&self.output_head(), reading)?,
+            false => lane.score(&self.output_layer(), reading)?,
         };
+        let (captures, failures) = visit.into_parts();
         Ok(Output {
             scores,
             vocab_size: self.spec.vocab_size,
-            captures: visit.into_captures(),
+            captures,
+            failures,
             rows: packed.wanted_rows,
             attention: watch.found,
         })
@@ -185,7 +183,7 @@ fn attend(
     let to = if watch.wants(layer) { Target::Branch } else { visit.target(site) };
     lane.attend(block, layer, scene, to)?;
     if to == Target::Branch {
-        watch.read(layer, block, lane.stream(), scene)?;
+        watch.read(layer, block, lane, scene)?;
         visit.at(site, lane.branch())?;
         lane.merge()?;
     }

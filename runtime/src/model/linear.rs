@@ -4,6 +4,7 @@ use crate::error::{Error, Result};
 use crate::kernels::columns::Columns;
 use crate::kernels::prologue::Prologue;
 use crate::kernels::quant::{self, Activations, Fidelity, Input, Matrix};
+use crate::kernels::transposed::{self, Rows};
 use crate::kernels::{dense, with_values};
 use crate::model::spec::Activation;
 use candle_core::quantized::QTensor;
@@ -208,6 +209,20 @@ impl Linear {
         }
     }
 
+    /// The product with the transposed matrix.
+    // g [n, out] -> [n, in]
+    pub(super) fn transposed(&self, g: &[f32]) -> Result<Vec<f32>> {
+        let shape = (self.out(), self.weight.width());
+        let product = match &self.weight {
+            Weight::Tiled(tiles) => Ok(transposed::product(Rows::Tiled(tiles), g, shape)),
+            Weight::Dense(w) if w.device().is_cpu() && w.dtype() == DType::F32 => {
+                with_values(w, |w| transposed::product(Rows::Dense(w), g, shape))
+            }
+            weight => transposed_on_device(weight, g, shape),
+        };
+        product.map_err(|source| self.failed(source))
+    }
+
     fn failed(&self, source: candle_core::Error) -> Error {
         Error::Tensor { at: self.name.clone(), source }
     }
@@ -229,8 +244,45 @@ impl Linear {
     }
 }
 
+/// Rows of a matrix that are in f32 on a device at one time.
+const DEVICE_ROWS: usize = 4096;
+
+// weight [out, in], g [n, out] -> [n, in]
+fn transposed_on_device(
+    weight: &Weight,
+    g: &[f32],
+    (out, width): (usize, usize),
+) -> candle_core::Result<Vec<f32>> {
+    let device = match weight {
+        Weight::Dense(w) => w.device().clone(),
+        Weight::Quantised(q) => q.device(),
+        Weight::Tiled(_) => candle_core::Device::Cpu,
+    };
+    let g = Tensor::from_slice(g, (g.len() / out, out), &device)?;
+    let mut sums = Tensor::zeros((g.dim(0)?, width), DType::F32, &device)?;
+    for first in (0..out).step_by(DEVICE_ROWS) {
+        let count = DEVICE_ROWS.min(out - first);
+        let ids = Tensor::arange(first as u32, (first + count) as u32, &device)?;
+        let part = g.narrow(1, first, count)?.contiguous()?.matmul(&weight.rows(&ids)?)?;
+        sums = (sums + part)?;
+    }
+    sums.flatten_all()?.to_vec1()
+}
+
 fn not_in_tiles() -> candle_core::Error {
     candle_core::Error::msg("a product in host memory needs dense weights or tiles")
+}
+
+/// `r·v − r³·x·(x·v)/width`, `r` the inverse root mean square of `x`; sums in f64, in order.
+// x [width], v [width] -> [width]
+fn projected<'a>(x: &'a [f32], v: &'a [f32], eps: f32) -> impl Iterator<Item = f64> + 'a {
+    let dot = |a: &[f32], b: &[f32]| -> f64 {
+        a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
+    };
+    let width = x.len() as f64;
+    let inverse = 1.0 / (dot(x, x) / width + f64::from(eps)).sqrt();
+    let along = inverse.powi(3) * dot(x, v) / width;
+    x.iter().zip(v).map(move |(x, v)| inverse * f64::from(*v) - along * f64::from(*x))
 }
 
 impl Before<'_> {
@@ -283,6 +335,37 @@ impl RmsNorm {
     // x [time, width] -> every row normalised, in its place
     pub(super) fn on_host(&self, x: &mut [f32]) {
         Prologue::Norm { weight: &self.host, eps: self.eps }.in_place(x, self.host.len());
+    }
+
+    /// The derivative at `at` in the directions `v`: `w·(r·v − r³·x·(x·v)/width)`, `r` the inverse root mean square.
+    // at [time, width], v [time, width] -> [time, width]
+    pub(super) fn derivative(&self, at: &[f32], v: &[f32]) -> Vec<f32> {
+        self.rows_of(at, v, |x, v, w| {
+            let projected = projected(x, v, self.eps);
+            projected.zip(w).map(|(d, w)| (d * f64::from(*w)) as f32).collect()
+        })
+    }
+
+    /// The derivative's transpose: `r·w·g − r³·x·(x·(w·g))/width`.
+    // at [time, width], g [time, width] -> [time, width]
+    pub(super) fn derivative_transposed(&self, at: &[f32], g: &[f32]) -> Vec<f32> {
+        self.rows_of(at, g, |x, g, w| {
+            let weighted: Vec<f32> = g.iter().zip(w).map(|(g, w)| g * w).collect();
+            let projected = projected(x, &weighted, self.eps);
+            projected.map(|d| d as f32).collect()
+        })
+    }
+
+    // at [time, width], v [time, width] -> [time, width], row by row
+    fn rows_of(
+        &self,
+        at: &[f32],
+        v: &[f32],
+        row: impl Fn(&[f32], &[f32], &[f32]) -> Vec<f32>,
+    ) -> Vec<f32> {
+        let width = self.host.len();
+        let both = at.chunks(width).zip(v.chunks(width));
+        both.flat_map(|(x, v)| row(x, v, &self.host)).collect()
     }
 
     // x [time, width] -> the same, every row normalised

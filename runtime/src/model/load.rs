@@ -7,7 +7,7 @@ use super::names::Names;
 use super::rope::RopeTable;
 use super::spec::arch::{Fusing, NormPlacement, QkNorm, Role};
 use super::spec::gguf::RopeTensors;
-use super::spec::model_type::Head;
+use super::spec::model_type::HeadSource;
 use super::spec::{self, LayerSpec, ModelSpec, SpecError};
 use super::weights::{Loaded, Weights};
 use crate::device::Device;
@@ -329,12 +329,12 @@ impl<'a> Loader<'a> {
         let kind = self.weights.config().map(spec::config::head).transpose()?;
         let weight = match (self.has(&name), kind) {
             (true, _) => self.matrix(&name, [self.spec.vocab_size, self.spec.d_model])?,
-            (false, Some(Head::Own)) => {
+            (false, Some(HeadSource::Own)) => {
                 let missing =
                     format!("tensor {name}.weight, or tie_word_embeddings in config.json,");
                 return Err(SpecError::Missing(missing).into());
             }
-            (false, None | Some(Head::Tied)) => embed.clone(),
+            (false, None | Some(HeadSource::Tied)) => embed.clone(),
         };
         Ok(Linear::head(name, weight))
     }

@@ -18,14 +18,18 @@ mod visit;
 
 mod block;
 
+mod pass;
+
 mod lane;
 
 mod watch;
 
 mod decoder;
+mod head;
 mod load;
 mod names;
 
 pub use decoder::Decoder;
+pub use head::Head;
 pub use load::{DEFAULT_CONTEXT, DecoderOptions, DenseType, WeightForm, read_spec};
 pub use row::{LogitsAt, Output, Reading, Row, RowReadout, Want};

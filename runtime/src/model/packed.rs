@@ -1,7 +1,7 @@
 //! Rows of one pass, admitted and packed: `[Σtime, …]` without padding.
 
-use super::decoder::Decoder;
 use super::row::{LogitsAt, Row};
+use super::spec::ModelSpec;
 use crate::error::{Error, Result};
 use crate::kernels::blocks::Span;
 use std::ops::Range;
@@ -21,8 +21,8 @@ pub(super) struct Packed {
 
 impl Packed {
     /// Checks the rows, makes room in their caches, packs them. On error every cache holds what it held.
-    pub(super) fn admit(decoder: &Decoder, rows: &mut [Row<'_>]) -> Result<Packed> {
-        check(decoder, rows)?;
+    pub(super) fn admit(spec: &ModelSpec, context: usize, rows: &mut [Row<'_>]) -> Result<Packed> {
+        check(spec, context, rows)?;
         for row in rows.iter_mut() {
             row.cache.reserve(row.tokens.len())?;
         }
@@ -54,11 +54,11 @@ impl Packed {
     }
 }
 
-fn check(decoder: &Decoder, rows: &[Row<'_>]) -> Result<()> {
+fn check(spec: &ModelSpec, context: usize, rows: &[Row<'_>]) -> Result<()> {
     let Some(first) = rows.first() else {
         return Err(Error::Misuse("a forward pass needs at least one row"));
     };
-    let (vocab_size, n_layers) = (decoder.spec().vocab_size, decoder.spec().n_layers());
+    let (vocab_size, n_layers) = (spec.vocab_size, spec.n_layers());
     for row in rows {
         if row.tokens.is_empty() {
             return Err(Error::Misuse("a row needs at least one token"));
@@ -79,8 +79,8 @@ fn check(decoder: &Decoder, rows: &[Row<'_>]) -> Result<()> {
             });
         }
         let needed = row.cache.len() + row.tokens.len();
-        if needed > decoder.context() {
-            return Err(Error::ContextFull { needed, limit: decoder.context() });
+        if needed > context {
+            return Err(Error::ContextFull { needed, limit: context });
         }
     }
     Ok(())

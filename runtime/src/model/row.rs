@@ -4,9 +4,9 @@ use crate::device;
 use crate::error::{Error, Result};
 use crate::kv::KvCache;
 use crate::plan::BoundPlan;
+use crate::sample::DrawKeys;
 use crate::site::Site;
 use candle_core::Tensor;
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -56,6 +56,8 @@ pub struct Row<'a> {
     pub cache: &'a mut KvCache,
     /// Its bound plan.
     pub plan: &'a mut BoundPlan,
+    /// Keys of its hooks' random draws.
+    pub draws: &'a DrawKeys,
     /// What it wants back.
     pub want: Want,
 }
@@ -87,6 +89,8 @@ pub struct Output {
     pub(crate) captures: Vec<BTreeMap<Site, Tensor>>,
     /// Per row, `[heads, seen]` by block.
     pub(crate) attention: Vec<BTreeMap<usize, Tensor>>,
+    /// Per row, the error of a hook; the row's results mean nothing then.
+    pub(crate) failures: Vec<Option<Error>>,
 }
 
 /// One row's results on the host.
@@ -99,6 +103,23 @@ pub struct RowReadout {
 }
 
 impl Output {
+    /// The output, if no row has failed.
+    pub(super) fn complete(mut self) -> Result<Output> {
+        match self.failures.iter_mut().find_map(Option::take) {
+            None => Ok(self),
+            Some(error) => Err(error),
+        }
+    }
+
+    pub(super) fn has_failed(&self, row: usize) -> bool {
+        self.failures.get(row).is_some_and(Option::is_some)
+    }
+
+    /// Takes the error of a row whose hook has failed.
+    pub(crate) fn take_failure(&mut self, row: usize) -> Option<Error> {
+        self.failures.get_mut(row).and_then(Option::take)
+    }
+
     /// A row's captured activations, `[time, d_model]` by site.
     pub fn captures(&self, row: usize) -> Option<&BTreeMap<Site, Tensor>> {
         self.captures.get(row)
@@ -134,17 +155,44 @@ impl Output {
         logits.map(Some).map_err(Error::tensor("logits"))
     }
 
-    /// Logits of one row in host memory, one line of `vocab_size` behind the other; copied only from a device.
-    pub(crate) fn logit_lines(&self, row: usize) -> Result<Cow<'_, [f32]>> {
+    /// Copies logits and readings to the host, if they are not there: one copy for all rows.
+    // [n, vocab_size + d_model] -> [n, vocab_size] and [n, d_model]
+    pub(crate) fn fetch(&mut self) -> Result<()> {
+        match &self.scores {
+            Scores::None => {}
+            Scores::Host { .. } => device::count_copy(),
+            Scores::Device(packed) => {
+                let width = packed.dim(1).map_err(Error::tensor("logits"))?;
+                let logits = device::to_host(packed)?;
+                let (logits, finals) = match width == self.vocab_size {
+                    true => (logits, Vec::new()),
+                    false => split(&logits, width, self.vocab_size),
+                };
+                self.scores = Scores::Host { logits, finals };
+            }
+        }
+        Ok(())
+    }
+
+    /// One row's logits after [`fetch`](Self::fetch), one vector of `vocab_size` values behind the other.
+    pub(crate) fn host_logits(&self, row: usize) -> &[f32] {
         match (&self.scores, self.rows.get(row)) {
             (Scores::Host { logits, .. }, Some(rows)) => {
                 let part = rows.start * self.vocab_size..rows.end * self.vocab_size;
-                Ok(logits.get(part).unwrap_or_default().into())
+                logits.get(part).unwrap_or_default()
             }
-            _ => match self.logits(row)? {
-                Some(logits) => Ok(device::to_host(&logits)?.into()),
-                None => Ok(Cow::default()),
-            },
+            _ => &[],
+        }
+    }
+
+    /// One row's `final` activations after [`fetch`](Self::fetch), one behind the other, and the length of each.
+    pub(crate) fn host_finals(&self, row: usize) -> (&[f32], usize) {
+        match (&self.scores, self.rows.get(row)) {
+            (Scores::Host { logits, finals }, Some(rows)) => {
+                let width = finals.len() / (logits.len() / self.vocab_size.max(1)).max(1);
+                (finals.get(rows.start * width..rows.end * width).unwrap_or_default(), width)
+            }
+            _ => (&[], 0),
         }
     }
 
@@ -174,6 +222,18 @@ impl Output {
             }
         })
     }
+}
+
+/// The first columns of a matrix, and the others.
+// [n, width] -> [n, at] and [n, width - at]
+fn split(values: &[f32], width: usize, at: usize) -> (Vec<f32>, Vec<f32>) {
+    let (mut left, mut right) = (Vec::new(), Vec::new());
+    for line in values.chunks_exact(width.max(1)) {
+        let (first, second) = line.split_at(at.min(width));
+        left.extend_from_slice(first);
+        right.extend_from_slice(second);
+    }
+    (left, right)
 }
 
 /// Some columns of some lines of a matrix, each in memory of its own; none of no columns.

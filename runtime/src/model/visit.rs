@@ -3,7 +3,7 @@
 use super::lane::{Stream, Target};
 use super::packed::Packed;
 use super::row::Row;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, contain};
 use crate::hook::{Edit, Pass};
 use crate::kernels::add::RowAdd;
 use crate::kv::KvCache;
@@ -21,6 +21,8 @@ struct Visitor<'a> {
     rows: Range<usize>,
     captures: SiteSet,
     captured: BTreeMap<Site, Tensor>,
+    /// The error of one of its hooks; the row is done then.
+    failure: Option<Error>,
     /// Where in the plan the pass is.
     place: usize,
 }
@@ -43,11 +45,17 @@ impl<'a> Visit<'a> {
             active.extend(row.plan.sites());
             caches.push(&*row.cache);
             visitors.push(Visitor {
-                pass: Pass { start: span.start, tokens: row.tokens, prompt_len: row.prompt_len },
+                pass: Pass {
+                    start: span.start,
+                    tokens: row.tokens,
+                    prompt_len: row.prompt_len,
+                    draws: row.draws,
+                },
                 plan: &mut *row.plan,
                 rows: span.rows.clone(),
                 captures,
                 captured: BTreeMap::new(),
+                failure: None,
                 place: 0,
             });
         }
@@ -84,9 +92,9 @@ impl<'a> Visit<'a> {
         self.capture(site, stream)
     }
 
-    /// Captured activations per row.
-    pub(super) fn into_captures(self) -> Vec<BTreeMap<Site, Tensor>> {
-        self.visitors.into_iter().map(|v| v.captured).collect()
+    /// Captured activations and failures, per row.
+    pub(super) fn into_parts(self) -> (Vec<BTreeMap<Site, Tensor>>, Vec<Option<Error>>) {
+        self.visitors.into_iter().map(|v| (v.captured, v.failure)).unzip()
     }
 
     // stream [Σtime, d_model], with the additions that are every row's `round`-th step
@@ -102,13 +110,16 @@ impl<'a> Visit<'a> {
     // stream [Σtime, d_model], with the hooks that are every row's `round`-th step
     fn call_hooks(&mut self, site: Site, round: usize, stream: &mut dyn Stream) -> Result<()> {
         let mut edits: Vec<(Range<usize>, Tensor)> = Vec::new();
-        for visitor in &mut self.visitors {
+        for visitor in self.visitors.iter_mut().filter(|v| v.failure.is_none()) {
             let steps = visitor.plan.steps(site, visitor.place);
             let Some(&Step::Hook(index)) = steps.get(round) else {
                 continue;
             };
-            if let Some(edited) = visitor.call(site, index, stream)? {
-                edits.push((visitor.rows.clone(), edited));
+            match visitor.call(site, index, stream) {
+                Ok(None) => {}
+                Ok(Some(edited)) => edits.push((visitor.rows.clone(), edited)),
+                // The row goes on as it was: a pass is not worth less to the others.
+                Err(error) => visitor.failure = Some(error),
             }
         }
         if edits.is_empty() {
@@ -148,7 +159,7 @@ impl Visitor<'_> {
             return Ok(None);
         };
         let own = stream.read(self.rows.clone()).map_err(Error::tensor(site.to_string()))?;
-        match hook.apply(site, &own, &self.pass)? {
+        match contain("hook", || hook.apply(site, &own, &self.pass))?? {
             Edit::Keep => Ok(None),
             Edit::Replace { stream, positions } => {
                 self.check(site, &own, &stream)?;

@@ -1,10 +1,10 @@
 //! Attention weights that rows asked to read.
 
-use super::block::{Block, Scene};
-use super::lane::Stream;
-use super::lane::device::last_attention;
+use super::block::Block;
+use super::lane::Lane;
+use super::pass::Scene;
 use super::row::Row;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use candle_core::Tensor;
 use std::collections::BTreeMap;
 
@@ -34,16 +34,14 @@ impl Watch {
         &mut self,
         layer: usize,
         block: &Block,
-        stream: &dyn Stream,
+        lane: &mut impl Lane,
         scene: &Scene,
     ) -> Result<()> {
         for (span, (wanted, found)) in
             scene.packed.spans.iter().zip(self.wanted.iter().zip(&mut self.found))
         {
             if wanted.contains(&layer) {
-                let at = Error::tensor(format!("attention weights of block {layer}"));
-                let x = stream.read(span.rows.end - 1..span.rows.end).map_err(at)?;
-                found.insert(layer, last_attention(block, layer, &x, scene, span)?);
+                found.insert(layer, lane.last_attention(block, layer, scene, span)?);
             }
         }
         Ok(())

@@ -4,10 +4,10 @@ use super::Trial;
 use crate::error::{Error, Result};
 use crate::kernels::logits::{Reference, spread};
 use crate::kernels::pool;
-use crate::model::{LogitsAt, Output, Want};
+use crate::model::{LogitsAt, Want};
 use crate::plan::Plan;
+use crate::read::{self, ReadPass};
 use crate::session::Session;
-use std::borrow::Cow;
 use std::sync::{Mutex, PoisonError};
 
 /// What one prediction of one plan says.
@@ -44,13 +44,12 @@ impl Batch<'_> {
         let want = Want { logits: LogitsAt::All, ..Want::default() };
         let mut scores = vec![vec![Vec::new(); each]; windows.len()];
         // Windows are equally long, so they end in the same pass.
-        while sessions.iter().any(|session| session.pending() > 0) {
-            let mut rows: Vec<_> = sessions.iter_mut().map(|s| s.row(want.clone())).collect();
-            let output = self.trial.decoder.forward(&mut rows)?;
-            for (w, (window, scores)) in windows.iter().zip(&mut scores).enumerate() {
-                self.reduce((&output, w * each), window, scores)?;
-            }
-        }
+        read::passes(&mut sessions, &want, read::has_pending, |pass| {
+            let mut windows = windows.iter().zip(&mut scores).enumerate();
+            windows.try_for_each(|(w, (window, scores))| {
+                self.reduce((&pass, w * each), window, scores)
+            })
+        })?;
         Ok(scores)
     }
 
@@ -68,14 +67,13 @@ impl Batch<'_> {
     // per plan, logits [time, vocab_size] -> time scores
     fn reduce(
         &self,
-        (output, first): (&Output, usize),
+        (pass, first): (&ReadPass, usize),
         window: &[u32],
         scores: &mut [Vec<Score>],
     ) -> Result<()> {
         let vocab = self.trial.decoder.spec().vocab_size;
         let rows = first..first + scores.len();
-        let logits: Vec<Cow<[f32]>> =
-            rows.map(|row| output.logit_lines(row)).collect::<Result<_>>()?;
+        let logits: Vec<&[f32]> = rows.map(|row| pass.logits(row)).collect();
         let begin = scores.first().map_or(0, Vec::len);
         let time = logits.first().map_or(0, |lines| lines.len() / vocab);
         // Nothing follows the window's last token.

@@ -6,16 +6,16 @@ use super::messages::conversation;
 use super::render::{self, End, Wanted};
 use super::shape;
 use crate::app::App;
-use crate::cors::SEED;
+use crate::headers::SEED;
 use crate::refusal::Refusal;
 use crate::steer::{About, Guards, Resolved, Turns};
 use crate::wire::chat::{ChatRequest, ResponseFormat, StreamOptions};
 use crate::wire::completion::CompletionRequest;
 use crate::wire::error::Code;
 use crate::wire::flag::Flag;
-use crate::wire::knobs::Knobs;
 use crate::wire::receipt::{Replay, Turn};
 use crate::wire::rest::Rest;
+use crate::wire::sampling::SamplingFields;
 use crate::wire::steering::{Level, Steering};
 use crate::wire::union::{Inputs, Prompt};
 use axum::http::{HeaderMap, HeaderValue};
@@ -163,7 +163,8 @@ pub(crate) fn chat(app: &App, body: ChatRequest) -> Result<Asked, Refusal> {
     let (preset, mut ignored) = base.check(app)?;
     let limits =
         [("max_tokens", body.max_tokens), ("max_completion_tokens", body.max_completion_tokens)];
-    let mut request = request(app, &body.knobs(), &limits)?;
+    let fields = body.sampling();
+    let mut request = request(app, &fields, &limits)?;
     let logprobs = match (body.logprobs, top(body.top_logprobs, "top_logprobs")?) {
         (Some(true), top) => Some(top.unwrap_or(0)),
         (_, Some(1..)) => {
@@ -176,12 +177,13 @@ pub(crate) fn chat(app: &App, body: ChatRequest) -> Result<Asked, Refusal> {
     let prompt = render::render(app, &messages, &Wanted::from(&body), &mut ignored)?;
     let tokens = render::tokens(app, &prompt.rendered)?;
     fits(app, &tokens, "messages")?;
-    let resolved = app.steering.resolve(body.steering.as_ref(), preset.as_deref(), &tokens)?;
+    let resolved =
+        app.steering.now().resolve(body.steering.as_ref(), preset.as_deref(), Some(&tokens))?;
     let choices = choices(body.n)?;
     let replay = Replay {
         messages: Some(messages.iter().map(turn).collect()),
         ..ending(
-            replay(app, &body.knobs(), (&request, choices, tokens.len()), &resolved),
+            replay(app, &fields, (&request, choices, tokens.len()), &resolved),
             (prompt.kwargs, prompt.end),
         )
     };
@@ -229,7 +231,8 @@ pub(crate) fn completion(app: &App, body: CompletionRequest) -> Result<Asked, Re
     }
     let logprobs = top(body.logprobs, "logprobs")?;
     scored(&body)?;
-    let mut request = request(app, &body.knobs(), &[("max_tokens", body.max_tokens)])?;
+    let fields = body.sampling();
+    let mut request = request(app, &fields, &[("max_tokens", body.max_tokens)])?;
     request.top_logprobs = logprobs.unwrap_or(0);
     let special = match body.parse_special {
         Some(true) => Special::Parse,
@@ -248,12 +251,12 @@ pub(crate) fn completion(app: &App, body: CompletionRequest) -> Result<Asked, Re
             Prompt::Ids(ids) => app.model.tokenizer()?.decode(ids, Control::Show),
         };
         let echo = (body.echo == Some(true)).then(|| text.clone());
-        let resolved = now.resolve(body.steering.as_ref(), preset.as_deref(), &tokens)?;
+        let resolved = now.resolve(body.steering.as_ref(), preset.as_deref(), Some(&tokens))?;
         few(count, body.steering.as_ref(), &resolved)?;
         let replay = Replay {
             prompt: Some(tokens.clone()),
             echo: echo.is_some().then_some(Flag::Yes),
-            ..replay(app, &body.knobs(), (&request, choices, tokens.len()), &resolved)
+            ..replay(app, &fields, (&request, choices, tokens.len()), &resolved)
         };
         prompts.push(Prompted { tokens, question: text, echo, resolved, replay });
     }
@@ -336,13 +339,13 @@ fn question(messages: &[Message]) -> String {
 /// A body that asks for the same again, but for what is to be continued.
 fn replay(
     app: &App,
-    knobs: &Knobs,
+    fields: &SamplingFields,
     (request, choices, prompt): (&Request, u32, usize),
     resolved: &Resolved,
 ) -> Replay {
     // Where this context ended the answer, a larger one must not go on.
     let room = room(app).saturating_sub(prompt);
-    let SamplingParams { temperature, top_k, top_p, min_p } = sampling(app, knobs);
+    let SamplingParams { temperature, top_k, top_p, min_p } = sampling(app, fields);
     Replay {
         model: app.model.name().to_owned(),
         seed: request.seed,
@@ -352,10 +355,10 @@ fn replay(
         top_p,
         top_k: top_k as u64,
         min_p,
-        repeat_penalty: knobs.repeat_penalty,
-        presence_penalty: knobs.presence_penalty,
-        frequency_penalty: knobs.frequency_penalty,
-        logit_bias: knobs.logit_bias.clone(),
+        repeat_penalty: fields.repeat_penalty,
+        presence_penalty: fields.presence_penalty,
+        frequency_penalty: fields.frequency_penalty,
+        logit_bias: fields.logit_bias.clone(),
         stop: request.stop.clone(),
         steering: resolved.request.clone(),
         ..Replay::default()

@@ -3,7 +3,7 @@
 use crate::app::App;
 use crate::refusal::Refusal;
 use crate::visit::random;
-use crate::wire::knobs::Knobs;
+use crate::wire::sampling::SamplingFields;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use trimtab_runtime::generate::Request;
@@ -18,30 +18,30 @@ const LONGEST_STOP: usize = 1024;
 const MOST_BIAS: f32 = 100.0;
 
 /// What was asked for, and the model's defaults for the rest.
-pub(super) fn sampling(app: &App, knobs: &Knobs) -> SamplingParams {
+pub(super) fn sampling(app: &App, fields: &SamplingFields) -> SamplingParams {
     let model = app.model.sampling();
     SamplingParams {
-        temperature: knobs.temperature.unwrap_or(model.temperature),
+        temperature: fields.temperature.unwrap_or(model.temperature),
         // -1 is no limit, as 0 is.
-        top_k: knobs.top_k.map_or(model.top_k, |k| usize::try_from(k).unwrap_or_default()),
-        top_p: knobs.top_p.unwrap_or(model.top_p),
-        min_p: knobs.min_p.unwrap_or(model.min_p),
+        top_k: fields.top_k.map_or(model.top_k, |k| usize::try_from(k).unwrap_or_default()),
+        top_p: fields.top_p.unwrap_or(model.top_p),
+        min_p: fields.min_p.unwrap_or(model.min_p),
     }
 }
 
 /// How the tokens of an answer are chosen.
 pub(super) fn request(
     app: &App,
-    knobs: &Knobs,
+    fields: &SamplingFields,
     limits: &[(&str, Option<i64>)],
 ) -> Result<Request, Refusal> {
-    top_k(knobs.top_k)?;
+    top_k(fields.top_k)?;
     Ok(Request {
-        sampling: sampling(app, knobs).check()?,
-        seed: seed(knobs.seed)?,
+        sampling: sampling(app, fields).check()?,
+        seed: seed(fields.seed)?,
         max_tokens: max_tokens(limits)?,
-        processors: processors(app, knobs)?,
-        stop: stops(knobs)?,
+        processors: processors(app, fields)?,
+        stop: stops(fields)?,
         ..Request::default()
     })
 }
@@ -85,8 +85,8 @@ fn top_k(given: Option<i64>) -> Result<(), Refusal> {
     }
 }
 
-fn stops(knobs: &Knobs) -> Result<Vec<String>, Refusal> {
-    let stops = knobs.stop.clone().unwrap_or_default().0;
+fn stops(fields: &SamplingFields) -> Result<Vec<String>, Refusal> {
+    let stops = fields.stop.clone().unwrap_or_default().0;
     if stops.len() > MOST_STOPS {
         let problem = format!("has {} texts, at most {MOST_STOPS}", stops.len());
         return Err(Refusal::invalid("stop", problem));
@@ -104,19 +104,22 @@ fn stops(knobs: &Knobs) -> Result<Vec<String>, Refusal> {
     Ok(stops)
 }
 
-fn processors(app: &App, knobs: &Knobs) -> Result<Vec<Arc<dyn LogitsProcessor>>, Refusal> {
+fn processors(
+    app: &App,
+    fields: &SamplingFields,
+) -> Result<Vec<Arc<dyn LogitsProcessor>>, Refusal> {
     let none = Penalties::default();
     let penalties = Penalties {
-        repeat: knobs.repeat_penalty.unwrap_or(none.repeat),
-        presence: knobs.presence_penalty.unwrap_or(none.presence),
-        frequency: knobs.frequency_penalty.unwrap_or(none.frequency),
+        repeat: fields.repeat_penalty.unwrap_or(none.repeat),
+        presence: fields.presence_penalty.unwrap_or(none.presence),
+        frequency: fields.frequency_penalty.unwrap_or(none.frequency),
     }
     .check()?;
     let mut processors: Vec<Arc<dyn LogitsProcessor>> = Vec::new();
     if !penalties.is_none() {
         processors.push(Arc::new(penalties));
     }
-    if let Some(bias) = knobs.logit_bias.as_ref().filter(|bias| !bias.is_empty()) {
+    if let Some(bias) = fields.logit_bias.as_ref().filter(|bias| !bias.is_empty()) {
         processors.push(Arc::new(Bias::new(biases(app, bias)?)?));
     }
     Ok(processors)

@@ -1,6 +1,6 @@
 //! What a response's headers say of a request: fields that nothing is done with, and what may not be what was meant.
 
-use crate::cors::{IGNORED, WARNING};
+use crate::headers::{IGNORED, WARNING};
 use crate::wire::rest::{Rest, names};
 use axum::http::header::HeaderName;
 use axum::http::{HeaderMap, HeaderValue};

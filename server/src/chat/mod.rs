@@ -19,6 +19,7 @@ mod render;
 mod sets;
 mod shape;
 mod story;
+mod stream;
 mod trace;
 mod unfolding;
 mod write;
@@ -28,22 +29,22 @@ pub(crate) use ask::{
 };
 pub(crate) use ignored::Ignored;
 pub(crate) use messages::conversation;
-pub(crate) use pieces::{Unfold, failure};
+pub(crate) use pieces::Unfold;
 pub(crate) use render::{Prompt, Wanted, render};
+pub(crate) use sets::places;
 pub(crate) use shape::plain;
-pub(crate) use write::Writer;
+use write::Writer;
 
 use crate::app::App;
-use crate::auth::Caller;
+use crate::keys::Caller;
 use crate::refusal::Refusal;
-use crate::sse::Sse;
 use crate::visit::Visit;
 use crate::wire::error::Code;
 use axum::response::{IntoResponse, Response};
 use fold::Fold;
 use std::sync::Arc;
 use std::time::Instant;
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::mpsc::UnboundedReceiver;
 use trimtab_runtime::engine::{Notice, Terms, Ticket};
 use trimtab_runtime::generate::Flow;
 
@@ -65,7 +66,7 @@ pub(crate) struct Asker {
 
 impl Asker {
     /// On what terms the engine works for it.
-    fn terms(&self, app: &App) -> Terms {
+    pub(crate) fn terms(&self, app: &App) -> Terms {
         Terms {
             space: Some(app.model.prefix_space(&self.caller.label)),
             owner: self.caller.owner(),
@@ -74,25 +75,8 @@ impl Asker {
     }
 }
 
-/// Gives work to the engine, by the function that knows how.
-pub(crate) fn submit(
-    app: &App,
-    asker: &Asker,
-    give: impl FnOnce(Terms, Sink) -> trimtab_runtime::Result<Ticket>,
-) -> Result<Job, Refusal> {
-    let (tell, notices) = unbounded_channel();
-    let sink = move |notice| match tell.send((Instant::now(), notice)) {
-        Ok(()) => Flow::Continue,
-        // Nobody listens any more.
-        Err(_) => Flow::Cancel,
-    };
-    let ticket = give(asker.terms(app), Box::new(sink));
-    let ticket = ticket.map_err(|error| turned_away(app, error))?;
-    Ok(Job { notices, _ticket: ticket, _later: None })
-}
-
 /// What becomes of a request for which there is no place.
-fn turned_away(app: &App, error: trimtab_runtime::Error) -> Refusal {
+pub(crate) fn turned_away(app: &App, error: trimtab_runtime::Error) -> Refusal {
     let refusal = Refusal::from(error);
     match refusal.code {
         Code::QueueFull => {
@@ -121,7 +105,7 @@ pub(crate) async fn answer(
     let body = match writer.streaming() {
         Streaming::No => whole(job, unfold, Fold::new(writer)).await?,
         Streaming::Chunks | Streaming::ChunksAndUsage => {
-            Sse::begin(job, unfold, writer, &app.settings).await?.into_response()
+            stream::Sse::begin(job, unfold, writer, &app.settings).await?.into_response()
         }
     };
     Ok((headers, body).into_response())

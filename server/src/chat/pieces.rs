@@ -12,7 +12,7 @@ use crate::refusal::Refusal;
 use crate::steer::{Cause, Facts, Guards, Resolved};
 use crate::visit::Visit;
 use crate::wire::chat::{Steered, Usage};
-use crate::wire::receipt::{Receipt, Replay};
+use crate::wire::receipt::{Replay, ReplayableReceipt};
 use std::sync::Arc;
 use std::time::Instant;
 use trimtab_runtime::Error;
@@ -20,6 +20,7 @@ use trimtab_runtime::engine::Notice;
 use trimtab_runtime::generate::{Answer, Event};
 use trimtab_runtime::sample::Step;
 use trimtab_runtime::text::Tokenizer;
+use trimtab_steering::receipt::AnswerFacts;
 
 /// A token of an answer.
 #[derive(Debug, Clone)]
@@ -251,8 +252,7 @@ impl Unfold {
         pieces
     }
 
-    fn receipt(&mut self, choice: usize, answer: &Answer) -> Option<Receipt> {
-        let usage = answer.usage;
+    fn receipt(&mut self, choice: usize, answer: &Answer) -> Option<ReplayableReceipt> {
         let record = self.guards.record(choice);
         let (at, own) = (choice.checked_div(self.each)?, choice.checked_rem(self.each)?);
         let kept = self.prompts.get_mut(at)?;
@@ -262,13 +262,13 @@ impl Unfold {
         }
         let facts = Facts {
             request_id: &self.visit.id,
-            seed: self.seed,
-            attempts: answer.rewinds + 1,
-            fired: &answer.fired,
-            record: record.as_ref(),
-            forward_tokens: usage.forward_tokens,
-            discarded_tokens: usage.discarded_tokens,
-            monitor_tokens: usage.monitor_tokens,
+            answer: AnswerFacts {
+                seed: self.seed,
+                rewinds: answer.rewinds,
+                usage: answer.usage,
+                fired: &answer.fired,
+                record: record.as_ref(),
+            },
             ignored: &self.ignored,
             prompt: &kept.tokens,
             replay: Some(&kept.replay),
@@ -282,7 +282,7 @@ impl Unfold {
 
     /// The receipts of all answers.
     fn steered(&mut self) -> Option<Steered> {
-        let receipts: Vec<Option<Receipt>> =
+        let receipts: Vec<Option<ReplayableReceipt>> =
             self.answers.iter_mut().map(|answer| answer.receipt.take()).collect();
         // Several answers have as many receipts, or none.
         Steered::of(receipts.into_iter().flatten().collect())

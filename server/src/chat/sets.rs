@@ -107,7 +107,7 @@ impl Giver {
                 self.one_ends(&mut ended).await?;
                 running -= 1;
             }
-            let places = self.places(set.1.len()).await?;
+            let places = places(&self.app, set.1.len(), self.terms.deadline).await?;
             running += set.1.len();
             tickets.push(self.give(places, set)?);
         }
@@ -121,30 +121,33 @@ impl Giver {
     /// Waits for an answer to end. An engine that has ended by itself has told nobody.
     async fn one_ends(&self, ended: &mut UnboundedReceiver<()>) -> Result<(), Error> {
         while timeout(PULSE, ended.recv()).await.is_err() {
-            self.is_there()?;
+            is_there(&self.app)?;
         }
         Ok(())
     }
+}
 
-    fn is_there(&self) -> Result<(), Error> {
-        match self.app.engine.has_ended() {
-            true => Err(Error::Misuse("the engine's thread has ended")),
-            false => Ok(()),
+fn is_there(app: &App) -> Result<(), Error> {
+    match app.engine.has_ended() {
+        true => Err(Error::Misuse("the engine's thread has ended")),
+        false => Ok(()),
+    }
+}
+
+/// So many places in the queue, as soon as it has them, and before it is too late.
+pub(crate) async fn places(
+    app: &App,
+    count: usize,
+    deadline: Option<Instant>,
+) -> Result<Places, Error> {
+    while deadline.is_none_or(|deadline| Instant::now() < deadline) {
+        is_there(app)?;
+        match app.engine.places(count) {
+            Err(Error::QueueFull { .. }) => tokio::time::sleep(BREATH).await,
+            taken => return taken,
         }
     }
-
-    /// So many places in the queue, as soon as it has them, and before it is too late.
-    async fn places(&self, count: usize) -> Result<Places, Error> {
-        let is_late = || self.terms.deadline.is_some_and(|deadline| Instant::now() >= deadline);
-        while !is_late() {
-            self.is_there()?;
-            match self.app.engine.places(count) {
-                Err(Error::QueueFull { .. }) => tokio::time::sleep(BREATH).await,
-                taken => return taken,
-            }
-        }
-        Err(Error::Deadline)
-    }
+    Err(Error::Deadline)
 }
 
 /// The same notice, numbered among all answers of the request.
@@ -155,7 +158,7 @@ fn shifted(notice: Notice, by: usize) -> Notice {
         }
         Notice::Event { choice, event } => Notice::Event { choice: choice + by, event },
         Notice::Ended { choice, result } => Notice::Ended { choice: choice + by, result },
-        // Work that has no answers.
+        // A notice of a later kind.
         other => other,
     }
 }

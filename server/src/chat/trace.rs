@@ -2,14 +2,14 @@
 
 use crate::keep::Keep;
 use crate::wire::chat::Steered;
-use crate::wire::receipt::Receipt;
+use crate::wire::receipt::ReplayableReceipt;
 use trimtab_adapters::store::{self, UserText, now_ms};
 
 /// A request that is being answered, as it will be kept.
 pub(crate) struct Trace {
     keep: Keep,
     row: store::Trace,
-    receipts: Vec<Option<Receipt>>,
+    receipts: Vec<Option<ReplayableReceipt>>,
 }
 
 /// Whose answer it is, and to what.
@@ -47,7 +47,7 @@ impl Trace {
     }
 
     /// Takes in an answer.
-    pub(crate) fn push(&mut self, choice: usize, receipt: Receipt, tokens: &[u32]) {
+    pub(crate) fn push(&mut self, choice: usize, receipt: ReplayableReceipt, tokens: &[u32]) {
         if let (Some(answer), Some(place)) =
             (self.row.answers.get_mut(choice), self.receipts.get_mut(choice))
         {

@@ -7,7 +7,7 @@
 
 use super::pieces::{Piece, Token};
 use crate::steer::Cause;
-use crate::wire::receipt::Receipt;
+use crate::wire::receipt::ReplayableReceipt;
 use std::sync::Arc;
 use std::time::Instant;
 use trimtab_runtime::sample::Step;
@@ -33,7 +33,7 @@ pub(super) struct Unfolding {
     pub(super) rewound_tokens: usize,
     /// When the newest token came.
     pub(super) newest: Option<Instant>,
-    pub(super) receipt: Option<Receipt>,
+    pub(super) receipt: Option<ReplayableReceipt>,
 }
 
 impl Unfolding {

@@ -4,14 +4,13 @@ use crate::app::App;
 use crate::metrics::Now;
 use crate::refusal::Refusal;
 use crate::wire::health::{Health, VersionBody};
-use crate::wire::openapi::{Document, UserErrors};
+use crate::wire::responses::UserErrors;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::response::{IntoResponse, Response};
 use std::sync::Arc;
-use utoipa::OpenApi;
 
 /// Versions of the interface, of vector files and of receipts.
 const API: u32 = 1;
@@ -55,15 +54,6 @@ pub(crate) async fn version(State(app): State<Arc<App>>) -> Json<VersionBody> {
         vector_spec: VECTOR_SPEC,
         receipt_spec: RECEIPT_SPEC,
     })
-}
-
-/// This document
-#[utoipa::path(
-    get, path = "/openapi.json", tag = "about", security(()),
-    responses((status = 200, description = "The document", body = Object)),
-)]
-pub(crate) async fn openapi() -> Json<utoipa::openapi::OpenApi> {
-    Json(Document::openapi())
 }
 
 /// Numbers for Prometheus

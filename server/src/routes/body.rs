@@ -1,8 +1,8 @@
 //! Reading bodies within their limits, and working on them where nobody waits.
 
 use crate::app::App;
-use crate::auth::Caller;
 use crate::chat::Asker;
+use crate::keys::Caller;
 use crate::refusal::{Refusal, Retry};
 use crate::visit::Visit;
 use crate::wire;

@@ -2,13 +2,12 @@
 
 use super::body::{asker, with_body};
 use crate::app::App;
-use crate::chat::{self, Asker, Ignored, Job, prompt_of, served};
+use crate::chat::{self, Asker, Ignored, prompt_of, served};
 use crate::refusal::Refusal;
 use crate::wire::embedding::{
     Embedding, EmbeddingRequest, EmbeddingResponse, EmbeddingUsage, Values,
 };
-use crate::wire::error::Code;
-use crate::wire::openapi::GenerationErrors;
+use crate::wire::responses::GenerationErrors;
 use crate::wire::rest::Unread;
 use crate::wire::union::{Inputs, Prompt};
 use axum::Json;
@@ -18,8 +17,9 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use std::sync::Arc;
-use trimtab_runtime::engine::{Notice, Pooling};
+use tokio::sync::mpsc::unbounded_channel;
 use trimtab_runtime::plan::Plan;
+use trimtab_runtime::read::Mean;
 use trimtab_runtime::text::Special;
 
 /// Inputs of one request, as many as OpenAI takes.
@@ -31,9 +31,6 @@ enum Encoding {
     Float,
     Base64,
 }
-
-/// How long a full queue is left alone.
-const BREATH: std::time::Duration = std::time::Duration::from_millis(50);
 
 /// Which texts of a request these are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,39 +133,33 @@ async fn means(
     inputs: &[Vec<u32>],
     place: Place,
 ) -> Result<Vec<Vec<f32>>, Refusal> {
-    let pooling = |tokens: &Vec<u32>| {
+    let read = |tokens: &Vec<u32>| {
         let mut session = app.model.session(Plan::empty())?;
         session.push_prompt(tokens)?;
-        Pooling::new(session, app.settings.embedding_site)
+        Mean::of(vec![session], app.settings.embedding_site)
     };
-    let mut job: Job = loop {
-        let poolings = inputs.iter().map(pooling).collect::<trimtab_runtime::Result<Vec<_>>>()?;
-        let give = |terms, sink| app.engine.pool(poolings, terms, sink);
-        match chat::submit(app, asker, give) {
-            // What was done for the earlier texts of the request is not thrown away.
-            Err(refusal) if place == Place::Later && refusal.code == Code::QueueFull => {
-                let late = asker.visit.since + app.settings.timeout;
-                if std::time::Instant::now() >= late {
-                    return Err(refusal);
-                }
-                tokio::time::sleep(BREATH).await;
-            }
-            job => break job?,
+    let terms = asker.terms(app);
+    let places = match place {
+        Place::First => {
+            app.engine.places(inputs.len()).map_err(|error| chat::turned_away(app, error))?
         }
+        // What was done for the earlier texts of the request is not thrown away.
+        Place::Later => chat::places(app, inputs.len(), terms.deadline).await?,
     };
+    let reads = inputs.iter().map(read).collect::<trimtab_runtime::Result<Vec<_>>>()?;
+    let (tell, mut told) = unbounded_channel();
+    let report = move |index, result| {
+        // A request that has gone hears nothing.
+        tell.send((index, result)).ok();
+    };
+    let _ticket = app.engine.read_at(places, reads, terms, report)?;
     let mut means = vec![Vec::new(); inputs.len()];
-    let mut left = inputs.len();
-    while left > 0 {
-        match job.notices.recv().await {
-            Some((_, Notice::Pooled { choice, result })) => {
-                if let Some(mean) = means.get_mut(choice) {
-                    *mean = result?;
-                }
-                left -= 1;
-            }
-            // It has a place.
-            Some(_) => {}
-            None => return Err(Refusal::failed(&"the engine has gone")),
+    for _ in inputs {
+        let Some((index, result)) = told.recv().await else {
+            return Err(Refusal::failed(&"the engine has gone"));
+        };
+        if let (Some(place), Some(mean)) = (means.get_mut(index), result?.pop()) {
+            *place = mean;
         }
     }
     Ok(means)

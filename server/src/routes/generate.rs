@@ -6,7 +6,7 @@ use crate::chat;
 use crate::refusal::Refusal;
 use crate::wire::chat::{ChatRequest, ChatResponse};
 use crate::wire::completion::{CompletionRequest, CompletionResponse};
-use crate::wire::openapi::GenerationErrors;
+use crate::wire::responses::GenerationErrors;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use std::sync::Arc;

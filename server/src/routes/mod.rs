@@ -5,6 +5,7 @@ mod body;
 pub(crate) mod embeddings;
 pub(crate) mod generate;
 pub(crate) mod models;
+mod openapi;
 mod page;
 pub(crate) mod steering;
 pub(crate) mod text;
@@ -24,45 +25,13 @@ use axum::routing::{get, post, put};
 use std::sync::Arc;
 use tower_http::decompression::RequestDecompressionLayer;
 
-/// Every route, as metrics and logs call it: a path that a request makes up must not become a label.
-const ROUTES: [&str; 16] = [
-    "/v1/chat/completions",
-    "/v1/completions",
-    "/v1/embeddings",
-    "/tokenize",
-    "/detokenize",
-    "/apply-template",
-    "/v1/models",
-    "/v1/steering",
-    "/v1/steering/audit",
-    "/v1/steering/check",
-    "/v1/steering/vectors",
-    "/health",
-    "/version",
-    "/openapi.json",
-    "/metrics",
-    "/",
-];
-const MODEL: &str = "/v1/models/{id}";
-const VECTOR: &str = "/v1/steering/vectors/{id}";
-
-/// The route of a path, as metrics and logs call it.
-pub(crate) fn label(path: &str) -> &'static str {
-    match ROUTES.iter().find(|route| **route == path) {
-        Some(route) => route,
-        None if path.starts_with("/v1/models/") => MODEL,
-        None if path.starts_with("/v1/steering/vectors/") => VECTOR,
-        None => "other",
-    }
-}
-
 impl App {
     /// All routes, to be served or mounted in another application.
     pub fn router(self: &Arc<App>) -> Router {
         let mut open = Router::new()
             .route("/health", get(about::health))
             .route("/version", get(about::version))
-            .route("/openapi.json", get(about::openapi));
+            .route("/openapi.json", get(openapi::openapi));
         if !self.settings.no_ui.is_on() {
             open = open.route("/", get(page::page));
         }

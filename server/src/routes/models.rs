@@ -5,7 +5,7 @@ use crate::chat::{room, served};
 use crate::refusal::Refusal;
 use crate::wire::error::Code;
 use crate::wire::model::{ModelFacts, ModelList, ModelObject};
-use crate::wire::openapi::{ModelErrors, UserErrors};
+use crate::wire::responses::{ModelErrors, UserErrors};
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};

@@ -10,7 +10,7 @@ use crate::steer::Registered;
 use crate::wire::audit::{AuditEntry, AuditList, AuditQuery};
 use crate::wire::error::Code;
 use crate::wire::flag::Flag;
-use crate::wire::openapi::{AdminErrors, GenerationErrors, ModelErrors, UserErrors};
+use crate::wire::responses::{AdminErrors, GenerationErrors, ModelErrors, UserErrors};
 use crate::wire::vector::{
     Check, Checked, LoadVector, PutSteering, SteeringObject, UploadQuery, VectorDeleted,
     VectorList, VectorObject,

@@ -4,7 +4,7 @@ use super::body::with_body;
 use crate::app::App;
 use crate::chat::{Ignored, Prompt, Wanted, conversation, known_ids, plain, render};
 use crate::refusal::Refusal;
-use crate::wire::openapi::TextErrors;
+use crate::wire::responses::TextErrors;
 use crate::wire::rest::Rest;
 use crate::wire::text::{
     DetokenizeRequest, DetokenizeResponse, Piece, TemplateRequest, TemplateResponse, TokenPiece,

@@ -5,7 +5,7 @@
 use super::fault::Fault;
 use super::registry::{Loaded, State, Terms, hashes_to, unknown};
 use super::resolve::{self, Layer, Voice};
-use super::shelf::{Lock, NullStatus, StoredSettings, StoredVector};
+use super::shelf::{Lock, StoredSettings, StoredVector};
 use super::{Steering, held, jail};
 use crate::refusal::Refusal;
 use crate::wire::error::Code;
@@ -16,6 +16,7 @@ use crate::wire::vector::{
     VectorObject,
 };
 use std::sync::{Arc, TryLockError};
+use trimtab_steering::steer::NullVectors;
 
 /// Letters in the name of a vector or a preset.
 const NAME_LIMIT: usize = 64;
@@ -137,7 +138,7 @@ impl Steering {
 
     /// What a steering object would do. Makes no token.
     pub fn check(&self, check: &Check) -> Result<Checked, Refusal> {
-        let resolved = self.resolved(Some(&check.steering), None, None)?;
+        let resolved = self.now().resolve(Some(&check.steering), None, None)?;
         let dose = resolved.dose.iter().map(|(site, dose)| (site.to_string(), *dose));
         Ok(Checked {
             ok: Flag::Yes,
@@ -242,10 +243,10 @@ impl Steering {
     }
 }
 
-fn null(allow: Option<bool>) -> NullStatus {
+fn null(allow: Option<bool>) -> NullVectors {
     match allow {
-        Some(true) => NullStatus::Allowed,
-        Some(false) | None => NullStatus::Refused,
+        Some(true) => NullVectors::Allow,
+        Some(false) | None => NullVectors::Refuse,
     }
 }
 

@@ -86,7 +86,7 @@ pub(crate) fn operation(asked: &Vector, own: Operation) -> Result<Option<Operati
     for (field, value, of) in foreign {
         let Some(value) = value else { continue };
         if of != effective {
-            let (of, is) = (self::name(of), self::name(effective));
+            let (of, is) = (of.as_str(), effective.as_str());
             return Err(Fault::value(field, format!("belongs to {of}, and the operation is {is}")));
         }
         if !value.is_finite() {
@@ -117,27 +117,6 @@ fn named(asked: &Vector) -> Result<Option<Op>, Fault> {
         (None, Some(other)) => {
             let problem = format!("{other} is not supported; direct (add) and erase (project) are");
             Err(Fault::new(Code::UnsupportedField, "algorithm", problem))
-        }
-    }
-}
-
-/// An operation's name on the wire.
-pub(crate) fn name(op: Op) -> &'static str {
-    match op {
-        Op::Add => "add",
-        Op::Project => "project",
-        Op::Clamp => "clamp",
-        Op::Rotate => "rotate",
-    }
-}
-
-impl From<Operation> for Op {
-    fn from(operation: Operation) -> Op {
-        match operation {
-            Operation::Add => Op::Add,
-            Operation::Project => Op::Project,
-            Operation::Clamp { .. } => Op::Clamp,
-            Operation::Rotate { .. } => Op::Rotate,
         }
     }
 }

@@ -50,6 +50,14 @@ impl Fault {
         fault.under(field)
     }
 
+    /// What the core refuses of a part whose fields have the core's names.
+    pub(crate) fn setting(error: trimtab_steering::Error) -> Fault {
+        match error {
+            trimtab_steering::Error::Setting { field, problem } => Fault::value(field, problem),
+            other => Fault::of(other, ""),
+        }
+    }
+
     /// What the core refuses, at this field whatever the core calls it.
     pub(crate) fn at(error: trimtab_steering::Error, field: &str) -> Fault {
         Fault { field: field.to_owned(), ..Fault::of(error, "") }

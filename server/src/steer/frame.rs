@@ -9,6 +9,7 @@ use trimtab_runtime::site::Site;
 use trimtab_runtime::text::Tokenizer;
 use trimtab_steering::file::card::{ModelPin, Pinned};
 use trimtab_steering::neutral::medians;
+use trimtab_steering::receipt::ReceiptModel;
 
 /// Whether an answer depends on who else is served.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -38,6 +39,15 @@ pub struct Frame {
 }
 
 impl Frame {
+    /// What receipts say about it.
+    pub(crate) fn receipt(&self) -> ReceiptModel {
+        ReceiptModel {
+            weights_sha256: self.pin.weights_sha256.clone(),
+            template_sha256: self.pin.template_sha256.clone(),
+            batch_invariant: self.invariance == Invariance::Holds,
+        }
+    }
+
     /// Of an opened model. Measures the stream's length at every site on neutral text, in one pass over 512 tokens; a
     /// model without a tokenizer cannot read text, and there the cards' lengths count.
     pub fn of(model: &Model) -> Result<Frame, Refusal> {
@@ -56,7 +66,10 @@ impl Frame {
             template: model.template().map(|t| t.source().to_owned()).unwrap_or_default(),
             tokenizer,
             norms,
-            invariance: Invariance::default(),
+            invariance: match ReceiptModel::of(model).batch_invariant {
+                true => Invariance::Holds,
+                false => Invariance::Unproven,
+            },
         })
     }
 }

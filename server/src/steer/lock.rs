@@ -15,7 +15,7 @@ use super::shelf::Lock;
 use crate::refusal::Refusal;
 use crate::wire::error::Code;
 use crate::wire::monitor::GuidanceKind;
-use crate::wire::steering::{Op, Rescale, Steering, Vector};
+use crate::wire::steering::{Rescale, Steering, Vector};
 use std::sync::Arc;
 use trimtab_steering::file::card::Operation;
 
@@ -170,7 +170,7 @@ fn weakness(bench: Bench<'_>, vector: &Vector, kept: &[Arc<Loaded>]) -> Option<S
     let operation = asked::operation(vector, own).ok().flatten().unwrap_or(own);
     let name = &loaded.label;
     if operation != Operation::Add {
-        let op = asked::name(Op::from(operation));
+        let op = operation.kind();
         return Some(format!(
             "vector {name} is no plain addition ({op}); it can take out what the locked default puts in"
         ));

@@ -27,7 +27,7 @@ pub use frame::{Frame, Invariance};
 pub use jail::Door;
 pub(crate) use monitor::{About, Cause, Guards, Library, Monitoring, Turns, kind};
 pub use resolved::{Facts, Fired, Resolved};
-pub use shelf::{Forgetful, Lock, NullStatus, Shelf, StoredSettings, StoredVector};
+pub use shelf::{Forgetful, Lock, Shelf, StoredSettings, StoredVector};
 
 use crate::refusal::Refusal;
 use crate::wire::steering as wire;
@@ -157,17 +157,6 @@ impl Steering {
         warnings
     }
 
-    /// What a request is steered by: the server default, then the preset, then the request. The preset is the one the
-    /// request names, or the one that stands in the model's name.
-    pub fn resolve(
-        &self,
-        asked: Option<&wire::Steering>,
-        preset: Option<&str>,
-        prompt: &[u32],
-    ) -> Result<Resolved, Refusal> {
-        self.now().resolve(asked, preset, prompt)
-    }
-
     /// What is in force at this moment, for requests with several prompts: a change between two of them must not tell.
     pub(crate) fn now(&self) -> Now<'_> {
         Now { steering: self, state: self.state() }
@@ -186,15 +175,6 @@ impl Steering {
     /// How many vectors are registered.
     pub fn vector_count(&self) -> usize {
         self.state().vectors.len()
-    }
-
-    fn resolved(
-        &self,
-        asked: Option<&wire::Steering>,
-        preset: Option<&str>,
-        prompt: Option<&[u32]>,
-    ) -> Result<Resolved, Refusal> {
-        self.now().resolved(asked, preset, prompt)
     }
 
     fn bench<'a>(&'a self, state: &'a State, prompt: Option<&'a [u32]>) -> Bench<'a> {
@@ -218,17 +198,9 @@ pub(crate) struct Now<'a> {
 }
 
 impl Now<'_> {
-    /// What a request is steered by, as [`Steering::resolve`] has it.
+    /// What a request is steered by: the server default, then the preset, then the request. The preset is the one the
+    /// request names, or the one that stands in the model's name. Without a prompt the request is only looked at.
     pub(crate) fn resolve(
-        &self,
-        asked: Option<&wire::Steering>,
-        preset: Option<&str>,
-        prompt: &[u32],
-    ) -> Result<Resolved, Refusal> {
-        self.resolved(asked, preset, Some(prompt))
-    }
-
-    fn resolved(
         &self,
         asked: Option<&wire::Steering>,
         preset: Option<&str>,

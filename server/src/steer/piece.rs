@@ -7,29 +7,21 @@ use super::scope::touches_answer;
 use super::shelf::Lock;
 use super::{Frame, Setup};
 use crate::wire::steering::{Apply, Gate, GateKind, Op, Pause, Rescale, Vector};
-use std::borrow::Cow;
-use std::sync::Arc;
 use trimtab_runtime::site::Site;
 use trimtab_runtime::text::Control;
-use trimtab_steering::file::card::{Card, Operation};
+use trimtab_steering::compose::dose::Standing;
+use trimtab_steering::file::card::Operation;
 use trimtab_steering::gate::{self, Condition};
 use trimtab_steering::schedule::{Course, Schedule, Span};
 use trimtab_steering::scope::Scope;
-use trimtab_steering::{Error, Steer, SteerOptions, VectorFile};
+use trimtab_steering::stack::StackVector;
+use trimtab_steering::{Error, SteerOptions};
 
-/// A vector with everything that is done with it.
+/// A vector of a request, as it goes on a stack.
 #[derive(Debug)]
 pub(crate) struct Piece {
-    pub(crate) loaded: Arc<Loaded>,
-    /// Its file, with the sites it acts at and no others.
-    pub(crate) file: VectorFile,
-    pub(crate) sites: Vec<Site>,
-    pub(crate) operation: Operation,
-    pub(crate) scope: Scope,
-    pub(crate) options: SteerOptions,
-    pub(crate) scale: f32,
-    pub(crate) warnings: Vec<&'static str>,
-    /// What would be asked to get the same again.
+    pub(crate) vector: StackVector,
+    /// What would be asked to get the same again, but for the scale.
     pub(crate) written: Vector,
 }
 
@@ -54,7 +46,9 @@ impl Bench<'_> {
         let operation = asked::operation(asked, card.operation)?;
         let scope = match &asked.apply {
             None => card.scope.clone(),
-            Some(apply) => Scope::try_from(apply).map_err(|e| e.under("apply"))?,
+            Some(apply) => {
+                Scope::try_from(apply.clone()).map_err(|e| Fault::setting(e).under("apply"))?
+            }
         };
         let (gate, course) = self.gate(asked.gate.as_ref())?;
         // A prompt can talk a model into a tool call, and a locked vector must not rest because of that.
@@ -68,27 +62,30 @@ impl Bench<'_> {
             scope: Some(scope.clone()),
             gate,
             schedule,
+            sites: Some(sites.clone()),
             null: loaded.null,
             ..SteerOptions::default()
         };
-        let file = narrowed(&loaded.file, &sites)?.into_owned();
-        let steer = Steer::new(&file, &options).map_err(refused)?;
         if let Some(prompt) = self.prompt {
             scope.admit(prompt).map_err(|e| Fault::of(e, "apply"))?;
         }
-        let mut warnings: Vec<_> = loaded.warnings.iter().map(registry::warning).collect();
-        warnings.extend(steer.overridden().map(|_| "operation_overridden"));
-        let operation = operation.unwrap_or(card.operation);
         let mut written = Vector {
-            scale: Some(steer.scale()),
             sites: Some(sites.iter().map(Site::to_string).collect()),
             apply: Some(Apply::from(&scope)),
             pause_in: Some(pauses),
             ..written(asked)
         };
-        write_operation(&mut written, operation);
-        let scale = steer.scale();
-        Ok(Piece { loaded, file, sites, operation, scope, options, scale, warnings, written })
+        write_operation(&mut written, operation.unwrap_or(card.operation));
+        let Loaded { label, sha256, file, warnings, .. } = loaded.as_ref();
+        let vector = StackVector {
+            id: label.clone(),
+            sha256: sha256.clone(),
+            file: file.clone(),
+            warnings: warnings.clone(),
+            options,
+            standing: Standing::Free,
+        };
+        Ok(Piece { vector, written })
     }
 
     fn gate(&self, asked: Option<&Gate>) -> Result<(Option<gate::Gate>, Course), Fault> {
@@ -189,24 +186,8 @@ fn write_operation(written: &mut Vector, operation: Operation) {
     }
 }
 
-/// The same file with these of its sites.
-fn narrowed<'a>(file: &'a VectorFile, sites: &[Site]) -> Result<Cow<'a, VectorFile>, Fault> {
-    if sites.len() == file.directions().len() {
-        return Ok(Cow::Borrowed(file));
-    }
-    let mut card = file.card().clone();
-    card.sites.retain(|site, _| sites.contains(site));
-    rebuilt(file, card).map(Cow::Owned)
-}
-
-fn rebuilt(file: &VectorFile, card: Card) -> Result<VectorFile, Fault> {
-    let kept = file.directions().iter().filter(|d| card.sites.contains_key(&d.site()));
-    let directions = kept.cloned().collect();
-    VectorFile::new(card, directions).map_err(|e| Fault::of(e, ""))
-}
-
 /// The core's refusal of a vector, at the field that has to change.
-fn refused(error: Error) -> Fault {
+pub(crate) fn refused(error: Error) -> Fault {
     let field = match &error {
         Error::Refused { .. } | Error::AnchorMissing { .. } => "op",
         Error::StatusNull { .. } | Error::RoleRead { .. } => "id",
@@ -216,45 +197,4 @@ fn refused(error: Error) -> Fault {
         _ => "",
     };
     Fault::of(error, field)
-}
-
-impl Piece {
-    /// The vector as its dose is to be reckoned: with the operation in force.
-    pub(crate) fn dosed_file(&self) -> Result<VectorFile, Fault> {
-        let own = self.file.card();
-        // At scale 0 nothing is done, whatever numbers another operation would need.
-        if own.operation == self.operation || self.scale == 0.0 {
-            return Ok(self.file.clone());
-        }
-        // What was measured to be safe was another operation.
-        let mut card = Card { operation: self.operation, ..own.clone() };
-        if own.operation.kind() != self.operation.kind() {
-            card.scale.safe = None;
-        }
-        rebuilt(&self.file, card)
-    }
-
-    /// Takes another scale than the one asked for.
-    pub(crate) fn rescaled(&mut self, scale: f32) {
-        self.scale = scale;
-        self.written.scale = Some(scale);
-    }
-
-    /// The interventions that are the vector, each with the sites it acts at.
-    ///
-    /// A constant addition is one for all sites: each changes the same tokens, so that what was counted over all can be
-    /// told site by site. A hook without a gate is split, one for each site. With a gate it is not: a gate reads its
-    /// site before the vector acts there, and a split one would read what its own other half has left.
-    pub(crate) fn steers(&self) -> Result<Vec<(Steer, Vec<Site>)>, Fault> {
-        let options = SteerOptions { scale: Some(self.scale), ..self.options.clone() };
-        let whole = Steer::new(&self.file, &options).map_err(refused)?;
-        if whole.is_lowered() || options.gate.is_some() || self.sites.len() == 1 {
-            return Ok(vec![(whole, self.sites.clone())]);
-        }
-        let one = |site: &Site| {
-            let file = narrowed(&self.file, std::slice::from_ref(site))?;
-            Ok((Steer::new(&file, &options).map_err(refused)?, vec![*site]))
-        };
-        self.sites.iter().map(one).collect()
-    }
 }

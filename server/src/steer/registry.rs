@@ -4,7 +4,7 @@ use super::asked::Origin;
 use super::fault::Fault;
 use super::frame::Frame;
 use super::jail;
-use super::shelf::{NullStatus, StoredSettings};
+use super::shelf::StoredSettings;
 use super::{INLINE_LIMIT, Setup};
 use crate::wire::error::Code;
 use crate::wire::flag::Flag;
@@ -30,7 +30,7 @@ pub(crate) struct State {
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Terms<'a> {
     pub(crate) accept: Option<&'a str>,
-    pub(crate) null: NullStatus,
+    pub(crate) null: NullVectors,
 }
 
 /// A file that belongs to the served model.
@@ -40,7 +40,7 @@ pub(crate) struct Loaded {
     pub(crate) label: String,
     pub(crate) sha256: String,
     pub(crate) bytes: u64,
-    pub(crate) file: VectorFile,
+    pub(crate) file: Arc<VectorFile>,
     pub(crate) warnings: Vec<Warning>,
     pub(crate) null: NullVectors,
 }
@@ -57,16 +57,13 @@ impl Loaded {
         let file = VectorFile::from_bytes(bytes).map_err(told)?;
         let warnings = file.admit(&frame.pin, terms.accept).map_err(told)?;
         let card = file.card();
-        if card.status == Status::Null && terms.null == NullStatus::Refused {
+        if card.status == Status::Null && terms.null == NullVectors::Refuse {
             let name = card.name.clone();
             return Err(told(trimtab_steering::Error::StatusNull { name }));
         }
-        let null = match terms.null {
-            NullStatus::Refused => NullVectors::Refuse,
-            NullStatus::Allowed => NullVectors::Allow,
-        };
         let (label, sha256) = (label.to_owned(), sha256(bytes));
-        Ok(Loaded { label, sha256, bytes: bytes.len() as u64, file, warnings, null })
+        let (bytes, file) = (bytes.len() as u64, Arc::new(file));
+        Ok(Loaded { label, sha256, bytes, file, warnings, null: terms.null })
     }
 
     /// What is known of it, without its header.
@@ -99,7 +96,7 @@ impl Loaded {
     fn told(&self, frame: &Frame) -> Vec<String> {
         let drift = drift(&Dosed::new(&self.file, &SteerOptions::default()), &frame.norms);
         let drift = drift.map(|_| "stream_norm_drift");
-        self.warnings.iter().map(warning).chain(drift).map(str::to_owned).collect()
+        self.warnings.iter().map(Warning::code).chain(drift).map(str::to_owned).collect()
     }
 
     fn dose_per_unit(&self, frame: &Frame) -> BTreeMap<String, f64> {
@@ -125,15 +122,6 @@ fn status(status: Status) -> &'static str {
         Status::Measured => "measured",
         Status::Unmeasured => "unmeasured",
         Status::Null => "null",
-    }
-}
-
-/// A warning as receipts name it.
-pub(crate) fn warning(warning: &Warning) -> &'static str {
-    match warning {
-        Warning::ModelDiffers { .. } => "model_differs",
-        Warning::TemplateDiffers => "template_differs",
-        Warning::TokenizerDiffers => "tokenizer_differs",
     }
 }
 

@@ -5,23 +5,20 @@
 
 use super::fault::Fault;
 use super::monitor::{self, Monitoring};
-use super::piece::{Bench, Piece};
-use super::resolved::{InForce, Model, Resolved, SiteInForce};
+use super::piece::{self, Bench};
+use super::resolved::Resolved;
 use super::scope::overlap;
 use super::shelf::Lock;
 use crate::refusal::Refusal;
 use crate::wire::error::Code;
 use crate::wire::steering::{Conflict, Steering, Vector};
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use trimtab_runtime::hook::Intervention;
 use trimtab_runtime::plan::Plan;
 use trimtab_runtime::site::Site;
-use trimtab_steering::VectorFile;
-use trimtab_steering::compose::dose::{DoseLimit, DosePolicy, Dosed, Doses, Note, Standing};
-
-/// A dose that is above its limit by rounding alone is not above it.
-const SLACK: f64 = 1e-6;
+use trimtab_steering::Error;
+use trimtab_steering::compose::dose::{DoseLimit, DosePolicy, Standing};
+use trimtab_steering::receipt::PlanPrints;
+use trimtab_steering::stack::{Applied, Stack, StackError, StackVector};
 
 /// Whose object a layer is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,11 +66,11 @@ impl Layer<'_> {
     }
 }
 
-/// A piece, and where it was asked for.
+/// Where a vector was asked for, and what would be asked to get the same again.
 struct Placed {
-    piece: Piece,
     layer: usize,
     index: usize,
+    written: Vector,
 }
 
 impl Placed {
@@ -90,7 +87,7 @@ impl Placed {
 #[derive(Debug, Clone)]
 pub(crate) struct Lowered {
     pub(crate) plan: Plan,
-    pub(crate) vectors: Vec<InForce>,
+    pub(crate) vectors: Vec<Applied>,
     /// Predicted dose of all vectors at each site where it is known beforehand.
     pub(crate) dose: BTreeMap<Site, f64>,
     warnings: Vec<String>,
@@ -121,8 +118,7 @@ pub(crate) fn resolve(bench: Bench<'_>, layers: &[Layer<'_>]) -> Result<Resolved
     };
     let prompt = bench.prompt.map_or(0, <[u32]>::len);
     Ok(Resolved {
-        kv: plan.kv_fingerprint(0..prompt, prompt, bench.frame.spec.n_layers()),
-        fingerprint: plan.fingerprint(),
+        prints: PlanPrints::of(&plan, prompt, bench.frame.spec.n_layers()),
         plan,
         vectors,
         dose,
@@ -131,7 +127,7 @@ pub(crate) fn resolve(bench: Bench<'_>, layers: &[Layer<'_>]) -> Result<Resolved
         monitor,
         level,
         limit: bench.setup.dose,
-        model: Model::of(bench.frame),
+        model: bench.frame.receipt(),
     })
 }
 
@@ -161,26 +157,46 @@ fn conflict(layers: &[Layer<'_>]) -> Conflict {
 
 /// The vectors of all layers.
 fn lower(bench: Bench<'_>, layers: &[Layer<'_>]) -> Result<Lowered, Refusal> {
-    let mut placed = pieces(bench, layers)?;
+    let (stack, mut placed) = stack(bench, layers)?;
     if conflict(layers) == Conflict::Error {
-        apart(&placed, layers, bench.prompt)?;
+        apart(&stack, (&placed, layers), bench.prompt)?;
     }
-    let doses = dosed(bench, &mut placed, layers)?;
-    let mut made = Made { items: Vec::new(), vectors: Vec::new() };
-    for (number, one) in placed.iter().enumerate() {
-        made.push(one, layers, (number, &doses))?;
-    }
-    let plan = Plan::from_shared(made.items.iter().map(|(item, _)| item.clone()));
-    if let Err(error) = plan.bind(&bench.frame.spec) {
-        return Err(made.unbound(error, &placed, layers));
+    let lowered = stack.lower(&bench.frame.norms, &bench.frame.spec);
+    let lowered = lowered.map_err(|error| refused(error, &placed, layers))?;
+    for (one, vector) in placed.iter_mut().zip(&lowered.applied) {
+        one.written.scale = Some(vector.scale);
     }
     Ok(Lowered {
-        plan,
-        vectors: made.vectors,
-        dose: doses.sites.iter().map(|at| (at.site, at.dose)).collect(),
-        warnings: warnings(&placed, &doses.notes),
-        written: placed.into_iter().map(|one| (one.layer, one.piece.written)).collect(),
+        dose: lowered.site_doses(),
+        warnings: lowered.warnings().into_iter().map(str::to_owned).collect(),
+        written: placed.into_iter().map(|one| (one.layer, one.written)).collect(),
+        plan: lowered.plan,
+        vectors: lowered.applied,
     })
+}
+
+/// The refusal of a stack, at the field that has to change.
+fn refused(error: StackError, placed: &[Placed], layers: &[Layer<'_>]) -> Refusal {
+    use trimtab_steering::compose::Error::NoStreamNorm;
+    let StackError { vector, source } = error;
+    let fault = match source {
+        Error::Runtime(trimtab_runtime::Error::CannotAct { reason, .. }) if vector.is_some() => {
+            Fault::new(Code::EmptySelection, "apply", format!("selects nothing: {reason}"))
+        }
+        Error::Runtime(error) if vector.is_none() => return error.into(),
+        Error::Compose(inner) if matches!(*inner, NoStreamNorm { .. }) => {
+            Fault::of(Error::Compose(inner), "id")
+        }
+        Error::Compose(inner) => {
+            Fault::of(Error::Compose(inner), if vector.is_some() { "scale" } else { "" })
+        }
+        source => piece::refused(source),
+    };
+    match (vector.and_then(|at| placed.get(at)), layers.last()) {
+        (Some(one), _) => one.refusal(layers, fault),
+        (None, Some(layer)) => layer.refusal(fault.under("vectors")),
+        (None, None) => fault.refusal(),
+    }
 }
 
 /// The last layer that says something has its way.
@@ -204,9 +220,10 @@ fn supported(object: &Steering) -> Result<(), Fault> {
     Ok(())
 }
 
-fn pieces(bench: Bench<'_>, layers: &[Layer<'_>]) -> Result<Vec<Placed>, Refusal> {
+/// The vectors of all layers in their order.
+fn stack(bench: Bench<'_>, layers: &[Layer<'_>]) -> Result<(Stack, Vec<Placed>), Refusal> {
     let limit = bench.setup.vector_limit;
-    let mut placed: Vec<Placed> = Vec::new();
+    let (mut stack, mut placed) = (Stack::new(bench.setup.dose), Vec::new());
     for (number, layer) in layers.iter().enumerate() {
         let asked = layer.object.vectors.as_deref().unwrap_or_default();
         let all = placed.len() + asked.len();
@@ -217,170 +234,49 @@ fn pieces(bench: Bench<'_>, layers: &[Layer<'_>]) -> Result<Vec<Placed>, Refusal
             return Err(layer.refusal(Fault::value("vectors", problem)));
         }
         for (index, vector) in asked.iter().enumerate() {
-            let piece = bench
-                .piece(vector, layer.lock)
-                .map_err(|e| layer.refusal(e.under(&format!("vectors[{index}]"))))?;
-            placed.push(Placed { piece, layer: number, index });
+            let pushed = bench.piece(vector, layer.lock).and_then(|piece| {
+                let standing = standing(bench.setup.dose, layer);
+                let vector = StackVector { standing, ..piece.vector };
+                stack.push(vector).map_err(piece::refused)?;
+                Ok(piece.written)
+            });
+            let written =
+                pushed.map_err(|e| layer.refusal(e.under(&format!("vectors[{index}]"))))?;
+            placed.push(Placed { layer: number, index, written });
         }
     }
-    Ok(placed)
+    Ok((stack, placed))
 }
 
 /// Refuses two vectors that act on one token at one site.
-fn apart(placed: &[Placed], layers: &[Layer<'_>], prompt: Option<&[u32]>) -> Result<(), Refusal> {
-    let acting = placed.iter().filter(|one| one.piece.scale != 0.0);
-    for (number, second) in acting.clone().enumerate() {
-        for first in acting.clone().take(number) {
-            let (one, other) = (&first.piece, &second.piece);
-            let shared = one.sites.iter().find(|site| other.sites.contains(site));
-            let Some(site) = shared.filter(|_| overlap(&one.scope, &other.scope, prompt)) else {
+fn apart(
+    stack: &Stack,
+    (placed, layers): (&[Placed], &[Layer<'_>]),
+    prompt: Option<&[u32]>,
+) -> Result<(), Refusal> {
+    let acting = stack.vectors().zip(placed).filter(|(vector, _)| vector.scale() != 0.0);
+    let acting: Vec<(&StackVector, &Placed)> = acting.collect();
+    for (number, (second, place)) in acting.iter().enumerate() {
+        for (first, _) in acting.iter().take(number) {
+            let sites = second.sites();
+            let shared = first.sites().into_iter().find(|site| sites.contains(site));
+            let Some(site) = shared.filter(|_| overlap(first.scope(), second.scope(), prompt))
+            else {
                 continue;
             };
-            let name = &one.loaded.label;
+            let name = &first.id;
             let problem =
                 format!("acts at {site} on tokens where {name} acts, and conflict is error");
-            return Err(second.refusal(layers, Fault::value("", problem)));
+            return Err(place.refusal(layers, Fault::value("", problem)));
         }
     }
     Ok(())
 }
 
-/// Holds the vectors to the limits, which may change their scales.
-fn dosed(bench: Bench<'_>, placed: &mut [Placed], layers: &[Layer<'_>]) -> Result<Doses, Refusal> {
-    let mut files: Vec<VectorFile> = Vec::with_capacity(placed.len());
-    for one in placed.iter() {
-        files.push(one.piece.dosed_file().map_err(|e| one.refusal(layers, e))?);
-    }
-    let limit = bench.setup.dose;
-    let reckoned = |(one, file)| {
-        let (one, file): (&Placed, _) = (one, file);
-        let options = trimtab_steering::SteerOptions {
-            scale: Some(one.piece.scale),
-            ..one.piece.options.clone()
-        };
-        Dosed { standing: standing(limit, layers.get(one.layer)), ..Dosed::new(file, &options) }
-    };
-    let vectors: Vec<Dosed<'_>> = placed.iter().zip(&files).map(reckoned).collect();
-    let doses = limit.check(&vectors, &bench.frame.norms).map_err(|e| {
-        let (whose, fault) = excess(limit, &vectors, &bench.frame.norms, e);
-        match whose.and_then(|at| placed.get(at)) {
-            Some(one) => one.refusal(layers, fault),
-            None => match layers.last() {
-                Some(layer) => layer.refusal(fault.under("vectors")),
-                None => fault.refusal(),
-            },
-        }
-    })?;
-    for (one, scale) in placed.iter_mut().zip(doses.scales()) {
-        if *scale != one.piece.scale {
-            one.piece.rescaled(*scale);
-        }
-    }
-    Ok(doses)
-}
-
 /// Where too much is clamped, a request must not scale a locked default down by what it brings beside it.
-fn standing(limit: DoseLimit, layer: Option<&Layer<'_>>) -> Standing {
-    match (limit.policy, layer.map(|layer| layer.lock)) {
-        (DosePolicy::Clamp, Some(Lock::Locked)) => Standing::Protected,
+fn standing(limit: DoseLimit, layer: &Layer<'_>) -> Standing {
+    match (limit.policy, layer.lock) {
+        (DosePolicy::Clamp, Lock::Locked) => Standing::Protected,
         (DosePolicy::Clamp | DosePolicy::Refuse | DosePolicy::Warn, _) => Standing::Free,
-    }
-}
-
-/// The vector that a refused dose belongs to, if it is one vector's, and the fault at its field.
-fn excess(
-    limit: DoseLimit,
-    vectors: &[Dosed<'_>],
-    norms: &BTreeMap<Site, f32>,
-    error: trimtab_steering::Error,
-) -> (Option<usize>, Fault) {
-    use trimtab_steering::compose::Error::NoStreamNorm;
-    if let trimtab_steering::Error::Compose(inner) = &error
-        && let NoStreamNorm { name, .. } = inner.as_ref()
-    {
-        let at = vectors.iter().position(|vector| vector.file.card().name == *name);
-        return (at, Fault::of(error, "id"));
-    }
-    let told = DoseLimit { policy: DosePolicy::Warn, ..limit }.check(vectors, norms);
-    let worst = told.ok().and_then(|doses| {
-        let over = doses.vectors.into_iter().filter(|one| one.dose > one.limit * (1.0 + SLACK));
-        let worst = over.max_by(|a, b| (a.dose / a.limit).total_cmp(&(b.dose / b.limit)));
-        worst.map(|one| one.vector)
-    });
-    let field = if worst.is_some() { "scale" } else { "" };
-    (worst, Fault::of(error, field))
-}
-
-fn warnings(placed: &[Placed], notes: &[Note]) -> Vec<String> {
-    let of_pieces = placed.iter().flat_map(|one| one.piece.warnings.iter().copied());
-    let of_doses = notes.iter().filter_map(|note| match note {
-        Note::Clamped { .. } => Some("dose_clamped"),
-        Note::Over { .. } => Some("dose_exceeded"),
-        Note::Total { .. } => Some("dose_total"),
-        Note::OutsideSafe { .. } => Some("scale_outside_safe"),
-        Note::NormDrift { .. } => Some("stream_norm_drift"),
-        // Nothing is wrong: the receipt has no predicted dose there.
-        Note::Unpredicted { .. } => None,
-    });
-    let mut told: Vec<String> = Vec::new();
-    for warning in of_pieces.chain(of_doses) {
-        if !told.iter().any(|known| known == warning) {
-            told.push(warning.to_owned());
-        }
-    }
-    told
-}
-
-/// The interventions made so far, each with the number of its vector.
-struct Made {
-    items: Vec<(Arc<dyn Intervention>, usize)>,
-    vectors: Vec<InForce>,
-}
-
-impl Made {
-    fn push(
-        &mut self,
-        one: &Placed,
-        layers: &[Layer<'_>],
-        (number, doses): (usize, &Doses),
-    ) -> Result<(), Refusal> {
-        let piece = &one.piece;
-        let dose = |site: &Site| {
-            let mut all = doses.vectors.iter();
-            all.find(|at| at.vector == number && at.site == *site).map(|at| at.dose)
-        };
-        let mut sites = Vec::with_capacity(piece.sites.len());
-        for (steer, acts) in piece.steers().map_err(|e| one.refusal(layers, e))? {
-            let (item, shares) = (self.items.len(), acts.len() as u64);
-            let at = |site: &Site| SiteInForce { site: *site, item, shares, dose: dose(site) };
-            sites.extend(acts.iter().map(at));
-            self.items.push((Arc::new(steer), number));
-        }
-        self.vectors.push(InForce {
-            id: piece.loaded.label.clone(),
-            sha256: piece.loaded.sha256.clone(),
-            operation: piece.operation,
-            scale: piece.scale,
-            sites,
-        });
-        Ok(())
-    }
-
-    /// The refusal of a plan that the model does not take.
-    fn unbound(
-        &self,
-        error: trimtab_runtime::Error,
-        placed: &[Placed],
-        layers: &[Layer<'_>],
-    ) -> Refusal {
-        let trimtab_runtime::Error::CannotAct { index, reason } = &error else {
-            return error.into();
-        };
-        let whose = self.items.get(*index).and_then(|(_, number)| placed.get(*number));
-        let fault = Fault::new(Code::EmptySelection, "apply", format!("selects nothing: {reason}"));
-        match whose {
-            Some(one) => one.refusal(layers, fault),
-            None => error.into(),
-        }
     }
 }

@@ -1,25 +1,18 @@
 //! What one request is steered by, and the receipt for it.
 
 use super::fault::Fault;
-use super::frame::{Frame, Invariance};
-use super::monitor::{self, Monitoring};
+use super::monitor::Monitoring;
 use crate::refusal::Refusal;
 use crate::wire::error::Code;
-use crate::wire::flag::Flag;
-use crate::wire::receipt::{Cost, Receipt, Replay, SiteReceipt, VectorReceipt};
+use crate::wire::receipt::{Replay, ReplayableReceipt};
 use crate::wire::steering::{Level, Op, Steering};
 use std::collections::BTreeMap;
-use trimtab_runtime::fingerprint::Fingerprint;
 use trimtab_runtime::plan::Plan;
 use trimtab_runtime::site::Site;
 use trimtab_steering::compose::dose::{DoseLimit, DosePolicy};
-use trimtab_steering::file::card::Operation;
-use trimtab_steering::monitor::Record;
+use trimtab_steering::receipt::{AnswerFacts, PlanPrints, Receipt, ReceiptModel};
+use trimtab_steering::stack::Applied;
 
-/// Version of the receipt's shape.
-const SPEC: u32 = 1;
-/// Digits of a fingerprint that a receipt shows.
-const DIGITS: usize = 16;
 /// A dose that is above its limit by rounding alone is not above it.
 const SLACK: f64 = 1.0 + 1e-6;
 
@@ -34,53 +27,12 @@ pub struct Resolved {
     pub warnings: Vec<String>,
     /// What would be asked to get the same again: everything after defaults and presets were applied.
     pub request: Steering,
-    pub(crate) fingerprint: Fingerprint,
-    pub(crate) kv: Fingerprint,
-    pub(crate) vectors: Vec<InForce>,
+    pub(crate) prints: PlanPrints,
+    pub(crate) vectors: Vec<Applied>,
     pub(crate) monitor: Option<Monitoring>,
     pub(crate) level: Level,
     pub(crate) limit: DoseLimit,
-    pub(crate) model: Model,
-}
-
-/// A vector of a plan.
-#[derive(Debug, Clone)]
-pub(crate) struct InForce {
-    pub(crate) id: String,
-    pub(crate) sha256: String,
-    pub(crate) operation: Operation,
-    pub(crate) scale: f32,
-    pub(crate) sites: Vec<SiteInForce>,
-}
-
-/// A vector at one site.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct SiteInForce {
-    pub(crate) site: Site,
-    /// The intervention of the plan that acts there.
-    pub(crate) item: usize,
-    /// At how many sites that intervention acts.
-    pub(crate) shares: u64,
-    /// Predicted, where it can be.
-    pub(crate) dose: Option<f64>,
-}
-
-/// What a receipt says about the model.
-#[derive(Debug, Clone)]
-pub(crate) struct Model {
-    weights_sha256: String,
-    template_sha256: Option<String>,
-    invariance: Invariance,
-}
-
-impl Model {
-    pub(crate) fn of(frame: &Frame) -> Model {
-        Model {
-            weights_sha256: frame.pin.weights_sha256.clone(),
-            template_sha256: frame.pin.template_sha256.clone(),
-            invariance: frame.invariance,
-        }
-    }
+    pub(crate) model: ReceiptModel,
 }
 
 /// What is known of an answer that has ended.
@@ -88,20 +40,8 @@ impl Model {
 pub struct Facts<'a> {
     /// The request.
     pub request_id: &'a str,
-    /// Keys its draws.
-    pub seed: u64,
-    /// How often it was begun, rewinds included.
-    pub attempts: u32,
-    /// What its guard found and did.
-    pub record: Option<&'a Record>,
-    /// Positions each intervention has changed, in plan order.
-    pub fired: &'a [u64],
-    /// Tokens that were computed.
-    pub forward_tokens: usize,
-    /// Of them taken back.
-    pub discarded_tokens: usize,
-    /// Tokens that were computed for monitors.
-    pub monitor_tokens: usize,
+    /// The answer.
+    pub answer: AnswerFacts<'a>,
     /// Fields that nothing was done with.
     pub ignored: &'a [String],
     /// The prompt.
@@ -162,12 +102,11 @@ impl Resolved {
 
     /// What fired where, for metrics.
     pub fn fired(&self, facts: &Facts<'_>) -> impl Iterator<Item = Fired> {
-        let fired = facts.fired;
-        self.in_force(facts.attempts).iter().flat_map(move |vector| {
-            let op = Op::from(vector.operation);
+        let fired = facts.answer.fired;
+        self.in_force(facts.answer.rewinds).iter().flat_map(move |vector| {
             vector.sites.iter().map(move |at| Fired {
                 site: at.site,
-                op,
+                op: vector.op,
                 tokens: at.tokens(fired),
                 dose: at.dose,
             })
@@ -175,9 +114,9 @@ impl Resolved {
     }
 
     /// The vectors of an answer's last attempt: after a rewind those of the retry too.
-    fn in_force(&self, attempts: u32) -> &[InForce] {
+    fn in_force(&self, rewinds: u32) -> &[Applied] {
         let retry = self.monitor.as_ref().and_then(|monitor| monitor.retry.as_ref());
-        match retry.filter(|_| attempts > 1) {
+        match retry.filter(|_| rewinds > 0) {
             Some(retry) => &retry.vectors,
             None => &self.vectors,
         }
@@ -185,7 +124,7 @@ impl Resolved {
 
     /// The receipt, if one is due: something was done to the model and the request did not say `none`, or it said
     /// `full`, which tells how to get the same again even where that is nothing.
-    pub fn receipt(&self, facts: &Facts<'_>) -> Option<Receipt> {
+    pub fn receipt(&self, facts: &Facts<'_>) -> Option<ReplayableReceipt> {
         match self.level {
             Level::None => None,
             Level::Summary if self.is_plain() => None,
@@ -195,70 +134,22 @@ impl Resolved {
     }
 
     /// With all that is needed to do it again, whatever the request said.
-    pub fn full(&self, facts: &Facts<'_>) -> Receipt {
+    pub fn full(&self, facts: &Facts<'_>) -> ReplayableReceipt {
         let prompt = Some(facts.prompt.to_vec());
-        Receipt { prompt, request: facts.replay.cloned(), ..self.summary(facts) }
+        ReplayableReceipt { prompt, request: facts.replay.cloned(), ..self.summary(facts) }
     }
 
-    fn summary(&self, facts: &Facts<'_>) -> Receipt {
-        let vectors = self.in_force(facts.attempts);
-        Receipt {
-            spec: SPEC,
-            request_id: facts.request_id.to_owned(),
-            seed: facts.seed,
-            attempts: facts.attempts,
-            plan: digits(&self.fingerprint),
-            kv: digits(&self.kv),
-            weights_sha256: self.model.weights_sha256.clone(),
-            template_sha256: self.model.template_sha256.clone(),
-            batch_invariant: match self.model.invariance {
-                Invariance::Holds => Flag::Yes,
-                Invariance::Unproven => Flag::No,
-            },
-            vectors: vectors.iter().map(|vector| vector.receipt(facts.fired)).collect(),
-            monitor: facts.record.map(monitor::receipt),
-            cost: Cost {
-                forward_tokens: facts.forward_tokens as u64,
-                discarded_tokens: facts.discarded_tokens as u64,
-                monitor_tokens: facts.monitor_tokens as u64,
-            },
+    fn summary(&self, facts: &Facts<'_>) -> ReplayableReceipt {
+        let applied = self.in_force(facts.answer.rewinds);
+        let (prints, vectors) = (&self.prints, (applied, self.warnings.as_slice()));
+        let receipt = Receipt::new(&self.model, prints, vectors, &facts.answer);
+        let variables = facts.replay.map(|replay| replay.chat_template_kwargs.clone());
+        let summary = Receipt {
+            request_id: Some(facts.request_id.to_owned()),
+            chat_template_kwargs: variables.unwrap_or_default(),
             ignored: facts.ignored.to_vec(),
-            warnings: self.warnings.clone(),
-            prompt: None,
-            request: None,
-        }
-    }
-}
-
-impl InForce {
-    fn receipt(&self, fired: &[u64]) -> VectorReceipt {
-        let site = |at: &SiteInForce| SiteReceipt {
-            site: at.site.to_string(),
-            tokens: at.tokens(fired),
-            dose: at.dose,
-            dose_mean: None,
-            dose_max: None,
-            before: None,
-            after: None,
+            ..receipt
         };
-        VectorReceipt {
-            id: self.id.clone(),
-            sha256: self.sha256.clone(),
-            op: Op::from(self.operation),
-            scale: self.scale,
-            sites: self.sites.iter().map(site).collect(),
-        }
+        ReplayableReceipt { summary, prompt: None, request: None }
     }
-}
-
-impl SiteInForce {
-    /// Its part of what its intervention counted over all of its sites: exact for additions, which change the same
-    /// tokens everywhere, and a mean for a gated vector of several sites, one of which may have left a token as it was.
-    fn tokens(&self, fired: &[u64]) -> u64 {
-        fired.get(self.item).map_or(0, |all| all / self.shares.max(1))
-    }
-}
-
-fn digits(fingerprint: &Fingerprint) -> String {
-    fingerprint.to_string().chars().take(DIGITS).collect()
 }

@@ -3,6 +3,7 @@
 use crate::refusal::Refusal;
 use crate::wire::steering::Steering;
 use std::collections::BTreeMap;
+use trimtab_steering::steer::NullVectors;
 
 /// A registered vector, with all that is needed to register it again.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,17 +19,7 @@ pub struct StoredVector {
     /// The model that was accepted with it.
     pub accept_model: Option<String>,
     /// Whether a vector without effect was taken.
-    pub null: NullStatus,
-}
-
-/// Whether whoever registered a vector takes one without effect.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum NullStatus {
-    /// It is refused.
-    #[default]
-    Refused,
-    /// It is taken.
-    Allowed,
+    pub null: NullVectors,
 }
 
 /// Presets and the server default.

@@ -2,7 +2,7 @@
 
 use crate::settings::{Key, Params, Switch};
 use crate::steer::{Frame, Setup, Steering};
-use crate::{App, Keep};
+use crate::{App, Keep, Server};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
@@ -14,7 +14,7 @@ use tokio_stream::StreamExt;
 use tower::ServiceExt;
 use trimtab_adapters::store::Store;
 use trimtab_runtime::Model;
-use trimtab_runtime::engine::{Engine, EngineOptions, Notice, Terms, Ticket};
+use trimtab_runtime::engine::{EngineOptions, Notice, Terms, Ticket};
 use trimtab_runtime::generate::{Event, Flow, Generation, Request as Asked};
 use trimtab_runtime::plan::Plan;
 use trimtab_runtime::testing::tiny;
@@ -63,20 +63,14 @@ impl House {
     }
 
     fn of(model: Arc<Model>, params: Params, options: EngineOptions) -> House {
-        let engine = Engine::start(model.decoder().clone(), model.pool().clone(), options);
         let settings = params.check().unwrap();
-        let frame = Frame::of(&model).unwrap();
-        let steering = Steering::new(frame, Setup::default(), Keep::nothing());
-        let parts = (steering, Keep::nothing());
-        let app = App::new(model, Arc::new(engine.unwrap()), settings, parts);
+        let app = Server::builder(model).engine(options).settings(settings).build().unwrap();
         House { router: app.router(), app }
     }
 
     /// With an administrator, and with everything that a store holds.
     pub async fn keeping(store: Store) -> House {
         let model = tiny_model();
-        let options = EngineOptions::default();
-        let engine = Engine::start(model.decoder().clone(), model.pool().clone(), options);
         let keep = Keep::in_store(store, Switch::On);
         let steering = Steering::new(Frame::of(&model).unwrap(), Setup::default(), keep.clone());
         let kept = (keep.vectors().await.unwrap(), keep.settings().await.unwrap());
@@ -84,7 +78,8 @@ impl House {
         let keys = vec![Key::user("alice", "a"), Key::admin("root", "r")];
         let params = Params { keys, admin: Switch::On, ..Params::default() };
         let settings = params.check().unwrap();
-        let app = App::new(model, Arc::new(engine.unwrap()), settings, (steering, keep));
+        let server = Server::builder(model).settings(settings).steering(steering).keep(keep);
+        let app = server.build().unwrap();
         House { router: app.router(), app }
     }
 

@@ -1,17 +1,14 @@
 //! Monitors through the routes: what is held back, taken back, refused and written down.
 
 use super::kit::*;
-use crate::App;
-use crate::Keep;
 use crate::settings::{Key, Params, Switch};
 use crate::steer::{Frame, Setup, Steering};
+use crate::{Keep, Server};
 use axum::body::Body;
 use axum::http::Request;
 use serde_json::{Value, json};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 use trimtab_adapters::store::{Intervention, Store};
-use trimtab_runtime::engine::{Engine, EngineOptions};
 use trimtab_runtime::testing::tiny;
 
 /// What the tiny model says to `chat`, so that a test can object to a part of it.
@@ -285,13 +282,12 @@ async fn what_cannot_be_watched_is_refused_before_a_token() {
 /// A server that keeps state, with an administrator, with words of what was taken back or without.
 async fn keeping(store: Store, text: Switch, admin: Switch) -> House {
     let model = tiny_model();
-    let options = EngineOptions::default();
-    let engine = Engine::start(model.decoder().clone(), model.pool().clone(), options);
     let keep = Keep::in_store(store, Switch::On).with_audit_text(text);
     let steering = Steering::new(Frame::of(&model).unwrap(), Setup::default(), keep.clone());
     let keys = vec![Key::user("alice", "a"), Key::admin("root", "r")];
     let settings = Params { keys, admin, ..Params::default() }.check().unwrap();
-    let app = App::new(model, Arc::new(engine.unwrap()), settings, (steering, keep));
+    let server = Server::builder(model).settings(settings).steering(steering).keep(keep);
+    let app = server.build().unwrap();
     House { router: app.router(), app }
 }
 

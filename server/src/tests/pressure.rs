@@ -81,6 +81,17 @@ async fn what_comes_too_late_is_told_with_its_status() {
 }
 
 #[tokio::test]
+async fn places_that_stay_taken_are_waited_for_until_it_is_too_late() {
+    let house = narrow(1, 1, Params::default());
+    let taken = house.app.engine.places(2).unwrap();
+    let soon = std::time::Instant::now() + Duration::from_millis(30);
+    let late = crate::chat::places(&house.app, 1, Some(soon)).await.err().unwrap();
+    assert!(matches!(late, trimtab_runtime::Error::Deadline), "{late}");
+    drop(taken);
+    assert!(crate::chat::places(&house.app, 1, None).await.is_ok());
+}
+
+#[tokio::test]
 async fn an_answer_that_is_late_in_the_middle_ends_with_an_error() {
     let params = Params { timeout: Duration::from_millis(300), ..Params::default() };
     let house = narrow(4, 4, params);

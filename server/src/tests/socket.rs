@@ -269,14 +269,14 @@ async fn who_sends_a_long_body_gets_to_read_why_it_is_refused() {
 
 #[tokio::test]
 async fn a_server_whose_engine_has_gone_goes_too() {
-    use trimtab_runtime::engine::{Notice, Pooling, Terms};
-    use trimtab_runtime::generate::Flow;
+    use trimtab_runtime::engine::Terms;
+    use trimtab_runtime::read::Mean;
     let Served { house, address, stop: _stop, done } = served(Params::default()).await;
     let mut session = house.app.model.session(trimtab_runtime::plan::Plan::empty()).unwrap();
     session.push_prompt(&[1, 2]).unwrap();
-    let pooling = Pooling::new(session, trimtab_runtime::site::Site::Final).unwrap();
-    let sink = |_: Notice| -> Flow { panic!("a sink that fails") };
-    let _ticket = house.app.engine.pool(vec![pooling], Terms::default(), sink).unwrap();
+    let read = Mean::of(vec![session], trimtab_runtime::site::Site::Final).unwrap();
+    let report = |_, _| panic!("a report that fails");
+    let _ticket = house.app.engine.read(vec![read], Terms::default(), report).unwrap();
     let error = tokio::time::timeout(LONG, done).await.unwrap().unwrap().unwrap_err();
     assert!(error.to_string().contains("engine has ended"), "{error}");
     assert!(TcpStream::connect(address).await.is_err());

@@ -1,72 +1,30 @@
 //! `POST /v1/chat/completions`: OpenAI's shapes, and ours beside them.
 
-use super::knobs::Knobs;
-use super::receipt::Receipt;
+use super::receipt::ReplayableReceipt;
 use super::rest::Rest;
+use super::sampling::{SamplingFields, generation_body};
 use super::steering::Steering;
 use super::union::{Content, Texts};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
+generation_body! {
 /// A conversation that wants an answer. Fields that are not listed are ignored and named in `x-trimtab-ignored`,
 /// except those that would change the answer's shape, such as `tools`: these are refused.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 pub struct ChatRequest {
-    /// A served model, its alias, or `model@preset`.
-    pub model: String,
     /// The conversation.
     #[schema(min_items = 1)]
     pub messages: Vec<ChatMessage>,
-    /// The most tokens of an answer; as many as the context holds, if left out or -1.
-    #[schema(minimum = -1)]
-    pub max_tokens: Option<i64>,
     /// Another name of `max_tokens`.
     #[schema(minimum = -1)]
     pub max_completion_tokens: Option<i64>,
-    /// 0 takes the most likely token.
-    #[schema(minimum = 0, maximum = 100)]
-    pub temperature: Option<f32>,
-    /// Keeps the fewest tokens whose probabilities sum to this.
-    #[schema(minimum = 0, maximum = 1)]
-    pub top_p: Option<f32>,
-    /// Keeps the k most likely tokens; 0 and -1 keep all.
-    #[schema(minimum = -1)]
-    pub top_k: Option<i64>,
-    /// Keeps tokens at least this likely relative to the most likely one.
-    #[schema(minimum = 0, maximum = 1)]
-    pub min_p: Option<f32>,
-    /// Divides what was used before; 1 is none.
-    pub repeat_penalty: Option<f32>,
-    /// Subtracted once from what the answer has used.
-    #[schema(minimum = -2, maximum = 2)]
-    pub presence_penalty: Option<f32>,
-    /// Subtracted from what the answer has used, as often as it was.
-    #[schema(minimum = -2, maximum = 2)]
-    pub frequency_penalty: Option<f32>,
-    /// Added to tokens' logits, by token id; -100 to 100.
-    pub logit_bias: Option<BTreeMap<String, f32>>,
-    /// Texts that end the answer, at most 16.
-    pub stop: Option<Texts>,
-    /// Keys the draws; one is drawn if it is left out or -1.
-    #[schema(minimum = -1)]
-    pub seed: Option<i64>,
-    /// How many answers.
-    #[schema(minimum = 1, maximum = 8)]
-    pub n: Option<i64>,
-    /// Whether the answer comes in pieces.
-    pub stream: Option<bool>,
-    /// What the stream holds.
-    pub stream_options: Option<StreamOptions>,
     /// Whether every token comes with its log-probability.
     pub logprobs: Option<bool>,
     /// How many of the most likely tokens are listed beside each.
     #[schema(maximum = 20)]
     pub top_logprobs: Option<u64>,
-    /// Only `text` is supported.
-    pub response_format: Option<ResponseFormat>,
-    /// Logged as a hash, nothing else.
-    pub user: Option<String>,
     /// Variables of the model's chat template, such as `enable_thinking`, beside and above the server's own. Those that
     /// the template does not name do nothing and are named in `x-trimtab-ignored`.
     #[schema(value_type = Option<Object>)]
@@ -77,31 +35,7 @@ pub struct ChatRequest {
     pub add_generation_prompt: Option<bool>,
     /// Whether the answer goes on where the last message, an assistant's, ends.
     pub continue_final_message: Option<bool>,
-    /// What is done to the model while it answers.
-    pub steering: Option<Steering>,
-    /// Everything else: names only.
-    #[serde(flatten)]
-    #[schema(ignore)]
-    pub rest: Rest,
 }
-
-impl ChatRequest {
-    /// How tokens are to be chosen.
-    pub fn knobs(&self) -> Knobs {
-        Knobs {
-            temperature: self.temperature,
-            top_p: self.top_p,
-            top_k: self.top_k,
-            min_p: self.min_p,
-            repeat_penalty: self.repeat_penalty,
-            presence_penalty: self.presence_penalty,
-            frequency_penalty: self.frequency_penalty,
-            logit_bias: self.logit_bias.clone(),
-            stop: self.stop.clone(),
-            seed: self.seed,
-            n: self.n,
-        }
-    }
 }
 
 /// One turn of a conversation.
@@ -240,17 +174,17 @@ pub struct TopLogprob {
 #[serde(untagged)]
 pub enum Steered {
     /// Of one answer.
-    One(Box<Receipt>),
+    One(Box<ReplayableReceipt>),
     /// Of several.
     Several {
         /// In order.
-        choices: Vec<Receipt>,
+        choices: Vec<ReplayableReceipt>,
     },
 }
 
 impl Steered {
     /// Of as many answers as there are receipts.
-    pub(crate) fn of(mut receipts: Vec<Receipt>) -> Option<Steered> {
+    pub(crate) fn of(mut receipts: Vec<ReplayableReceipt>) -> Option<Steered> {
         match receipts.len() {
             0 => None,
             1 => receipts.pop().map(|receipt| Steered::One(Box::new(receipt))),

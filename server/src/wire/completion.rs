@@ -1,8 +1,8 @@
 //! `POST /v1/completions`: the older shape, for prompts without a conversation.
 
 use super::chat::{ResponseFormat, Steered, StreamOptions, Usage};
-use super::knobs::Knobs;
 use super::rest::Rest;
+use super::sampling::{SamplingFields, generation_body};
 use super::steering::Steering;
 use super::union::{Inputs, Texts};
 use serde::de::{Error, Unexpected, Visitor};
@@ -11,12 +11,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use utoipa::ToSchema;
 
+generation_body! {
 /// A text that is to be continued. Fields that are not listed are ignored and named in `x-trimtab-ignored`, except
 /// those that would change the answer's shape, such as `suffix`: these are refused.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 pub struct CompletionRequest {
-    /// A served model, its alias, or `model@preset`.
-    pub model: String,
     /// The text, or its token ids; or a list of such, each of which gets its own answers: at most 256 answers in all, and 8
     /// prompts beside vectors or a monitor in `steering`, or full receipts.
     pub prompt: Inputs,
@@ -25,60 +24,14 @@ pub struct CompletionRequest {
     pub parse_special: Option<bool>,
     /// Whether the prompt is repeated in front of the answer.
     pub echo: Option<bool>,
-    /// The most tokens of an answer; as many as the context holds, if left out or -1.
-    #[schema(minimum = -1)]
-    pub max_tokens: Option<i64>,
-    /// 0 takes the most likely token.
-    #[schema(minimum = 0, maximum = 100)]
-    pub temperature: Option<f32>,
-    /// Keeps the fewest tokens whose probabilities sum to this.
-    #[schema(minimum = 0, maximum = 1)]
-    pub top_p: Option<f32>,
-    /// Keeps the k most likely tokens; 0 and -1 keep all.
-    #[schema(minimum = -1)]
-    pub top_k: Option<i64>,
-    /// Keeps tokens at least this likely relative to the most likely one.
-    #[schema(minimum = 0, maximum = 1)]
-    pub min_p: Option<f32>,
-    /// Divides what was used before; 1 is none.
-    pub repeat_penalty: Option<f32>,
-    /// Subtracted once from what the answer has used.
-    #[schema(minimum = -2, maximum = 2)]
-    pub presence_penalty: Option<f32>,
-    /// Subtracted from what the answer has used, as often as it was.
-    #[schema(minimum = -2, maximum = 2)]
-    pub frequency_penalty: Option<f32>,
-    /// Added to tokens' logits, by token id; -100 to 100.
-    pub logit_bias: Option<BTreeMap<String, f32>>,
-    /// Texts that end the answer, at most 16.
-    pub stop: Option<Texts>,
-    /// Keys the draws; one is drawn if it is left out or -1.
-    #[schema(minimum = -1)]
-    pub seed: Option<i64>,
-    /// How many answers.
-    #[schema(minimum = 1, maximum = 8)]
-    pub n: Option<i64>,
     /// At most as many as `n`: answers are not compared.
     #[schema(minimum = 0, maximum = 8)]
     pub best_of: Option<u64>,
-    /// Whether the answer comes in pieces.
-    pub stream: Option<bool>,
-    /// What the stream holds.
-    pub stream_options: Option<StreamOptions>,
     /// Log-probabilities of the tokens, and of so many of the most likely ones beside each.
     #[schema(maximum = 20)]
     #[serde(default, deserialize_with = "count")]
     pub logprobs: Option<u64>,
-    /// Only `text` is supported.
-    pub response_format: Option<ResponseFormat>,
-    /// Logged as a hash, nothing else.
-    pub user: Option<String>,
-    /// What is done to the model while it answers.
-    pub steering: Option<Steering>,
-    /// Everything else: names only.
-    #[serde(flatten)]
-    #[schema(ignore)]
-    pub rest: Rest,
+}
 }
 
 /// A number; `false` is none, as clients of the chat route write it.
@@ -107,25 +60,6 @@ fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::E
         }
     }
     deserializer.deserialize_any(Count)
-}
-
-impl CompletionRequest {
-    /// How tokens are to be chosen.
-    pub fn knobs(&self) -> Knobs {
-        Knobs {
-            temperature: self.temperature,
-            top_p: self.top_p,
-            top_k: self.top_k,
-            min_p: self.min_p,
-            repeat_penalty: self.repeat_penalty,
-            presence_penalty: self.presence_penalty,
-            frequency_penalty: self.frequency_penalty,
-            logit_bias: self.logit_bias.clone(),
-            stop: self.stop.clone(),
-            seed: self.seed,
-            n: self.n,
-        }
-    }
 }
 
 /// A whole answer, or a piece of one.

@@ -5,6 +5,8 @@
 
 use super::monitor::Monitor;
 use serde::{Deserialize, Serialize};
+pub use trimtab_steering::file::card::OperationKind as Op;
+pub use trimtab_steering::file::{Apply, Whole};
 use utoipa::ToSchema;
 
 /// What is done to the model while it answers. An unknown key, at any depth, is an error.
@@ -145,20 +147,6 @@ pub struct Inline {
     pub sha256: String,
 }
 
-/// What is done with a direction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Op {
-    /// It is added.
-    Add,
-    /// It is taken out.
-    Project,
-    /// The class coordinate is put into a range.
-    Clamp,
-    /// The token is turned toward it.
-    Rotate,
-}
-
 /// What happens to a token's length.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -182,67 +170,6 @@ pub enum Pause {
     Think,
     /// A JSON value that begins a line.
     Json,
-}
-
-/// The only word for a whole phase.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Whole {
-    /// Every token of it.
-    All,
-}
-
-/// Which tokens a vector acts on. Includes are a union, excludes always win, and a phase that nothing includes is not
-/// touched. Positions below 0 count from the prompt's end; windows are half-open, and `null` is an open end.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Apply {
-    /// The whole prompt.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub prompt: Option<Whole>,
-    /// Token ids of the prompt.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub prompt_tokens: Option<Vec<u32>>,
-    /// Positions of the prompt.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub prompt_positions: Option<Vec<i64>>,
-    /// A run of positions of the prompt.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Vec<Option<i64>>>, min_items = 2, max_items = 2)]
-    pub prompt_window: Option<(i64, Option<i64>)>,
-    /// Token ids left out of the prompt.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub exclude_prompt_tokens: Option<Vec<u32>>,
-    /// Positions left out of the prompt.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub exclude_prompt_positions: Option<Vec<i64>>,
-    /// A run of positions left out of the prompt.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Vec<Option<i64>>>, min_items = 2, max_items = 2)]
-    pub exclude_prompt_window: Option<(i64, Option<i64>)>,
-    /// The whole answer.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub generation: Option<Whole>,
-    /// Token ids of the answer.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub generation_tokens: Option<Vec<u32>>,
-    /// Positions of the answer, from 0.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub generation_positions: Option<Vec<i64>>,
-    /// A run of positions of the answer.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Vec<Option<i64>>>, min_items = 2, max_items = 2)]
-    pub generation_window: Option<(i64, Option<i64>)>,
-    /// Token ids left out of the answer.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub exclude_generation_tokens: Option<Vec<u32>>,
-    /// Positions left out of the answer.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub exclude_generation_positions: Option<Vec<i64>>,
-    /// A run of positions left out of the answer.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Vec<Option<i64>>>, min_items = 2, max_items = 2)]
-    pub exclude_generation_window: Option<(i64, Option<i64>)>,
 }
 
 /// When a vector acts, and how its strength changes along the answer. The fields belong to kinds.

@@ -2,9 +2,12 @@
 
 use super::chat::ChatMessage;
 use super::rest::Rest;
+use super::union::{any_of, id, list};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use utoipa::ToSchema;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::Schema;
+use utoipa::{PartialSchema, ToSchema};
 
 /// A text whose tokens are wanted.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
@@ -38,6 +41,19 @@ pub enum Tokens {
     Ids(Vec<u32>),
     /// Ids and texts.
     Pieces(Vec<TokenPiece>),
+}
+
+impl PartialSchema for Tokens {
+    fn schema() -> RefOr<Schema> {
+        // An empty list is both.
+        any_of([list(id()), list(TokenPiece::schema())])
+    }
+}
+
+impl ToSchema for Tokens {
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        TokenPiece::schemas(schemas);
+    }
 }
 
 /// A token and its text.

@@ -4,7 +4,6 @@
 //! where in the value it failed.
 
 use super::rest::Rest;
-use super::text::{TokenPiece, Tokens};
 use serde::de::value::SeqAccessDeserializer;
 use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -173,20 +172,20 @@ fn string() -> Object {
     Object::with_type(Type::String)
 }
 
-fn id() -> Object {
+pub(super) fn id() -> Object {
     let mut id = Object::with_type(Type::Integer);
     id.minimum = Some(0.into());
     id.maximum = Some((u32::MAX as usize).into());
     id
 }
 
-fn any_of(shapes: impl IntoIterator<Item = RefOr<Schema>>) -> RefOr<Schema> {
+pub(super) fn any_of(shapes: impl IntoIterator<Item = RefOr<Schema>>) -> RefOr<Schema> {
     let mut union = AnyOf::new();
     union.items.extend(shapes);
     Schema::AnyOf(union).into()
 }
 
-fn list(of: impl Into<RefOr<Schema>>) -> RefOr<Schema> {
+pub(super) fn list(of: impl Into<RefOr<Schema>>) -> RefOr<Schema> {
     Schema::Array(Array::new(of)).into()
 }
 
@@ -208,18 +207,6 @@ impl PartialSchema for Inputs {
     }
 }
 
-impl PartialSchema for Tokens {
-    fn schema() -> RefOr<Schema> {
-        // An empty list is both.
-        any_of([list(id()), list(TokenPiece::schema())])
-    }
-}
-
-impl ToSchema for Tokens {
-    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
-        TokenPiece::schemas(schemas);
-    }
-}
 impl ToSchema for Texts {}
 impl ToSchema for Content {
     fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {

@@ -25,7 +25,6 @@ use crate::ops::{Rescale, Unit};
 use crate::scope::Scope;
 use crate::steer::SteerOptions;
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::RangeInclusive;
 use trimtab_runtime::Model;
 use trimtab_runtime::site::Site;
 
@@ -73,8 +72,8 @@ pub struct Dosed<'a> {
     pub rescale: Rescale,
     /// Which tokens it acts on.
     pub scope: Scope,
-    /// Only these blocks.
-    pub blocks: Option<RangeInclusive<usize>>,
+    /// Only these sites; `None` for all of the file.
+    pub sites: Option<Vec<Site>>,
     /// When it acts on those tokens.
     pub timing: Timing,
     /// Whether its scale may be lowered.
@@ -97,7 +96,7 @@ impl<'a> Dosed<'a> {
             unit: options.unit,
             rescale: options.rescale,
             scope: options.scope.clone().unwrap_or_else(|| file.card().scope.clone()),
-            blocks: options.blocks.clone(),
+            sites: options.selected(file),
             timing: Timing::of(options),
             standing: Standing::Free,
         }
@@ -105,10 +104,7 @@ impl<'a> Dosed<'a> {
 
     /// Its rows and cards at the sites where it acts.
     pub(super) fn entries(&self) -> impl Iterator<Item = (Site, &'a [f32], &'a SiteCard)> {
-        let wanted = |site: Site| {
-            let blocks = self.blocks.as_ref();
-            blocks.is_none_or(|range| site.block().is_some_and(|block| range.contains(&block)))
-        };
+        let wanted = |site: Site| self.sites.as_ref().is_none_or(|sites| sites.contains(&site));
         let file = self.file;
         file.directions().iter().filter(move |d| wanted(d.site())).filter_map(|direction| {
             let entry = file.card().sites.get(&direction.site())?;
@@ -218,7 +214,21 @@ pub struct Doses {
     scales: Vec<f32>,
 }
 
+impl Default for Doses {
+    /// Of no vectors.
+    fn default() -> Doses {
+        let (vectors, sites) = (Vec::new(), Vec::new());
+        Doses { factor: 1.0, vectors, sites, total: 0.0, notes: Vec::new(), scales: Vec::new() }
+    }
+}
+
 impl Doses {
+    /// The dose of a vector at a site, where it is known beforehand.
+    pub fn at(&self, vector: usize, site: Site) -> Option<f64> {
+        let found = self.vectors.iter().find(|one| one.vector == vector && one.site == site);
+        found.map(|one| one.dose)
+    }
+
     /// The scales in force, in the order of the vectors.
     pub fn scales(&self) -> &[f32] {
         &self.scales
@@ -307,6 +317,12 @@ pub(super) fn norms(vectors: &[Dosed<'_>], measured: &BTreeMap<Site, f32>) -> BT
 }
 
 impl DoseLimit {
+    /// With so much at one site. One vector alone may push half as hard as all together.
+    pub fn at_site(site: f64) -> DoseLimit {
+        let usual = DoseLimit::default();
+        DoseLimit { vector: usual.vector * site / usual.site, site, ..usual }
+    }
+
     /// The doses of vectors applied together on a model, or the refusal: [`DoseLimit::check`] by lengths that are measured
     /// on it, once in a process for every site.
     pub fn check_on(&self, model: &Model, vectors: &[Dosed<'_>]) -> Result<Doses> {
@@ -559,6 +575,6 @@ impl Push {
     }
 }
 
-pub(super) fn over(dose: f64, limit: f64) -> bool {
+pub(crate) fn over(dose: f64, limit: f64) -> bool {
     dose > limit * (1.0 + SLACK)
 }

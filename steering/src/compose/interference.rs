@@ -231,7 +231,7 @@ fn steer(vector: &Dosed<'_>, scale: f32) -> Result<Steer> {
     let options = SteerOptions {
         scale: Some(scale),
         scope: Some(vector.scope.clone()),
-        blocks: vector.blocks.clone(),
+        sites: vector.sites.clone(),
         // Whether a vector without effect interferes is worth knowing.
         null: NullVectors::Allow,
         ..SteerOptions::default()

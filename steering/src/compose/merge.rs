@@ -16,7 +16,6 @@ use crate::steer::{NullVectors, Steer, SteerOptions};
 use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::RangeInclusive;
 use std::sync::Arc;
 use trimtab_runtime::hook::{Addition, Intervention};
 use trimtab_runtime::plan::Plan;
@@ -43,7 +42,7 @@ struct Acting<'a> {
     asked: f32,
     scale: f32,
     scope: Scope,
-    blocks: Option<RangeInclusive<usize>>,
+    sites: Option<Vec<Site>>,
     standing: Standing,
 }
 
@@ -52,7 +51,7 @@ impl Acting<'_> {
         SteerOptions {
             scale: Some(self.scale),
             scope: Some(self.scope.clone()),
-            blocks: self.blocks.clone(),
+            sites: self.sites.clone(),
             // Whether such vectors may be used was decided before.
             null: NullVectors::Allow,
             ..SteerOptions::default()
@@ -205,7 +204,7 @@ impl<'a> Merging<'_, 'a> {
                     asked: part.dosed.scale,
                     scale: *scale,
                     scope: part.dosed.scope.clone(),
-                    blocks: part.dosed.blocks.clone(),
+                    sites: part.dosed.sites.clone(),
                     standing: part.dosed.standing,
                 });
             }

@@ -57,6 +57,20 @@ pub enum Note {
     },
 }
 
+impl Note {
+    /// Its name in receipts; `None` where nothing is wrong and a receipt has no predicted dose there.
+    pub fn code(&self) -> Option<&'static str> {
+        match self {
+            Note::Clamped { .. } => Some("dose_clamped"),
+            Note::Over { .. } => Some("dose_exceeded"),
+            Note::Total { .. } => Some("dose_total"),
+            Note::OutsideSafe { .. } => Some("scale_outside_safe"),
+            Note::NormDrift { .. } => Some("stream_norm_drift"),
+            Note::Unpredicted { .. } => None,
+        }
+    }
+}
+
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

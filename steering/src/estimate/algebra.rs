@@ -4,6 +4,8 @@ use crate::error::{Error, Result};
 use linfa_linalg::cholesky::SolveCInplace;
 use linfa_linalg::eigh::EighInto;
 use ndarray::{Array1, Array2, ArrayView1, Axis};
+use std::f64::consts::TAU;
+use trimtab_runtime::sample::{Draw, Purpose};
 
 /// The inner product, summed from the first coordinate on.
 // [width], [width] -> []
@@ -82,7 +84,7 @@ pub(crate) fn top(symmetric: Array2<f64>) -> Result<(f64, Array1<f64>)> {
 // [n, n] -> [n]
 pub(crate) fn lanczos(symmetric: &Array2<f64>) -> Result<Array1<f64>> {
     let (n, trace) = (symmetric.nrows(), symmetric.diag().sum());
-    let mut next = Array1::from(super::random(0, n)?);
+    let mut next = Array1::from(random(0, n)?);
     let mut basis: Vec<Array1<f64>> = Vec::new();
     let (mut diagonal, mut beside): (Vec<f64>, Vec<f64>) = (Vec::new(), Vec::new());
     loop {
@@ -152,4 +154,25 @@ fn positive_solve(mut matrix: Array2<f64>, ridge: f64, b: Array1<f64>) -> Result
 
 pub(crate) fn not_solved(what: &'static str, reason: impl Into<String>) -> Error {
     Error::NotSolved { what, reason: reason.into() }
+}
+
+/// A unit direction, uniform on the sphere.
+// [] -> [width]
+pub fn random(seed: u64, width: usize) -> Result<Vec<f64>> {
+    unit(gaussian(seed, width)).ok_or_else(|| Error::estimate("width", "is 0, expected at least 1"))
+}
+
+/// Independent normal numbers: Box–Muller on the runtime's keyed draws `(seed, 0, "estimate.random", 0, position)`,
+/// positions 2k and 2k + 1 for values 2k and 2k + 1.
+// [] -> [n]
+pub fn gaussian(seed: u64, n: usize) -> Vec<f64> {
+    let purpose = Purpose::Named("estimate.random");
+    let uniform = |position| Draw { seed, choice: 0, purpose, attempt: 0, position }.uniform();
+    let pair = |k: usize| {
+        // 1 − u is never 0.
+        let radius = (-2.0 * (1.0 - uniform(2 * k)).ln()).sqrt();
+        let (sine, cosine) = (TAU * uniform(2 * k + 1)).sin_cos();
+        [radius * cosine, radius * sine]
+    };
+    (0..n.div_ceil(2)).flat_map(pair).take(n).collect()
 }

@@ -4,16 +4,14 @@
 //! order. A shuffled fit is compared at its natural norm (the gap it has on its own shuffled labels) or with r projected
 //! out: rescaled to equal norm it is often ±r itself (median |cos| .3 to .9 in a feasibility run), which controls nothing.
 
-use super::algebra::{dot, norm, unit};
+use super::algebra::{dot, norm};
 use super::classes::{Classes, Pairing};
 use super::component::Sign;
 use super::estimator::Estimator;
 use super::mean::Estimate;
 use super::moments::Means;
 use crate::error::{Error, Result};
-use std::f64::consts::TAU;
 use trimtab_runtime::fingerprint::Fingerprint;
-use trimtab_runtime::sample::{Draw, Purpose};
 
 /// What a shuffled fit keeps of the true r.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,27 +20,6 @@ pub enum Residue {
     Kept,
     /// Nothing: r is projected out of the direction to steer with, and there is none to read with.
     ProjectedOut,
-}
-
-/// A unit direction, uniform on the sphere.
-// [] -> [width]
-pub fn random(seed: u64, width: usize) -> Result<Vec<f64>> {
-    unit(gaussian(seed, width)).ok_or_else(|| Error::estimate("width", "is 0, expected at least 1"))
-}
-
-/// Independent normal numbers: Box–Muller on the runtime's keyed draws `(seed, 0, "estimate.random", 0, position)`,
-/// positions 2k and 2k + 1 for values 2k and 2k + 1.
-// [] -> [n]
-pub fn gaussian(seed: u64, n: usize) -> Vec<f64> {
-    let purpose = Purpose::Named("estimate.random");
-    let uniform = |position| Draw { seed, choice: 0, purpose, attempt: 0, position }.uniform();
-    let pair = |k: usize| {
-        // 1 − u is never 0.
-        let radius = (-2.0 * (1.0 - uniform(2 * k)).ln()).sqrt();
-        let (sine, cosine) = (TAU * uniform(2 * k + 1)).sin_cos();
-        [radius * cosine, radius * sine]
-    };
-    (0..n.div_ceil(2)).flat_map(pair).take(n).collect()
 }
 
 /// The same estimator on labels that say nothing: pairs of a group are turned round together or not at all, states

@@ -1,8 +1,9 @@
 //! The estimators by name.
 
+use super::algebra::random;
 use super::classes::Classes;
 use super::component::{Sign, of_differences, of_states};
-use super::control::{Residue, random, shuffled};
+use super::control::{Residue, shuffled};
 use super::mean::Estimate;
 use super::moments::Means;
 use super::probe::{linear, logistic};

@@ -19,9 +19,9 @@ mod estimator;
 mod halves;
 mod score;
 
-pub use algebra::{cosine, project};
+pub use algebra::{cosine, gaussian, project, random};
 pub use classes::{Classes, Pairing};
-pub use control::{Residue, gaussian, random};
+pub use control::Residue;
 pub use estimator::{Estimator, SHRINKAGE};
 pub use halves::split_half;
 pub(crate) use halves::{Deal, Halves};

@@ -7,6 +7,7 @@
 use super::algebra::{cosine, norm};
 use super::moments::{Means, Moments, NO_DIFFERENCE};
 use crate::error::{Error, Result};
+use serde::{Deserialize, Serialize};
 
 /// Above this share of ‖r‖² in the top 1 % of coordinates, a direction is a few outlier coordinates.
 pub const TOP_SHARE_LIMIT: f64 = 0.5;
@@ -17,13 +18,24 @@ const EQUAL: f64 = 1e-9;
 const NEARLY: f64 = 0.9;
 
 /// How a candidate is chosen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Selection {
     /// The largest cos(r, μ⁺).
     PaperCosine,
     /// The largest AUROC of held-out projections, among directions that are not a few outlier coordinates. Of equal
     /// ones those with nearly the largest class gap for the stream's length, and of these the shallowest site.
     HeldoutAuroc,
+}
+
+impl Selection {
+    /// Its name in files and flags.
+    pub fn name(self) -> &'static str {
+        match self {
+            Selection::PaperCosine => "paper_cosine",
+            Selection::HeldoutAuroc => "heldout_auroc",
+        }
+    }
 }
 
 /// Where a candidate was read. Smaller depths are shallower sites, larger positions are later.

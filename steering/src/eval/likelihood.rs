@@ -8,8 +8,8 @@ use crate::error::{Error, Result};
 use trimtab_runtime::generate::Flow;
 use trimtab_runtime::model::{LogitsAt, Want};
 use trimtab_runtime::plan::Plan;
+use trimtab_runtime::read;
 use trimtab_runtime::sample::Step;
-use trimtab_runtime::session::Session;
 
 /// Logits that one pass should hold.
 const PASS_LOGIT_BYTES: usize = 256 << 20;
@@ -47,7 +47,7 @@ pub(super) fn score(
             group.iter().filter_map(|index| Some((*index, cases.get(*index)?))).collect();
         for part in parts(&members, most) {
             let some: Vec<&Case> = part.iter().map(|(_, case)| *case).collect();
-            for ((index, _), found) in part.iter().zip(together(subject, &stem, &some)?) {
+            for ((index, _), found) in part.iter().zip(together(&stem, &some)?) {
                 if let Some(place) = scores.get_mut(*index) {
                     *place = found;
                 }
@@ -77,58 +77,42 @@ fn parts<'a, 'b>(members: &'b [(usize, &'a Case)], most: usize) -> Vec<&'b [(usi
 }
 
 /// The scores of cases that run in the same passes.
-fn together(subject: &Subject, stem: &Stem, cases: &[&Case]) -> Result<Vec<Vec<f64>>> {
+fn together(stem: &Stem, cases: &[&Case]) -> Result<Vec<Vec<f64>>> {
     let mut roots = Vec::with_capacity(cases.len());
     for case in cases {
         roots.push(stem.grow(&case.prompt)?);
     }
-    let heads = pass(subject, &mut roots, LogitsAt::Last)?;
-    let mut forks = Vec::new();
-    let mut sums: Vec<Vec<f64>> = Vec::with_capacity(cases.len());
-    for ((case, root), head) in cases.iter().zip(&roots).zip(&heads) {
-        let head = head.last().map_or(&[][..], Vec::as_slice);
-        sums.push(case.answers.iter().map(|answer| logprob(answer.first(), head)).collect());
-        for answer in case.answers.iter().filter(|answer| answer.len() > 1) {
+    let mut sums: Vec<Vec<f64>> = vec![Vec::new(); cases.len()];
+    read::run(&mut roots, &Want::default(), |index, _, output| {
+        if let (Some(case), Some(sums), Some(head)) =
+            (cases.get(index), sums.get_mut(index), output.logits().last())
+        {
+            *sums = case.answers.iter().map(|answer| logprob(answer.first(), head)).collect();
+        }
+        Ok::<(), Error>(())
+    })?;
+    let (mut forks, mut scored) = (Vec::new(), Vec::new());
+    for ((case, root), sums) in cases.iter().zip(&roots).zip(&mut sums) {
+        let answers = case.answers.iter().zip(sums);
+        for (answer, sum) in answers.filter(|(answer, _)| answer.len() > 1) {
             let mut fork = root.fork();
             fork.push(answer.get(..answer.len() - 1).unwrap_or_default())?;
             forks.push(fork);
+            scored.push((answer.iter().skip(1), sum));
         }
     }
-    let mut tails = pass(subject, &mut forks, LogitsAt::All)?.into_iter();
-    for (case, sums) in cases.iter().zip(&mut sums) {
-        for (answer, sum) in case.answers.iter().zip(sums) {
-            if answer.len() > 1 {
-                let lines = tails.next().unwrap_or_default();
-                // Token by token, so that the sum has the bits of one that decodes.
-                answer.iter().skip(1).zip(&lines).for_each(|(t, l)| *sum += logprob(Some(t), l));
-            }
-            *sum /= answer.len() as f64;
+    let want = Want { logits: LogitsAt::All, ..Want::default() };
+    read::run(&mut forks, &want, |index, _, output| {
+        if let Some((tokens, sum)) = scored.get_mut(index) {
+            // Token by token, so that the sum has the bits of one that decodes.
+            output.logits().for_each(|logits| **sum += logprob(tokens.next(), logits));
         }
+        Ok::<(), Error>(())
+    })?;
+    for (case, sums) in cases.iter().zip(&mut sums) {
+        case.answers.iter().zip(sums).for_each(|(answer, sum)| *sum /= answer.len() as f64);
     }
     Ok(sums)
-}
-
-/// The logits of what is pending, session by session.
-fn pass(
-    subject: &Subject,
-    sessions: &mut [Session],
-    logits: LogitsAt,
-) -> Result<Vec<Vec<Vec<f32>>>> {
-    let mut found: Vec<Vec<Vec<f32>>> = vec![Vec::new(); sessions.len()];
-    loop {
-        let pending = sessions.iter_mut().enumerate().filter(|(_, s)| s.pending() > 0);
-        let (places, mut rows): (Vec<usize>, Vec<_>) =
-            pending.map(|(at, s)| (at, s.row(Want { logits, ..Want::default() }))).unzip();
-        if rows.is_empty() {
-            return Ok(found);
-        }
-        let readouts = subject.decoder.forward(&mut rows)?.to_host()?;
-        for (at, readout) in places.into_iter().zip(readouts) {
-            if let Some(lines) = found.get_mut(at) {
-                lines.extend(readout.logits);
-            }
-        }
-    }
 }
 
 /// The log-probability of a token under logits; a step that was not computed has none.

@@ -1,12 +1,11 @@
 //! A direction and its numbers at every candidate, and which of them is used.
 
 use super::Result;
-use super::recipe::Rule;
 use super::source::{Asked, Source};
 use super::states::{About, States};
 use super::sums::Fitted;
 use crate::error::Error;
-use crate::estimate::{self, Classes, Estimate, Estimator, Residue, SHRINKAGE, Score};
+use crate::estimate::{self, Classes, Estimate, Estimator, Residue, SHRINKAGE, Score, Selection};
 use crate::file::card::MethodName;
 use crate::pairs::{Class, Part};
 
@@ -149,12 +148,12 @@ pub(super) enum Choice<'a> {
 }
 
 /// Chooses among candidates.
-pub(super) fn choose(grid: &[Tried], rule: Rule) -> Result<Choice<'_>> {
+pub(super) fn choose(grid: &[Tried], rule: Selection) -> Result<Choice<'_>> {
     let scores: Vec<Score> = grid.iter().map(|tried| tried.score).collect();
     estimate::require_difference(&scores)?;
     let with: Vec<&Tried> = grid.iter().filter(|tried| tried.estimate.is_ok()).collect();
     let scores: Vec<Score> = with.iter().map(|tried| tried.score).collect();
-    let found = estimate::select(rule.selection(), &scores).and_then(|index| with.get(index));
+    let found = estimate::select(rule, &scores).and_then(|index| with.get(index));
     if let Some(tried) = found {
         return Ok(Choice::Found(tried));
     }

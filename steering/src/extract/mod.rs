@@ -14,6 +14,7 @@ mod choose;
 mod container;
 mod outcome;
 mod place;
+mod position;
 mod read;
 mod recipe;
 mod refusal;
@@ -26,9 +27,11 @@ mod sums;
 #[cfg(test)]
 mod tests;
 
+pub use crate::estimate::Selection as Rule;
 pub use outcome::{Candidate, Extracted, Report, SiteReport};
-pub use place::{Place, Position};
-pub use recipe::{FEW_PAIRS, Keep, Long, MIN_PAIRS, Recipe, Rule, Wording};
+pub use place::Place;
+pub use position::Position;
+pub use recipe::{FEW_PAIRS, Keep, Long, MIN_PAIRS, Recipe, Wording};
 pub use refusal::Refusal;
 pub use states::{BLOCK, States};
 

@@ -1,13 +1,13 @@
 //! From states to a vector file and a report. No model is needed here.
 
 use super::choose::{self, Choice, Tried};
-use super::recipe::{FEW_PAIRS, Keep, READ_SUFFIX, Rule};
+use super::recipe::{FEW_PAIRS, Keep, READ_SUFFIX};
 use super::source::{Asked, Held, Source};
 use super::states::{About, States};
 use super::{Place, Position, Refusal, Result};
 use crate::direction::Direction;
 use crate::error::Error;
-use crate::estimate::{self, Estimate, Score, TOP_SHARE_LIMIT};
+use crate::estimate::{self, Estimate, Score, Selection, TOP_SHARE_LIMIT};
 use crate::file::VectorFile;
 use crate::file::card::{
     Card, DataCard, Method, MethodName, Operation, Param, Role, SiteCard, Status,
@@ -44,7 +44,7 @@ pub struct Report {
     /// Where in the row states were read there.
     pub place: Place,
     /// How it was chosen.
-    pub rule: Rule,
+    pub rule: Selection,
     /// Every candidate.
     pub grid: Vec<Candidate>,
     /// What the user should know.
@@ -371,12 +371,12 @@ impl Maker<'_> {
     /// That several sites separate alike, so that separation did not choose.
     fn saturated(&self, grid: &[Tried]) -> Option<String> {
         let rule = self.about.recipe.rule();
-        if rule != Rule::HeldoutAuroc || self.status == Status::Null {
+        if rule != Selection::HeldoutAuroc || self.status == Status::Null {
             return None;
         }
         let with: Vec<&Tried> = grid.iter().filter(|tried| tried.estimate.is_ok()).collect();
         let scores: Vec<Score> = with.iter().map(|tried| tried.score).collect();
-        let tied = estimate::tied(rule.selection(), &scores);
+        let tied = estimate::tied(rule, &scores);
         let mut sites = tied.iter().filter_map(|index| with.get(*index)).map(|t| self.site(t));
         let (first, last) = (sites.next()?, sites.next_back()?);
         (first != last).then(|| {

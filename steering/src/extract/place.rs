@@ -1,50 +1,12 @@
 //! Which tokens of an example are read.
 
 use super::Refusal;
+use super::position::Position;
 use crate::file::card::Reading;
 use crate::pairs::Sides;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
-
-/// Which tokens are read. All positions are counted from a row's true end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Position {
-    /// Each answer is a user's message of its own; the template's tokens after it are read, the beginning of the
-    /// model's answer included (PaLRS).
-    ResponseAsUser,
-    /// Each answer stands behind its prompt; the end-of-turn tokens are read, and the mean over the answer.
-    DialogueTail,
-    /// The same rendering, and only the end-of-turn tokens. Of a labelled text its last token.
-    Last,
-    /// The same rendering, and only the mean over the answer.
-    MeanResponse,
-    /// The same rendering, and the mean over the tokens in which both answers end: the same words, read after another
-    /// beginning. What differs there is what the model takes up from the beginning, not the words that show it.
-    SharedTail,
-    /// The template's tokens between the prompt and the answer. Attention is causal, so both sides are the same there:
-    /// refused, and here only so that a test can show it.
-    HeaderAfterQuestion,
-    /// The last token of a prompt that asks for an answer, or of an answer begun.
-    LastPrompt,
-    /// The mean over every token of a labelled text but its first.
-    All,
-    /// The last token of a labelled text, and the mean over it.
-    Text,
-}
-
-const NAMES: [(Position, &str); 9] = [
-    (Position::ResponseAsUser, "response_as_user"),
-    (Position::DialogueTail, "dialogue_tail"),
-    (Position::Last, "last"),
-    (Position::MeanResponse, "mean_response"),
-    (Position::SharedTail, "shared_tail"),
-    (Position::HeaderAfterQuestion, "header_after_question"),
-    (Position::LastPrompt, "last_prompt"),
-    (Position::All, "all"),
-    (Position::Text, "text"),
-];
 
 impl Position {
     /// Whether examples of this kind have such tokens; otherwise which positions they have.
@@ -69,21 +31,12 @@ impl Position {
     }
 }
 
-impl fmt::Display for Position {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = NAMES.iter().find(|(position, _)| position == self).map(|(_, name)| *name);
-        f.write_str(name.unwrap_or_default())
-    }
-}
-
 impl FromStr for Position {
     type Err = Refusal;
 
-    /// Understands the names of both pages: `template_suffix` is what files call `response_as_user`.
+    /// Understands the names of both pages.
     fn from_str(text: &str) -> Result<Position, Refusal> {
-        let text = if text == "template_suffix" { "response_as_user" } else { text };
-        let found = NAMES.iter().find(|(_, name)| *name == text).map(|(position, _)| *position);
-        match found {
+        match Position::named(text) {
             Some(Position::HeaderAfterQuestion) => Err(Refusal::HeaderAfterQuestion),
             Some(position) => Ok(position),
             None => Err(Refusal::UnknownPosition { found: text.to_owned() }),

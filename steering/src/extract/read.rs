@@ -10,11 +10,11 @@ use super::Result;
 use super::place::Place;
 use super::render::{Sample, common};
 use candle_core::{CpuStorage, Storage, Tensor};
-use std::collections::BTreeMap;
 use trimtab_runtime::Model;
 use trimtab_runtime::kv::BLOCK_LEN;
-use trimtab_runtime::model::{LogitsAt, Row, Want};
+use trimtab_runtime::model::{LogitsAt, Want};
 use trimtab_runtime::plan::Plan;
+use trimtab_runtime::read::{self, RowOutput};
 use trimtab_runtime::session::Session;
 use trimtab_runtime::site::Site;
 
@@ -61,7 +61,7 @@ impl<'a> Reader<'a> {
         if let Some(first) = samples.first().filter(|_| shared >= WORTH_SHARING) {
             stem.push_prompt(first.tokens.get(..shared).unwrap_or_default())?;
             let mut stems = vec![stem];
-            run(model, &mut stems, &[], |_, _, _| Ok(()))?;
+            fill(&mut stems)?;
             // One went in, one comes out.
             stem = stems.pop().map_or_else(|| model.session(Plan::empty()), Ok)?;
         }
@@ -88,8 +88,10 @@ impl<'a> Reader<'a> {
         let mut sessions = self.sessions(samples)?;
         let width = self.model.decoder().spec().d_model;
         let mut sums = Sums::new(samples, self.places.len() * self.sites.len(), width);
-        run(self.model, &mut sessions, &self.sites, |row, from, captures| {
-            sums.add(row, from, &self.sites, captures)
+        let captures = self.sites.clone();
+        let want = Want { logits: LogitsAt::None, captures, ..Want::default() };
+        read::run(&mut sessions, &want, |row, from, output| {
+            sums.add(row, from, &self.sites, output)
         })?;
         self.finite(samples, sums.means())
     }
@@ -112,7 +114,7 @@ impl<'a> Reader<'a> {
             }
             stems.push(stem);
         }
-        run(self.model, &mut stems, &[], |_, _, _| Ok(()))?;
+        fill(&mut stems)?;
         let mut sessions = Vec::with_capacity(samples.len());
         for (pair, stem) in pairs.iter().zip(&stems) {
             for sample in *pair {
@@ -140,6 +142,12 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// Runs what is pending for its keys and values alone.
+fn fill(sessions: &mut [Session]) -> Result<()> {
+    let want = Want { logits: LogitsAt::None, ..Want::default() };
+    read::run(sessions, &want, |_, _, _| Ok(()))
+}
+
 /// Tokens that all rows begin with and none reads.
 fn everywhere(samples: &[Sample]) -> usize {
     let Some(first) = samples.first() else {
@@ -148,30 +156,6 @@ fn everywhere(samples: &[Sample]) -> usize {
     let unread = |s: &Sample| s.spans.iter().map(|span| span.start).min().unwrap_or(0);
     let shared = |s: &Sample| common(&first.tokens, &s.tokens).min(unread(s));
     samples.iter().map(shared).min().unwrap_or(0)
-}
-
-/// Runs what is pending in some sessions, together; `take` sees each row's captures and the position they begin at.
-fn run(
-    model: &Model,
-    sessions: &mut [Session],
-    sites: &[Site],
-    mut take: impl FnMut(usize, usize, &BTreeMap<Site, Tensor>) -> Result<()>,
-) -> Result<()> {
-    let want = Want { logits: LogitsAt::None, captures: sites.to_vec(), ..Want::default() };
-    loop {
-        let (mut due, mut rows): (Vec<(usize, usize)>, Vec<Row<'_>>) = (Vec::new(), Vec::new());
-        for (index, session) in sessions.iter_mut().enumerate().filter(|(_, s)| s.pending() > 0) {
-            due.push((index, session.len() - session.pending()));
-            rows.push(session.row(want.clone()));
-        }
-        if rows.is_empty() {
-            return Ok(());
-        }
-        let mut output = model.decoder().forward(&mut rows)?;
-        for (at, (index, from)) in due.into_iter().enumerate() {
-            take(index, from, &output.take_captures(at))?;
-        }
-    }
 }
 
 /// Sums over the spans of rows, in f64.
@@ -192,13 +176,7 @@ impl<'a> Sums<'a> {
 
     /// Adds the tokens of a row's spans that lie in what a pass captured from position `from` on.
     // captures of [time, width] -> Σ [candidates, width]
-    fn add(
-        &mut self,
-        row: usize,
-        from: usize,
-        sites: &[Site],
-        captures: &BTreeMap<Site, Tensor>,
-    ) -> Result<()> {
+    fn add(&mut self, row: usize, from: usize, sites: &[Site], output: &RowOutput) -> Result<()> {
         let (width, per_row) = (self.width, self.candidates * self.width);
         let Some(sample) = self.samples.get(row) else {
             return Ok(());
@@ -208,7 +186,7 @@ impl<'a> Sums<'a> {
         };
         let per_site = sample.spans.len() * width;
         for (site, sums) in sites.iter().zip(sums.chunks_exact_mut(per_site)) {
-            let Some(tensor) = captures.get(site) else {
+            let Some(tensor) = output.capture(*site) else {
                 continue;
             };
             with_values(tensor, |values| {

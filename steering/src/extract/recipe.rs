@@ -15,33 +15,6 @@ pub const MIN_PAIRS: usize = 20;
 /// Below this many pairs to fit on there is a warning.
 pub const FEW_PAIRS: usize = 40;
 
-/// How a candidate is chosen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Rule {
-    /// The largest cosine of the difference and the mean positive state.
-    PaperCosine,
-    /// The largest separation of items that were not fitted on; of equal ones the first that pushes nearly as hard as any.
-    HeldoutAuroc,
-}
-
-impl Rule {
-    /// Its name in files and flags.
-    pub fn name(self) -> &'static str {
-        match self {
-            Rule::PaperCosine => "paper_cosine",
-            Rule::HeldoutAuroc => "heldout_auroc",
-        }
-    }
-
-    pub(super) fn selection(self) -> Selection {
-        match self {
-            Rule::PaperCosine => Selection::PaperCosine,
-            Rule::HeldoutAuroc => Selection::HeldoutAuroc,
-        }
-    }
-}
-
 /// Which sites are written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -90,7 +63,7 @@ pub struct Recipe {
     /// Which sites are written.
     pub keep: Keep,
     /// How a candidate is chosen; by default as the method's authors did, or by separation.
-    pub rule: Option<Rule>,
+    pub rule: Option<Selection>,
     /// Shares of fitting, selection and test.
     pub shares: [f64; 3],
     /// Of the split, and of controls that draw.
@@ -155,10 +128,10 @@ impl Recipe {
     }
 
     /// The rule, where none was asked for.
-    pub fn rule(&self) -> Rule {
+    pub fn rule(&self) -> Selection {
         let usual = match self.method {
-            MethodName::Palrs => Rule::PaperCosine,
-            _ => Rule::HeldoutAuroc,
+            MethodName::Palrs => Selection::PaperCosine,
+            _ => Selection::HeldoutAuroc,
         };
         self.rule.unwrap_or(usual)
     }
@@ -178,7 +151,7 @@ impl Recipe {
         let [_, select, _] = self.shares()?.to_array();
         let refuse =
             |field, problem: &str| Err(Refusal::Setting { field, problem: problem.to_owned() });
-        if select == 0.0 && self.rule() == Rule::HeldoutAuroc {
+        if select == 0.0 && self.rule() == Selection::HeldoutAuroc {
             return refuse("split", "leaves nothing to choose by, which heldout_auroc needs");
         }
         if self.min_pairs < 2 {

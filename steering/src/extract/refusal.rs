@@ -1,6 +1,6 @@
 //! Why an extraction is refused.
 
-use super::Position;
+use super::position::Position;
 use trimtab_runtime::site::Site;
 
 /// Why an extraction is refused, and what to do.

@@ -4,7 +4,8 @@
 //! the whole, and what follows where the two part is the template's. That suffix is taken once from a probe and must then
 //! end every row, so a text that runs into the template is found out and refused by its line.
 
-use super::place::{Place, Position};
+use super::place::Place;
+use super::position::Position;
 use super::recipe::Wording;
 use super::{Refusal, Result};
 use crate::file::card::Reading;

@@ -6,6 +6,7 @@
 //!
 //! Numbers are f32: their shortest decimal form reads back to the same bits.
 
+use super::json::{hash, nullable, nullable_hash};
 use crate::scope::Scope;
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
@@ -113,15 +114,48 @@ pub enum Operation {
     },
 }
 
+/// What is done with a direction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Op))]
+pub enum OperationKind {
+    /// It is added.
+    Add,
+    /// It is taken out.
+    Project,
+    /// The class coordinate is put into a range.
+    Clamp,
+    /// The token is turned toward it.
+    Rotate,
+}
+
+impl OperationKind {
+    /// Its name in files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            OperationKind::Add => "add",
+            OperationKind::Project => "project",
+            OperationKind::Clamp => "clamp",
+            OperationKind::Rotate => "rotate",
+        }
+    }
+}
+
+impl From<Operation> for OperationKind {
+    fn from(operation: Operation) -> OperationKind {
+        match operation {
+            Operation::Add => OperationKind::Add,
+            Operation::Project => OperationKind::Project,
+            Operation::Clamp { .. } => OperationKind::Clamp,
+            Operation::Rotate { .. } => OperationKind::Rotate,
+        }
+    }
+}
+
 impl Operation {
     /// Its name in files.
     pub fn kind(self) -> &'static str {
-        match self {
-            Operation::Add => "add",
-            Operation::Project => "project",
-            Operation::Clamp { .. } => "clamp",
-            Operation::Rotate { .. } => "rotate",
-        }
+        OperationKind::from(self).as_str()
     }
 }
 
@@ -181,26 +215,32 @@ fn text<S: Serializer>(site: &Site, serializer: S) -> Result<S::Ok, S::Error> {
 }
 
 /// The scale that is used unless another is asked for, and the range that was found safe.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Scale {
     /// Used unless another is asked for.
     pub default: f32,
     /// Lowest and highest tested scale that did no harm; `None` if that was not measured.
+    #[serde(deserialize_with = "nullable")]
     pub safe: Option<[f32; 2]>,
 }
 
 /// How directions were made.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Method {
     /// The estimator.
     pub name: MethodName,
     /// How many pairs it saw; `None` when the origin does not say.
+    #[serde(deserialize_with = "nullable")]
     pub pairs: Option<usize>,
     /// Its settings.
     pub params: BTreeMap<String, Param>,
     /// Which tokens it read; `None` when the origin does not say.
+    #[serde(deserialize_with = "nullable")]
     pub position: Option<Reading>,
     /// Its seed; `None` when it draws nothing or the origin does not say.
+    #[serde(deserialize_with = "nullable")]
     pub seed: Option<u64>,
 }
 
@@ -278,8 +318,8 @@ pub enum Reading {
 }
 
 /// A setting of a method.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(untagged)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged, expecting = "a number or a string")]
 pub enum Param {
     /// A whole number.
     Integer(i64),
@@ -290,7 +330,8 @@ pub enum Param {
 }
 
 /// The examples directions were made from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct DataCard {
     /// What is set against what.
     pub contrast: String,
@@ -299,25 +340,30 @@ pub struct DataCard {
     /// How many pairs the file has.
     pub pairs: usize,
     /// Of the file's bytes.
+    #[serde(deserialize_with = "hash")]
     pub sha256: String,
 }
 
 /// What was measured, with its controls.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Evaluation {
     /// The program that measured.
     pub build: String,
     /// Change of the share of valid JSON; `None` if not measured.
+    #[serde(deserialize_with = "nullable")]
     pub json_valid_delta: Option<f32>,
     /// How many items.
     pub n: usize,
     /// 95th percentile of the effect of random directions of equal length.
     pub random_p95: f32,
     /// Change of the share of refusals; `None` if not measured.
+    #[serde(deserialize_with = "nullable")]
     pub refusal_delta: Option<f32>,
     /// One entry per tested scale.
     pub response: Vec<Response>,
     /// Of the test items.
+    #[serde(deserialize_with = "hash")]
     pub set_sha256: String,
     /// 95th percentile of the effect of shuffled labels, pushed as far; `None` if not measured.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -332,7 +378,8 @@ impl Evaluation {
 }
 
 /// What one scale did.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Response {
     /// Change of the log-probability margin per token against scale 0.
     pub concept: f32,
@@ -345,13 +392,15 @@ pub struct Response {
 }
 
 /// The model directions belong to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ModelPin {
     /// Architecture, as GGUF names it.
     pub arch: String,
     /// Width of the stream.
     pub d_model: usize,
     /// Of the numbers of the architecture: equal for all fine-tunes of one shape.
+    #[serde(deserialize_with = "hash")]
     pub family_sha256: String,
     /// Blocks.
     pub n_layers: usize,
@@ -362,14 +411,18 @@ pub struct ModelPin {
     /// Stored type of most weights.
     pub quantization: String,
     /// Commit, if known.
+    #[serde(deserialize_with = "nullable")]
     pub revision: Option<String>,
     /// Of the chat template in force; `None` for raw text.
+    #[serde(deserialize_with = "nullable_hash")]
     pub template_sha256: Option<String>,
     /// Of the tokenizer.
+    #[serde(deserialize_with = "hash")]
     pub tokenizer_sha256: String,
     /// Size of the vocabulary.
     pub vocab_size: usize,
     /// Of the weights; tells builds apart.
+    #[serde(deserialize_with = "hash")]
     pub weights_sha256: String,
 }
 

@@ -1,96 +1,78 @@
-//! JSON from strangers: every key once, every field known, every error with its pointer.
+//! JSON of vector files: every key once, every field known, every error with its pointer.
 //!
-//! serde's derive says at which byte something is wrong; people look for a field. So objects are taken apart by hand,
-//! and what was not asked for is refused.
+//! Objects with fields of one type each are read by serde ([`Node::read`]); the others are taken apart by hand.
 
 use crate::error::{Error, Result};
-use serde::de::{
-    Deserialize, DeserializeOwned, Deserializer, Error as _, MapAccess, SeqAccess, Visitor,
-};
-use serde_json::{Map, Number, Value};
-use std::fmt;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use trimtab_runtime::json::{self, JsonError, JsonErrorKind, JsonLimits};
+
+pub use trimtab_runtime::json::without_position as said;
+
+/// The numbers of a file are f32.
+const LIMITS: JsonLimits = JsonLimits { largest: f32::MAX as f64, ..JsonLimits::NONE };
 
 /// Parses JSON and refuses an object with the same key twice.
 pub(crate) fn parse(text: &[u8]) -> Result<Value> {
-    let strict = serde_json::from_slice::<Strict>(text);
-    strict
-        .map(|s| s.0)
-        .map_err(|e| Error::header("/", format!("is not JSON that can be read: {e}")))
+    let text = std::str::from_utf8(text)
+        .map_err(|e| Error::header("/", format!("is not JSON that can be read: {e}")))?;
+    json::read(text, LIMITS).map_err(|error| at("", error))
 }
 
-/// The same of one line or record of a larger text, which knows better where it stands: what is wrong, and on which
-/// line of this text, from 1.
+/// Parses one record of a larger text: its error is what is wrong, and on which line of this record, from 1.
 pub(crate) fn record(text: &str) -> Result<Value, (String, usize)> {
-    serde_json::from_str::<Strict>(text).map(|s| s.0).map_err(|e| said(&e))
-}
-
-/// What the parser says, without its own account of the place, and the line it is on, from 1.
-pub fn said(error: &serde_json::Error) -> (String, usize) {
-    let text = error.to_string();
-    let problem = text.rsplit_once(" at line ").map_or(text.as_str(), |(told, _)| told).to_owned();
-    (problem, error.line().max(1))
-}
-
-struct Strict(Value);
-
-impl<'de> Deserialize<'de> for Strict {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Build).map(Strict)
-    }
-}
-
-struct Build;
-
-impl<'de> Visitor<'de> for Build {
-    type Value = Value;
-
-    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("JSON")
-    }
-
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(Value::Bool(value))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
-        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("number is not finite"))
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(Value::String(value.to_owned()))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
-        let mut list = Vec::new();
-        while let Some(Strict(value)) = seq.next_element()? {
-            list.push(value);
+    json::read(text, JsonLimits::NONE).map_err(|error| match error.kind {
+        JsonErrorKind::Syntax => {
+            let text = error.problem.trim_start_matches("is not JSON: ");
+            let text = text.rsplit_once(" at line ").map_or(text, |(text, _)| text);
+            (text.to_owned(), error.line)
         }
-        Ok(Value::Array(list))
-    }
+        _ => (problem(&error), error.line),
+    })
+}
 
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
-        let mut map = Map::new();
-        while let Some(key) = entries.next_key::<String>()? {
-            let Strict(value) = entries.next_value()?;
-            if map.contains_key(&key) {
-                return Err(A::Error::custom(format!("key {key:?} appears twice")));
-            }
-            map.insert(key, value);
+/// An error of a part of a document, whose pointer is given.
+fn at(pointer: &str, error: JsonError) -> Error {
+    Error::header(format!("{pointer}{}", error.pointer()), problem(&error))
+}
+
+fn problem(error: &JsonError) -> String {
+    match (error.kind, error.path.last()) {
+        (JsonErrorKind::DuplicateKey, Some(json::PathStep::Key(key))) => {
+            format!("key {key:?} appears twice")
         }
-        Ok(Value::Object(map))
+        (JsonErrorKind::UnknownField, _) => UNKNOWN.to_owned(),
+        _ => error.problem.clone(),
     }
+}
+
+const UNKNOWN: &str = "is no field of this format; private notes belong under /extra";
+
+/// Reads a value that may be null and must not be left out.
+pub(crate) fn nullable<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    Option::deserialize(deserializer)
+}
+
+/// Reads 64 lower-case hexadecimal digits.
+pub(crate) fn hash<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if super::digest::is_sha256(&text) {
+        return Ok(text);
+    }
+    let found = serde::de::Unexpected::Str(&text);
+    Err(serde::de::Error::invalid_value(found, &"64 lower-case hexadecimal digits"))
+}
+
+/// Reads 64 lower-case hexadecimal digits or null.
+pub(crate) fn nullable_hash<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<String>, D::Error> {
+    #[derive(Deserialize)]
+    struct Hash(#[serde(deserialize_with = "hash")] String);
+    Ok(Option::<Hash>::deserialize(deserializer)?.map(|hash| hash.0))
 }
 
 /// A value and where it stands.
@@ -115,6 +97,11 @@ impl<'a> Node<'a> {
         self.wrong(format!("is {found}, expected {what}"))
     }
 
+    /// This value as a type that serde reads.
+    pub(crate) fn read<T: DeserializeOwned>(&self) -> Result<T> {
+        json::part(self.value).map_err(|error| at(&self.pointer, error))
+    }
+
     /// As JSON without spaces.
     pub(crate) fn compact(&self) -> String {
         self.value.to_string()
@@ -123,14 +110,6 @@ impl<'a> Node<'a> {
     /// `None` for null.
     pub(crate) fn some(self) -> Option<Self> {
         (!self.value.is_null()).then_some(self)
-    }
-
-    pub(crate) fn is_null(&self) -> bool {
-        self.value.is_null()
-    }
-
-    pub(crate) fn is_text(&self) -> bool {
-        self.value.is_string()
     }
 
     pub(crate) fn is_list(&self) -> bool {
@@ -154,11 +133,6 @@ impl<'a> Node<'a> {
     pub(crate) fn number(&self) -> Result<f32> {
         let number = self.value.as_f64().map(|n| n as f32).filter(|n| n.is_finite());
         number.ok_or_else(|| self.expected("a finite number"))
-    }
-
-    /// One of the names of an enum.
-    pub(crate) fn choice<T: DeserializeOwned>(&self) -> Result<T> {
-        T::deserialize(self.value).map_err(|e| self.wrong(format!("is not known: {e}")))
     }
 
     /// 64 lower-case hexadecimal digits.
@@ -224,9 +198,7 @@ impl<'a> Object<'a> {
     pub(crate) fn finish(self) -> Result<()> {
         match self.fields.first() {
             None => Ok(()),
-            Some((_, node)) => {
-                Err(node.wrong("is no field of this format; private notes belong under /extra"))
-            }
+            Some((_, node)) => Err(node.wrong(UNKNOWN)),
         }
     }
 }

@@ -12,7 +12,9 @@ mod digest;
 mod disk;
 pub(crate) mod json;
 mod pin;
+mod sniff;
 
+pub use apply::{Apply, Whole};
 pub use card::Card;
 pub use digest::{content_sha256, sha256};
 pub use disk::{FILE_LIMIT, file_sha256, write};
@@ -23,6 +25,7 @@ pub(crate) use check::{EXTRA_LIMIT, NAME_LIMIT, SUMMARY_LIMIT};
 pub(crate) use container::{HEADER_LIMIT, floats, halves, is_ours, stored};
 pub(crate) use decode::header;
 pub(crate) use disk::{measured, read, read_head, read_stream};
+pub(crate) use sniff::refuse_type;
 
 use crate::direction::Direction;
 use crate::error::{Error, Result};
@@ -31,6 +34,7 @@ use card::{DataCard, Evaluation, Method, ModelPin, Operation, Role, Scale, SiteC
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::Path;
+use trimtab_runtime::site::Site;
 
 /// Directions and their card, checked. Immutable.
 #[derive(Debug, Clone, PartialEq)]
@@ -72,6 +76,32 @@ impl VectorFile {
         Ok(file)
     }
 
+    /// A vector from one activation to another, `[d_model]` each, added at their site: its magnitude is their
+    /// distance, and its anchor is where the first lies along it. It is not measured.
+    ///
+    /// ```
+    /// use trimtab_runtime::site::Site;
+    /// use trimtab_steering::VectorFile;
+    ///
+    /// let file = VectorFile::from_difference("calm", Site::ResidPost(8), &[1.0, 0.0], &[1.0, 4.0])?;
+    /// assert_eq!(file.directions()[0].values(), [0.0, 1.0]);
+    /// # Ok::<(), trimtab_steering::Error>(())
+    /// ```
+    pub fn from_difference(name: &str, site: Site, from: &[f32], to: &[f32]) -> Result<Self> {
+        if from.len() != to.len() {
+            let problem = format!("has {} and {} values on its two sides", from.len(), to.len());
+            return Err(Error::tensor(site, problem));
+        }
+        let difference: Vec<f32> = to.iter().zip(from).map(|(to, from)| to - from).collect();
+        let (direction, gap) = Direction::normalised(site, &difference)?;
+        let anchor = from.iter().zip(direction.values()).map(|(x, v)| x * v).sum();
+        let method = Method::named(card::MethodName::MeanDifference);
+        let mut card =
+            Card::unmeasured(name, "difference of two activations", Operation::Add, method);
+        card.sites.insert(site, SiteCard { anchor: Some(anchor), ..SiteCard::of(site, Some(gap)) });
+        VectorFile::new(card, vec![direction])
+    }
+
     /// Reads a native file.
     pub fn open(path: &Path) -> Result<Self> {
         let bytes = disk::read(path, FILE_LIMIT)?;
@@ -80,7 +110,7 @@ impl VectorFile {
 
     /// Reads the bytes of a native file.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        crate::import::refuse_type(bytes)?;
+        refuse_type(bytes)?;
         if bytes.starts_with(b"GGUF") {
             return Err(Error::not_a_vector("it is a GGUF control vector; import it first"));
         }

@@ -25,6 +25,17 @@ pub enum Warning {
     TokenizerDiffers,
 }
 
+impl Warning {
+    /// Its name in receipts.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Warning::ModelDiffers { .. } => "model_differs",
+            Warning::TemplateDiffers => "template_differs",
+            Warning::TokenizerDiffers => "tokenizer_differs",
+        }
+    }
+}
+
 impl ModelPin {
     /// The identity of an opened model. One without a tokenizer has the hash of no bytes there, so that vectors can be
     /// used on token ids, with the warning that the tokenizer differs.

@@ -19,7 +19,7 @@ use crate::file::card::{Card, Method, MethodName, Operation, Param, SiteCard};
 use crate::file::{EXTRA_LIMIT, NAME_LIMIT, VectorFile};
 use std::collections::BTreeMap;
 use std::path::Path;
-use trimtab_runtime::filetype::{self, FileType, bytes_without_bom};
+use trimtab_runtime::filetype::{self, bytes_without_bom};
 use trimtab_runtime::printable::is_hidden;
 use trimtab_runtime::site::Site;
 
@@ -126,7 +126,7 @@ pub fn read(path: &Path, options: &ImportOptions) -> Result<Imported> {
 
 fn told_by_content(path: &Path, size: u64, options: &ImportOptions) -> Result<Imported> {
     let head = crate::file::read_head(path, size.min(HEAD))?;
-    refuse_type(&head)?;
+    crate::file::refuse_type(&head)?;
     if head.get(8) == Some(&b'{') && !is_json(&head) {
         return bare::tensors(&crate::file::read(path, size)?, label(path, options), options);
     }
@@ -151,33 +151,6 @@ fn told_by_content(path: &Path, size: u64, options: &ImportOptions) -> Result<Im
         }
         _ => Ok(imported),
     }
-}
-
-/// Refuses what is another kind of file altogether, and says what it is.
-pub(crate) fn refuse_type(bytes: &[u8]) -> Result<()> {
-    refuse_code(bytes)?;
-    match FileType::of(bytes) {
-        Some(kind) => Err(Error::not_a_vector(format!("it is {kind}"))),
-        None => Ok(()),
-    }
-}
-
-/// Refuses formats that can carry code or hold nameless arrays, by content and whatever the suffix.
-fn refuse_code(bytes: &[u8]) -> Result<()> {
-    // A safetensors header may be 128 bytes long, so the first byte alone does not tell a pickle.
-    let pickle = bytes.first() == Some(&0x80)
-        && bytes.get(1).is_some_and(|protocol| (1..=5).contains(protocol))
-        && bytes.get(8) != Some(&b'{');
-    let format = if bytes.starts_with(b"PK\x03\x04") {
-        "zip (.pt, .npz)"
-    } else if bytes.starts_with(b"\x93NUMPY") {
-        "NumPy"
-    } else if pickle {
-        "pickle"
-    } else {
-        return Ok(());
-    };
-    Err(Error::Pickle { format })
 }
 
 fn label(path: &Path, options: &ImportOptions) -> String {

@@ -91,10 +91,13 @@ fn has_safety_comment(lines: &[&str]) -> bool {
     false
 }
 
-/// The lines that ask for a crate feature.
+/// The lines that ask for a crate feature; one that only adds a schema to a type changes nothing else.
 fn feature_lines(source: &Source) -> Vec<usize> {
+    let lines: Vec<&str> = source.text.lines().collect();
+    let is_schema = |line: usize| lines[line - 1].contains("\"openapi\"");
     let asks = source.code_lines_with("cfg").into_iter();
-    asks.filter(|(_, code)| code.contains("feature")).map(|(line, _)| line).collect()
+    let asks = asks.filter(|&(line, code)| code.contains("feature") && !is_schema(line));
+    asks.map(|(line, _)| line).collect()
 }
 
 fn features_out_of_place(source: &Source) -> Findings {

@@ -1,4 +1,4 @@
-//! What the command does.
+//! Reads the interventions of a state folder and tells them, as a list or as the story of one answer.
 
 use super::args::{AuditArgs, AuditCommand, AuditReading};
 use crate::commands::state::with_store;
@@ -28,7 +28,7 @@ enum Words {
 /// A row, with what was taken back only if it was asked for.
 fn entry(row: Intervention, words: Words) -> AuditEntry {
     let mut entry = AuditEntry::from(row);
-    entry.text = entry.text.filter(|_| words == Words::Shown);
+    entry.row.text = entry.row.text.filter(|_| words == Words::Shown);
     entry
 }
 

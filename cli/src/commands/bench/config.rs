@@ -4,8 +4,7 @@ use super::args::{BenchArgs, Beside, Table};
 use crate::console::Form;
 use crate::error::{Error, Result};
 use crate::flags::model::{Opening, PoolSize};
-use crate::plan::vectors::NORM_WINDOW;
-use crate::plan::vectors::Vectors;
+use crate::flags::vectors::{NORM_WINDOW, Vectors};
 use trimtab_steering::scope::Scope;
 
 /// Tokens of a cache block: what a sequence occupies is a multiple of it.

@@ -9,10 +9,10 @@ use crate::commands::vectors::Steering;
 use crate::error::{Error, Result};
 use crate::interrupt::Stoppable;
 use std::time::{Duration, Instant};
-use trimtab_runtime::model::{Decoder, LogitsAt, Output, Want};
+use trimtab_runtime::model::{LogitsAt, Want};
 use trimtab_runtime::plan::Plan;
+use trimtab_runtime::read;
 use trimtab_runtime::session::{Checkpoint, History, Session};
-use trimtab_runtime::site::Site;
 
 /// The durations of a case's plain runs, and of what was run beside them.
 #[derive(Debug)]
@@ -68,7 +68,7 @@ pub fn case(setup: &Setup<'_>, case: &Case) -> Result<Timings> {
         }
     };
     let arms: Vec<Arm> = plan.beside.iter().map(arm).collect::<Result<_>>()?;
-    let mut bench = Lanes { lanes, case, decoder: opened.model.decoder(), stoppable };
+    let mut bench = Lanes { lanes, case, stoppable };
     let plain = Arm::plain(case.batch);
     if plan.warmup {
         arms.iter().chain([&plain]).try_for_each(|arm| bench.run(arm).map(drop))?;
@@ -99,7 +99,6 @@ pub fn case(setup: &Setup<'_>, case: &Case) -> Result<Timings> {
 struct Lanes<'a> {
     lanes: Vec<Lane>,
     case: &'a Case,
-    decoder: &'a Decoder,
     stoppable: &'a Stoppable,
 }
 
@@ -132,11 +131,7 @@ impl Lanes<'_> {
             let prompt = lane.take(self.case.n_prompt);
             lane.session.push_prompt(&prompt)?;
         }
-        let due = |lanes: &[Lane]| lanes.iter().any(|lane| lane.session.pending() > 0);
-        while due(&self.lanes) && !self.stoppable.is_stopping() {
-            self.pass(want)?;
-        }
-        Ok(())
+        self.pass(want)
     }
 
     /// Adds tokens to every lane one by one, with the logits of each on the host, as sampling needs them.
@@ -147,21 +142,27 @@ impl Lanes<'_> {
                 lane.session.push(&token)?;
             }
             self.pass(want)?;
-            if self.stoppable.is_stopping() {
-                break;
-            }
         }
         Ok(())
     }
 
+    /// Runs what is pending in every lane, with the logits on the host.
     fn pass(&mut self, want: &Want) -> Result<()> {
-        let mut rows: Vec<_> = self.lanes.iter_mut().map(|l| l.session.row(want.clone())).collect();
-        let output = self.decoder.forward(&mut rows)?;
-        output.to_host()?;
-        for (row, lane) in self.lanes.iter_mut().enumerate() {
-            lane.count(&want.captures, &output, row);
-        }
-        Ok(())
+        let stoppable = self.stoppable;
+        let lanes = self.lanes.iter_mut().map(|lane| (&mut lane.session, &mut lane.captured));
+        let (mut sessions, mut captured): (Vec<_>, Vec<_>) = lanes.unzip();
+        read::run(&mut sessions, want, |row, _, output| {
+            std::hint::black_box(output.readout());
+            let counts = captured.get_mut(row).into_iter().flat_map(|counts| counts.iter_mut());
+            for (count, site) in counts.zip(&want.captures) {
+                let positions = output.capture(*site).and_then(|t| t.dims().first());
+                *count += positions.map_or(0, |n| *n as u64);
+            }
+            match stoppable.is_stopping() {
+                true => Err(Error::Interrupted),
+                false => Ok(()),
+            }
+        })
     }
 }
 
@@ -197,14 +198,6 @@ impl Lane {
         self.captured = vec![0; captures];
         self.session.rollback(&self.start)?;
         Ok(self.session.replan(plan.clone(), History::Keep)?)
-    }
-
-    /// Counts what a pass captured.
-    fn count(&mut self, sites: &[Site], output: &Output, row: usize) {
-        let Some(captures) = output.captures(row) else { return };
-        for (count, site) in self.captured.iter_mut().zip(sites) {
-            *count += captures.get(site).and_then(|t| t.dims().first()).map_or(0, |n| *n as u64);
-        }
     }
 
     /// Positions of each intervention since the last rewind, then of each captured site.

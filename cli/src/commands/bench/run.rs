@@ -1,4 +1,4 @@
-//! What the command does.
+//! Runs every case with its warm-up, prints a row as soon as it is measured, and the whole table at the end.
 
 use super::config::{Bench, Case};
 use super::measure;

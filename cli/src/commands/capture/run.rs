@@ -1,4 +1,4 @@
-//! What the command does.
+//! Runs the rows, reads each site of each position, and writes one safetensors file.
 
 use super::config;
 use super::config::Rows;

@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::flags::model::{Opening, variables};
 use crate::flags::monitor::Monitors;
 use crate::flags::sampling::Sampling;
-use crate::plan::Vectors;
+use crate::flags::vectors::Vectors;
 
 /// A conversation.
 #[derive(Debug, PartialEq)]

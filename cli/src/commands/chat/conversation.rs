@@ -5,14 +5,12 @@ use crate::commands::monitors::Watching;
 use crate::commands::opened::Opened;
 use crate::commands::vectors::Steering;
 use crate::error::Result;
-use std::collections::BTreeMap;
 use std::time::Instant;
 use trimtab_runtime::generate::Request;
-use trimtab_runtime::plan::Plan;
 use trimtab_runtime::session::{History, Session};
-use trimtab_runtime::site::Site;
 use trimtab_runtime::text::Message;
 use trimtab_steering::scope::Scope;
+use trimtab_steering::stack::Lowered;
 
 /// A conversation with one model.
 pub struct Conversation<'a> {
@@ -23,11 +21,9 @@ pub struct Conversation<'a> {
     /// Messages that `/reset` keeps: the system prompt.
     kept: usize,
     /// What the next turn runs under.
-    plan: Plan,
+    steered: Lowered,
     /// The tokens that each vector of it acts on.
     scopes: Vec<Scope>,
-    /// What its vectors push at each site.
-    doses: BTreeMap<Site, f64>,
     /// The last turn: the keys and values of its session are the conversation's past.
     past: Option<Reply>,
     history: History,
@@ -43,17 +39,16 @@ impl<'a> Conversation<'a> {
     ) -> Conversation<'a> {
         let messages: Vec<Message> =
             system.into_iter().map(|text| Message::new("system", text)).collect();
-        let (kept, plan, past) = (messages.len(), steering.plan().clone(), None);
-        let (scopes, doses) = (steering.scopes(), steering.site_doses());
+        let (kept, steered, past) = (messages.len(), steering.lowered().clone(), None);
+        let scopes = steering.scopes();
         Conversation {
             opened,
             watching,
             request,
             kept,
             messages,
-            plan,
+            steered,
             scopes,
-            doses,
             past,
             history: History::Recompute,
         }
@@ -84,7 +79,7 @@ impl<'a> Conversation<'a> {
             Some(session) => session,
             None => {
                 self.history = History::Recompute;
-                let mut session = model.session(self.plan.clone())?;
+                let mut session = model.session(self.steered.plan.clone())?;
                 session.push_prompt(&tokens)?;
                 session.adopt_prefix(&space)?;
                 session
@@ -92,8 +87,7 @@ impl<'a> Conversation<'a> {
         };
         let (request, question) = (self.request.clone(), self.messages.last());
         let question = question.map(|message| message.content.as_str());
-        let guard =
-            |watching: &Watching| watching.guard(question, (&self.plan, &self.doses), request.seed);
+        let guard = |watching: &Watching| watching.guard(question, &self.steered, request.seed);
         let guarded = self.watching.map(guard).transpose()?;
         let reply = answer(self.opened, session, Asked { request, guarded, started }, show)?;
         reply.session.publish_prefix(&space);
@@ -111,16 +105,15 @@ impl<'a> Conversation<'a> {
         else {
             return Ok(None);
         };
-        session.replan(self.plan.clone(), History::Keep)?;
+        session.replan(self.steered.plan.clone(), History::Keep)?;
         session.push_prompt(rest)?;
         Ok(Some(session))
     }
 
     /// Puts other vectors in force from the next turn on. With [`History::Keep`] what was read stays as it was read.
     pub fn replan(&mut self, steering: &Steering, history: History) {
-        self.plan = steering.plan().clone();
+        self.steered = steering.lowered().clone();
         self.scopes = steering.scopes();
-        self.doses = steering.site_doses();
         self.history = history;
     }
 

@@ -1,4 +1,4 @@
-//! What the command does.
+//! Reads messages from a terminal or one from a pipe, answers each, and does the commands that begin with a slash.
 
 use super::config::Chat;
 use super::conversation::Conversation;

@@ -3,7 +3,7 @@
 use super::args::ComposeArgs;
 use crate::error::{Error, Result};
 use crate::flags::model::Opening;
-use crate::plan::vectors;
+use crate::flags::vectors;
 use std::path::PathBuf;
 use trimtab_steering::compose::dose::Standing;
 use trimtab_steering::compose::{Lost, Mode, Settings};

@@ -1,4 +1,4 @@
-//! What the command does.
+//! Reads the files, composes their directions by priority, and writes the file with a report.
 
 use super::config::Compose;
 use super::document;

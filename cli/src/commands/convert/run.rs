@@ -1,4 +1,4 @@
-//! What the command does.
+//! Reads a foreign file and shows what was understood before it writes; writes a native file for another program.
 
 use super::config;
 use super::config::ExportForm;

@@ -1,4 +1,4 @@
-//! What the command does.
+//! Looks at the processor, the devices, the model's files, the state folder and the port, and says what is in the way.
 
 use super::args::DoctorArgs;
 use crate::args::environment::state_folder;

@@ -4,7 +4,7 @@ use super::args::EvalArgs;
 use crate::error::{Error, Result};
 use crate::flags::model::Opening;
 use crate::flags::sampling::Sampling;
-use crate::plan::vectors;
+use crate::flags::vectors;
 use std::path::PathBuf;
 use trimtab_steering::eval::{RANDOM_DIRECTIONS, Rule};
 

@@ -1,4 +1,4 @@
-//! What the command does.
+//! Measures the vector and its controls stage by stage, then prints the table and writes the scale if it was chosen.
 
 use super::config::{CardChange, Eval, Purpose, Strengths, Verdict};
 use super::document;

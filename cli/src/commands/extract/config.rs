@@ -1,6 +1,6 @@
 //! What `extract` and `merge` are to do.
 
-use super::args::{ExtractArgs, MergeArgs, Weights};
+use super::args::{ExtractArgs, Weights};
 use crate::error::{Error, Result};
 use crate::flags::model::Opening;
 use crate::flags::model::bytes;

@@ -1,4 +1,4 @@
-//! What the command does.
+//! Reads the examples, runs them once, fits a direction at each site, and writes file and report; merges shards.
 
 use super::args::MergeArgs;
 use super::config;

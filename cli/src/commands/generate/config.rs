@@ -6,8 +6,8 @@ use crate::error::{Error, Result};
 use crate::flags::model::{Opening, variables};
 use crate::flags::monitor::Monitors;
 use crate::flags::sampling::Sampling;
+use crate::flags::vectors::Vectors;
 use crate::flags::{Named, named};
-use crate::plan::vectors::Vectors;
 use std::path::PathBuf;
 use trimtab_runtime::text::Special;
 

@@ -2,9 +2,9 @@
 
 use super::logprobs::Logprobs;
 use crate::commands::answer::{Reply, Timings, Usage};
-use crate::commands::vectors::Receipt;
 use crate::document::Head;
 use serde::Serialize;
+use trimtab_steering::receipt::Receipt;
 
 /// The document of an answer.
 #[derive(Serialize)]

@@ -1,6 +1,7 @@
-//! What the command does.
+//! Reads the prompt, opens model and vectors, and prints one answer, or a plain and a steered one.
 
 use super::config::{Arms, Delivery, Generate, Prompt, PromptForm};
+use super::document::Document;
 use super::logprobs::Logprobs;
 use super::printer::Printer;
 use crate::commands::answer::{Asked, Reply, Said, SeedIn, answer, request};
@@ -110,13 +111,12 @@ struct Task<'a> {
 impl Task<'_> {
     /// The answer under some vectors, printed as it comes.
     fn heard(&self, steering: &Steering, label: Option<&str>) -> Result<Reply> {
-        let (started, plan, doses) = (Instant::now(), steering.plan(), steering.site_doses());
-        let mut session = self.opened.model.session(plan.clone())?;
+        let (started, steered) = (Instant::now(), steering.lowered());
+        let mut session = self.opened.model.session(steered.plan.clone())?;
         session.push_prompt(&self.tokens)?;
         self.printer.begin(label)?;
         let request = self.request.clone();
-        let guard =
-            |watching: &Watching| watching.guard(self.question, (plan, &doses), request.seed);
+        let guard = |watching: &Watching| watching.guard(self.question, steered, request.seed);
         let guarded = self.watching.map(guard).transpose()?;
         let show = &mut |said: Said| match said {
             Said::More(text) => self.printer.piece(text),

@@ -1,4 +1,4 @@
-//! What the command does.
+//! Shows a file's card and directions, and with a model the doses that they would come to.
 
 use super::args::InspectArgs;
 use crate::commands::opened::{Opened, open};

@@ -1,4 +1,4 @@
-//! What the command does.
+//! Lists names, fetches files, and describes a model from its header without loading its weights.
 
 use super::args::{ModelsArgs, ModelsCommand};
 use super::describe;

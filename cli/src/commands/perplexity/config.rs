@@ -3,8 +3,7 @@
 use super::args::PerplexityArgs;
 use crate::error::{Error, Result};
 use crate::flags::model::{Opening, PoolSize};
-use crate::plan::vectors::NORM_WINDOW;
-use crate::plan::vectors::Vectors;
+use crate::flags::vectors::{NORM_WINDOW, Vectors};
 use std::path::PathBuf;
 use trimtab_runtime::perplexity::Windows;
 

@@ -1,4 +1,4 @@
-//! What the command does.
+//! Cuts the text into windows, scores each, and prints the running figure and the result.
 
 use super::config;
 use super::config::Contrast;

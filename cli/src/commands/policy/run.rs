@@ -1,4 +1,4 @@
-//! What the command does.
+//! Reads a policy, runs it through every state, and lists its labels with the tokens the scorer asks for.
 
 use super::args::{PolicyArgs, PolicyCommand};
 use crate::commands::opened::{Opened, open};

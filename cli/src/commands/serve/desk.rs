@@ -9,16 +9,16 @@ use crate::progress::Meter;
 use std::path::Path;
 use std::sync::Arc;
 use trimtab_runtime::Model;
-use trimtab_runtime::engine::Engine;
 use trimtab_runtime::hub::Progress;
 use trimtab_server::settings::Settings;
-use trimtab_server::steer::{Door, Frame, NullStatus, Setup, Steering, StoredVector};
+use trimtab_server::steer::{Door, Frame, Setup, Steering, StoredVector};
 use trimtab_server::wire::flag::Flag;
 use trimtab_server::wire::vector::PutSteering;
-use trimtab_server::{App, Keep, Refusal};
+use trimtab_server::{App, Keep, Refusal, Server};
 use trimtab_steering::compose::dose::DoseLimit;
 use trimtab_steering::file::sha256;
 use trimtab_steering::monitor::policy::{BuiltIn, Policy};
+use trimtab_steering::steer::NullVectors;
 
 /// Reads the vectors that requests may name.
 pub fn read(vectors: &[Named]) -> Result<Vec<StoredVector>> {
@@ -31,7 +31,7 @@ pub fn read(vectors: &[Named]) -> Result<Vec<StoredVector>> {
             bytes,
             source: None,
             accept_model: None,
-            null: NullStatus::Refused,
+            null: NullVectors::Refuse,
         })
     };
     vectors.iter().map(stored).collect()
@@ -118,9 +118,8 @@ pub async fn app(
             problem,
         })?;
     }
-    let (decoder, pool) = (model.decoder().clone(), model.pool().clone());
-    let engine = Arc::new(Engine::start(decoder, pool, plan.engine)?);
-    let app = App::new(model, engine, settings, (steering, keep));
+    let server = Server::builder(model).engine(plan.engine).settings(settings);
+    let app = server.steering(steering).keep(keep).build()?;
     let folder = folder(&plan.state)?;
     let calibrate: Prepare = &|policy, folder, progress| app.calibrate(policy, folder, progress);
     tokio::task::block_in_place(|| prepare(&judged, folder.as_deref(), console, calibrate))?;
@@ -129,17 +128,11 @@ pub async fn app(
 
 fn setup(sources: &Sources) -> Setup {
     let door = |open: bool| if open { Door::Open } else { Door::Closed };
-    let usual = DoseLimit::default();
     Setup {
         vector_root: sources.root.clone(),
         sources: door(sources.by_request),
         inline: door(sources.inline),
-        // One vector alone may push half as hard as all together.
-        dose: DoseLimit {
-            vector: usual.vector * sources.dose / usual.site,
-            site: sources.dose,
-            ..usual
-        },
+        dose: DoseLimit::at_site(sources.dose),
         upload_limit: sources.upload as u64,
         ..Setup::default()
     }

@@ -1,6 +1,7 @@
-//! What the command does.
+//! Reads vectors and keys, opens the model, listens, and drains running answers when it is told to stop.
 
 use super::config::{Serve, State};
+use super::desk::{app, policies, read};
 use super::log;
 use crate::args::environment::state_folder;
 use crate::commands::opened::open;

@@ -1,4 +1,4 @@
-//! What the command does.
+//! Lists, shows and deletes the answers that a state folder holds.
 
 use super::args::{TracesArgs, TracesCommand};
 use crate::commands::state::with_store;

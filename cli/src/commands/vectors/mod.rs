@@ -2,26 +2,26 @@
 
 mod receipt;
 
-pub use receipt::Receipt;
-
 use super::opened::Opened;
 use crate::console::Console;
 use crate::error::{Error, Result};
-use crate::plan::vectors::{Asked, FileForm, Vectors};
+use crate::flags::vectors::{Asked, FileForm, Vectors};
 use crate::progress::Meter;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
-use trimtab_runtime::hook::Intervention;
+use trimtab_runtime::Model;
 use trimtab_runtime::hub::Progress;
 use trimtab_runtime::plan::Plan;
 use trimtab_runtime::site::Site;
-use trimtab_steering::compose::dose::{self, DoseLimit, Dosed, Doses, Note};
+use trimtab_steering::compose::dose::{self, Note, Standing};
 use trimtab_steering::file::card::{ModelPin, Pinned};
 use trimtab_steering::file::{Warning, file_sha256};
 use trimtab_steering::import::{self, ImportOptions};
 use trimtab_steering::neutral::medians;
 use trimtab_steering::scope::Scope;
+use trimtab_steering::stack::{Lowered, Stack, StackVector};
 use trimtab_steering::{Error as Refusal, Steer, SteerOptions, VectorFile};
 
 /// How long measuring goes on before it is told.
@@ -89,40 +89,20 @@ pub fn unreadable(error: Refusal) -> Error {
 }
 
 /// Vectors on a model: their plan, and what is known about it.
+#[derive(Default)]
 pub struct Steering {
-    vectors: Vec<Applied>,
-    limit: DoseLimit,
+    stack: Stack,
     /// The stream's length where it was measured on this model.
-    measured: BTreeMap<Site, f32>,
-    doses: Option<Doses>,
-    plan: Plan,
-}
-
-/// A vector and how it is applied.
-#[derive(Clone)]
-struct Applied {
-    /// The card's name, with a number where another vector has the same.
-    name: String,
-    sha256: String,
-    file: VectorFile,
-    options: SteerOptions,
-    /// Where it acts.
-    sites: Vec<Site>,
-    /// The scale in force.
-    scale: f32,
-    warnings: Vec<Warning>,
+    lengths: BTreeMap<Site, f32>,
+    lowered: Lowered,
+    /// The model; none where nothing steers.
+    model: Option<Arc<Model>>,
 }
 
 impl Steering {
     /// No vector at all.
     pub fn none() -> Steering {
-        Steering {
-            vectors: Vec::new(),
-            limit: DoseLimit::default(),
-            measured: BTreeMap::new(),
-            doses: None,
-            plan: Plan::empty(),
-        }
+        Steering::default()
     }
 
     /// Vectors that this model takes. What is to be told about them is told.
@@ -136,66 +116,41 @@ impl Steering {
             return Ok(Steering::none());
         }
         let pin = ModelPin::of(&opened.model, Pinned::Extract)?;
-        let mut vectors = Vec::with_capacity(sources.len());
-        for (source, asked) in sources.into_iter().zip(&plan.files) {
+        let mut ids: Vec<String> =
+            sources.iter().map(|source| source.file.card().name.clone()).collect();
+        dose::name_apart(&mut ids);
+        let mut stack = Stack::new(plan.dose);
+        for ((source, asked), id) in sources.into_iter().zip(&plan.files).zip(ids) {
             source.warnings.iter().for_each(|text| console.warn(text));
             let warnings = admit(&source.file, &pin, &plan.accept)?;
-            let options = options(asked, plan);
-            let steer = Steer::new(&source.file, &options)?;
-            let name = source.file.card().name.clone();
-            let (sites, scale) = (steer.sites(), steer.scale());
-            let Source { sha256, file, .. } = source;
-            vectors.push(Applied { name, sha256, file, options, sites, scale, warnings });
+            let (file, options) = (Arc::new(source.file), options(asked, plan));
+            let (sha256, standing) = (source.sha256, Standing::Free);
+            stack.push(StackVector { id, sha256, file, warnings, options, standing })?;
         }
-        dose::name_apart(vectors.iter_mut().map(|vector| &mut vector.name));
-        for vector in &vectors {
-            let name = &vector.name;
-            vector.warnings.iter().for_each(|warning| console.warn(told(name, warning)));
+        for vector in stack.vectors() {
+            let tell = |warning| console.warn(told(&vector.id, warning));
+            vector.warnings.iter().for_each(tell);
         }
-        let steering = Steering { vectors, limit: plan.dose, ..Steering::none() };
         // What a file says of the stream's length is a claim, which the model must bear out.
-        let listed = steering.listed();
-        let measured = match measurable(opened, console) {
-            true => timed(console, &mut |progress| {
-                dose::stream_lengths(&opened.model, &listed, progress)
-            })?,
+        let lengths = match measurable(opened, console) {
+            true => timed(console, &mut |progress| stack.stream_lengths(&opened.model, progress))?,
             false => BTreeMap::new(),
         };
-        drop(listed);
-        let steering = Steering { measured, ..steering };
-        let steering = steering.dosed()?;
-        steering.tell(console);
         // What could never act is an error here, and not after an answer.
-        steering.plan.bind(opened.model.decoder().spec())?;
+        let steering = Steering::lower(stack, lengths, opened.model.clone())?;
+        steering.tell(console);
         Ok(steering)
     }
 
-    /// The vectors as their doses are reckoned.
-    fn listed(&self) -> Vec<Dosed<'_>> {
-        let named = |v: &Applied| v.name.clone();
-        self.vectors
-            .iter()
-            .map(|v| Dosed { name: named(v), ..Dosed::new(&v.file, &v.options) })
-            .collect()
-    }
-
-    /// The same vectors within the dose limit, and their plan.
-    fn dosed(mut self) -> Result<Steering> {
-        let doses = self.limit.check(&self.listed(), &self.measured)?;
-        let mut plan = Plan::empty();
-        for (vector, scale) in self.vectors.iter_mut().zip(doses.scales()) {
-            vector.scale = *scale;
-            let options = SteerOptions { scale: Some(*scale), ..vector.options.clone() };
-            plan = plan.then(Steer::new(&vector.file, &options)?);
-        }
-        Ok(Steering { doses: Some(doses), plan, ..self })
+    fn lower(stack: Stack, lengths: BTreeMap<Site, f32>, model: Arc<Model>) -> Result<Steering> {
+        let lowered = stack.lower(&lengths, model.decoder().spec()).map_err(|e| e.source)?;
+        Ok(Steering { stack, lengths, lowered, model: Some(model) })
     }
 
     /// The same vectors with another scale for one of them.
     pub fn rescaled(&self, name: &str, scale: f32) -> Result<Steering> {
-        let mut vectors = self.vectors.clone();
-        let mut named = vectors.iter_mut().filter(|v| v.name == name);
-        let Some(vector) = named.next() else {
+        let index = self.stack.vectors().position(|vector| vector.id == name);
+        let (Some(index), Some(model)) = (index, &self.model) else {
             let names: Vec<&str> = self.names().collect();
             let problem = match names.is_empty() {
                 true => "names no vector: none was given with --steer".to_owned(),
@@ -206,31 +161,30 @@ impl Steering {
         if !scale.is_finite() {
             return Err(Error::usage("/steer", "has a scale that is not finite"));
         }
-        vector.options.scale = Some(scale);
-        let (limit, measured) = (self.limit, self.measured.clone());
-        Steering { vectors, limit, measured, ..Steering::none() }.dosed()
+        let stack = self.stack.rescaled(index, scale)?;
+        Steering::lower(stack, self.lengths.clone(), model.clone())
     }
 
     /// The names of the vectors, in order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.vectors.iter().map(|v| v.name.as_str())
+        self.stack.vectors().map(|vector| vector.id.as_str())
     }
 
     /// Whether nothing is steered.
     pub fn is_empty(&self) -> bool {
-        self.vectors.is_empty()
+        self.stack.is_empty()
     }
 
     /// What a session runs under.
     pub fn plan(&self) -> &Plan {
-        &self.plan
+        &self.lowered.plan
     }
 
     /// The tokens that each vector acts on, of those that act.
     pub fn scopes(&self) -> Vec<Scope> {
-        let acting = self.vectors.iter().filter(|vector| vector.scale != 0.0);
-        let scope = |v: &Applied| v.options.scope.clone().unwrap_or(v.file.card().scope.clone());
-        acting.map(scope).collect()
+        let each = self.stack.vectors().zip(&self.lowered.applied);
+        let acting = each.filter(|(_, applied)| applied.scale != 0.0);
+        acting.map(|(vector, _)| vector.scope().clone()).collect()
     }
 
     /// Refuses a prompt on which a vector would act on no token, now or later.
@@ -240,41 +194,30 @@ impl Steering {
 
     /// How many different operations, and which.
     pub fn operations(&self) -> BTreeSet<&'static str> {
-        self.vectors.iter().map(|v| v.file.card().operation.kind()).collect()
+        self.lowered.applied.iter().map(|applied| applied.op.as_str()).collect()
     }
 
     /// Tells what is to be told about doses.
     fn tell(&self, console: &Console) {
-        self.notes().iter().for_each(|note| console.warn(note));
+        self.lowered.doses.notes.iter().for_each(|note| console.warn(note));
     }
 
     /// The same after a change of scale, without what was told of the files at first.
     pub fn tell_again(&self, console: &Console) {
         let of_file = |note: &&Note| matches!(note, Note::NormDrift { .. });
-        self.notes().iter().filter(|note| !of_file(note)).for_each(|note| console.warn(note));
-    }
-
-    /// What is to be told about doses.
-    fn notes(&self) -> &[Note] {
-        self.doses.as_ref().map_or(&[], |doses| doses.notes.as_slice())
+        let notes = self.lowered.doses.notes.iter();
+        notes.filter(|note| !of_file(note)).for_each(|note| console.warn(note));
     }
 
     /// Vectors and scales, for people.
     pub fn label(&self) -> String {
-        let each = self.vectors.iter().map(|v| format!("{} ×{}", v.name, v.scale));
+        let each = self.lowered.applied.iter().map(|v| format!("{} ×{}", v.id, v.scale));
         each.collect::<Vec<_>>().join(", ")
     }
 
-    /// What all vectors push at each site, as far as it is known beforehand.
-    pub fn site_doses(&self) -> BTreeMap<Site, f64> {
-        let sites = self.doses.iter().flat_map(|doses| &doses.sites);
-        sites.map(|at| (at.site, at.dose)).collect()
-    }
-
-    /// The dose of a vector at a site, if it is known beforehand.
-    fn dose(&self, vector: usize, site: Site) -> Option<f64> {
-        let mut doses = self.doses.iter().flat_map(|doses| &doses.vectors);
-        doses.find(|dose| dose.vector == vector && dose.site == site).map(|dose| dose.dose)
+    /// The vectors as they act on the model.
+    pub fn lowered(&self) -> &Lowered {
+        &self.lowered
     }
 }
 

@@ -3,8 +3,7 @@
 use super::args::VerifyArgs;
 use crate::error::Result;
 use crate::flags::model::Opening;
-use crate::plan::Vectors;
-use crate::plan::vectors::one_file;
+use crate::flags::vectors::{Vectors, one_file};
 use std::path::PathBuf;
 use trimtab_steering::compose::dose::{DoseLimit, DosePolicy};
 use trimtab_steering::steer::NullVectors;

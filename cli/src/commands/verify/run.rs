@@ -1,4 +1,4 @@
-//! What the command does.
+//! Runs the library's checks on the model and a vector, and shows each with its figure.
 
 use super::config;
 use crate::commands::opened::{Opened, open};

@@ -7,12 +7,12 @@ mod watchers;
 
 use super::answer::{Answer, Event, Finish, Flow, Usage};
 use super::request::Request;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, contain};
 use crate::fingerprint::Fingerprint;
 use crate::logits::Context;
 use crate::model::{LogitsAt, Reading, Row, RowReadout, Want};
 use crate::monitor::{Monitor, Sensed, StopStrings};
-use crate::sample::{Draw, Purpose, Step};
+use crate::sample::{Draw, DrawKey, Purpose, Step};
 use crate::session::Session;
 use crate::text::{TextStream, Tokenizer};
 use inquiry::Inquiry;
@@ -82,7 +82,7 @@ pub struct Generation {
 
 impl Generation {
     /// The session must have a pending token: the prompt's last at least.
-    pub fn new(session: Session, tokenizer: Arc<Tokenizer>, request: Request) -> Result<Self> {
+    pub fn new(mut session: Session, tokenizer: Arc<Tokenizer>, request: Request) -> Result<Self> {
         request.check()?;
         if session.pending() == 0 {
             return Err(Error::Misuse("a generation needs a session with a pending token"));
@@ -92,6 +92,9 @@ impl Generation {
             cached_tokens: session.len() - session.pending(),
             ..Usage::default()
         };
+        // What was run before keeps the key it was run under.
+        let key = DrawKey { seed: request.seed, choice: request.choice, attempt: 0 };
+        session.set_draw_key(session.len() - session.pending(), key);
         let stops = StopStrings::new(request.stop.iter().cloned())?;
         let generation = Generation {
             stream: TextStream::new(tokenizer.clone()),
@@ -127,8 +130,12 @@ impl Generation {
 
     /// Adds a monitor. Verdicts are acted on in the order monitors were added; the first that is not
     /// `Continue` counts.
-    pub fn watched_by(mut self, monitor: impl Monitor + 'static) -> Self {
-        self.watchers.add(Box::new(monitor));
+    pub fn watched_by(self, monitor: impl Monitor + 'static) -> Self {
+        self.with_monitor(Box::new(monitor))
+    }
+
+    pub(crate) fn with_monitor(mut self, monitor: Box<dyn Monitor>) -> Self {
+        self.watchers.add(monitor);
         self
     }
 
@@ -162,7 +169,7 @@ impl Generation {
 
     /// Ends the answer from outside: what was shown stays.
     pub(crate) fn cancel(&mut self, emit: &mut dyn FnMut(Event) -> Flow) {
-        self.obey(&mut Emitter { emit, flow: Flow::Cancel });
+        self.obey(&mut Emitter { flow: Flow::Cancel, ..Emitter::new(emit) });
     }
 
     /// The answer so far; `Cancelled` if it has not ended. The error, if it failed.
@@ -184,19 +191,14 @@ impl Generation {
             usage: self.usage,
             rewinds: self.attempt,
             fired: self.session.fired().to_vec(),
+            readings: self.session.readings()?,
         };
         Ok((answer, self.session))
     }
 
     /// The key of the next random draw.
     pub fn draw(&self) -> Draw {
-        Draw {
-            seed: self.request.seed,
-            choice: self.request.choice,
-            purpose: Purpose::Token,
-            attempt: self.attempt,
-            position: self.session.len(),
-        }
+        self.session.draws().draw(Purpose::Token, self.session.len())
     }
 
     /// Whether a monitor is waiting for the model.
@@ -297,7 +299,7 @@ impl Generation {
     /// The logits behind the place a rewind went back to: what its pass gave, and the head alone run again.
     pub(super) fn ready(&self) -> Option<Result<Readout>> {
         let Passed { last, sensed } = self.ready.as_ref().filter(|_| !self.is_asking())?;
-        let logits = self.session.decoder().read_out(last);
+        let logits = self.session.decoder().head().logits(last);
         Some(logits.map(|logits| Readout {
             row: RowReadout { logits: vec![logits], finals: vec![last.to_vec()] },
             sensed: Sensed::clone(sensed),
@@ -307,30 +309,36 @@ impl Generation {
     /// Tells that a part of the prompt was run.
     pub(super) fn prefilled(&mut self, emit: &mut dyn FnMut(Event) -> Flow) {
         let tokens = self.session.len() - self.session.pending();
-        let mut out = Emitter { emit, flow: Flow::Continue };
+        let mut out = Emitter::new(emit);
         out.send(Event::Prefilled { tokens });
         self.obey(&mut out);
     }
 
     /// Ends the answer with an error.
     pub(crate) fn fail(&mut self, error: Error, emit: &mut dyn FnMut(Event) -> Flow) {
-        let mut out = Emitter { emit, flow: Flow::Continue };
-        self.cut_text(self.shown, &mut out);
-        self.finish(Finish::Failed(error.to_string()), &mut out);
+        self.fail_with(error, &mut Emitter::new(emit));
+    }
+
+    fn fail_with(&mut self, error: Error, out: &mut Emitter) {
+        self.cut_text(self.shown, out);
+        self.finish(Finish::Failed(error.to_string()), out);
         self.failure = Some(error);
     }
 
     /// The next token's logits, processed.
     pub(super) fn score(&self, readout: Readout) -> Result<Scored> {
-        let Readout { row: RowReadout { mut logits, mut finals }, sensed } = readout;
+        let Readout { row: RowReadout { mut logits, mut finals }, mut sensed } = readout;
         let (mut logits, last) = (logits.pop().unwrap_or_default(), finals.pop());
         let passed = last.as_ref().filter(|_| !self.watchers.is_empty());
+        if passed.is_some() {
+            sensed.readings = self.session.readings()?;
+        }
         let passed =
             passed.map(|last| Passed { last: last.as_slice().into(), sensed: Arc::new(sensed) });
         let context =
             Context { tokens: self.session.tokens(), prompt_len: self.session.prompt_len() };
         for processor in &self.request.processors {
-            processor.process(&context, &mut logits)?;
+            contain("logits processor", || processor.process(&context, &mut logits))??;
         }
         for banned in &self.banned {
             logits.get_mut(*banned as usize).into_iter().for_each(|l| *l = f32::NEG_INFINITY);
@@ -362,7 +370,7 @@ impl Generation {
             self.before = Some(self.retried.take().unwrap_or_else(fresh));
         }
         self.usage.completion_tokens += 1;
-        let mut out = Emitter { emit, flow: Flow::Continue };
+        let mut out = Emitter::new(emit);
         out.send(Event::Token(step.clone()));
         if self.tokenizer.is_end_of_generation(token) {
             self.begin_end(Finish::EndToken(token));
@@ -380,7 +388,7 @@ impl Generation {
         emit: &mut dyn FnMut(Event) -> Flow,
     ) -> Result<()> {
         let Some(mut inquiry) = self.inquiry.take() else { return Ok(()) };
-        let mut out = Emitter { emit, flow: Flow::Continue };
+        let mut out = Emitter::new(emit);
         if inquiry.take(readouts) {
             self.watchers.heard(inquiry.who, inquiry.heard())?;
             return self.settle(&mut out);
@@ -394,6 +402,9 @@ impl Generation {
         if out.flow == Flow::Cancel && self.finish.is_none() {
             self.cut_text(self.shown, out);
             self.finish(Finish::Cancelled, out);
+        }
+        if let Some(error) = out.failure.take() {
+            self.fail_with(error, out);
         }
     }
 
@@ -487,16 +498,27 @@ impl Generation {
     }
 }
 
-/// Sends events and remembers whether somebody asked to stop.
+/// Sends events and remembers whether the sink asked to stop, or panicked.
 struct Emitter<'a> {
     emit: &'a mut dyn FnMut(Event) -> Flow,
     flow: Flow,
+    failure: Option<Error>,
 }
 
-impl Emitter<'_> {
+impl<'a> Emitter<'a> {
+    fn new(emit: &'a mut dyn FnMut(Event) -> Flow) -> Self {
+        Emitter { emit, flow: Flow::Continue, failure: None }
+    }
+
+    /// A sink that panicked gets nothing but the end that follows from it.
     fn send(&mut self, event: Event) {
-        if (self.emit)(event) == Flow::Cancel {
-            self.flow = Flow::Cancel;
+        if self.failure.is_some() {
+            return;
+        }
+        match contain("sink", || (self.emit)(event)) {
+            Ok(Flow::Continue) => {}
+            Ok(Flow::Cancel) => self.flow = Flow::Cancel,
+            Err(error) => self.failure = Some(error),
         }
     }
 }

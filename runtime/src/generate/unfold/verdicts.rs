@@ -9,8 +9,10 @@ use super::watchers::Said;
 use super::{Emitter, Generation};
 use crate::error::{Error, Result};
 use crate::generate::answer::{Event, Finish};
+use crate::generate::request::Request;
 use crate::monitor::{Stage, StopReason, Unfolding, Verdict};
 use crate::plan::Plan;
+use crate::sample::DrawKey;
 use crate::session::History;
 
 /// What the monitors are being asked.
@@ -210,7 +212,7 @@ impl Generation {
         let last = if guidance.is_empty() { Last::Repeated } else { Last::Followed };
         let back = origin.restore(&mut self.session, plan, last)?;
         self.fed = origin.fed;
-        self.cut_tokens(from, out);
+        self.cut_tokens(from, out)?;
         self.usage.discarded_tokens += discarded;
         self.usage.completion_tokens = from;
         self.attempt += 1;
@@ -221,6 +223,9 @@ impl Generation {
         }
         self.banned = ban;
         self.feed()?;
+        let Request { seed, choice, .. } = self.request;
+        let key = DrawKey { seed, choice, attempt: self.attempt };
+        self.session.set_draw_key(self.session.len(), key);
         self.go_on(origin, back, &guidance)
     }
 
@@ -257,7 +262,7 @@ impl Generation {
         }
     }
 
-    fn cut_tokens(&mut self, from: usize, out: &mut Emitter) {
+    fn cut_tokens(&mut self, from: usize, out: &mut Emitter) -> Result<()> {
         self.pieces.truncate(from);
         self.tokens.truncate(from);
         self.ends.truncate(from);
@@ -267,7 +272,7 @@ impl Generation {
         self.text.clear();
         self.text.push_str(self.stream.text());
         self.cut_text(self.text.len(), out);
-        self.watchers.rewind(from, self.text.len());
+        self.watchers.rewind(from, self.text.len())
     }
 
     /// Fails closed: what was not shown is dropped.

@@ -1,6 +1,6 @@
 //! The monitors of one answer: when each wants to be asked, and what each allows to be shown.
 
-use crate::error::Result;
+use crate::error::{Result, contain};
 use crate::monitor::{Heard, Monitor, Senses, Stage, Unfolding, Verdict};
 use crate::session::Session;
 
@@ -69,7 +69,7 @@ impl Watchers {
             if waits || Some(who) == but {
                 continue;
             }
-            match watcher.monitor.watch(answer)? {
+            match contain("monitor", || watcher.monitor.watch(answer))?? {
                 Verdict::Continue { release, ask_after } => {
                     watcher.release = release.min(answer.text.len());
                     watcher.due = len.saturating_add(ask_after.max(1));
@@ -84,7 +84,8 @@ impl Watchers {
 
     /// Gives one what it had the model read.
     pub(super) fn heard(&mut self, who: usize, read: Vec<Heard>) -> Result<()> {
-        self.all.get_mut(who).map_or(Ok(()), |watcher| watcher.monitor.heard(read))
+        let Some(watcher) = self.all.get_mut(who) else { return Ok(()) };
+        contain("monitor", || watcher.monitor.heard(read))?
     }
 
     /// One allows everything that is left.
@@ -95,16 +96,18 @@ impl Watchers {
     }
 
     /// The answer has only so many tokens, and so much text, any more.
-    pub(super) fn rewind(&mut self, tokens: usize, text: usize) {
+    pub(super) fn rewind(&mut self, tokens: usize, text: usize) -> Result<()> {
         for watcher in &mut self.all {
-            watcher.monitor.rewind(tokens);
+            contain("monitor", || watcher.monitor.rewind(tokens))?;
             watcher.release = watcher.release.min(text);
             watcher.due = watcher.due.min(tokens);
         }
+        Ok(())
     }
 
     /// Keys and values that they keep are to be given up.
     pub(super) fn give_way(&mut self) -> Result<()> {
-        self.all.iter_mut().try_for_each(|watcher| watcher.monitor.give_way())
+        let give_way = |watcher: &mut Watcher| contain("monitor", || watcher.monitor.give_way())?;
+        self.all.iter_mut().try_for_each(give_way)
     }
 }

@@ -122,12 +122,45 @@ fn an_error_page_does_not_become_a_model() {
     site.broken = Some(404);
     let server = site.clone().serve();
     let error = ask(&folder, &server.address(), "hf:o/r").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Refused);
+    assert!(error.to_string().contains("status 404"), "{error}");
+    drop(server);
+    site.broken = Some(200);
+    let server = site.clone().serve();
+    let error = ask(&folder, &server.address(), "hf:o/r").unwrap_err();
     assert!(matches!(error, Error::WrongSize { expected: 4, found: 20, .. }), "{error}");
     drop(server);
     site.broken = None;
     let server = site.serve();
     let local = ask(&folder, &server.address(), "hf:o/r").unwrap();
     assert_eq!(fs::read(local.path).unwrap(), b"four");
+}
+
+#[test]
+fn a_transfer_goes_on_where_it_broke_off_and_lies_where_other_programs_look() {
+    let folder = Folder::new();
+    let server = Site::new(&[("sub/m-Q8_0.gguf", b"eight bytes")]).serve();
+    let part = folder.write("hub/models--o--r/blobs/sub-m-Q8_0.gguf.incomplete", b"EIGHT");
+    let local = ask(&folder, &server.address(), "hf:o/r").unwrap();
+    // The first bytes were taken as they lay there, so only the others were asked for.
+    assert_eq!(fs::read(&local.path).unwrap(), b"EIGHT bytes");
+    assert!(!part.exists());
+    let blob = folder.path().join("hub/models--o--r/blobs/sub-m-Q8_0.gguf");
+    assert_eq!(fs::canonicalize(&local.path).unwrap(), fs::canonicalize(blob).unwrap());
+    #[cfg(unix)]
+    assert!(fs::read_link(&local.path).unwrap().is_relative());
+}
+
+#[test]
+fn a_wheel_is_not_fetched_unless_the_resolver_is_given_an_installer() {
+    let folder = Folder::new();
+    let resolver = folder.resolver().with_endpoint(nowhere());
+    let Error::NoSource { tried, .. } =
+        resolver.resolve(&ModelRef::parse(DEFAULT).unwrap()).unwrap_err()
+    else {
+        panic!("another error");
+    };
+    assert!(tried.iter().any(|attempt| matches!(attempt.reason, Error::WheelsOff)), "{tried:?}");
 }
 
 #[test]

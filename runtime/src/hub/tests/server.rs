@@ -47,11 +47,17 @@ impl Site {
     fn answer(&self, stream: &TcpStream, log: &Mutex<Vec<String>>) {
         let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
         let Some(first) = lines.next() else { return };
-        lines.take_while(|l| !l.is_empty()).for_each(drop);
+        let range =
+            |line: &str| line.strip_prefix("range: bytes=")?.strip_suffix('-')?.parse().ok();
+        let from: Option<usize> =
+            lines.take_while(|l| !l.is_empty()).filter_map(|l| range(&l.to_lowercase())).last();
         let mut words = first.split(' ');
         let (method, path) = (words.next().unwrap(), words.next().unwrap());
         log.lock().unwrap().push(format!("{method} {path}"));
-        let (status, headers, body) = self.reply(method, path);
+        let (status, headers, body) = match (self.reply(method, path), from) {
+            ((200, headers, body), Some(from)) => (206, headers, body[from..].to_vec()),
+            (reply, _) => reply,
+        };
         let length = body.len();
         let head = format!(
             "HTTP/1.1 {status} X\r\nContent-Length: {length}\r\nConnection: close\r\n{headers}\r\n"

@@ -5,7 +5,7 @@
 use super::activations::{Activations, Bunch};
 use super::tiles::{Format, Line, Tiles};
 use super::unit::{Half, Job, STEPS, Unit};
-use super::{BATCH, Grid, ROWS};
+use super::{BATCH, GroupColumns, ROWS};
 use std::arch::x86_64::{
     __m128i, __m256, __m256i, _mm_loadu_si128, _mm256_and_si256, _mm256_cmpeq_epi8,
     _mm256_cvtepi32_ps, _mm256_cvtph_ps, _mm256_fmadd_ps, _mm256_load_si256, _mm256_mul_ps,
@@ -16,8 +16,9 @@ use std::arch::x86_64::{
 use std::ops::Range;
 
 // x [rows, in] -> the group's columns of the result; `U` is available
-pub(super) fn group<U: Unit>(tiles: &Tiles, group: usize, x: &Activations, result: &Grid) {
-    each_bunch(x, group, result, |bunch, count, sums| {
+pub(super) fn group<U: Unit>(tiles: &Tiles, x: &Activations, result: &mut GroupColumns) {
+    let group = result.group;
+    each_bunch(x, result, |bunch, count, sums| {
         // SAFETY: `Kernel::best` gives this path only where the unit is available.
         unsafe { U::enter(Rows { tiles, group, bunch, count, sums }) };
     });
@@ -26,8 +27,7 @@ pub(super) fn group<U: Unit>(tiles: &Tiles, group: usize, x: &Activations, resul
 /// Sums every bunch and writes what it gives.
 pub(super) fn each_bunch(
     x: &Activations,
-    group: usize,
-    result: &Grid,
+    result: &mut GroupColumns,
     sum: impl Fn(Bunch<'_>, usize, &mut [[f32; ROWS]; BATCH]),
 ) {
     let mut first = 0;
@@ -36,7 +36,7 @@ pub(super) fn each_bunch(
         let mut sums = [[0f32; ROWS]; BATCH];
         sum(bunch, count, &mut sums);
         for (t, sums) in sums.iter().take(count).enumerate() {
-            result.put(first + t, group, sums);
+            result.put(first + t, sums);
         }
         first += count;
     }

@@ -7,7 +7,7 @@ use super::tiles::{Format, Tiles};
 use super::unit;
 #[cfg(target_arch = "x86_64")]
 use super::unit::{Avx2, AvxVnni};
-use super::{Grid, Kernel, portable};
+use super::{GroupColumns, Kernel, portable};
 #[cfg(target_arch = "x86_64")]
 use super::{avx2, vnni};
 use crate::kernels::arena::Arena;
@@ -87,29 +87,29 @@ impl Matrix {
     }
 
     // x [rows, in] -> the group's columns of the result
-    pub(super) fn group(&self, kernel: Kernel, group: usize, x: &Activations, result: &Grid) {
+    pub(super) fn group(&self, kernel: Kernel, x: &Activations, result: &mut GroupColumns) {
         match self {
             Matrix::Blocks(tiles) => match kernel {
-                Kernel::Portable => portable::group(tiles, group, x, result),
+                Kernel::Portable => portable::group(tiles, x, result),
                 #[cfg(target_arch = "x86_64")]
-                Kernel::Avx2 => avx2::group::<Avx2>(tiles, group, x, result),
+                Kernel::Avx2 => avx2::group::<Avx2>(tiles, x, result),
                 #[cfg(target_arch = "x86_64")]
-                Kernel::AvxVnni => avx2::group::<AvxVnni>(tiles, group, x, result),
+                Kernel::AvxVnni => avx2::group::<AvxVnni>(tiles, x, result),
                 #[cfg(all(test, target_arch = "x86_64"))]
-                Kernel::Avx512Vl => avx2::group::<unit::Avx512Vl>(tiles, group, x, result),
+                Kernel::Avx512Vl => avx2::group::<unit::Avx512Vl>(tiles, x, result),
                 #[cfg(target_arch = "x86_64")]
-                Kernel::Vnni => vnni::group(tiles, group, x, result),
+                Kernel::Vnni => vnni::group(tiles, x, result),
             },
             Matrix::SuperBlocks(tiles) => match kernel {
-                Kernel::Portable => k::portable::group(tiles, group, x, result),
+                Kernel::Portable => k::portable::group(tiles, x, result),
                 #[cfg(target_arch = "x86_64")]
-                Kernel::Avx2 => k::avx2::group::<Avx2>(tiles, group, x, result),
+                Kernel::Avx2 => k::avx2::group::<Avx2>(tiles, x, result),
                 #[cfg(target_arch = "x86_64")]
-                Kernel::AvxVnni => k::avx2::group::<AvxVnni>(tiles, group, x, result),
+                Kernel::AvxVnni => k::avx2::group::<AvxVnni>(tiles, x, result),
                 #[cfg(all(test, target_arch = "x86_64"))]
-                Kernel::Avx512Vl => k::avx2::group::<unit::Avx512Vl>(tiles, group, x, result),
+                Kernel::Avx512Vl => k::avx2::group::<unit::Avx512Vl>(tiles, x, result),
                 #[cfg(target_arch = "x86_64")]
-                Kernel::Vnni => k::vnni::group(tiles, group, x, result),
+                Kernel::Vnni => k::vnni::group(tiles, x, result),
             },
         }
     }

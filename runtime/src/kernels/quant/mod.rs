@@ -22,9 +22,7 @@ mod unit;
 mod vnni;
 
 pub(crate) use activations::Activations;
-pub(super) use k::RowPairs;
 pub(crate) use matrix::Matrix;
-pub(super) use tiles::Line;
 
 use super::columns::{Columns, Write};
 use super::pool::{self, Parts};
@@ -193,7 +191,8 @@ impl Matrix {
         let shares = Shares::of(self.groups(), self.bytes(), x.rows());
         pool::global().run(shares.tasks(), &|task| {
             for group in shares.groups(task) {
-                self.group(kernel, group, x, result);
+                // SAFETY: every group belongs to one task.
+                self.group(kernel, x, &mut unsafe { result.group(group) });
             }
         });
     }
@@ -231,6 +230,12 @@ impl Shares {
     }
 }
 
+/// The columns of one group of output rows.
+struct GroupColumns<'a> {
+    grid: &'a Grid<'a>,
+    group: usize,
+}
+
 /// The result `[time, stride]`, of which every task writes the columns of its own groups.
 struct Grid<'a> {
     values: Parts<'a, f32>,
@@ -247,18 +252,29 @@ impl<'a> Grid<'a> {
         Grid { values: Parts::of(values), stride, from, out, fidelity, write }
     }
 
-    /// Writes one group's outputs of one quantised row; those past the matrix are padding and dropped.
-    fn put(&self, row: usize, group: usize, sums: &[f32; ROWS]) {
-        let from = group * ROWS;
-        let count = ROWS.min(self.out - from);
+    /// The columns of a group.
+    ///
+    /// # Safety
+    /// A group's columns must not be written by two tasks.
+    unsafe fn group(&'a self, group: usize) -> GroupColumns<'a> {
+        GroupColumns { grid: self, group }
+    }
+}
+
+impl GroupColumns<'_> {
+    /// Writes the group's outputs of one quantised row; those past the matrix are padding and dropped.
+    fn put(&mut self, row: usize, sums: &[f32; ROWS]) {
+        let Grid { values, stride, from: first, out, fidelity, write: how } = self.grid;
+        let from = self.group * ROWS;
+        let count = ROWS.min(out - from);
         // A division would take longer than all the rest of this function.
-        let (time, pass) = match self.fidelity {
+        let (time, pass) = match fidelity {
             Fidelity::Once => (row, 0),
             Fidelity::Twice => (row / 2, row % 2),
         };
-        // SAFETY: a group belongs to one task, which writes its rows one after another, so no two parts overlap.
-        let part = unsafe { self.values.part(time * self.stride + self.from + from, count) };
-        let how = if pass > 0 { Write::Add } else { self.write };
+        // SAFETY: these columns are this value's alone, as was promised when it was made, and it is borrowed mutably.
+        let part = unsafe { values.part(time * stride + first + from, count) };
+        let how = if pass > 0 { Write::Add } else { *how };
         match part.as_chunks_mut::<ROWS>().0 {
             // All but a matrix's last group: a length the compiler knows.
             [part] => write(part, sums, how),

@@ -2,23 +2,23 @@
 
 use super::activations::Activations;
 use super::tiles::{Format, Line, Tiles};
-use super::{BATCH, BLOCK, Grid, ROWS};
+use super::{BATCH, BLOCK, GroupColumns, ROWS};
 use crate::kernels::simd::{self, Task};
 use half::f16;
 
 // x [rows, in] -> the group's columns of the result
-pub(super) fn group(tiles: &Tiles, group: usize, x: &Activations, result: &Grid) {
-    simd::on_widest_unit(Group { tiles, group, x, result });
+pub(super) fn group(tiles: &Tiles, x: &Activations, result: &mut GroupColumns) {
+    simd::on_widest_unit(Group { tiles, group: result.group, x, result });
 }
 
-struct Group<'a> {
+struct Group<'a, 'b> {
     tiles: &'a Tiles,
     group: usize,
     x: &'a Activations,
-    result: &'a Grid<'a>,
+    result: &'a mut GroupColumns<'b>,
 }
 
-impl Task for Group<'_> {
+impl Task for Group<'_, '_> {
     #[inline(always)]
     fn run<const FMA: bool>(self) {
         let Group { tiles, group, x, result } = self;
@@ -36,7 +36,7 @@ impl Task for Group<'_> {
                 tile.add::<FMA>(&bunch.quants[at], bunch.scales[at], bunch.sums[at], sums);
             }
         }
-        sums.iter().enumerate().for_each(|(row, sums)| result.put(row, group, sums));
+        sums.iter().enumerate().for_each(|(row, sums)| result.put(row, sums));
     }
 }
 

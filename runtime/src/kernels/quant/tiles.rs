@@ -4,9 +4,10 @@
 //! 16+4g+j in its high half: one load feeds two four-wide dot products of 16 rows. 8-bit quants have one input per
 //! byte, 5-bit quants keep their fifth bits apart as eight 64-bit masks. Tiles of a group follow one another along
 //! the inputs, groups along the outputs. All quants are unsigned; formats with a zero point subtract it.
+#![allow(unsafe_code)] // a mark on a type of bytes
 
 use super::{BLOCK, ROWS};
-use crate::kernels::arena::{Arena, Part};
+use crate::kernels::arena::{Arena, Part, Plain};
 use candle_core::Result;
 use half::f16;
 
@@ -99,6 +100,9 @@ impl Format {
 #[derive(Debug, Clone, Copy)]
 #[repr(C, align(64))]
 pub(in crate::kernels) struct Line(pub [u8; 64]);
+
+// SAFETY: any bytes are bytes.
+unsafe impl Plain for Line {}
 
 /// A quantised matrix `[out, in]` in tiles.
 #[derive(Debug)]

@@ -4,7 +4,7 @@
 
 use super::activations::{Activations, Bunch};
 use super::tiles::{Format, Line, Tiles};
-use super::{BATCH, BLOCK, Grid, ROWS};
+use super::{BATCH, BLOCK, GroupColumns, ROWS};
 use std::arch::x86_64::{
     __m256i, __m512, __m512i, _MM_HINT_T0, _mm_prefetch, _mm256_loadu_si256, _mm512_add_epi32,
     _mm512_and_si512, _mm512_cvtepi32_ps, _mm512_cvtph_ps, _mm512_dpbusd_epi32, _mm512_fmadd_ps,
@@ -29,13 +29,13 @@ pub(super) fn is_available() -> bool {
 }
 
 // x [rows, in] -> the group's columns of the result
-pub(super) fn group(tiles: &Tiles, group: usize, x: &Activations, result: &Grid) {
+pub(super) fn group(tiles: &Tiles, x: &Activations, result: &mut GroupColumns) {
     match tiles.format() {
-        Format::Q4_0 => bunches::<Nibbles>(tiles, group, x, result),
-        Format::Q4_1 => bunches::<NibblesAndMinimum>(tiles, group, x, result),
-        Format::Q5_0 => bunches::<Fives>(tiles, group, x, result),
-        Format::Q5_1 => bunches::<FivesAndMinimum>(tiles, group, x, result),
-        Format::Q8_0 => bunches::<Bytes>(tiles, group, x, result),
+        Format::Q4_0 => bunches::<Nibbles>(tiles, x, result),
+        Format::Q4_1 => bunches::<NibblesAndMinimum>(tiles, x, result),
+        Format::Q5_0 => bunches::<Fives>(tiles, x, result),
+        Format::Q5_1 => bunches::<FivesAndMinimum>(tiles, x, result),
+        Format::Q8_0 => bunches::<Bytes>(tiles, x, result),
     }
 }
 
@@ -66,8 +66,9 @@ impl Kind for Bytes {
     const FORMAT: Format = Format::Q8_0;
 }
 
-fn bunches<K: Kind>(tiles: &Tiles, group: usize, x: &Activations, result: &Grid) {
-    each_bunch(&Job::<K> { tiles, group, rows: x.rows(), kind: PhantomData }, group, x, result);
+fn bunches<K: Kind>(tiles: &Tiles, x: &Activations, result: &mut GroupColumns) {
+    let group = result.group;
+    each_bunch(&Job::<K> { tiles, group, rows: x.rows(), kind: PhantomData }, x, result);
 }
 
 /// A group's sums over one bunch, compiled for every number of rows.
@@ -80,11 +81,11 @@ pub(super) trait Bunches {
 }
 
 /// Sums every bunch and writes what it gives.
-pub(super) fn each_bunch(job: &impl Bunches, group: usize, x: &Activations, result: &Grid) {
+pub(super) fn each_bunch(job: &impl Bunches, x: &Activations, result: &mut GroupColumns) {
     let mut first = 0;
     while first < x.rows() {
         let (bunch, count) = x.bunch(first);
-        let place = (first, group, result);
+        let place = (first, &mut *result);
         // SAFETY: `Kernel::best` gives this path only where `is_available` saw the features it is compiled for.
         unsafe {
             match count {
@@ -105,7 +106,7 @@ pub(super) fn each_bunch(job: &impl Bunches, group: usize, x: &Activations, resu
 fn put<const T: usize>(
     job: &impl Bunches,
     bunch: &Bunch,
-    (first, group, result): (usize, usize, &Grid),
+    (first, result): (usize, &mut GroupColumns),
 ) {
     // SAFETY: this function is compiled for the same features.
     let sums = unsafe { job.sums::<T>(bunch, first) };
@@ -113,7 +114,7 @@ fn put<const T: usize>(
         let mut lanes = [0f32; ROWS];
         // SAFETY: `lanes` is 16 floats, the width of the store, which needs no alignment.
         unsafe { _mm512_storeu_ps(lanes.as_mut_ptr(), sum) };
-        result.put(first + t, group, &lanes);
+        result.put(first + t, &lanes);
     }
 }
 

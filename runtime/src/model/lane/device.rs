@@ -1,12 +1,13 @@
 //! A pass as candle tensors, for devices other than the CPU.
 
-use super::{Head, Lane, Stream, Target};
+use super::{Lane, OutputLayer, Stream, Target};
 use crate::error::{Error, Result};
 use crate::kernels::add::{RowAdd, add_rows};
 use crate::kernels::blocks::{Span, store};
 use crate::kernels::heads::prepare;
-use crate::model::block::{Block, Scene, before};
+use crate::model::block::{Block, before};
 use crate::model::linear::{Before, RmsNorm, Weight};
+use crate::model::pass::Scene;
 use crate::model::row::{Reading, Scores};
 use candle_core::{Device, Tensor};
 use std::ops::Range;
@@ -49,9 +50,9 @@ impl Lane for Tensors {
         Ok(())
     }
 
-    // row [d_model] -> stream [1, d_model]
-    fn fill(&mut self, row: &[f32]) -> Result<()> {
-        let stream = Tensor::from_slice(row, (1, row.len()), &self.device);
+    // rows [n, width] -> stream [n, width]
+    fn fill(&mut self, rows: &[f32], width: usize) -> Result<()> {
+        let stream = Tensor::from_slice(rows, (rows.len() / width, width), &self.device);
         self.stream = Some(stream.map_err(Error::tensor("final"))?);
         Ok(())
     }
@@ -109,11 +110,11 @@ impl Lane for Tensors {
     }
 
     // stream [rows, d_model] -> [rows, vocab], or [rows, vocab + d_model] with readings
-    fn score(&mut self, head: &Head, reading: Reading) -> Result<Scores> {
+    fn score(&mut self, layer: &OutputLayer, reading: Reading) -> Result<Scores> {
         let at = || Error::tensor("logits");
         let x = self.current()?;
-        let mut logits = head.linear.forward(x, Before::Nothing)?;
-        if let Some(cap) = head.softcap {
+        let mut logits = layer.linear.forward(x, Before::Nothing)?;
+        if let Some(cap) = layer.softcap {
             let capped = (logits / cap).and_then(|l| l.tanh()).and_then(|l| l * cap);
             logits = capped.map_err(at())?;
         }
@@ -182,7 +183,7 @@ fn project(block: &Block, stream: &Tensor, scene: &Scene, positions: &[u32]) -> 
 
 /// Attention weights of the last token of one row, whose keys are in the cache already.
 // x [1, d_model], that token's stream as the block got it -> [heads, seen]
-pub(in crate::model) fn last_attention(
+pub(super) fn last_attention(
     block: &Block,
     layer: usize,
     x: &Tensor,

@@ -1,14 +1,15 @@
 //! A pass in host memory: the same buffers for every block, no tensor per operation.
 
-use super::{Head, Lane, Stream, Target};
+use super::{Lane, OutputLayer, Stream, Target};
 use crate::error::{Error, Result};
 use crate::kernels::add::{RowAdd, add_in_place};
 use crate::kernels::attention::HeadStep;
 use crate::kernels::columns::{Columns, Write};
 use crate::kernels::with_values;
 use crate::kernels::workspace::{Lease, Matrix, Workspace};
-use crate::model::block::{Block, Scene, before};
+use crate::model::block::{Block, before};
 use crate::model::linear::{Before, Linear, RmsNorm, Weight};
+use crate::model::pass::Scene;
 use crate::model::row::{Reading, Scores};
 use candle_core::{Device, Tensor};
 use std::ops::Range;
@@ -66,9 +67,9 @@ impl Lane for Host {
         Ok(())
     }
 
-    // row [d_model] -> stream [1, d_model]
-    fn fill(&mut self, row: &[f32]) -> Result<()> {
-        self.work.stream.shaped(1, row.len()).copy_from_slice(row);
+    // rows [n, width] -> stream [n, width]
+    fn fill(&mut self, rows: &[f32], width: usize) -> Result<()> {
+        self.work.stream.shaped(rows.len() / width, width).copy_from_slice(rows);
         Ok(())
     }
 
@@ -136,13 +137,13 @@ impl Lane for Host {
     }
 
     // stream [rows, d_model] -> [rows, vocab]
-    fn score(&mut self, head: &Head, reading: Reading) -> Result<Scores> {
+    fn score(&mut self, layer: &OutputLayer, reading: Reading) -> Result<Scores> {
         let Workspace { stream, quants, .. } = &mut *self.work;
-        let (x, vocab) = (stream.values(), head.linear.out());
+        let (x, vocab) = (stream.values(), layer.linear.out());
         let mut logits = vec![0f32; x.len() / stream.width() * vocab];
         let out = Columns::all(&mut logits, vocab);
-        head.linear.on_host(x, Before::Nothing, quants, out)?;
-        if let Some(cap) = head.softcap.map(|c| c as f32) {
+        layer.linear.on_host(x, Before::Nothing, quants, out)?;
+        if let Some(cap) = layer.softcap.map(|c| c as f32) {
             logits.iter_mut().for_each(|l| *l = (*l / cap).tanh() * cap);
         }
         let finals = match reading {

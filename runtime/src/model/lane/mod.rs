@@ -8,11 +8,13 @@ pub(super) mod host;
 #[cfg(test)]
 mod tests;
 
-use super::block::{Block, Scene};
+use super::block::Block;
 use super::linear::{Linear, RmsNorm, Weight};
+use super::pass::Scene;
 use super::row::{Reading, Scores};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::kernels::add::RowAdd;
+use crate::kernels::blocks::Span;
 use candle_core::Tensor;
 use std::ops::Range;
 
@@ -30,11 +32,26 @@ pub(super) trait Lane {
     /// Fills the stream with the tokens' embeddings, times `scale`.
     fn embed(&mut self, embed: &Weight, tokens: &[u32], scale: f64) -> Result<()>;
 
-    /// Fills the stream with one row.
-    fn fill(&mut self, row: &[f32]) -> Result<()>;
+    /// Fills the stream with rows of this width.
+    // rows [n, width] -> stream [n, width]
+    fn fill(&mut self, rows: &[f32], width: usize) -> Result<()>;
 
     /// What a block's attention adds to the stream.
     fn attend(&mut self, block: &Block, layer: usize, scene: &Scene, to: Target) -> Result<()>;
+
+    /// A block's attention weights of the last token of one row, whose keys are in the cache already.
+    // stream [Σtime, d_model] as the block got it -> [heads, seen]
+    fn last_attention(
+        &mut self,
+        block: &Block,
+        layer: usize,
+        scene: &Scene,
+        span: &Span,
+    ) -> Result<Tensor> {
+        let at = Error::tensor(format!("attention weights of block {layer}"));
+        let x = self.stream().read(span.rows.end - 1..span.rows.end).map_err(at)?;
+        device::last_attention(block, layer, &x, scene, span)
+    }
 
     /// What a block's MLP adds to the stream.
     fn mlp(&mut self, block: &Block, to: Target) -> Result<()>;
@@ -57,11 +74,11 @@ pub(super) trait Lane {
 
     /// Logits of every row in the stream.
     // -> [rows, vocab]
-    fn score(&mut self, head: &Head, reading: Reading) -> Result<Scores>;
+    fn score(&mut self, layer: &OutputLayer, reading: Reading) -> Result<Scores>;
 }
 
 /// The output matrix and what is done to its logits.
-pub(super) struct Head<'a> {
+pub(super) struct OutputLayer<'a> {
     pub linear: &'a Linear,
     pub softcap: Option<f64>,
 }

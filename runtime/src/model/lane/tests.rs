@@ -8,6 +8,7 @@ use crate::kv::{KvCache, KvPool};
 use crate::model::weights::Weights;
 use crate::model::{Decoder, DecoderOptions, LogitsAt, Output, Reading, Row, Want};
 use crate::plan::{BoundPlan, Plan};
+use crate::sample::DrawKeys;
 use crate::site::Site;
 use std::path::Path;
 
@@ -60,11 +61,19 @@ fn run(decoder: &Decoder, pass: impl Fn(&Decoder, &mut [Row]) -> Output) -> Vec<
     let pool: KvPool = decoder.pool(256).unwrap();
     let mut caches: [KvCache; 3] = std::array::from_fn(|_| pool.cache());
     let mut plans = plans(decoder);
+    let draws = DrawKeys::default();
     let mut all = Vec::new();
     for tokens in [[1u32, 5, 9, 4], [7, 7, 2, 3]] {
         let each = caches.iter_mut().zip(&mut plans).zip(wants());
         let mut rows: Vec<Row> = each
-            .map(|((cache, plan), want)| Row { tokens: &tokens, prompt_len: 8, cache, plan, want })
+            .map(|((cache, plan), want)| Row {
+                tokens: &tokens,
+                prompt_len: 8,
+                cache,
+                plan,
+                draws: &draws,
+                want,
+            })
             .collect();
         all.extend(numbers(&pass(decoder, &mut rows)));
         rows.iter_mut().for_each(|row| row.cache.commit(tokens.len()));

@@ -5,7 +5,7 @@
 
 use super::arch::Architecture;
 use super::json::Json;
-use super::model_type::{BiasRule, Biases, COMPOSITES, Head, ModelType, Windowed};
+use super::model_type::{BiasRule, Biases, COMPOSITES, HeadSource, ModelType, Windowed};
 use super::{Activation, ModelSpec, RawSpec, SpecError, rotary};
 use crate::printable::Line;
 use serde_json::Value;
@@ -41,13 +41,13 @@ pub fn read(config: &Value) -> Result<ModelSpec, SpecError> {
 }
 
 /// Whether a model without an output matrix takes the embedding.
-pub fn head(config: &Value) -> Result<Head, SpecError> {
+pub fn head(config: &Value) -> Result<HeadSource, SpecError> {
     let (_, kind) = language_model(config)?;
     let outer = Json::root(config);
     let composite = outer.text("model_type")?.and_then(composite);
     Ok(match outer.flag("tie_word_embeddings")? {
-        Some(true) => Head::Tied,
-        Some(false) => Head::Own,
+        Some(true) => HeadSource::Tied,
+        Some(false) => HeadSource::Own,
         None => composite.map_or(kind.head, |c| c.head),
     })
 }

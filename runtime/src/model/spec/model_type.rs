@@ -97,7 +97,7 @@ pub struct ModelType {
     /// Which products have a bias.
     pub biases: BiasRule,
     /// `tie_word_embeddings`
-    pub head: Head,
+    pub head: HeadSource,
     /// The field of the non-linearity.
     pub activation: &'static str,
     /// `partial_rotary_factor`
@@ -126,7 +126,7 @@ pub enum Yarn {
 
 /// Where the output matrix comes from, if the file has none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Head {
+pub enum HeadSource {
     /// It is the embedding.
     Tied,
     /// The file must have one.
@@ -149,7 +149,7 @@ const LLAMA: ModelType = ModelType {
     windowed: Windowed::Never,
     window: None,
     biases: BiasRule::BothFields,
-    head: Head::Own,
+    head: HeadSource::Own,
     activation: "hidden_act",
     partial: Partial::Refused,
     yarn: Yarn::Yarn,
@@ -202,7 +202,7 @@ pub const MODEL_TYPES: &[ModelType] = &[
         windowed: Windowed::Pattern { period: arch::GEMMA3_PERIOD },
         window: Some(4_096),
         biases: BiasRule::AttentionField,
-        head: Head::Tied,
+        head: HeadSource::Tied,
         activation: "hidden_activation",
         ..LLAMA
     },
@@ -237,13 +237,13 @@ pub struct Composite {
     /// The language model's type, where `text_config` does not say it.
     pub text: &'static str,
     /// `tie_word_embeddings` beside `text_config`; the one in it is not read.
-    pub head: Head,
+    pub head: HeadSource,
 }
 
 /// Every model type with a `text_config` that can be read. What the file holds besides the language model is not.
 pub const COMPOSITES: &[Composite] = &[
-    Composite { name: "gemma3", text: "gemma3_text", head: Head::Tied },
-    Composite { name: "mistral3", text: "mistral", head: Head::Tied },
+    Composite { name: "gemma3", text: "gemma3_text", head: HeadSource::Tied },
+    Composite { name: "mistral3", text: "mistral", head: HeadSource::Tied },
 ];
 
 impl ModelType {

@@ -1,6 +1,6 @@
 //! Descriptions and what they leave out: values are those of transformers 5.23.0's configuration classes.
 
-use super::model_type::{Biases, Head};
+use super::model_type::{Biases, HeadSource};
 use super::{ModelSpec, config, gguf};
 use crate::model::rope::RopeScaling;
 use crate::model::weights::metadata::{Metadata, Value as Entry};
@@ -126,8 +126,11 @@ fn a_description_inside_a_description_is_read() {
     assert_eq!(bare, "config.json field text_config is missing");
     let head = |config: Value| config::head(&config).unwrap();
     let outer = |tied: Value| json!({"model_type": "mistral3", "text_config": {}, "tie_word_embeddings": tied});
-    assert_eq!((head(outer(json!(null))), head(outer(json!(false)))), (Head::Tied, Head::Own));
-    assert_eq!(head(json!({"model_type": "llama"})), Head::Own);
+    assert_eq!(
+        (head(outer(json!(null))), head(outer(json!(false)))),
+        (HeadSource::Tied, HeadSource::Own)
+    );
+    assert_eq!(head(json!({"model_type": "llama"})), HeadSource::Own);
 }
 
 #[test]
@@ -167,8 +170,8 @@ fn the_head_of_a_model_with_images_is_decided_outside_its_text_config() {
             "model_type": "mistral3", "tie_word_embeddings": outer, "text_config": text,
         }))
     };
-    assert_eq!(of(Value::Null, json!(false)), Ok(Head::Tied));
-    assert_eq!(of(json!(false), json!(true)), Ok(Head::Own));
+    assert_eq!(of(Value::Null, json!(false)), Ok(HeadSource::Tied));
+    assert_eq!(of(json!(false), json!(true)), Ok(HeadSource::Own));
 }
 
 #[test]

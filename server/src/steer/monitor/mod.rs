@@ -5,12 +5,10 @@
 mod asked;
 mod guard;
 mod library;
-mod receipt;
 
 pub(crate) use asked::kind;
 pub(crate) use guard::{About, Cause, Guards};
 pub(crate) use library::{Library, Turns};
-pub(super) use receipt::receipt;
 
 use super::fault::Fault;
 use super::piece::Bench;

@@ -2,13 +2,14 @@
 
 use super::{Folder, Notes, TWO, adding, file, frame, put, served, server, told};
 use crate::steer::admin::Registered;
-use crate::steer::{Forgetful, NullStatus, Setup, Steering, StoredVector};
+use crate::steer::{Forgetful, Setup, Steering, StoredVector};
 use crate::wire;
 use crate::wire::error::Code;
 use crate::wire::vector::{Check, LoadVector, UploadQuery};
 use trimtab_runtime::site::Site;
 use trimtab_steering::file::card::{Card, Operation, Status};
 use trimtab_steering::file::sha256;
+use trimtab_steering::steer::NullVectors;
 
 fn empty() -> Steering {
     Steering::new(frame(), Setup::default(), Forgetful)
@@ -155,7 +156,7 @@ fn what_was_stored_comes_back() {
         bytes,
         source: None,
         accept_model: accept.map(str::to_owned),
-        null: NullStatus::Refused,
+        null: NullVectors::Refuse,
     };
     let second = empty();
     let left_out = second.restore(
@@ -170,13 +171,13 @@ fn what_was_stored_comes_back() {
     assert_eq!((left_out[0].0.as_str(), left_out[0].1.code), ("y", Code::ModelMismatch));
     assert_eq!(second.settings(), first.settings());
     let plan = |steering: &Steering| {
-        steering.resolve(None, None, &super::PROMPT).unwrap().plan.fingerprint()
+        steering.now().resolve(None, None, Some(&super::PROMPT)).unwrap().plan.fingerprint()
     };
     assert_eq!(plan(&second), plan(&first));
     // A default whose vector is gone steers nobody, and serves nobody.
     let third = empty();
     third.restore(Vec::new(), Some(first.state().settings.clone()));
-    let refusal = third.resolve(None, None, &super::PROMPT).unwrap_err();
+    let refusal = third.now().resolve(None, None, Some(&super::PROMPT)).unwrap_err();
     assert_eq!(told(&refusal), (404, Code::VectorNotFound, "steering"));
 }
 

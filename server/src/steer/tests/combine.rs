@@ -39,7 +39,7 @@ fn default_then_preset_then_request() {
         (Some(r#"{"use_default":false}"#.to_owned()), None, vec![]),
     ] {
         let asked_for = asked.as_deref().map(read);
-        let resolved = steering.resolve(asked_for.as_ref(), model, &PROMPT).unwrap();
+        let resolved = steering.now().resolve(asked_for.as_ref(), model, Some(&PROMPT)).unwrap();
         let expected: Vec<(String, f32)> =
             expected.into_iter().map(|(id, scale)| (id.to_owned(), scale)).collect();
         assert_eq!(order(&resolved), expected, "{asked:?} {model:?}");
@@ -52,12 +52,12 @@ fn names_that_do_not_fit_are_refused() {
     let steering = server();
     put(&steering, SETTINGS).unwrap();
     let other = read(r#"{"preset":"house"}"#);
-    let refusal = steering.resolve(Some(&other), Some("alone"), &PROMPT).unwrap_err();
+    let refusal = steering.now().resolve(Some(&other), Some("alone"), Some(&PROMPT)).unwrap_err();
     assert_eq!(told(&refusal), (400, Code::InvalidValue, "steering.preset"));
     let refusal = resolve(&steering, r#"{"preset":"hose"}"#).unwrap_err();
     assert_eq!(told(&refusal), (400, Code::InvalidValue, "steering.preset"));
     assert!(refusal.message.contains("alone, house, strict"), "{}", refusal.message);
-    let refusal = steering.resolve(None, Some("hose"), &PROMPT).unwrap_err();
+    let refusal = steering.now().resolve(None, Some("hose"), Some(&PROMPT)).unwrap_err();
     assert_eq!(told(&refusal), (400, Code::InvalidValue, "model"));
 }
 
@@ -83,7 +83,7 @@ fn what_the_server_added_is_refused_in_its_name() {
     let far = r#"{"expected_version":1,"default":{"vectors":[
         {"id":"calm","scale":0.1,"apply":{"prompt_positions":[40]}}]}}"#;
     put(&steering, far).unwrap();
-    let refusal = steering.resolve(None, None, &PROMPT).unwrap_err();
+    let refusal = steering.now().resolve(None, None, Some(&PROMPT)).unwrap_err();
     assert_eq!(told(&refusal), (400, Code::EmptySelection, "steering"));
     assert!(refusal.message.starts_with("the server default: vectors[0].apply"));
 }
@@ -92,14 +92,14 @@ fn what_the_server_added_is_refused_in_its_name() {
 fn a_change_touches_only_what_is_resolved_after_it() {
     let steering = server();
     put(&steering, SETTINGS).unwrap();
-    let before = steering.resolve(None, None, &PROMPT).unwrap();
+    let before = steering.now().resolve(None, None, Some(&PROMPT)).unwrap();
     let fingerprint = before.plan.fingerprint();
     let changed = r#"{"expected_version":1,"default":{"vectors":[{"id":"one","scale":0.2}]}}"#;
     put(&steering, changed).unwrap();
     steering.delete("calm").unwrap();
     assert_eq!(before.plan.fingerprint(), fingerprint);
     assert_eq!(order(&before), [("calm".to_owned(), 0.1)]);
-    let after = steering.resolve(None, None, &PROMPT).unwrap();
+    let after = steering.now().resolve(None, None, Some(&PROMPT)).unwrap();
     assert_eq!(order(&after), [("one".to_owned(), 0.2)]);
     assert_ne!(after.plan.fingerprint(), fingerprint);
     // The old keys stay good for the old plan: nothing about them has changed.

@@ -64,7 +64,8 @@ fn nothing_of_a_request_undoes_it() {
         let steering_object: crate::wire::steering::Steering = super::read(asked);
         let check = Check { steering: steering_object.clone() };
         assert_eq!(steering.check(&check).unwrap_err().code, Code::DefaultLocked, "{asked}");
-        let by_model = steering.resolve(Some(&steering_object), Some("house"), &super::PROMPT);
+        let by_model =
+            steering.now().resolve(Some(&steering_object), Some("house"), Some(&super::PROMPT));
         assert_eq!(by_model.unwrap_err().code, Code::DefaultLocked, "{asked}");
     }
     let refusal = resolve(&steering, TRIED[2].0).unwrap_err();
@@ -85,7 +86,8 @@ fn what_a_lock_leaves_is_there() {
     assert_eq!(ids(watched), ["calm"]);
     // A full receipt asks for its vectors without the default, which a locked server does not take from anybody.
     let resolved = resolve(&steering, "{}").unwrap();
-    let again = steering.resolve(Some(&resolved.request), None, &super::PROMPT).unwrap_err();
+    let again =
+        steering.now().resolve(Some(&resolved.request), None, Some(&super::PROMPT)).unwrap_err();
     assert_eq!(told(&again), (403, Code::DefaultLocked, "steering.use_default"));
     // Without a lock all of it is there for everybody.
     let open = server();

@@ -5,6 +5,7 @@ use crate::steer::{Facts, Forgetful, Frame, Resolved, Setup};
 use trimtab_runtime::plan::Plan;
 use trimtab_runtime::session::Session;
 use trimtab_runtime::testing::tiny;
+use trimtab_steering::receipt::AnswerFacts;
 
 fn is_free(resolved: &Resolved) -> bool {
     let spec = tiny::decoder().unwrap().spec().clone();
@@ -70,10 +71,9 @@ fn a_hook_at_two_sites_counts_each_by_itself() {
     for token in [5, 6, 7] {
         session.advance(&[token]).unwrap();
     }
-    let tokens: Vec<u64> = resolved
-        .fired(&Facts { fired: session.fired(), ..Facts::default() })
-        .map(|at| at.tokens)
-        .collect();
+    let answer = AnswerFacts { fired: session.fired(), ..AnswerFacts::default() };
+    let facts = Facts { answer, ..Facts::default() };
+    let tokens: Vec<u64> = resolved.fired(&facts).map(|at| at.tokens).collect();
     assert_eq!(tokens, [3, 3, 2, 2, 0, 0]);
 }
 
@@ -83,7 +83,7 @@ fn the_plan_is_the_vectors_applied_by_hand() {
     let steering = server();
     let asked =
         read(r#"{"vectors":[{"id":"one","scale":0.25,"apply":{"prompt_positions":[-1]}}]}"#);
-    let resolved = steering.resolve(Some(&asked), None, &PROMPT).unwrap();
+    let resolved = steering.now().resolve(Some(&asked), None, Some(&PROMPT)).unwrap();
     let mut row = vec![0.0; tiny::WIDTH];
     row[0] = 0.5;
     let site = trimtab_runtime::site::Site::ResidPost(1);
@@ -98,6 +98,6 @@ fn the_plan_is_the_vectors_applied_by_hand() {
     assert_eq!(logits(resolved.plan), logits(Plan::of(by_hand)));
     assert_ne!(
         logits(Plan::empty()),
-        logits(steering.resolve(Some(&asked), None, &PROMPT).unwrap().plan)
+        logits(steering.now().resolve(Some(&asked), None, Some(&PROMPT)).unwrap().plan)
     );
 }

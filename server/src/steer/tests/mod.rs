@@ -148,7 +148,7 @@ fn read(text: &str) -> wire::steering::Steering {
 }
 
 fn resolve(steering: &Steering, text: &str) -> Result<super::Resolved, Refusal> {
-    steering.resolve(Some(&read(text)), None, &PROMPT)
+    steering.now().resolve(Some(&read(text)), None, Some(&PROMPT))
 }
 
 /// What a refusal says to programs.

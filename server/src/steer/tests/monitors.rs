@@ -14,7 +14,7 @@ const AT: &str = "steering.monitor";
 fn ask(monitor: &Value) -> Result<Monitor, Refusal> {
     let body = json!({"steering": {"monitor": monitor}}).to_string();
     let check: Check = crate::wire::read(body.as_bytes())?;
-    let resolved = server().resolve(Some(&check.steering), None, &PROMPT)?;
+    let resolved = server().now().resolve(Some(&check.steering), None, Some(&PROMPT))?;
     Ok(resolved.request.monitor.unwrap())
 }
 
@@ -296,7 +296,7 @@ fn settings_are_refused_for_their_monitors_and_hold_on_to_their_vectors() {
 fn the_vectors_of_a_retry_stand_behind_those_of_the_request() {
     let text = r#"{"vectors":[{"id":"one"}],"monitor":{"watch":[{"kind":"text","any":["x"]}],
         "retry":{"vectors":[{"id":"out","scale":0.5}]}}}"#;
-    let resolved = server().resolve(Some(&read(text)), None, &PROMPT).unwrap();
+    let resolved = server().now().resolve(Some(&read(text)), None, Some(&PROMPT)).unwrap();
     let retry = resolved.monitor.as_ref().unwrap().retry.as_ref().unwrap();
     let ids: Vec<&str> = retry.vectors.iter().map(|vector| vector.id.as_str()).collect();
     assert_eq!(ids, ["one", "out"]);

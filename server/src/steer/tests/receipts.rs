@@ -2,27 +2,21 @@
 
 use super::{PROMPT, read, resolve, server};
 use crate::steer::Facts;
-use crate::wire::receipt::{Receipt, Replay};
+use crate::wire::receipt::{Replay, ReplayableReceipt};
+use trimtab_runtime::generate::Usage;
+use trimtab_steering::receipt::AnswerFacts;
 
-const FACTS: Facts<'_> = Facts {
-    request_id: "req-81c2",
-    seed: 42,
-    attempts: 1,
-    fired: &[24, 11],
-    forward_tokens: 20,
-    monitor_tokens: 4,
-    record: None,
-    discarded_tokens: 0,
-    ignored: &[],
-    prompt: &PROMPT,
-    replay: None,
-};
+fn facts() -> Facts<'static> {
+    let usage = Usage { forward_tokens: 20, monitor_tokens: 4, ..Usage::default() };
+    let answer = AnswerFacts { seed: 42, usage, fired: &[24, 11], ..AnswerFacts::default() };
+    Facts { request_id: "req-81c2", answer, ignored: &[], prompt: &PROMPT, replay: None }
+}
 
 #[test]
 fn a_summary_tells_what_acted_where() {
     let steering = server();
     let text = r#"{"vectors":[{"id":"calm","scale":0.8},{"id":"one","op":"project"}]}"#;
-    let receipt = resolve(&steering, text).unwrap().receipt(&FACTS).unwrap();
+    let receipt = resolve(&steering, text).unwrap().receipt(&facts()).unwrap();
     let json = serde_json::to_value(&receipt).unwrap();
     assert_eq!(json["spec"], 1);
     assert_eq!(json["plan"].as_str().unwrap().len(), 16);
@@ -41,7 +35,7 @@ fn a_summary_tells_what_acted_where() {
     assert_eq!(json["cost"]["forward_tokens"], 20);
     assert_eq!(json["warnings"], serde_json::json!(["operation_overridden"]));
     assert!(json.get("request").is_none());
-    let back: Receipt = serde_json::from_value(json).unwrap();
+    let back: ReplayableReceipt = serde_json::from_value(json).unwrap();
     assert_eq!(back, receipt);
 }
 
@@ -51,21 +45,21 @@ fn a_full_one_holds_what_comes_to_the_same() {
     let text = r#"{"vectors":[{"id":"calm","scale":0.8}],"receipt":"full"}"#;
     let first = resolve(&steering, text).unwrap();
     let replay = Replay { steering: first.request.clone(), ..Replay::default() };
-    let receipt = first.receipt(&Facts { replay: Some(&replay), ..FACTS }).unwrap();
+    let receipt = first.receipt(&Facts { replay: Some(&replay), ..facts() }).unwrap();
     let request = receipt.request.unwrap().steering;
-    let again = steering.resolve(Some(&request), None, &PROMPT).unwrap();
+    let again = steering.now().resolve(Some(&request), None, Some(&PROMPT)).unwrap();
     assert_eq!(again.plan.fingerprint(), first.plan.fingerprint());
-    assert_eq!(again.receipt(&FACTS).unwrap().plan, receipt.plan);
+    assert_eq!(again.receipt(&facts()).unwrap().summary.plan, receipt.summary.plan);
 }
 
 #[test]
 fn a_plain_request_gets_none() {
     let steering = server();
-    let receipt = |text: &str| resolve(&steering, text).unwrap().receipt(&FACTS);
-    assert_eq!(steering.resolve(None, None, &PROMPT).unwrap().receipt(&FACTS), None);
+    let receipt = |text: &str| resolve(&steering, text).unwrap().receipt(&facts());
+    assert_eq!(steering.now().resolve(None, None, Some(&PROMPT)).unwrap().receipt(&facts()), None);
     assert_eq!(receipt("{}"), None);
     assert_eq!(receipt(r#"{"vectors":[{"id":"calm"}],"receipt":"none"}"#), None);
-    assert!(receipt(r#"{"receipt":"full"}"#).unwrap().vectors.is_empty());
+    assert!(receipt(r#"{"receipt":"full"}"#).unwrap().summary.vectors.is_empty());
 }
 
 #[test]
@@ -73,9 +67,9 @@ fn the_fingerprints_follow_the_scale() {
     let steering = server();
     let of = |scale: f32| {
         let asked = read(&format!(r#"{{"vectors":[{{"id":"calm","scale":{scale}}}]}}"#));
-        let resolved = steering.resolve(Some(&asked), None, &PROMPT).unwrap();
-        let receipt = resolved.receipt(&FACTS).unwrap();
-        (receipt.plan, receipt.kv)
+        let resolved = steering.now().resolve(Some(&asked), None, Some(&PROMPT)).unwrap();
+        let receipt = resolved.receipt(&facts()).unwrap();
+        (receipt.summary.plan, receipt.summary.kv)
     };
     assert_eq!(of(0.5), of(0.5));
     assert_ne!(of(0.5).0, of(0.6).0);

@@ -15,7 +15,7 @@ use trimtab_steering::file::sha256;
 fn ask(steering: &Steering, text: &str) -> Result<crate::steer::Resolved, Refusal> {
     let body = format!(r#"{{"steering":{text}}}"#);
     let check: wire::vector::Check = wire::read(body.as_bytes())?;
-    steering.resolve(Some(&check.steering), None, &PROMPT)
+    steering.now().resolve(Some(&check.steering), None, Some(&PROMPT))
 }
 
 fn refused(steering: &Steering, cases: &[(&str, u16, Code, &str)]) {

@@ -1,33 +1,21 @@
 //! The model reads for a perceiver, where no token loop does it: in calibration, in programs that judge texts, in tests.
 
 use crate::monitor::perceive::{Finding, Perceiver, Perception};
-use trimtab_runtime::Result;
-use trimtab_runtime::model::{Row, Want};
+use trimtab_runtime::model::Want;
 use trimtab_runtime::monitor::{Heard, Unfolding};
+use trimtab_runtime::read;
 use trimtab_runtime::session::Session;
+use trimtab_runtime::{Error, Result};
 
 /// Runs what is pending in sequences of one model, together, and gives the logits behind each one's last token.
 pub fn listen(mut sessions: Vec<Session>) -> Result<Vec<Heard>> {
-    let Some(decoder) = sessions.first().map(|session| session.decoder().clone()) else {
-        return Ok(Vec::new());
-    };
     let mut logits: Vec<Vec<f32>> = vec![Vec::new(); sessions.len()];
-    loop {
-        let (mut due, mut rows): (Vec<usize>, Vec<Row<'_>>) = (Vec::new(), Vec::new());
-        for (index, session) in sessions.iter_mut().enumerate().filter(|(_, s)| s.pending() > 0) {
-            due.push(index);
-            rows.push(session.row(Want::default()));
+    read::run(&mut sessions, &Want::default(), |index, _, output| {
+        if let (Some(place), Some(last)) = (logits.get_mut(index), output.logits().last()) {
+            *place = last.to_vec();
         }
-        if rows.is_empty() {
-            break;
-        }
-        let read = decoder.forward(&mut rows)?.to_host()?;
-        for (index, mut row) in due.into_iter().zip(read) {
-            if let (Some(place), Some(last)) = (logits.get_mut(index), row.logits.pop()) {
-                *place = last;
-            }
-        }
-    }
+        Ok::<(), Error>(())
+    })?;
     let heard = sessions.into_iter().zip(logits);
     Ok(heard.map(|(session, logits)| Heard { session, logits }).collect())
 }

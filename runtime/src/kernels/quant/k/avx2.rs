@@ -6,7 +6,7 @@ use super::super::activations::{Activations, Bunch};
 use super::super::avx2::{each_bunch, load, store, widen};
 use super::super::tiles::Line;
 use super::super::unit::{Half, Job, Unit};
-use super::super::{BATCH, BLOCK, Grid, ROWS};
+use super::super::{BATCH, BLOCK, GroupColumns, ROWS};
 use super::{KFormat, PARTS, Pairs, RowPairs, STEPS, SuperTiles};
 use std::arch::x86_64::{
     __m128i, __m256, __m256i, _mm_load_si128, _mm256_add_epi32, _mm256_and_si256,
@@ -21,11 +21,11 @@ use std::ops::Range;
 // x [rows, in] -> the group's columns of the result; `U` is available
 pub(in super::super) fn group<U: Unit>(
     tiles: &SuperTiles,
-    group: usize,
     x: &Activations,
-    result: &Grid,
+    result: &mut GroupColumns,
 ) {
-    each_bunch(x, group, result, |bunch, count, sums| {
+    let group = result.group;
+    each_bunch(x, result, |bunch, count, sums| {
         // SAFETY: `Kernel::best` gives this path only where the unit is available.
         unsafe { U::enter(Rows { tiles, group, bunch, count, sums }) };
     });

@@ -8,6 +8,7 @@
 //! A tile's products are exact integers. With their integer scales (on AVX-512 applied as floats, elsewhere as
 //! integers) and the activation's scale they are added, tile after tile, to the super-block's sum in f32; that sum times the super-block's scale, and its minimum's
 //! likewise, is added to the row's. The order is the same whatever the number of rows.
+#![allow(unsafe_code)] // a mark on a type of bytes
 
 #[cfg(target_arch = "x86_64")]
 pub(super) mod avx2;
@@ -20,7 +21,7 @@ pub(super) mod vnni;
 
 pub(crate) use file::KFormat;
 
-use crate::kernels::arena::{Arena, Part};
+use crate::kernels::arena::{Arena, Part, Plain};
 use candle_core::Result;
 
 use super::tiles::Line;
@@ -37,6 +38,9 @@ const STEPS: usize = BLOCK / 4;
 #[derive(Debug, Clone, Copy)]
 #[repr(C, align(32))]
 pub(in crate::kernels) struct RowPairs([u8; 2 * ROWS]);
+
+// SAFETY: any bytes are bytes.
+unsafe impl Plain for RowPairs {}
 
 /// A matrix `[out, in]` of super-blocks in tiles.
 #[derive(Debug)]

@@ -2,27 +2,27 @@
 
 use super::super::activations::Activations;
 use super::super::tiles::Line;
-use super::super::{BATCH, BLOCK, Grid, ROWS};
+use super::super::{BATCH, BLOCK, GroupColumns, ROWS};
 use super::{PARTS, STEPS, Super, SuperTiles, halves};
 use crate::kernels::simd::{self, Task};
 use half::f16;
 
 // x [rows, in] -> the group's columns of the result
-pub(in super::super) fn group(tiles: &SuperTiles, group: usize, x: &Activations, result: &Grid) {
-    simd::on_widest_unit(Group { tiles, group, x, result });
+pub(in super::super) fn group(tiles: &SuperTiles, x: &Activations, result: &mut GroupColumns) {
+    simd::on_widest_unit(Group { tiles, group: result.group, x, result });
 }
 
-struct Group<'a> {
+struct Group<'a, 'b> {
     tiles: &'a SuperTiles,
     group: usize,
     x: &'a Activations,
-    result: &'a Grid<'a>,
+    result: &'a mut GroupColumns<'b>,
 }
 
 /// A super-block's sums of one row of activations: over the scales, over the minima.
 type Sums = [[f32; ROWS]; 2];
 
-impl Task for Group<'_> {
+impl Task for Group<'_, '_> {
     #[inline(always)]
     fn run<const FMA: bool>(self) {
         let Group { tiles, group, x, result } = self;
@@ -47,7 +47,7 @@ impl Task for Group<'_> {
                 }
             }
         }
-        sums.iter().enumerate().for_each(|(row, sums)| result.put(row, group, sums));
+        sums.iter().enumerate().for_each(|(row, sums)| result.put(row, sums));
     }
 }
 

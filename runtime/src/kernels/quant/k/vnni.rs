@@ -5,7 +5,7 @@
 use super::super::activations::{Activations, Bunch};
 use super::super::tiles::Line;
 use super::super::vnni::{Bunches, each_bunch, load, widen};
-use super::super::{BLOCK, Grid};
+use super::super::{BLOCK, GroupColumns};
 use super::{KFormat, PARTS, Pairs, RowPairs, STEPS, SuperTiles};
 use std::arch::x86_64::{
     __m256i, __m512, __m512i, _mm256_load_si256, _mm512_add_epi32, _mm512_and_si512,
@@ -18,8 +18,9 @@ use std::arch::x86_64::{
 };
 
 // x [rows, in] -> the group's columns of the result
-pub(in super::super) fn group(tiles: &SuperTiles, group: usize, x: &Activations, result: &Grid) {
-    each_bunch(&Job { tiles, group }, group, x, result);
+pub(in super::super) fn group(tiles: &SuperTiles, x: &Activations, result: &mut GroupColumns) {
+    let group = result.group;
+    each_bunch(&Job { tiles, group }, x, result);
 }
 
 /// One group of tiles.

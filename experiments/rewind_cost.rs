@@ -1,7 +1,7 @@
 //! What watching and rewinding cost: time, tokens, and the wait for the first byte.
 //!
 //! ```sh
-//! cargo run --release -p trimtab-examples --example rewind_cost -- 15 1
+//! cargo run --release -p trimtab-experiments --bin rewind_cost -- 15 1
 //! ```
 //!
 //! The numbers are rounds and threads. Further words choose parts: `watch`, `beside`, `planted`, `scorer`, `first`, `rewind`.
@@ -32,7 +32,7 @@ use trimtab_steering::monitor::policy::{BuiltIn, Policy};
 use trimtab_steering::monitor::scorer::{Calibration, Form, Judge, Judging, Wording};
 use trimtab_steering::monitor::{Cadence, Guard, Rules, Watch};
 
-const QUESTIONS: &str = include_str!("data/toy/imperatives.txt");
+const QUESTIONS: &str = include_str!("toy/imperatives.txt");
 /// Where the scorer's calibration is kept.
 const CALIBRATIONS: &str = "target";
 

@@ -1,7 +1,7 @@
 //! Toy policies that a rule can judge, and what it costs to keep them: rewinding, asking, banning, refusing.
 //!
 //! ```sh
-//! cargo run --release -p trimtab-examples --example rewind_arms -- --seeds 3 --tokens 80
+//! cargo run --release -p trimtab-experiments --bin rewind_arms -- --seeds 3 --tokens 80
 //! ```
 //!
 //! `--policy digits,colours`, `--arms base,clean` and `--limit 20` (prompts of each policy) do less. Finished runs are

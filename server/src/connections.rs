@@ -11,49 +11,54 @@ use tokio::sync::Notify;
 
 /// Open connections by number; they are numbered as they come.
 #[derive(Default)]
-pub(crate) struct Guests(Mutex<Book>);
+pub(crate) struct Connections(Mutex<Open>);
 
 #[derive(Default)]
-struct Book {
+struct Open {
     next: u64,
-    open: BTreeMap<u64, Guest>,
+    by_number: BTreeMap<u64, Connection>,
 }
 
 /// One open connection, as the accept loop sees it.
-struct Guest {
+struct Connection {
     waits: Waits,
     leave: Arc<Notify>,
 }
 
 /// A connection's own entry, until it is dropped.
 pub(crate) struct Entry {
-    guests: Arc<Guests>,
+    connections: Arc<Connections>,
     number: u64,
     leave: Arc<Notify>,
 }
 
-impl Guests {
+impl Connections {
     /// Enters a connection.
-    pub(crate) fn enter(self: &Arc<Guests>, waits: Waits) -> Entry {
+    pub(crate) fn enter(self: &Arc<Connections>, waits: Waits) -> Entry {
         let leave = Arc::new(Notify::new());
-        let mut book = self.book();
-        let number = book.next;
-        book.next += 1;
-        book.open.insert(number, Guest { waits, leave: leave.clone() });
-        Entry { guests: self.clone(), number, leave }
+        let mut open = self.lock();
+        let number = open.next;
+        open.next += 1;
+        open.by_number.insert(number, Connection { waits, leave: leave.clone() });
+        Entry { connections: self.clone(), number, leave }
     }
 
     /// Asks the oldest connection that waits for no answer to close; says whether there is one.
     pub(crate) fn make_room(&self) -> bool {
-        let mut book = self.book();
-        let idle =
-            book.open.iter().find(|(_, guest)| guest.waits.is_idle()).map(|(number, _)| *number);
-        let Some(guest) = idle.and_then(|number| book.open.remove(&number)) else { return false };
-        guest.leave.notify_one();
+        let mut open = self.lock();
+        let idle = open
+            .by_number
+            .iter()
+            .find(|(_, connection)| connection.waits.is_idle())
+            .map(|(number, _)| *number);
+        let Some(connection) = idle.and_then(|number| open.by_number.remove(&number)) else {
+            return false;
+        };
+        connection.leave.notify_one();
         true
     }
 
-    fn book(&self) -> MutexGuard<'_, Book> {
+    fn lock(&self) -> MutexGuard<'_, Open> {
         // Nothing is left half done in it.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -68,7 +73,7 @@ impl Entry {
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        self.guests.book().open.remove(&self.number);
+        self.connections.lock().by_number.remove(&self.number);
     }
 }
 
@@ -78,18 +83,19 @@ mod tests {
 
     #[tokio::test]
     async fn the_oldest_that_waits_for_nothing_leaves() {
-        let guests = Arc::new(Guests::default());
+        let connections = Arc::new(Connections::default());
         let waits = [Waits::default(), Waits::default(), Waits::default()];
-        let entries: Vec<Entry> = waits.iter().map(|waits| guests.enter(waits.clone())).collect();
+        let entries: Vec<Entry> =
+            waits.iter().map(|waits| connections.enter(waits.clone())).collect();
         let waiting = waits[0].begin();
-        assert!(guests.make_room());
+        assert!(connections.make_room());
         entries[1].asked_to_leave().await;
-        assert!(guests.make_room() && !guests.make_room());
+        assert!(connections.make_room() && !connections.make_room());
         entries[2].asked_to_leave().await;
         let writing = waits[0].work();
         drop(waiting);
-        assert!(!guests.make_room());
+        assert!(!connections.make_room());
         drop(writing);
-        assert!(guests.make_room() && !guests.make_room());
+        assert!(connections.make_room() && !connections.make_room());
     }
 }

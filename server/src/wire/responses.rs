@@ -1,57 +1,9 @@
-//! The document at `/openapi.json`: made of the routes and the wire's types, so that it cannot fall behind them.
+//! The errors of the routes, as `/openapi.json` describes them.
 
-use super::chat::ChatChunk;
-use super::error::ErrorBody;
-use crate::routes::{about, embeddings, generate, models, steering, text};
 use std::collections::BTreeMap;
+use utoipa::IntoResponses;
 use utoipa::openapi::response::{Response, ResponseBuilder};
-use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{Content, Ref, RefOr};
-use utoipa::{IntoResponses, Modify, OpenApi};
-
-/// The whole interface.
-#[derive(OpenApi)]
-#[openapi(
-    info(title = "trimtab", description = "A chat server whose answers can be steered."),
-    paths(
-        generate::chat,
-        generate::completions,
-        embeddings::embeddings,
-        text::tokenize,
-        text::detokenize,
-        text::apply_template,
-        models::list,
-        models::one,
-        steering::settings,
-        steering::put_settings,
-        steering::check,
-        steering::audits,
-        steering::list,
-        steering::describe,
-        steering::upload,
-        steering::load,
-        steering::delete,
-        about::health,
-        about::version,
-        about::openapi,
-        about::metrics,
-    ),
-    components(schemas(ErrorBody, ChatChunk)),
-    security(("bearer" = [])),
-    modifiers(&Bearer),
-)]
-pub struct Document;
-
-/// Keys come as bearer tokens.
-struct Bearer;
-
-impl Modify for Bearer {
-    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
-        let scheme = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
-        let components = document.components.get_or_insert_with(Default::default);
-        components.security_schemes.insert("bearer".to_owned(), scheme.into());
-    }
-}
 
 /// What a status of an error says.
 fn description(status: u16) -> &'static str {

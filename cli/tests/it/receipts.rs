@@ -1,0 +1,107 @@
+//! One receipt for one request, whether a server or a command answers it.
+
+use crate::kit::{Folder, binary, trimtab};
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Stdio};
+
+/// A server that ends with the test.
+struct Server {
+    child: Child,
+    address: String,
+}
+
+impl Server {
+    fn new(words: &[&str]) -> Server {
+        let mut command = binary();
+        command.arg("serve").args(["--port", "0", "--no-state"]).args(words);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut told = String::new();
+        let address = loop {
+            let line = lines.next().unwrap_or_else(|| panic!("no address in {told}")).unwrap();
+            if let Some((_, rest)) = line.split_once("http://") {
+                break rest.split_whitespace().next().unwrap().to_owned();
+            }
+            told.push_str(&line);
+        };
+        // The server must never wait for a reader of its log.
+        std::thread::spawn(move || lines.for_each(drop));
+        Server { child, address }
+    }
+
+    fn post(&self, path: &str, body: &Value) -> Value {
+        let (body, address) = (body.to_string(), &self.address);
+        let mut stream = TcpStream::connect(address).unwrap();
+        write!(
+            stream,
+            "POST {path} HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\n\
+             content-length: {}\r\nconnection: close\r\n\r\n{body}",
+            body.len()
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+        serde_json::from_str(body).unwrap_or_else(|e| panic!("{e}: {answer}"))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+#[test]
+fn a_command_gives_the_receipt_of_the_server() {
+    let folder = Folder::new();
+    let model = folder.talking();
+    let calm = folder.vector("calm", &model, &[("resid_post.0", 0.4), ("resid_post.1", 0.3)]);
+    let registered = format!("calm={calm}");
+    let limit = ["--dose-limit", "8"];
+    let words = [&["-m", &model, "--vector", &registered], &limit[..]].concat();
+    let server = Server::new(&words);
+    let probe = json!({"kind": "probe", "vector": "calm", "site": "resid_post.1", "above": -1e6,
+        "then": "report", "min_tokens": 0});
+    let letter = json!({"kind": "text", "regex": ["."], "then": "rewind"});
+    let rewind = json!({"to": "fixed", "window": 2, "max": 1});
+    let retry = json!({"vectors": [{"id": "calm", "scale": 0.25}]});
+    let monitors = [
+        None,
+        Some(json!({"watch": [probe]})),
+        Some(json!({"watch": [probe, letter], "rewind": rewind, "on_exhausted": "keep"})),
+        Some(json!({"watch": [letter], "rewind": rewind, "retry": retry, "on_exhausted": "keep"})),
+    ];
+    for monitor in monitors {
+        let mut steering = json!({"vectors": [{"id": "calm", "scale": 0.75}]});
+        let asked = format!("{calm}:0.75");
+        let mut words = [
+            &["generate", "-m", &model, "-p", "abc", "-n", "8", "-s", "7", "--temperature", "0"],
+            &limit[..],
+            &["--steer", &asked, "--json", "-q"],
+        ]
+        .concat();
+        let file = monitor.as_ref().map(|it| folder.write("monitor.json", &it.to_string()));
+        if let (Some(monitor), Some(file)) = (&monitor, &file) {
+            steering["monitor"] = monitor.clone();
+            words.extend(["--monitor", file, "--monitor-vector", &registered]);
+        }
+        let body = json!({"messages": [{"role": "user", "content": "abc"}], "max_tokens": 8,
+            "seed": 7, "temperature": 0, "steering": steering});
+        let mut served = server.post("/v1/chat/completions", &body);
+        let run = trimtab(&words);
+        assert_eq!(run.code, Some(0), "{}", run.stderr);
+        let mut local: Value = serde_json::from_str(&run.stdout).unwrap();
+        assert_eq!(served["choices"][0]["message"]["content"], local["text"]);
+        let (mut over_http, by_command) = (served["steering"].take(), local["steering"].take());
+        // A command has no request to name.
+        let id = over_http.as_object_mut().unwrap().remove("request_id");
+        assert!(id.unwrap().as_str().unwrap().len() > 4);
+        assert_eq!(over_http, by_command, "{monitor:?}");
+        assert_eq!(by_command.get("monitor").is_some(), monitor.is_some());
+        assert!(by_command["vectors"][0]["sites"][0]["tokens"].as_u64().unwrap() > 0);
+    }
+}
