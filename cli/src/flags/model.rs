@@ -284,11 +284,11 @@ pub fn variables(args: TemplateArgs) -> Result<Variables> {
         Error::usage(FLAG, problem)
     })?;
     check_variables(&variables).map_err(|error| Error::usage(FLAG, error.to_string()))?;
-    if let Some(thinking) = args.thinking {
-        if variables.insert(THINKING.to_owned(), thinking.into()).is_some() {
-            let problem = format!("sets {THINKING}, and so does --thinking");
-            return Err(Error::usage(FLAG, problem));
-        }
+    if let Some(thinking) = args.thinking
+        && variables.insert(THINKING.to_owned(), thinking.into()).is_some()
+    {
+        let problem = format!("sets {THINKING}, and so does --thinking");
+        return Err(Error::usage(FLAG, problem));
     }
     Ok(variables)
 }

@@ -94,7 +94,7 @@ pub fn bench(args: BenchArgs, form: Form) -> Result<Bench> {
         let measured = if vectors.is_empty() { 0 } else { NORM_WINDOW };
         opening.pool = PoolSize::Tokens(pool.max(measured));
     }
-    let warmup = if args.no_warmup { false } else { true };
+    let warmup = !args.no_warmup;
     if vectors.reach.as_ref().is_some_and(|reach| *reach != Scope::all()) {
         return Err(Error::usage("--scope", "is all here, because every token is timed"));
     }
