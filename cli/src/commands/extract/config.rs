@@ -93,6 +93,13 @@ pub fn extract(args: ExtractArgs) -> Result<Extract> {
     })
 }
 
+/// Where an interrupted run keeps what it has read.
+pub fn partial(out: &Path) -> PathBuf {
+    let mut name = out.as_os_str().to_owned();
+    name.push(".partial");
+    PathBuf::from(name)
+}
+
 fn examples(args: &ExtractArgs) -> Result<Examples> {
     match (&args.data, &args.positive_file, &args.negative_file) {
         (Some(path), None, None) => {

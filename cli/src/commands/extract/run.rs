@@ -2,7 +2,7 @@
 
 use super::args::MergeArgs;
 use super::config;
-use super::config::{Examples, Start};
+use super::config::{Examples, Start, partial};
 use super::examples;
 use super::picture;
 use super::report;
@@ -197,13 +197,6 @@ fn read(plan: &config::Extract, extraction: &Extraction<'_>, console: &Console) 
         return Err(Error::Interrupted);
     }
     Ok(states)
-}
-
-/// Where an interrupted run keeps what it has read.
-pub fn partial(out: &Path) -> PathBuf {
-    let mut name = out.as_os_str().to_owned();
-    name.push(".partial");
-    PathBuf::from(name)
 }
 
 /// Writes the vector, and the direction that detects beside it.

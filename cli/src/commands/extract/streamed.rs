@@ -1,8 +1,6 @@
 //! An extraction whose states do not fit into the memory they may have: they are summed as they are read.
 
-use super::config::Extract;
-use super::config::Start;
-use super::run::partial;
+use super::config::{Extract, Start, partial};
 use crate::console::Console;
 use crate::error::{Error, Result};
 use crate::interrupt::Stoppable;

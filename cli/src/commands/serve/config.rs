@@ -1,6 +1,7 @@
 //! What `serve` is to do.
 
 use super::args::ServeArgs;
+use crate::args::environment::state_folder;
 use crate::document::{GIT, VERSION, Version};
 use crate::error::{Error, Result};
 use crate::flags::model::{self, Opening, PoolSize, variables};
@@ -112,6 +113,21 @@ pub fn serve(args: ServeArgs) -> Result<Serve> {
         audit_text: args.audit_text,
         policies: args.policy,
     })
+}
+
+/// The folder of a server's state, if it keeps any.
+pub fn folder(state: &State) -> Result<Option<PathBuf>> {
+    match state {
+        State::None => Ok(None),
+        State::Folder(folder) => folder_of_state(Some(folder)).map(Some),
+        State::Usual => folder_of_state(None).map(Some),
+    }
+}
+
+/// The folder that was named, or the usual one.
+pub fn folder_of_state(named: Option<&PathBuf>) -> Result<PathBuf> {
+    let missing = "is missing and there is no home folder";
+    named.cloned().or_else(state_folder).ok_or_else(|| Error::usage("--state-dir", missing))
 }
 
 /// Refuses flags that are of no use together.

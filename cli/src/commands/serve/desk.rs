@@ -1,7 +1,6 @@
 //! Everything behind the address: engine, vectors, presets.
 
-use super::config::{Serve, Sources};
-use super::run::folder;
+use super::config::{Serve, Sources, folder};
 use crate::console::Console;
 use crate::error::{Error, Result, read_data};
 use crate::flags::Named;

@@ -6,5 +6,6 @@ mod desk;
 mod log;
 mod run;
 
+pub use config::folder_of_state;
 pub use desk::{Prepare, app, policies, prepare, read};
-pub use run::{folder_of_state, run, threads};
+pub use run::{run, threads};

@@ -1,6 +1,6 @@
 //! Reads vectors and keys, opens the model, listens, and drains running answers when it is told to stop.
 
-use super::config::{Serve, State};
+use super::config::{Serve, State, folder};
 use super::desk::{app, policies, read};
 use super::log;
 use crate::args::environment::state_folder;
@@ -10,7 +10,6 @@ use crate::document::VERSION;
 use crate::error::{Error, Result, read_text};
 use crate::interrupt::Stoppable;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use trimtab_adapters::store::Store;
@@ -67,21 +66,6 @@ async fn keep(plan: &Serve) -> Result<Keep> {
     let traces = if plan.traces { Switch::On } else { Switch::Off };
     let text = if plan.audit_text { Switch::On } else { Switch::Off };
     Ok(Keep::in_store(store, traces).with_audit_text(text))
-}
-
-/// The folder of a server's state, if it keeps any.
-pub fn folder(state: &State) -> Result<Option<PathBuf>> {
-    match state {
-        State::None => Ok(None),
-        State::Folder(folder) => folder_of_state(Some(folder)).map(Some),
-        State::Usual => folder_of_state(None).map(Some),
-    }
-}
-
-/// The folder that was named, or the usual one.
-pub fn folder_of_state(named: Option<&PathBuf>) -> Result<PathBuf> {
-    let missing = "is missing and there is no home folder";
-    named.cloned().or_else(state_folder).ok_or_else(|| Error::usage("--state-dir", missing))
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener> {
