@@ -4,9 +4,8 @@
 //! an answer keeps its line breaks and tabs, and other control characters are written out. A pipe or a file gets an
 //! answer's bytes as they are.
 
-use crate::args::{Color, OutputArgs};
+use crate::args::OutputArgs;
 use crate::error::{Error, Result};
-use crate::plan::Form;
 use serde::Serialize;
 use std::borrow::Cow;
 use std::fmt::{self, Display};
@@ -30,6 +29,22 @@ enum Paint {
     Colour,
 }
 
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+impl Form {
+    /// The form that the output flags ask for.
+    pub fn of(output: &OutputArgs) -> Form {
+        if output.json { Form::Json } else { Form::Text }
+    }
+}
+
 /// Both streams and how much they carry.
 pub struct Console {
     form: Form,
@@ -46,7 +61,7 @@ struct Left;
 impl Console {
     /// The streams as the output flags want them.
     pub fn new(output: &OutputArgs) -> Console {
-        let level = match (output.quiet.is_on(), output.verbose) {
+        let level = match (output.quiet, output.verbose) {
             (true, _) => Level::Quiet,
             (false, 0) => Level::Normal,
             (false, 1) => Level::Debug,
@@ -54,11 +69,7 @@ impl Console {
         };
         #[allow(clippy::disallowed_methods)] // the command line reads the environment
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let colour = match output.color {
-            Color::Always => true,
-            Color::Never => false,
-            Color::Auto => std::io::stderr().is_terminal() && !no_color,
-        };
+        let colour = output.color.unwrap_or_else(|| std::io::stderr().is_terminal() && !no_color);
         let paint = if colour { Paint::Colour } else { Paint::Plain };
         Console { form: Form::of(output), level, paint, stdout: OnceLock::new() }
     }

@@ -1,11 +1,11 @@
 //! Trimtab: a frozen language model on the command line.
 //!
-//! What was typed ([`args`]) becomes what it means ([`plan`]), and one `match` does it ([`commands::run`]). Parsing
-//! never does work. The answer goes to stdout and everything else to stderr ([`console`]); a failure is one sentence,
-//! a hint, and a number ([`exit`]).
+//! What was typed ([`args`]) is checked and done by one `match` ([`commands::run`]). Each command is a folder with its
+//! flags, what they mean together, and what it does; flags of several commands stand in [`flags`]. The answer goes to
+//! stdout and everything else to stderr ([`console`]); a failure is one sentence, a hint, and a number ([`exit`]).
 
 mod args;
-mod plan;
+mod flags;
 
 mod console;
 mod document;
@@ -29,11 +29,8 @@ fn main() -> ExitCode {
     };
     let console = Console::new(&parsed.output);
     args::environment::unknown().iter().for_each(|warning| console.warn(warning));
-    let done = plan::of(parsed).and_then(|task| {
-        interrupt::install();
-        commands::run(task, &console)
-    });
-    match done {
+    interrupt::install();
+    match commands::run(parsed, &console) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => exit::failed(&error, &console),
     }

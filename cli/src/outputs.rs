@@ -2,7 +2,7 @@
 
 use crate::console::Console;
 use crate::error::{Error, Result};
-use crate::plan::{Opening, Template};
+use crate::flags::model::{Opening, Template};
 use std::io::ErrorKind;
 use trimtab_runtime::hub::{self, ModelRef};
 use trimtab_runtime::output::{self, Named, OutputError, Problem, Stdout};

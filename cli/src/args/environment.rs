@@ -1,6 +1,6 @@
 //! `TRIMTAB_<FLAG>` for every long flag, and what looks like one and is none.
 
-use super::{Switch, switch};
+use clap::builder::BoolishValueParser;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use std::collections::BTreeSet;
@@ -9,6 +9,8 @@ use std::path::PathBuf;
 use trimtab_runtime::json::nearest;
 
 const PREFIX: &str = "TRIMTAB_";
+/// What turns a switch off: nothing, and what [`BoolishValueParser`] reads as false.
+const OFF: [&str; 7] = ["", "0", "f", "false", "n", "no", "off"];
 /// Known to the project's tests, not to the program.
 const OF_TESTS: &str = "TRIMTAB_TEST_";
 
@@ -23,6 +25,10 @@ pub fn bind(command: Command, outranked: &BTreeSet<&str>) -> Command {
 
 fn bind_one(arg: Arg) -> Arg {
     let names = names(&arg);
+    let arg = match arg.get_action() {
+        ArgAction::SetTrue => arg.value_parser(BoolishValueParser::new()),
+        _ => arg,
+    };
     // clap reads one variable per flag: the one that is set, should it be an alias's.
     let set = names.iter().find(|name| is_set(name)).or(names.first());
     match set.cloned() {
@@ -51,7 +57,7 @@ fn is_off(arg: &Arg, name: &str) -> bool {
     let switch = matches!(arg.get_action(), ArgAction::SetTrue | ArgAction::Count);
     let value = value(name);
     let text = value.as_ref().map(|value| value.to_string_lossy());
-    switch && text.is_some_and(|text| switch::parse(&text) == Ok(Switch::Off))
+    switch && text.is_some_and(|text| OFF.contains(&text.to_ascii_lowercase().as_str()))
 }
 
 #[allow(clippy::disallowed_methods)] // the command line reads the environment

@@ -4,57 +4,32 @@
 //! words are spelt out before ([`spelling`]), every long flag gets its environment variable ([`environment`]), and
 //! what is typed outranks the variable of a flag that it excludes ([`precedence`]).
 
-mod audit;
-mod bench;
-mod capture;
-mod chat;
-mod compose;
-mod convert;
-mod doctor;
 pub mod environment;
-mod eval;
-mod extract;
-mod generate;
-mod inspect;
-mod model;
-mod models;
-mod monitor;
-mod perplexity;
-mod policy;
 mod precedence;
-mod sampling;
-mod serve;
 mod spelling;
-mod switch;
-mod template;
-mod traces;
-mod vectors;
-mod verify;
 
-pub use audit::{AuditArgs, AuditCommand, AuditReading};
-pub use bench::{BenchArgs, Beside, Table};
-pub use capture::CaptureArgs;
-pub use chat::ChatArgs;
-pub use compose::{ComposeArgs, ComposeMode};
-pub use convert::{ExportArgs, ImportArgs, Kind, To};
-pub use doctor::DoctorArgs;
-pub use eval::EvalArgs;
-pub use extract::{Bad, Estimator, ExtractArgs, Long, MergeArgs, Rule, Select, Weights};
-pub use generate::GenerateArgs;
-pub use inspect::InspectArgs;
-pub use model::{Dtype, KvType, ModelArgs, OnOff, SourceArgs};
-pub use models::{ModelsArgs, ModelsCommand, Target};
-pub use monitor::MonitorArgs;
-pub use perplexity::PerplexityArgs;
-pub use policy::{PolicyArgs, PolicyCommand};
-pub use sampling::SamplingArgs;
-pub use serve::ServeArgs;
-pub use switch::Switch;
-pub use template::TemplateArgs;
-pub use traces::{TracesArgs, TracesCommand};
-pub use vectors::{Policy, Reach, VectorArgs};
-pub use verify::VerifyArgs;
-
+use crate::commands::{
+    audit::args::AuditArgs,
+    bench::args::BenchArgs,
+    capture::args::CaptureArgs,
+    chat::args::ChatArgs,
+    compose::args::ComposeArgs,
+    convert::args::{ExportArgs, ImportArgs},
+    doctor::args::DoctorArgs,
+    eval::args::EvalArgs,
+    extract::args::{ExtractArgs, MergeArgs},
+    generate::args::GenerateArgs,
+    inspect::args::InspectArgs,
+    models::args::ModelsArgs,
+    perplexity::args::PerplexityArgs,
+    policy::args::PolicyArgs,
+    serve::args::ServeArgs,
+    traces::args::TracesArgs,
+    verify::args::VerifyArgs,
+};
+use crate::flags::sampling::SamplingArgs;
+use crate::flags::vectors::VectorArgs;
+use crate::flags::words;
 use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -72,11 +47,11 @@ use std::ffi::OsString;
 )]
 pub struct Args {
     /// Print the version; with --json as an object.
-    #[arg(short = 'V', long, action = ArgAction::SetTrue, value_parser = switch::parse)]
-    pub version: Switch,
+    #[arg(short = 'V', long)]
+    pub version: bool,
     /// Print the devices of this build and end.
-    #[arg(long, global = true, help_heading = "Output", action = ArgAction::SetTrue, value_parser = switch::parse)]
-    pub list_devices: Switch,
+    #[arg(long, global = true, help_heading = "Output")]
+    pub list_devices: bool,
     /// How results and messages are shown.
     #[command(flatten)]
     pub output: OutputArgs,
@@ -89,11 +64,11 @@ pub struct Args {
 #[derive(Debug, clap::Args)]
 pub struct OutputArgs {
     /// Print one JSON document instead of text.
-    #[arg(long, global = true, help_heading = "Output", action = ArgAction::SetTrue, value_parser = switch::parse)]
-    pub json: Switch,
+    #[arg(long, global = true, help_heading = "Output")]
+    pub json: bool,
     /// Print no progress and no timings.
-    #[arg(short, long, global = true, help_heading = "Output", action = ArgAction::SetTrue, value_parser = switch::parse)]
-    pub quiet: Switch,
+    #[arg(short, long, global = true, help_heading = "Output")]
+    pub quiet: bool,
     /// Say more on stderr; twice for everything.
     #[arg(short, long, global = true, help_heading = "Output", action = ArgAction::Count, conflicts_with = "quiet")]
     pub verbose: u8,
@@ -102,23 +77,10 @@ pub struct OutputArgs {
         long,
         global = true,
         help_heading = "Output",
-        value_enum,
         default_value = "auto",
-        value_name = "auto|always|never",
-        hide_possible_values = true
+        value_name = "auto|always|never", value_parser = words([("auto", None), ("always", Some(true)), ("never", Some(false))]), hide_possible_values = true
     )]
-    pub color: Color,
-}
-
-/// When to use colour.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Color {
-    /// On a terminal, unless `NO_COLOR` is set.
-    Auto,
-    /// Always.
-    Always,
-    /// Never.
-    Never,
+    pub color: Option<bool>,
 }
 
 /// The commands.

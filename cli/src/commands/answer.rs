@@ -3,8 +3,8 @@
 use super::opened::Opened;
 use crate::console::Console;
 use crate::error::{Error, Result};
+use crate::flags::sampling::{Sampling, Seed};
 use crate::interrupt::Stoppable;
-use crate::plan::{Sampling, Seed};
 use serde::Serialize;
 use std::hash::{BuildHasher, Hasher};
 use std::time::Instant;

@@ -1,64 +1,74 @@
 //! What the commands do.
 
 mod answer;
-mod audit;
-mod bench;
-mod capture;
-mod chat;
-mod compose;
-mod convert;
-mod doctor;
-mod eval;
-mod extract;
-mod generate;
-mod inspect;
-mod models;
+pub mod audit;
+pub mod bench;
+pub mod capture;
+pub mod chat;
+pub mod compose;
+pub mod convert;
+pub mod doctor;
+pub mod eval;
+pub mod extract;
+pub mod generate;
+pub mod inspect;
+pub mod models;
 mod monitors;
 mod opened;
-mod perplexity;
-mod policy;
-mod replay;
-mod serve;
+pub mod perplexity;
+pub mod policy;
+pub mod serve;
 mod state;
 mod table;
-mod traces;
+pub mod traces;
 mod vectors;
-mod verify;
+pub mod verify;
 
-use crate::args::{self, Shell};
-use crate::console::Console;
+use crate::args::{self, Args, Command, Shell};
+use crate::console::{Console, Form};
 use crate::document::{Head, Version};
-use crate::error::Result;
-use crate::plan::Task;
+use crate::error::{Error, Result};
 use serde::Serialize;
 use trimtab_runtime::device::Device;
 
-/// Does what is planned.
-pub fn run(task: Task, console: &Console) -> Result<()> {
-    match task {
-        Task::Version => version(console),
-        Task::Devices => devices(console),
-        Task::Chat(plan) => chat::run(&plan, console),
-        Task::Generate(plan) => generate::run(&plan, console),
-        Task::Replay(plan) => replay::run(&plan, console),
-        Task::Capture(plan) => capture::run(&plan, console),
-        Task::Eval(plan) => eval::run(&plan, console),
-        Task::Extract(plan) => extract::run(&plan, console),
-        Task::Merge(plan) => extract::merge(&plan, console),
-        Task::Perplexity(plan) => perplexity::run(&plan, console),
-        Task::Bench(plan) => bench::run(&plan, console),
-        Task::Inspect(plan) => inspect::run(&plan, console),
-        Task::Verify(plan) => verify::run(&plan, console),
-        Task::Import(plan) => convert::import(&plan, console),
-        Task::Export(plan) => convert::export(&plan, console),
-        Task::Models(plan) => models::run(&plan, console),
-        Task::Compose(plan) => compose::run(&plan, console),
-        Task::Serve(plan) => serve::run(&plan, console),
-        Task::Traces(plan) => traces::run(&plan, console),
-        Task::Audit(plan) => audit::run(&plan, console),
-        Task::Policy(plan) => policy::run(&plan, console),
-        Task::Doctor(plan) => doctor::run(&plan, console),
-        Task::Completions(shell) => completions(shell, console),
+/// Does what was typed. What cannot be meant is refused before any work.
+pub fn run(args: Args, console: &Console) -> Result<()> {
+    if args.version {
+        return version(console);
+    }
+    if args.list_devices {
+        return devices(console);
+    }
+    let form = Form::of(&args.output);
+    let Some(command) = args.command else {
+        return Err(Error::usage("command", "is missing"));
+    };
+    match command {
+        Command::Chat(args) => chat::run(&chat::config::chat(args)?, console),
+        Command::Generate(args) if args.replay.is_some() => {
+            generate::replay::run(&generate::config::replay(args)?, console)
+        }
+        Command::Generate(args) => generate::run(&generate::config::generate(args, form)?, console),
+        Command::Capture(args) => capture::run(&capture::config::capture(args)?, console),
+        Command::Eval(args) => eval::run(&eval::config::eval(args)?, console),
+        Command::Extract(args) => extract::run(&extract::config::extract(args)?, console),
+        Command::Merge(args) => extract::merge(&args, console),
+        Command::Perplexity(args) => {
+            perplexity::run(&perplexity::config::perplexity(args)?, console)
+        }
+        Command::Bench(args) => bench::run(&bench::config::bench(args, form)?, console),
+        Command::Inspect(args) => inspect::run(args, console),
+        Command::Verify(args) => verify::run(&verify::config::verify(args)?, console),
+        Command::Import(args) => convert::import(&convert::config::import(args)?, console),
+        Command::Export(args) => convert::export(&convert::config::export(args)?, console),
+        Command::Models(args) => models::run(args, console),
+        Command::Compose(args) => compose::run(&compose::config::compose(args)?, console),
+        Command::Serve(args) => serve::run(&serve::config::serve(*args)?, console),
+        Command::Traces(args) => traces::run(&args, console),
+        Command::Audit(args) => audit::run(args, console),
+        Command::Policy(args) => policy::run(args, console),
+        Command::Doctor(args) => doctor::run(args, console),
+        Command::Completions { shell } => completions(shell, console),
     }
 }
 
@@ -93,3 +103,6 @@ fn completions(shell: Shell, console: &Console) -> Result<()> {
     clap_complete::generate(known, &mut args::command(), "trimtab", &mut script);
     console.say(&String::from_utf8_lossy(&script))
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,7 @@ use super::opened::Opened;
 use super::serve::{Prepare, folder_of_state, policies, prepare, read};
 use crate::console::Console;
 use crate::error::{Error, Result, read_data};
-use crate::plan::{Monitors, Telling};
+use crate::flags::monitor::{Monitors, Telling};
 use serde_json::Value;
 use std::path::Path;
 use std::sync::Arc;

@@ -4,7 +4,7 @@ use crate::console::Console;
 use crate::document::Head;
 use crate::error::{Error, Result, read_text};
 use crate::exit::with_sources;
-use crate::plan::{Opening, PoolSize, Source, Template};
+use crate::flags::model::{Opening, PoolSize, Source, Template};
 use crate::progress::Meter;
 use crate::threads;
 use std::sync::Arc;

@@ -69,7 +69,6 @@ fn an_answer_has_its_document_and_its_chunks() {
         "model",
         "device",
         "text",
-        "reasoning",
         "finish_reason",
         "seed",
         "usage",

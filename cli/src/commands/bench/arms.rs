@@ -1,6 +1,6 @@
 //! What the rows of a test do beside computing: their plans and captures.
 
-use crate::args::Beside;
+use super::args::Beside;
 use crate::commands::vectors::Steering;
 use crate::error::{Error, Result};
 use serde::Serialize;

@@ -1,13 +1,13 @@
 //! Timing one case: sessions side by side, rewound between runs.
 
+use super::args::Beside;
 use super::arms::Arm;
+use super::config::{Bench, Case};
 use super::numbers::Numbers;
-use crate::args::Beside;
 use crate::commands::opened::Opened;
 use crate::commands::vectors::Steering;
 use crate::error::{Error, Result};
 use crate::interrupt::Stoppable;
-use crate::plan::{Bench, Case};
 use std::time::{Duration, Instant};
 use trimtab_runtime::decoder::{LogitsAt, Outputs};
 use trimtab_runtime::plan::Plan;
@@ -70,7 +70,7 @@ pub fn case(setup: &Setup<'_>, case: &Case) -> Result<Timings> {
     let arms: Vec<Arm> = plan.beside.iter().map(arm).collect::<Result<_>>()?;
     let mut bench = Lanes { lanes, case, stoppable };
     let plain = Arm::plain(case.batch);
-    if plan.warmup.is_on() {
+    if plan.warmup {
         arms.iter().chain([&plain]).try_for_each(|arm| bench.run(arm).map(drop))?;
     }
     let mut timings =

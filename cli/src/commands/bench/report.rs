@@ -1,15 +1,15 @@
 //! What was measured, as a table, as JSON or as CSV.
 
+use super::args::{Beside, Table};
 use super::arms::Steered;
+use super::config::{Bench, Case};
 use super::measure::{Timed, Timings};
 use super::spread::{mean_and_deviation, median};
-use crate::args::{Beside, Switch, Table};
 use crate::commands::opened::Opened;
 use crate::commands::table::{Column, markdown};
 use crate::console::Console;
 use crate::document::Head;
 use crate::error::Result;
-use crate::plan::{Bench, Case};
 use serde::Serialize;
 use std::time::Duration;
 use trimtab_runtime::kv::BLOCK_LEN;
@@ -54,8 +54,8 @@ struct Document {
 #[derive(Serialize)]
 struct Settings {
     repetitions: usize,
-    warmup: Switch,
-    batch_invariant: Switch,
+    warmup: bool,
+    batch_invariant: bool,
 }
 
 /// What the program holds by design; the peak is each line's.
@@ -166,11 +166,8 @@ fn memory(opened: &Opened) -> Memory {
 }
 
 /// Only the CPU's own kernels sum in one order whatever the number of rows.
-fn batch_invariant(opened: &Opened) -> Switch {
-    match opened.model.decoder().device().kind() {
-        "cpu" => Switch::On,
-        _ => Switch::Off,
-    }
+fn batch_invariant(opened: &Opened) -> bool {
+    opened.model.decoder().device().kind() == "cpu"
 }
 
 fn table(results: &[Line], opened: &Opened) -> String {

@@ -1,7 +1,7 @@
 //! Rows of a capture: texts and conversations of a JSON Lines file, or token ids.
 
+use super::config::Rows;
 use crate::error::{Error, Result, read_data};
-use crate::plan::Rows;
 use serde::Deserialize;
 use std::path::Path;
 use trimtab_runtime::filetype;

@@ -1,9 +1,9 @@
 //! The JSON document of a composition.
 
+use super::config::Compose;
 use crate::commands::opened::Opened;
 use crate::document::Head;
 use crate::error::Result;
-use crate::plan::Compose;
 use serde::Serialize;
 use trimtab_steering::VectorFile;
 use trimtab_steering::compose::dose::Standing;

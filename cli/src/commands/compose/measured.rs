@@ -1,10 +1,10 @@
 //! The measured matrix: margins of every vector's pairs under every other vector.
 
+use super::config::Compose;
 use crate::commands::opened::Opened;
 use crate::console::Console;
 use crate::error::{Error, Result, read_data};
 use crate::interrupt::Stoppable;
-use crate::plan::Compose;
 use crate::progress::Meter;
 use trimtab_runtime::generate::Flow;
 use trimtab_runtime::hub::Progress;

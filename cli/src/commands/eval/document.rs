@@ -1,10 +1,9 @@
 //! The JSON document of an evaluation.
 
+use super::config::Eval;
 use super::files::Vector;
-use crate::args::Switch;
 use crate::commands::opened::Opened;
 use crate::document::Head;
-use crate::plan::Eval;
 use serde::Serialize;
 use std::path::Path;
 use trimtab_steering::eval::{Arm, Interval, Line, Report};
@@ -19,7 +18,7 @@ pub struct About<'a> {
     /// The vector.
     pub vector: &'a Vector,
     /// Whether it was changed.
-    pub written: Switch,
+    pub written: bool,
     /// What keyed draws, random order and bootstrap.
     pub seed: u64,
     /// What was warned of.
@@ -46,9 +45,9 @@ pub struct Document<'a> {
     safe: Option<[f32; 2]>,
     default: f32,
     judged: f32,
-    passed: Switch,
+    passed: bool,
     failed: Vec<&'static str>,
-    written: Switch,
+    written: bool,
     warnings: Vec<String>,
     arms: Vec<ArmEntry<'a>>,
 }
@@ -124,7 +123,7 @@ pub fn of<'a>(about: &About<'a>, report: &'a Report) -> Document<'a> {
         safe: report.choice.safe,
         default: report.choice.default,
         judged: report.judged,
-        passed: report.passed().into(),
+        passed: report.passed(),
         failed: report.failed.iter().map(|check| check.name()).collect(),
         written: about.written,
         warnings: about.warnings.clone(),

@@ -1,9 +1,9 @@
 //! The files of an evaluation: vectors in, answers and a picture out.
 
+use super::config::{Beside, CardChange, Eval};
 use crate::commands::opened::Opened;
 use crate::console::Console;
 use crate::error::{Error, Result};
-use crate::plan::{Beside, CardChange, Eval};
 use serde::Serialize;
 use std::path::Path;
 use trimtab_runtime::output::Named;

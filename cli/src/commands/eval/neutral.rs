@@ -1,10 +1,10 @@
 //! What is measured on neutral text: the stream's length, and what steering costs.
 
+use super::config::Purpose;
 use crate::commands::opened::Opened;
 use crate::commands::vectors;
 use crate::console::Console;
 use crate::error::Result;
-use crate::plan::Purpose;
 use trimtab_runtime::site::Site;
 use trimtab_steering::VectorFile;
 use trimtab_steering::eval::Norms;

@@ -1,6 +1,6 @@
 //! The dose–response curve of an evaluation.
 
-use crate::plan::Eval;
+use super::config::Eval;
 use trimtab_steering::Result;
 use trimtab_steering::eval::{Arm, Limits, Line, Report};
 use trimtab_steering::plot::{DoseResponse, Point};

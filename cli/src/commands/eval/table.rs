@@ -1,7 +1,7 @@
 //! An evaluation for people.
 
+use super::config::{CardChange, Eval, Purpose};
 use crate::commands::table::{Column, markdown};
-use crate::plan::{CardChange, Eval, Purpose};
 use trimtab_steering::eval::{Arm, Interval, Line, Metric, RANDOM_DIRECTIONS, Report};
 
 /// Arms in their order; random directions are summed up in one row, and so are fits to shuffled labels.

@@ -1,9 +1,10 @@
 //! The examples of an extraction, and what is told of those that are left out.
 
+use super::config;
+use super::config::Examples;
 use crate::commands::vectors::unreadable;
 use crate::console::Console;
 use crate::error::{Error, Result};
-use crate::plan::{self, Examples};
 use std::fmt::Display;
 use std::io::Read;
 use std::path::Path;
@@ -22,7 +23,7 @@ pub fn is_stdin(path: &Path) -> bool {
 }
 
 /// Reads the examples.
-pub fn read(plan: &plan::Extract, console: &Console) -> Result<Pairs> {
+pub fn read(plan: &config::Extract, console: &Console) -> Result<Pairs> {
     let pairs = match &plan.data {
         Examples::Records(path, names) if is_stdin(path) => {
             let bytes = input()?;

@@ -1,27 +1,22 @@
 //! An extraction whose states do not fit into the memory they may have: they are summed as they are read.
 
-use super::partial;
+use super::config::{Extract, Start, partial};
 use crate::console::Console;
 use crate::error::{Error, Result};
 use crate::interrupt::Stoppable;
-use crate::plan::{self, Start};
 use crate::progress::Meter;
 use trimtab_runtime::generate::Flow;
 use trimtab_runtime::hub::Progress;
 use trimtab_steering::extract::{Extracted, Extraction};
 
 /// Whether states are not kept: there are too many, and neither a shard nor an unfinished run asks for them.
-pub fn is_due(plan: &plan::Extract, extraction: &Extraction<'_>) -> bool {
+pub fn is_due(plan: &Extract, extraction: &Extraction<'_>) -> bool {
     let resumed = plan.start == Start::Resumed && partial(&plan.out).exists();
     plan.shard.is_none() && !resumed && !extraction.fits(plan.memory)
 }
 
 /// Reads, and estimates on the way.
-pub fn read(
-    plan: &plan::Extract,
-    extraction: &Extraction<'_>,
-    console: &Console,
-) -> Result<Extracted> {
+pub fn read(plan: &Extract, extraction: &Extraction<'_>, console: &Console) -> Result<Extracted> {
     let (items, sites) = (extraction.streamed(plan.memory)?, extraction.sites().len());
     console
         .note("states do not fit --state-memory: they are summed, and an interruption loses them");

@@ -12,7 +12,6 @@ pub struct Document<'a> {
     #[serde(flatten)]
     head: Head,
     text: &'a str,
-    reasoning: Option<()>,
     finish_reason: &'static str,
     seed: u64,
     usage: Usage,
@@ -55,7 +54,6 @@ impl<'a> Document<'a> {
         Document {
             head,
             text: &reply.answer.text,
-            reasoning: None,
             finish_reason: reply.answer.finish.openai_reason(),
             seed,
             usage: reply.usage(),

@@ -1,11 +1,11 @@
 //! How an answer reaches stdout.
 
 use super::chunks::Chunks;
+use super::config::Delivery;
 use crate::commands::answer::Reply;
 use crate::commands::opened::Opened;
 use crate::console::Console;
 use crate::error::Result;
-use crate::plan::Delivery;
 use std::io::IsTerminal;
 
 /// How an answer reaches stdout.

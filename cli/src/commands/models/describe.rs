@@ -7,7 +7,7 @@ use crate::console::Console;
 use crate::document::Head;
 use crate::error::Result;
 use crate::exit::with_sources;
-use crate::plan::{Opening, PoolSize, Source, Template};
+use crate::flags::model::{Opening, PoolSize, Source, Template};
 use serde::Serialize;
 use std::path::PathBuf;
 use trimtab_runtime::decoder::DecoderOptions;

@@ -3,10 +3,9 @@
 mod receipt;
 
 use super::opened::Opened;
-use crate::args::Reach;
 use crate::console::Console;
 use crate::error::{Error, Result};
-use crate::plan::{Asked, FileForm, Vectors};
+use crate::flags::vectors::{Asked, FileForm, Vectors};
 use crate::progress::Meter;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -226,20 +225,10 @@ impl Steering {
 fn options(asked: &Asked, plan: &Vectors) -> SteerOptions {
     SteerOptions {
         scale: asked.scale,
-        scope: plan.reach.map(scope),
+        scope: plan.reach.clone(),
         blocks: plan.blocks.clone(),
         null: plan.null,
         ..SteerOptions::default()
-    }
-}
-
-fn scope(reach: Reach) -> Scope {
-    match reach {
-        Reach::All => Scope::all(),
-        Reach::Prompt => Scope::prompt(),
-        Reach::Generated => Scope::generated(),
-        Reach::Last => Scope::last(),
-        Reach::Answering => Scope::answering(),
     }
 }
 

@@ -1,0 +1,8 @@
+//! `import` and `export`: vector files of other programs, in and out. What was understood is shown before anything is
+//! written.
+
+pub mod args;
+pub mod config;
+mod run;
+
+pub use run::{export, import};

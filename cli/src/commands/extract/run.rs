@@ -1,0 +1,231 @@
+//! Reads the examples, runs them once, fits a direction at each site, and writes file and report; merges shards.
+
+use super::args::MergeArgs;
+use super::config;
+use super::config::{Examples, Start, partial};
+use super::examples;
+use super::picture;
+use super::report;
+use super::report::{Outcome, Written};
+use super::streamed;
+use crate::commands::opened::open;
+use crate::commands::vectors::unreadable;
+use crate::console::Console;
+use crate::document::Head;
+use crate::error::{Error, Result};
+use crate::interrupt::Stoppable;
+use crate::progress::Meter;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use trimtab_runtime::generate::Flow;
+use trimtab_runtime::hub::Progress;
+use trimtab_runtime::output::{self, Named};
+use trimtab_steering::extract::{Extracted, Extraction, Recipe, Shard, States};
+use trimtab_steering::file::card::MethodName;
+use trimtab_steering::file::sha256;
+use trimtab_steering::pairs::Pairs;
+
+/// How long a run goes on before its states are written beside the file.
+const SAVE_EVERY: Duration = Duration::from_secs(20);
+
+/// Extracts.
+pub fn run(plan: &config::Extract, console: &Console) -> Result<()> {
+    outputs(plan, console)?;
+    let pairs = examples::read(plan, console)?;
+    let recipe = recipe(plan, &pairs);
+    recipe.check_with(&pairs)?;
+    let opened = open(&plan.opening, console)?;
+    let started = Instant::now();
+    let extraction = Extraction::new(&opened.model, &pairs, &plan.sites, &recipe)?;
+    examples::tell(extraction.left_out(), console);
+    let vector = |extracted: &Extracted| {
+        let written = write(extracted, &plan.out)?;
+        if let Some(path) = &plan.plot {
+            let drawn = picture::write(path, &recipe.name, &extracted.report);
+            drawn.map_err(Error::writing(path))?;
+        }
+        Ok::<_, Error>(Outcome::Vector(Box::new(written)))
+    };
+    let states;
+    let outcome = if streamed::is_due(plan, &extraction) {
+        vector(&streamed::read(plan, &extraction, console)?)?
+    } else {
+        states = read(plan, &extraction, console)?;
+        match plan.shard {
+            Some(_) => {
+                states.save(&plan.out).map_err(Error::writing(&plan.out))?;
+                Outcome::Shard(&states)
+            }
+            None => vector(&states.finish()?)?,
+        }
+    };
+    // There may be none: it is only written by long runs, and by interrupted ones.
+    std::fs::remove_file(partial(&plan.out)).ok();
+    let head = opened.head("extract");
+    report::show(console, head, &outcome, (&plan.out, started.elapsed()))
+}
+
+/// Decides about the outputs before anything is read.
+fn outputs(plan: &config::Extract, console: &Console) -> Result<()> {
+    let mut reads = crate::outputs::of_model(&plan.opening);
+    match &plan.data {
+        Examples::Records(path, _) if examples::is_stdin(path) => {}
+        Examples::Records(path, _) => reads.push(Named::new("--data", path)),
+        Examples::Prompts { positive, negative } => reads.extend([
+            Named::new("--positive-file", positive),
+            Named::new("--negative-file", negative),
+        ]),
+    }
+    let mut writes = vec![Named::new("--out", &plan.out)];
+    writes.extend(plan.plot.iter().map(|path| Named::new("--plot", path)));
+    if output::is_file(&plan.out) {
+        writes.push(Named::new("--out", partial(&plan.out)));
+    }
+    let reading_too = is_probe(plan.recipe.method) && plan.shard.is_none();
+    if reading_too && output::is_file(&plan.out) {
+        writes.push(Named::new("--out", reading(&plan.out)));
+    }
+    crate::outputs::plan(&reads, &writes, console)?;
+    if reading_too {
+        two_files(&plan.out)?;
+    }
+    let unfinished = partial(&plan.out);
+    if plan.start == Start::Anew && unfinished.exists() {
+        let unfinished = unfinished.display();
+        let problem = format!(
+            "has an unfinished run in {unfinished}: --resume goes on with it; delete it to begin anew"
+        );
+        return Err(Error::usage("--out", problem));
+    }
+    Ok(())
+}
+
+/// Whether an estimator writes a second file, beside the first.
+fn is_probe(method: MethodName) -> bool {
+    matches!(method, MethodName::LinearProbe | MethodName::LogisticProbe)
+}
+
+/// Refuses a pipe or a device where two files are written.
+fn two_files(out: &Path) -> Result<()> {
+    match output::is_file(out) {
+        true => Ok(()),
+        false => {
+            let problem = "is no regular file, and this method writes a second file beside it";
+            Err(Error::usage("--out", problem))
+        }
+    }
+}
+
+/// Merges.
+pub fn merge(plan: &MergeArgs, console: &Console) -> Result<()> {
+    let Some(out) = &plan.out else {
+        return Err(Error::usage("--out", "is needed"));
+    };
+    let shards: Vec<Named> = plan.shards.iter().map(|path| Named::new("SHARD", path)).collect();
+    let mut writes = vec![Named::new("--out", out)];
+    crate::outputs::plan(&shards, &writes, console)?;
+    let started = Instant::now();
+    let opened = plan.shards.iter().map(|path| States::open(path).map_err(unreadable));
+    let states = States::merge(opened.collect::<Result<Vec<States>>>()?)?;
+    if is_probe(states.method()) {
+        two_files(out)?;
+        writes.push(Named::new("--out", reading(out)));
+        crate::outputs::plan(&shards, &writes, console)?;
+    }
+    let extracted = match plan.shuffle {
+        None => states.finish()?,
+        Some(seed) => states.control(seed)?,
+    };
+    let written = write(&extracted, out)?;
+    let head = Head::bare("merge");
+    report::show(console, head, &Outcome::Vector(Box::new(written)), (out, started.elapsed()))
+}
+
+/// The recipe with what its card says of the data, where the caller did not say it.
+fn recipe(plan: &config::Extract, pairs: &Pairs) -> Recipe {
+    let mut recipe = plan.recipe.clone();
+    if recipe.contrast.is_empty() {
+        recipe.contrast = pairs.shape.contrast().to_owned();
+    }
+    if recipe.summary.is_empty() {
+        recipe.summary = format!("{} ({})", recipe.name, recipe.contrast);
+    }
+    recipe
+}
+
+/// Reads states, from the beginning or from where an interrupted run ended.
+fn read(plan: &config::Extract, extraction: &Extraction<'_>, console: &Console) -> Result<States> {
+    let (path, shard) = (partial(&plan.out), plan.shard.unwrap_or(Shard::WHOLE));
+    // Nothing can be kept beside a pipe.
+    let keeps = output::is_file(&plan.out);
+    let mut states = match plan.start {
+        Start::Resumed if path.exists() => {
+            let states = States::open(&path).map_err(unreadable)?;
+            extraction.check_resumed(&states, shard)?;
+            states
+        }
+        Start::Resumed => {
+            console.warn(format!("there is no {}: everything is read anew", path.display()));
+            extraction.begin(shard, plan.memory)?
+        }
+        Start::Anew => extraction.begin(shard, plan.memory)?,
+    };
+    let (meter, stoppable) = (Meter::new(console), Stoppable::begin());
+    let remaining = extraction.remaining(&states);
+    let sites = extraction.sites().len();
+    meter.begin_items(&format!("reading {remaining} items at {sites} sites"), remaining);
+    let (mut saved, mut unsaved) = (Instant::now(), None);
+    let flow = extraction.read(&mut states, &mut |states, items| {
+        meter.advance(items as u64);
+        if keeps && saved.elapsed() > SAVE_EVERY && extraction.remaining(states) > 0 {
+            unsaved = states.save(&path).err();
+            saved = Instant::now();
+        }
+        let stops = stoppable.is_stopping() || unsaved.is_some();
+        if stops { Flow::Cancel } else { Flow::Continue }
+    });
+    meter.end();
+    if let Some(error) = unsaved {
+        return Err(Error::writing(&path)(error));
+    }
+    if flow? == Flow::Cancel && extraction.remaining(&states) > 0 {
+        if !keeps {
+            return Err(Error::Interrupted);
+        }
+        states.save(&path).map_err(Error::writing(&path))?;
+        console.tell_always(format!("kept what was read in {}; --resume goes on", path.display()));
+        return Err(Error::Interrupted);
+    }
+    Ok(states)
+}
+
+/// Writes the vector, and the direction that detects beside it.
+fn write(extracted: &Extracted, out: &Path) -> Result<Written> {
+    let bytes = extracted.file.to_bytes()?;
+    let read = extracted.read.as_ref().map(|read| Ok::<_, Error>((reading(out), read.to_bytes()?)));
+    let read = read.transpose()?;
+    if read.is_some() {
+        two_files(out)?;
+    }
+    let all =
+        std::iter::once((out, &bytes)).chain(read.iter().map(|(path, b)| (path.as_path(), b)));
+    for (path, bytes) in all {
+        trimtab_steering::file::write(path, bytes).map_err(Error::writing(path))?;
+    }
+    Ok(Written {
+        sha256: sha256(&bytes),
+        content_sha256: extracted.file.content_sha256().to_owned(),
+        card: extracted.file.card().clone(),
+        read: read.map(|(path, _)| path),
+        report: extracted.report.clone(),
+    })
+}
+
+/// `calm.safetensors` gets `calm.read.safetensors` beside it.
+fn reading(out: &Path) -> PathBuf {
+    let suffix = out.extension().map(|e| e.to_string_lossy().into_owned());
+    out.with_extension(match suffix {
+        Some(suffix) => format!("read.{suffix}"),
+        None => "read".to_owned(),
+    })
+}

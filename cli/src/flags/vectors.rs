@@ -1,0 +1,331 @@
+//! Which vectors act, how strongly and where: the flags, and what they come to without reading a file.
+
+use super::words;
+use crate::error::{Error, Result};
+use clap::Args;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use trimtab_steering::compose::dose::{DoseLimit, DosePolicy};
+use trimtab_steering::scope::Scope;
+use trimtab_steering::steer::NullVectors;
+
+/// What is done about a push above the limit.
+pub const POLICIES: [(&str, DosePolicy); 3] =
+    [("refuse", DosePolicy::Refuse), ("clamp", DosePolicy::Clamp), ("warn", DosePolicy::Warn)];
+
+/// The tokens that can be steered.
+fn scopes() -> [(&'static str, Scope); 5] {
+    [
+        ("all", Scope::all()),
+        ("prompt", Scope::prompt()),
+        ("generated", Scope::generated()),
+        ("last", Scope::last()),
+        ("answering", Scope::answering()),
+    ]
+}
+
+/// Which vectors act, how strongly and where. Order of application: `--steer`, `--control-vector`,
+/// `--control-vector-scaled`, each in the order given.
+#[derive(Debug, Args)]
+pub struct VectorArgs {
+    /// Steer with a vector file, at its own default scale or at SCALE; may be given again.
+    #[arg(long, value_name = "FILE[:SCALE]", help_heading = "Vectors")]
+    pub steer: Vec<String>,
+    /// The same for files of several formats (GGUF, .svec), at their default scale.
+    #[arg(long, value_name = "FNAME,…", value_delimiter = ',', help_heading = "Vectors")]
+    pub control_vector: Vec<String>,
+    /// The same with a scale each; the last colon separates.
+    #[arg(
+        long,
+        value_name = "FNAME:SCALE,…",
+        value_delimiter = ',',
+        // llama.cpp's older form has the scale as a second word; it is read to say how it is written today.
+        num_args = 1..=2,
+        allow_negative_numbers = true,
+        help_heading = "Vectors"
+    )]
+    pub control_vector_scaled: Vec<String>,
+    /// Only the blocks from START to END, both included.
+    #[arg(
+        long,
+        num_args = 2,
+        value_delimiter = ',',
+        value_names = ["START", "END"],
+        help_heading = "Vectors"
+    )]
+    pub control_vector_layer_range: Vec<usize>,
+    /// Added to every layer number of a file whose numbers have two readings.
+    #[arg(long, value_name = "K", allow_negative_numbers = true, help_heading = "Vectors")]
+    pub layer_shift: Option<i64>,
+    /// Use a vector of another model all the same: the beginning of its weights hash, or unpinned.
+    #[arg(long, value_name = "HEX|unpinned", value_delimiter = ',', help_heading = "Vectors")]
+    pub accept_model: Vec<String>,
+    /// Use a vector that was measured and has no effect.
+    #[arg(long, help_heading = "Vectors")]
+    pub allow_null: bool,
+    /// The most that all vectors may push at one site, as a share of the stream's length; one alone may push
+    /// half of it [default: 1].
+    #[arg(long, value_name = "F", allow_negative_numbers = true, help_heading = "Vectors")]
+    pub dose_limit: Option<f64>,
+    /// What is done about a push above the limit: refuse it, lower all scales, or warn [default: refuse].
+    #[arg(
+        long,
+        value_name = "refuse|clamp|warn", value_parser = words(POLICIES), hide_possible_values = true,
+        help_heading = "Vectors"
+    )]
+    pub dose_policy: Option<DosePolicy>,
+    /// The tokens that are steered: all, prompt, generated, last for the prompt's last one, or answering for that one and
+    /// all generated ones [default: what the file says].
+    #[arg(
+        long,
+        value_name = "all|prompt|generated|last|answering", value_parser = words(scopes()), hide_possible_values = true,
+        help_heading = "Vectors"
+    )]
+    pub scope: Option<Scope>,
+}
+
+/// Tokens that must fit the context and the pool for the stream's length to be measured.
+pub const NORM_WINDOW: usize = trimtab_steering::neutral::WINDOW;
+
+/// Vectors that act together, in order.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Vectors {
+    /// Their files.
+    pub files: Vec<Asked>,
+    /// Only these blocks.
+    pub blocks: Option<RangeInclusive<usize>>,
+    /// Added to layer numbers that have two readings.
+    pub layer_shift: Option<i64>,
+    /// What is written to use a vector of another model.
+    pub accept: Vec<String>,
+    /// Whether a vector without effect is used.
+    pub null: NullVectors,
+    /// How hard they may push.
+    pub dose: DoseLimit,
+    /// The tokens they act on; `None` for what the files say.
+    pub reach: Option<Scope>,
+}
+
+/// A vector file and its scale.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Asked {
+    /// The file.
+    pub path: PathBuf,
+    /// The scale; `None` for the file's own.
+    pub scale: Option<f32>,
+    /// What the file may be.
+    pub form: FileForm,
+}
+
+/// What a vector file may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileForm {
+    /// One of ours.
+    Native,
+    /// One of ours, or one that can be imported.
+    Any,
+}
+
+/// Whether a colon must separate a scale.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ScaleWord {
+    Optional,
+    Needed,
+}
+
+/// A file that may be of any format, with its scale behind a colon.
+pub fn one_file(text: &str) -> Result<Asked> {
+    asked("FILE", text, ScaleWord::Optional, FileForm::Any)
+}
+
+/// One of our files, with its scale behind a colon.
+pub fn one_native(flag: &'static str, text: &str) -> Result<Asked> {
+    asked(flag, text, ScaleWord::Optional, FileForm::Native)
+}
+
+impl Vectors {
+    /// Understands the vector flags.
+    pub fn of(args: VectorArgs) -> Result<Vectors> {
+        let mut files = Vec::new();
+        for text in &args.steer {
+            files.push(asked("--steer", text, ScaleWord::Optional, FileForm::Native)?);
+        }
+        for name in &args.control_vector {
+            let path = file("--control-vector", name)?;
+            files.push(Asked { path, scale: None, form: FileForm::Any });
+        }
+        let mut before = None;
+        for text in &args.control_vector_scaled {
+            two_words(before.replace(text), text)?;
+            files.push(asked("--control-vector-scaled", text, ScaleWord::Needed, FileForm::Any)?);
+        }
+        let vectors = Vectors {
+            files,
+            blocks: blocks(&args.control_vector_layer_range)?,
+            layer_shift: args.layer_shift,
+            null: if args.allow_null { NullVectors::Allow } else { NullVectors::Refuse },
+            dose: dose(args.dose_limit, args.dose_policy)?,
+            reach: args.scope,
+            accept: args.accept_model,
+        };
+        vectors.needs_files()
+    }
+
+    /// Whether nothing is steered.
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+
+    /// Refuses flags that would act on vectors where there is none.
+    fn needs_files(self) -> Result<Vectors> {
+        if !self.is_empty() {
+            return Ok(self);
+        }
+        let flag = if self.blocks.is_some() {
+            "--control-vector-layer-range"
+        } else if self.layer_shift.is_some() {
+            "--layer-shift"
+        } else if self.reach.is_some() {
+            "--scope"
+        } else if !self.accept.is_empty() {
+            "--accept-model"
+        } else if self.null == NullVectors::Allow {
+            "--allow-null"
+        } else if self.dose != DoseLimit::default() {
+            "--dose-limit"
+        } else {
+            return Ok(self);
+        };
+        Err(Error::usage(flag, "needs a vector: --steer FILE or --control-vector FILE"))
+    }
+}
+
+/// llama.cpp's older form has the scale as a second word.
+fn two_words(before: Option<&String>, text: &str) -> Result<()> {
+    match before {
+        Some(name) if !name.contains(':') && text.parse::<f32>().is_ok() => {
+            let problem = format!("has the scale behind a colon: {name}:{text}");
+            Err(Error::usage("--control-vector-scaled", problem))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A file, and the scale behind the last colon. A colon that belongs to the path (a drive letter, or one with a
+/// separator behind it) separates nothing.
+fn asked(flag: &'static str, text: &str, word: ScaleWord, form: FileForm) -> Result<Asked> {
+    let (name, number) = match text.rsplit_once(':') {
+        Some((_, rest)) if rest.contains(['/', '\\']) => (text, None),
+        Some((name, number)) => (name, Some(number)),
+        None => (text, None),
+    };
+    let path = file(flag, name)?;
+    let scale = match number {
+        None if word == ScaleWord::Needed => {
+            let problem = format!("{text:?} has no scale, expected FNAME:SCALE such as {text}:0.8");
+            return Err(Error::usage(flag, problem));
+        }
+        None => None,
+        Some("") => {
+            let problem = format!("{text:?} has a colon and no scale behind it");
+            return Err(Error::usage(flag, problem));
+        }
+        Some(number) => Some(finite(flag, text, number)?),
+    };
+    Ok(Asked { path, scale, form })
+}
+
+fn finite(flag: &'static str, text: &str, number: &str) -> Result<f32> {
+    match number.parse::<f32>() {
+        Ok(scale) if scale.is_finite() => Ok(scale),
+        Ok(_) => Err(Error::usage(flag, format!("{text:?} has a scale that is not finite"))),
+        Err(_) => {
+            let problem =
+                format!("{text:?} has {number:?} behind its last colon, which is no scale");
+            Err(Error::usage(flag, problem))
+        }
+    }
+}
+
+fn file(flag: &'static str, name: &str) -> Result<PathBuf> {
+    if name.is_empty() {
+        return Err(Error::usage(flag, "names no file"));
+    }
+    Ok(PathBuf::from(name))
+}
+
+fn blocks(range: &[usize]) -> Result<Option<RangeInclusive<usize>>> {
+    match range {
+        [] => Ok(None),
+        [start, end] if start <= end => Ok(Some(*start..=*end)),
+        _ => {
+            let range: Vec<String> = range.iter().map(usize::to_string).collect();
+            let problem = format!("is {}, expected START END with no smaller END", range.join(" "));
+            Err(Error::usage("--control-vector-layer-range", problem))
+        }
+    }
+}
+
+/// The dose limit of the flags.
+pub fn dose(limit: Option<f64>, policy: Option<DosePolicy>) -> Result<DoseLimit> {
+    let site = limit.unwrap_or(DoseLimit::default().site);
+    if !(site > 0.0 && site <= 8.0) {
+        return Err(Error::usage(
+            "--dose-limit",
+            format!("is {site}, expected above 0, at most 8"),
+        ));
+    }
+    let policy = policy.unwrap_or(DosePolicy::Refuse);
+    Ok(DoseLimit { policy, ..DoseLimit::at_site(site) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn steer(text: &str) -> Result<Asked> {
+        asked("--steer", text, ScaleWord::Optional, FileForm::Native)
+    }
+
+    fn parts(text: &str) -> (String, Option<f32>) {
+        let asked = steer(text).unwrap();
+        (asked.path.display().to_string(), asked.scale)
+    }
+
+    #[test]
+    fn the_last_colon_separates() {
+        for (text, path, scale) in [
+            ("calm.safetensors", "calm.safetensors", None),
+            ("calm.safetensors:0.8", "calm.safetensors", Some(0.8)),
+            ("calm.safetensors:-2", "calm.safetensors", Some(-2.0)),
+            ("a:b:1e-1", "a:b", Some(0.1)),
+            (r"C:\vectors\calm.safetensors", r"C:\vectors\calm.safetensors", None),
+            (r"C:\vectors\calm.safetensors:0.5", r"C:\vectors\calm.safetensors", Some(0.5)),
+            ("C:/calm", "C:/calm", None),
+            ("host:80/calm", "host:80/calm", None),
+        ] {
+            assert_eq!(parts(text), (path.to_owned(), scale), "{text}");
+        }
+    }
+
+    #[test]
+    fn scales_that_are_none_are_named() {
+        for (text, expected) in [
+            ("calm:", "no scale behind it"),
+            ("calm:strong", "\"strong\" behind its last colon"),
+            ("calm:nan", "not finite"),
+            ("calm:-inf", "not finite"),
+            ("calm:1e39", "not finite"),
+            (":0.8", "names no file"),
+            ("", "names no file"),
+        ] {
+            let text = steer(text).unwrap_err().to_string();
+            assert!(text.contains(expected), "{text}");
+        }
+        let scaled =
+            |text| asked("--control-vector-scaled", text, ScaleWord::Needed, FileForm::Any);
+        let text = scaled("calm.gguf").unwrap_err().to_string();
+        assert!(text.contains("expected FNAME:SCALE such as calm.gguf:0.8"), "{text}");
+        assert!(scaled(r"C:\calm.gguf").is_err() && scaled(r"C:\calm.gguf:1").is_ok());
+    }
+}
