@@ -15,7 +15,7 @@ use std::time::Instant;
 use trimtab_runtime::capture::{Capture, Captured};
 use trimtab_runtime::generate::Flow;
 use trimtab_runtime::hub::Progress;
-use trimtab_runtime::output::{self, Named, Problem, Refusal};
+use trimtab_runtime::output::{self, Named, OutputError, Problem};
 
 #[derive(Serialize)]
 struct Document<'a> {
@@ -39,7 +39,7 @@ fn outputs(plan: &config::Capture, console: &Console) -> Result<()> {
     if output::is_file(&plan.out) {
         return Ok(());
     }
-    Err(Refusal { flag: "--out", path: plan.out.clone(), problem: Problem::NoSeeking }.into())
+    Err(OutputError { flag: "--out", path: plan.out.clone(), problem: Problem::NoSeeking }.into())
 }
 
 /// Captures.

@@ -10,10 +10,10 @@ use std::sync::Arc;
 use trimtab_runtime::Model;
 use trimtab_runtime::hub::Progress;
 use trimtab_server::settings::Settings;
-use trimtab_server::steer::{Door, Frame, Setup, Steering, StoredVector};
+use trimtab_server::steer::{Access, ModelFacts, Setup, Steering, StoredVector};
 use trimtab_server::wire::flag::Flag;
 use trimtab_server::wire::vector::PutSteering;
-use trimtab_server::{App, Keep, Refusal, Server};
+use trimtab_server::{ApiError, App, Persistence, Server};
 use trimtab_steering::compose::dose::DoseLimit;
 use trimtab_steering::file::sha256;
 use trimtab_steering::monitor::policy::{BuiltIn, Policy};
@@ -56,7 +56,7 @@ pub type Prepare<'a> = &'a dyn Fn(
     &Arc<Policy>,
     Option<&Path>,
     &mut dyn FnMut(usize, usize),
-) -> std::result::Result<f64, Refusal>;
+) -> std::result::Result<f64, ApiError>;
 
 /// Makes ready to judge by policies, which reads some hundred texts where that was not done before.
 pub fn prepare(
@@ -90,14 +90,14 @@ pub fn prepare(
 pub async fn app(
     model: Arc<Model>,
     plan: &Serve,
-    (settings, keep, vectors): (Settings, Keep, Vec<StoredVector>),
+    (settings, keep, vectors): (Settings, Persistence, Vec<StoredVector>),
     console: &Console,
 ) -> Result<Arc<App>> {
     let judged = policies(&plan.policies)?;
     let mut setup = setup(&plan.sources);
     let named = judged.iter().map(|policy| (policy.name().to_owned(), policy.clone()));
     setup.policies.extend(named);
-    let steering = Steering::new(Frame::of(&model)?, setup, keep.clone());
+    let steering = Steering::new(ModelFacts::of(&model)?, setup, keep.clone());
     // What was named on the command line is there for this run, and in the place of what was kept under its name.
     let named: Vec<String> = vectors.iter().map(|vector| vector.id.clone()).collect();
     let kept = keep.vectors().await?.into_iter().filter(|kept| !named.contains(&kept.id));
@@ -126,7 +126,7 @@ pub async fn app(
 }
 
 fn setup(sources: &Sources) -> Setup {
-    let door = |open: bool| if open { Door::Open } else { Door::Closed };
+    let door = |open: bool| if open { Access::Open } else { Access::Closed };
     Setup {
         vector_root: sources.root.clone(),
         sources: door(sources.by_request),

@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use trimtab_adapters::store::Store;
 use trimtab_runtime::{Error as Runtime, Model, device};
 use trimtab_server::settings::{Key, Params, Settings, Switch};
-use trimtab_server::{Keep, serve};
+use trimtab_server::{Persistence, serve};
 
 /// How often Ctrl-C is looked for.
 const LOOK: Duration = Duration::from_millis(50);
@@ -60,12 +60,12 @@ fn settings(plan: &Serve) -> Result<Settings> {
     Params { keys, ..plan.params.clone() }.check().map_err(Error::Misfit)
 }
 
-async fn keep(plan: &Serve) -> Result<Keep> {
-    let Some(folder) = folder(&plan.state)? else { return Ok(Keep::nothing()) };
+async fn keep(plan: &Serve) -> Result<Persistence> {
+    let Some(folder) = folder(&plan.state)? else { return Ok(Persistence::nothing()) };
     let store = Store::open(&folder).await?;
     let traces = if plan.traces { Switch::On } else { Switch::Off };
     let text = if plan.audit_text { Switch::On } else { Switch::Off };
-    Ok(Keep::in_store(store, traces).with_audit_text(text))
+    Ok(Persistence::in_store(store, traces).with_audit_text(text))
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener> {
