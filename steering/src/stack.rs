@@ -60,12 +60,12 @@ pub struct StackError {
     /// The index of the vector that has to change; `None` where it is all of them together.
     pub vector: Option<usize>,
     /// Why.
-    pub source: Error,
+    pub source: Box<Error>,
 }
 
 impl From<StackError> for Error {
     fn from(error: StackError) -> Error {
-        error.source
+        *error.source
     }
 }
 
@@ -184,7 +184,8 @@ impl Stack {
         let mut applied = Vec::with_capacity(self.entries.len());
         for (index, (entry, scale)) in self.entries.iter().zip(doses.scales()).enumerate() {
             let steers = entry.steers(*scale);
-            let steers = steers.map_err(|source| StackError { vector: Some(index), source })?;
+            let steers = steers
+                .map_err(|source| StackError { vector: Some(index), source: Box::new(source) })?;
             let mut sites = Vec::new();
             for (steer, acts) in steers {
                 let (item, shares) = (items.len(), acts.len() as u64);
@@ -205,7 +206,7 @@ impl Stack {
                 }
                 _ => None,
             };
-            return Err(StackError { vector, source: error.into() });
+            return Err(StackError { vector, source: Box::new(error.into()) });
         }
         Ok(Lowered { plan, applied, doses })
     }
@@ -220,14 +221,15 @@ impl Stack {
         if let Error::Compose(inner) = &source
             && let ComposeError::NoStreamNorm { name, .. } = inner.as_ref()
         {
-            return StackError { vector: self.names().position(|known| known == name), source };
+            let vector = self.names().position(|known| known == name);
+            return StackError { vector, source: Box::new(source) };
         }
         let told = DoseLimit { policy: DosePolicy::Warn, ..self.limit }.check(dosed, lengths);
         let worst = told.ok().and_then(|doses| {
             let over = doses.vectors.into_iter().filter(|one| over(one.dose, one.limit));
             over.max_by(|a, b| (a.dose / a.limit).total_cmp(&(b.dose / b.limit)))
         });
-        StackError { vector: worst.map(|worst| worst.vector), source }
+        StackError { vector: worst.map(|worst| worst.vector), source: Box::new(source) }
     }
 }
 

@@ -181,7 +181,7 @@ fn lower(bench: Bench<'_>, layers: &[Layer<'_>]) -> Result<Lowered, ApiError> {
 fn refused(error: StackError, placed: &[Placed], layers: &[Layer<'_>]) -> ApiError {
     use trimtab_steering::compose::Error::NoStreamNorm;
     let StackError { vector, source } = error;
-    let fault = match source {
+    let fault = match *source {
         Error::Runtime(trimtab_runtime::Error::CannotAct { reason, .. }) if vector.is_some() => {
             FieldError::new(Code::EmptySelection, "apply", format!("selects nothing: {reason}"))
         }

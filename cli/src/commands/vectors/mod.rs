@@ -143,7 +143,7 @@ impl Steering {
     }
 
     fn lower(stack: Stack, lengths: BTreeMap<Site, f32>, model: Arc<Model>) -> Result<Steering> {
-        let lowered = stack.lower(&lengths, model.decoder().spec()).map_err(|e| e.source)?;
+        let lowered = stack.lower(&lengths, model.decoder().spec()).map_err(|e| *e.source)?;
         Ok(Steering { stack, lengths, lowered, model: Some(model) })
     }
 
