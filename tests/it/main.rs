@@ -15,6 +15,7 @@ mod folders;
 mod generation;
 #[cfg(test)]
 mod halves;
+#[cfg(test)]
 mod hooks;
 #[cfg(test)]
 mod malformed;

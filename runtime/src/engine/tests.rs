@@ -38,7 +38,7 @@ impl House {
         let who = row.0;
         let direction = (0..tiny::WIDTH).map(|i| ((i * 7 + who) % 5) as f32 - 2.0).collect();
         let push = Addition::new(Site::ResidPost(who % 3), direction, 0.1 * who as f32);
-        let plan = if who % 4 == 0 { Plan::empty() } else { Plan::of(push.unwrap()) };
+        let plan = if who.is_multiple_of(4) { Plan::empty() } else { Plan::of(push.unwrap()) };
         self.generation_of(plan, pool, row, (most, Vec::new()))
     }
 

@@ -145,7 +145,7 @@ fn circles(graph: &Imports) -> Vec<String> {
         let both = reached[from].iter().filter(|to| reached[**to].contains(from)).copied();
         both.collect::<Vec<_>>().join(" ")
     };
-    let all: BTreeSet<String> = reached.keys().map(|from| circle(from)).collect();
+    let all: BTreeSet<String> = reached.keys().map(circle).collect();
     all.into_iter().filter(|circle| circle.contains(' ')).collect()
 }
 
