@@ -6,6 +6,7 @@
 
 use crate::args::OutputArgs;
 use crate::error::{Error, Result};
+use clap::ColorChoice;
 use serde::Serialize;
 use std::borrow::Cow;
 use std::fmt::{self, Display};
@@ -69,7 +70,11 @@ impl Console {
         };
         #[allow(clippy::disallowed_methods)] // the command line reads the environment
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let colour = output.color.unwrap_or_else(|| std::io::stderr().is_terminal() && !no_color);
+        let colour = match output.color {
+            ColorChoice::Auto => std::io::stderr().is_terminal() && !no_color,
+            ColorChoice::Always => true,
+            ColorChoice::Never => false,
+        };
         let paint = if colour { Paint::Colour } else { Paint::Plain };
         Console { form: Form::of(output), level, paint, stdout: OnceLock::new() }
     }

@@ -40,23 +40,23 @@ impl Toy {
         match self {
             Toy::Digits => Material {
                 name: "digits",
-                prompts: include_str!("../toy/digits.txt"),
+                prompts: include_str!("toy/digits.txt"),
                 words: "",
-                policy: include_str!("../toy/digits.toml"),
+                policy: include_str!("toy/digits.toml"),
                 instruction: "Do not use any digits in your answer; write every number as a word.",
             },
             Toy::Colours => Material {
                 name: "colours",
-                prompts: include_str!("../toy/colours.txt"),
-                words: include_str!("../toy/colours.words.txt"),
-                policy: include_str!("../toy/colours.toml"),
+                prompts: include_str!("toy/colours.txt"),
+                words: include_str!("toy/colours.words.txt"),
+                policy: include_str!("toy/colours.toml"),
                 instruction: "Do not name any colour in your answer.",
             },
             Toy::Imperatives => Material {
                 name: "imperatives",
-                prompts: include_str!("../toy/imperatives.txt"),
-                words: include_str!("../toy/imperatives.words.txt"),
-                policy: include_str!("../toy/imperatives.toml"),
+                prompts: include_str!("toy/imperatives.txt"),
+                words: include_str!("toy/imperatives.words.txt"),
+                policy: include_str!("toy/imperatives.toml"),
                 instruction: "Do not give commands: begin no sentence and no list item with a verb, \
                               and describe in the third person what people do.",
             },

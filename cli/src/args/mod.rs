@@ -30,7 +30,7 @@ use crate::commands::{
 use crate::flags::sampling::SamplingArgs;
 use crate::flags::vectors::VectorArgs;
 use crate::flags::words;
-use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 
@@ -78,9 +78,9 @@ pub struct OutputArgs {
         global = true,
         help_heading = "Output",
         default_value = "auto",
-        value_name = "auto|always|never", value_parser = words([("auto", None), ("always", Some(true)), ("never", Some(false))]), hide_possible_values = true
+        value_name = "auto|always|never", value_parser = words([("auto", ColorChoice::Auto), ("always", ColorChoice::Always), ("never", ColorChoice::Never)]), hide_possible_values = true
     )]
-    pub color: Option<bool>,
+    pub color: ColorChoice,
 }
 
 /// The commands.
@@ -218,16 +218,16 @@ fn split(lists: &[String]) -> Vec<String> {
 }
 
 /// Whether help and usage errors are coloured, which must be known before parsing.
-fn color(argv: &[OsString]) -> clap::ColorChoice {
+fn color(argv: &[OsString]) -> ColorChoice {
     let words: Vec<_> = argv.iter().map(|word| word.to_string_lossy()).collect();
     let follows = |when: &str| {
         words.windows(2).any(|w| matches!(w, [flag, value] if flag == "--color" && value == when))
             || words.iter().any(|w| w.strip_prefix("--color=") == Some(when))
     };
     match () {
-        () if follows("never") || words.iter().any(|w| w == "--json") => clap::ColorChoice::Never,
-        () if follows("always") => clap::ColorChoice::Always,
-        () => clap::ColorChoice::Auto,
+        () if follows("never") || words.iter().any(|w| w == "--json") => ColorChoice::Never,
+        () if follows("always") => ColorChoice::Always,
+        () => ColorChoice::Auto,
     }
 }
 

@@ -270,13 +270,27 @@ async fn who_sends_a_long_body_gets_to_read_why_it_is_refused() {
 #[tokio::test]
 async fn a_server_whose_engine_has_gone_goes_too() {
     use trimtab_runtime::engine::SubmitOptions;
-    use trimtab_runtime::read::Mean;
+    use trimtab_runtime::generate::{Flow, Generation, Request};
     let Served { house, address, stop: _stop, done } = served(Params::default()).await;
     let mut session = house.app.model.session(trimtab_runtime::plan::Plan::empty()).unwrap();
     session.push_prompt(&[1, 2]).unwrap();
-    let read = Mean::of(vec![session], trimtab_runtime::site::Site::Final).unwrap();
-    let report = |_, _| panic!("a report that fails");
-    let _ticket = house.app.engine.read(vec![read], SubmitOptions::default(), report).unwrap();
+    let tokenizer = house.app.model.tokenizer().unwrap().clone();
+    let request = Request { max_tokens: Some(1), ..Request::default() };
+    let generation = Generation::new(session, tokenizer, request).unwrap();
+    /// Ends the engine's thread, where it is dropped.
+    struct Deadly;
+    impl Drop for Deadly {
+        fn drop(&mut self) {
+            panic!("a sink that cannot be dropped");
+        }
+    }
+    let deadly = Deadly;
+    let sink = move |_| {
+        let _held = &deadly;
+        Flow::Continue
+    };
+    let options = SubmitOptions::default();
+    let _ticket = house.app.engine.submit(vec![generation], options, sink).unwrap();
     let error = tokio::time::timeout(LONG, done).await.unwrap().unwrap().unwrap_err();
     assert!(error.to_string().contains("engine has ended"), "{error}");
     assert!(TcpStream::connect(address).await.is_err());

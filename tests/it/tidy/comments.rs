@@ -1,7 +1,7 @@
 //! Comments that say nothing, or do not say of what.
 //!
-//! A comment names its subject by the field's noun: a thing is not *somebody*. A doc comment of three words on an item
-//! that nobody outside sees repeats the item's name, so the name alone is enough. Docs that become help texts or the
+//! A comment names its subject by the field's noun: words for people stand for people. A doc comment of three words on a
+//! private item repeats the item's name, so the name alone is enough. Docs that become help texts or the
 //! OpenAPI document are read by users and stay.
 
 use super::functions::words;
@@ -27,7 +27,6 @@ fn people(source: &Source) -> Findings {
 
 /// A block of code that is open where a line stands.
 struct Open {
-    /// Braces around it.
     depth: usize,
     /// Whether what it declares without `pub` is seen from outside: variants and the methods of traits.
     is_public: bool,

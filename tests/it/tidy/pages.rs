@@ -11,8 +11,9 @@ const MOST_GOLDEN_BYTES: u64 = 2_200_000;
 
 /// First folders of absolute paths that mean the same on every machine: the system's, one that no machine has, and those
 /// of addresses and JSON pointers.
-const KNOWN_FOLDERS: [&str; 17] = [
+const KNOWN_FOLDERS: [&str; 18] = [
     "usr",
+    "src",
     "bin",
     "lib",
     "proc",
