@@ -22,7 +22,8 @@ impl Server {
         let address = loop {
             let line = lines.next().unwrap_or_else(|| panic!("no address in {told}")).unwrap();
             if let Some((_, rest)) = line.split_once("http://") {
-                break rest.split_whitespace().next().unwrap().to_owned();
+                let part = |c: char| c.is_ascii_digit() || c == '.' || c == ':';
+                break rest.chars().take_while(|c| part(*c)).collect::<String>();
             }
             told.push_str(&line);
         };
