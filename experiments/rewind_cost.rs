@@ -32,7 +32,7 @@ use trimtab_steering::monitor::policy::{BuiltIn, Policy};
 use trimtab_steering::monitor::scorer::{Calibration, Form, Judge, Judging, Wording};
 use trimtab_steering::monitor::{Cadence, Guard, Rules, Watch};
 
-const QUESTIONS: &str = include_str!("toy/imperatives.txt");
+const QUESTIONS: &str = include_str!("rewind/toy/imperatives.txt");
 /// Where the scorer's calibration is kept.
 const CALIBRATIONS: &str = "target";
 
