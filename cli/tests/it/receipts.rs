@@ -63,17 +63,16 @@ fn a_command_gives_the_receipt_of_the_server() {
     let calm = folder.vector("calm", &model, &[("resid_post.0", 0.4), ("resid_post.1", 0.3)]);
     let registered = format!("calm={calm}");
     let limit = ["--dose-limit", "8"];
-    let words = [&["-m", &model, "--vector", &registered], &limit[..]].concat();
+    let words = [&["-m", &model, "-a", "tiny", "--vector", &registered], &limit[..]].concat();
     let server = Server::new(&words);
-    let probe = json!({"kind": "probe", "vector": "calm", "site": "resid_post.1", "above": -1e6,
-        "then": "report", "min_tokens": 0});
+    let report = json!({"kind": "text", "regex": ["[0-9]"], "then": "report"});
     let letter = json!({"kind": "text", "regex": ["."], "then": "rewind"});
     let rewind = json!({"to": "fixed", "window": 2, "max": 1});
     let retry = json!({"vectors": [{"id": "calm", "scale": 0.25}]});
     let monitors = [
         None,
-        Some(json!({"watch": [probe]})),
-        Some(json!({"watch": [probe, letter], "rewind": rewind, "on_exhausted": "keep"})),
+        Some(json!({"watch": [report]})),
+        Some(json!({"watch": [report, letter], "rewind": rewind, "on_exhausted": "keep"})),
         Some(json!({"watch": [letter], "rewind": rewind, "retry": retry, "on_exhausted": "keep"})),
     ];
     for monitor in monitors {
@@ -90,13 +89,13 @@ fn a_command_gives_the_receipt_of_the_server() {
             steering["monitor"] = monitor.clone();
             words.extend(["--monitor", file, "--monitor-vector", &registered]);
         }
-        let body = json!({"messages": [{"role": "user", "content": "abc"}], "max_tokens": 8,
+        let body = json!({"model": "tiny", "messages": [{"role": "user", "content": "abc"}], "max_tokens": 8,
             "seed": 7, "temperature": 0, "steering": steering});
         let mut served = server.post("/v1/chat/completions", &body);
         let run = trimtab(&words);
         assert_eq!(run.code, Some(0), "{}", run.stderr);
         let mut local: Value = serde_json::from_str(&run.stdout).unwrap();
-        assert_eq!(served["choices"][0]["message"]["content"], local["text"]);
+        assert_eq!(served["choices"][0]["message"]["content"], local["text"], "{served}");
         let (mut over_http, by_command) = (served["steering"].take(), local["steering"].take());
         // A command has no request to name.
         let id = over_http.as_object_mut().unwrap().remove("request_id");
