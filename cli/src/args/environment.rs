@@ -1,6 +1,5 @@
 //! `TRIMTAB_<FLAG>` for every long flag, and what looks like one and is none.
 
-use clap::builder::BoolishValueParser;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use std::collections::BTreeSet;
@@ -9,8 +8,9 @@ use std::path::PathBuf;
 use trimtab_runtime::json::nearest;
 
 const PREFIX: &str = "TRIMTAB_";
-/// What turns a switch off: nothing, and what [`BoolishValueParser`] reads as false.
+/// What turns a switch off, and what turns it on, in any case.
 const OFF: [&str; 7] = ["", "0", "f", "false", "n", "no", "off"];
+const ON: [&str; 6] = ["1", "t", "true", "y", "yes", "on"];
 /// Known to the project's tests, not to the program.
 const OF_TESTS: &str = "TRIMTAB_TEST_";
 
@@ -26,7 +26,7 @@ pub fn bind(command: Command, outranked: &BTreeSet<&str>) -> Command {
 fn bind_one(arg: Arg) -> Arg {
     let names = names(&arg);
     let arg = match arg.get_action() {
-        ArgAction::SetTrue => arg.value_parser(BoolishValueParser::new()),
+        ArgAction::SetTrue => arg.value_parser(switch),
         _ => arg,
     };
     // clap reads one variable per flag: the one that is set, should it be an alias's.
@@ -34,6 +34,16 @@ fn bind_one(arg: Arg) -> Arg {
     match set.cloned() {
         Some(name) if !is_off(&arg, &name) => arg.env(name).hide_env(true),
         _ => arg,
+    }
+}
+
+/// A switch, as its variable says it.
+fn switch(text: &str) -> Result<bool, &'static str> {
+    let word = text.to_lowercase();
+    match (ON.contains(&word.as_str()), OFF.contains(&word.as_str())) {
+        (true, _) => Ok(true),
+        (_, true) => Ok(false),
+        _ => Err("a switch is 1 or 0"),
     }
 }
 
@@ -115,6 +125,13 @@ mod tests {
         assert!(known.contains("TRIMTAB_CTX_SIZE") && known.contains("TRIMTAB_TEMP"));
         let text = warning("TRIMTAB_CTX_SISE", &known);
         assert!(text.ends_with("the nearest name is TRIMTAB_CTX_SIZE"), "{text}");
+    }
+
+    #[test]
+    fn a_switch_is_on_or_off() {
+        assert!(ON.iter().all(|word| switch(word) == Ok(true)) && switch("ON") == Ok(true));
+        assert!(OFF.iter().all(|word| switch(word) == Ok(false)));
+        assert_eq!(switch("maybe"), Err("a switch is 1 or 0"));
     }
 
     #[test]

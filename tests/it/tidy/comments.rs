@@ -69,10 +69,11 @@ fn opened(line: &str, attributes: &str, depth: usize) -> Option<Open> {
 fn short_docs(source: &Source) -> Findings {
     let code: Vec<&str> = source.code.lines().collect();
     let text: Vec<&str> = source.text.lines().collect();
+    let comments: Vec<&str> = source.comments.lines().collect();
     let (mut open, mut depth, mut found): (Vec<Open>, usize, _) = (Vec::new(), 0, Vec::new());
     let mut doc: Option<(usize, usize)> = None;
     for (at, line) in text.iter().enumerate() {
-        let is_comment = source.comments.lines().nth(at).is_some_and(|c| !c.trim().is_empty());
+        let is_comment = comments.get(at).is_some_and(|c| !c.trim().is_empty());
         match line.trim().strip_prefix("///").filter(|_| is_comment) {
             // A shape or a link is never too short.
             Some(doc_line) if doc_line.contains('[') => doc = Some((at, FEWEST_WORDS)),
