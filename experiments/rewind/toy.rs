@@ -189,7 +189,7 @@ mod tests {
         for (text, at) in [
             ("Boil the egg", Some(0)),
             ("Well. Boil the egg", Some(6)),
-            ("Well:\n\n1. **Boil** it", Some(11)),
+            ("Well:\n\n1. **Boil** it", Some(12)),
             ("Well\n- boil it", Some(7)),
             ("You boil it. People use 3.5 of it", None),
             ("Boiling it. Don't use it", None),
