@@ -92,27 +92,11 @@ pub(super) fn nearest(name: &str) -> Option<&'static str> {
     if asked.chars().count() > LONGEST {
         return None;
     }
-    let scored = CATALOGUE.iter().map(|e| (distance(&asked, e.name), e.name));
+    let scored = CATALOGUE.iter().map(|e| (strsim::levenshtein(&asked, e.name), e.name));
     let (score, best) = scored.min_by_key(|(score, _)| *score)?;
     let contained = asked.len() >= 3 && best.contains(&asked);
     let shared = asked.chars().zip(best.chars()).take_while(|(a, b)| a == b).count();
     (contained || shared >= 4 || score <= best.len() / 2).then_some(best)
-}
-
-/// Edits between two words (Levenshtein), by rows.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut next = vec![i + 1];
-        for ((y, diagonal), above) in b.iter().zip(&row).zip(row.iter().skip(1)) {
-            let left = next.last().copied().unwrap_or(i + 1);
-            let change = diagonal + usize::from(x != *y);
-            next.push(change.min(above + 1).min(left + 1));
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -128,16 +112,6 @@ mod tests {
             assert!(e.sha256.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')));
             assert!(e.file_name.ends_with(".gguf") && !e.file_name.contains(['/', '\\']));
             assert!(!e.sources.is_empty());
-        }
-    }
-
-    #[test]
-    fn distance_counts_edits() {
-        for (a, b, edits) in
-            [("", "", 0), ("", "abc", 3), ("kitten", "sitting", 3), ("ab", "ba", 2)]
-        {
-            assert_eq!(distance(a, b), edits, "{a} {b}");
-            assert_eq!(distance(b, a), edits, "{b} {a}");
         }
     }
 

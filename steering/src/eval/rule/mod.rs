@@ -51,7 +51,7 @@ pub enum Rule {
         /// Of all words, above 0 and at most 1.
         share: f64,
     },
-    /// `language:en`: more of this language's commonest words than of any other that is known.
+    /// `language:en`: likelier in this language than in any other that is known.
     Language(Language),
 }
 
