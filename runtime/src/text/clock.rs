@@ -8,7 +8,8 @@ use std::time::SystemTime;
 
 /// Formats a time; directives that are not known stay as they are. Times that no calendar holds count as 1970.
 pub(crate) fn strftime(format: &str, time: SystemTime) -> String {
-    let moment = TimeZone::UTC.to_datetime(Timestamp::try_from(time).unwrap_or(Timestamp::UNIX_EPOCH));
+    let moment =
+        TimeZone::UTC.to_datetime(Timestamp::try_from(time).unwrap_or(Timestamp::UNIX_EPOCH));
     let mut text = String::new();
     let mut letters = format.chars();
     while let Some(c) = letters.next() {
