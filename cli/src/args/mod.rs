@@ -27,8 +27,6 @@ use crate::commands::{
     traces::args::TracesArgs,
     verify::args::VerifyArgs,
 };
-use crate::flags::sampling::SamplingArgs;
-use crate::flags::vectors::VectorArgs;
 use crate::flags::words;
 use clap::{ArgAction, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use std::collections::BTreeSet;
@@ -179,42 +177,7 @@ pub fn parse(argv: &[OsString]) -> Result<Args, clap::Error> {
     let outranked = precedence::outranked(definition(), &words);
     let mut definition = environment::bind(definition(), &outranked).color(color(argv));
     let mut matches = definition.try_get_matches_from_mut(words)?;
-    let comma_lists = environment::comma_lists(&matches);
-    let mut args =
-        Args::from_arg_matches_mut(&mut matches).map_err(|e| e.format(&mut definition))?;
-    if let Some(sampling) = args.sampling_mut().filter(|_| comma_lists.contains(&"stop")) {
-        sampling.stop = split(&sampling.stop);
-    }
-    if let Some(vectors) = args.vectors_mut().filter(|_| comma_lists.contains(&"steer")) {
-        vectors.steer = split(&vectors.steer);
-    }
-    Ok(args)
-}
-
-impl Args {
-    fn vectors_mut(&mut self) -> Option<&mut VectorArgs> {
-        match &mut self.command {
-            Some(Command::Chat(chat)) => Some(&mut chat.vectors),
-            Some(Command::Generate(generate)) => Some(&mut generate.vectors),
-            Some(Command::Bench(bench)) => Some(&mut bench.vectors),
-            Some(Command::Perplexity(perplexity)) => Some(&mut perplexity.vectors),
-            _ => None,
-        }
-    }
-
-    fn sampling_mut(&mut self) -> Option<&mut SamplingArgs> {
-        match &mut self.command {
-            Some(Command::Chat(chat)) => Some(&mut chat.sampling),
-            Some(Command::Generate(generate)) => Some(&mut generate.sampling),
-            Some(Command::Eval(eval)) => Some(&mut eval.sampling),
-            _ => None,
-        }
-    }
-}
-
-/// The items of lists that came from a variable.
-fn split(lists: &[String]) -> Vec<String> {
-    lists.iter().flat_map(|list| list.split(',')).map(str::to_owned).collect()
+    Args::from_arg_matches_mut(&mut matches).map_err(|e| e.format(&mut definition))
 }
 
 /// Whether help and usage errors are coloured, which must be known before parsing.

@@ -1,4 +1,4 @@
-//! How an answer is to be made: the flags, and what they come to without the model.
+//! How an answer is to be made: the flags, and the request they come to.
 
 use crate::error::{Error, Result};
 use clap::Args;
@@ -79,60 +79,33 @@ pub struct SamplingArgs {
     pub stop: Vec<String>,
 }
 
-/// Where the seed comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Seed {
-    /// It was given.
-    Given(u64),
-    /// One is drawn and printed.
-    Draw,
-}
-
-/// How an answer is to be made.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Sampling {
-    /// What keys the draws.
-    pub seed: Seed,
-    /// The most tokens.
-    pub most: Option<usize>,
-    /// Instead of the model's temperature.
-    pub temperature: Option<f32>,
-    /// Instead of the model's top-k.
-    pub top_k: Option<usize>,
-    /// Instead of the model's top-p.
-    pub top_p: Option<f32>,
-    /// Instead of the model's min-p.
-    pub min_p: Option<f32>,
-    /// Penalties on used tokens.
-    pub penalties: Penalties,
-    /// Texts that end it.
-    pub stop: Vec<String>,
-}
-
-impl Sampling {
-    /// Understands the sampling flags.
-    pub fn of(args: SamplingArgs) -> Result<Sampling> {
-        let sampling = Sampling {
-            seed: seed(args.seed)?,
-            most: most(args.n_predict)?,
-            temperature: args.temperature,
-            top_k: args.top_k,
-            top_p: args.top_p,
-            min_p: args.min_p,
-            penalties: Penalties {
-                repeat: args.repeat_penalty,
-                presence: args.presence_penalty,
-                frequency: args.frequency_penalty,
-            }
-            .check()?,
-            stop: args.stop,
-        };
-        if sampling.stop.iter().any(String::is_empty) {
+impl SamplingArgs {
+    /// Refuses what makes no sense with any model. What is -1 is as if it were not given.
+    pub fn check(mut self) -> Result<SamplingArgs> {
+        self.seed = self.seed.filter(|n| *n != -1);
+        self.n_predict = self.n_predict.filter(|n| *n != -1);
+        if let Some(n) = self.seed.filter(|n| *n < 0) {
+            return Err(Error::usage("--seed", format!("is {n}, not -1 or more")));
+        }
+        if let Some(n) = self.n_predict.filter(|n| *n < 1) {
+            let problem = format!("is {n}, not -1 and not 1 or more");
+            return Err(Error::usage("--n-predict", problem));
+        }
+        self.penalties().check()?;
+        if self.stop.iter().any(String::is_empty) {
             return Err(Error::usage("--stop", "is empty, which would end every answer"));
         }
         // Whatever the model's defaults are, what was typed must be within range.
-        sampling.over(SamplingParams::default()).check()?;
-        Ok(sampling)
+        self.over(SamplingParams::default()).check()?;
+        Ok(self)
+    }
+
+    fn penalties(&self) -> Penalties {
+        Penalties {
+            repeat: self.repeat_penalty,
+            presence: self.presence_penalty,
+            frequency: self.frequency_penalty,
+        }
     }
 
     /// What was typed, and the model's defaults for the rest.
@@ -148,36 +121,16 @@ impl Sampling {
     /// The request for a model with these defaults.
     pub fn request(&self, model: SamplingParams, seed: u64) -> Result<Request> {
         let mut processors: Vec<Arc<dyn LogitsProcessor>> = Vec::new();
-        if !self.penalties.is_none() {
-            processors.push(Arc::new(self.penalties));
+        if !self.penalties().is_none() {
+            processors.push(Arc::new(self.penalties()));
         }
         Ok(Request {
             sampling: self.over(model).check()?,
             seed,
-            max_tokens: self.most,
+            max_tokens: self.n_predict.and_then(|n| usize::try_from(n).ok()),
             processors,
             stop: self.stop.clone(),
             ..Request::default()
         })
-    }
-}
-
-fn seed(given: Option<i64>) -> Result<Seed> {
-    match given {
-        None | Some(-1) => Ok(Seed::Draw),
-        Some(n) => match u64::try_from(n) {
-            Ok(n) => Ok(Seed::Given(n)),
-            Err(_) => Err(Error::usage("--seed", format!("is {n}, not -1 or more"))),
-        },
-    }
-}
-
-fn most(given: Option<i64>) -> Result<Option<usize>> {
-    match given {
-        None | Some(-1) => Ok(None),
-        Some(n) => match usize::try_from(n) {
-            Ok(n) if n > 0 => Ok(Some(n)),
-            _ => Err(Error::usage("--n-predict", format!("is {n}, not -1 and not 1 or more"))),
-        },
     }
 }

@@ -6,9 +6,9 @@ use super::config::{Bench, Case};
 use super::measure::{Timed, Timings};
 use super::spread::{mean_and_deviation, median};
 use crate::commands::opened::Opened;
-use crate::commands::table::{Column, markdown};
+use crate::commands::table::markdown;
 use crate::console::Console;
-use crate::document::Head;
+use crate::document::Fields;
 use crate::error::Result;
 use serde::Serialize;
 use std::time::Duration;
@@ -38,33 +38,6 @@ pub struct Line {
     samples_ratio: Vec<f64>,
     first_token_s: Option<f64>,
     peak_rss_bytes: Option<u64>,
-    peak_device_bytes: Option<u64>,
-}
-
-#[derive(Serialize)]
-struct Document {
-    #[serde(flatten)]
-    head: Head,
-    settings: Settings,
-    memory: Memory,
-    load_s: f64,
-    results: Vec<Line>,
-}
-
-#[derive(Serialize)]
-struct Settings {
-    repetitions: usize,
-    warmup: bool,
-    batch_invariant: bool,
-}
-
-/// What the program holds by design; the peak is each line's.
-#[derive(Serialize)]
-struct Memory {
-    /// Matrices as the kernels read them.
-    weight_bytes: usize,
-    /// The pool of keys and values.
-    kv_bytes: usize,
 }
 
 impl Line {
@@ -122,7 +95,6 @@ impl Line {
             // The logits of a prompt's last token are what the first token is chosen from.
             first_token_s: (case.n_gen == 0).then_some(avg_s),
             peak_rss_bytes: peak_rss_bytes(),
-            peak_device_bytes: None,
         }
     }
 }
@@ -141,28 +113,25 @@ pub fn print(plan: &Bench, opened: &Opened, results: Vec<Line>, console: &Consol
         Table::Md => console.say_line(table(&results, opened)),
         Table::Csv => console.say(&csv(&results)),
         Table::Jsonl => results.iter().try_for_each(|line| console.print(line)),
-        Table::Json => console.print(&Document {
-            head: opened.head("bench"),
-            settings: Settings {
-                repetitions: plan.repetitions,
-                warmup: plan.warmup,
-                batch_invariant: batch_invariant(opened),
-            },
-            memory: memory(opened),
-            load_s: opened.load_s,
-            results,
-        }),
+        Table::Json => console.print(&document(plan, opened, &results)),
     }
 }
 
-fn memory(opened: &Opened) -> Memory {
-    let decoder = opened.model.decoder();
-    let pool = opened.model.pool();
-    let tokens = pool.usage().blocks * BLOCK_LEN;
-    Memory {
-        weight_bytes: decoder.weight_bytes(),
-        kv_bytes: tokens * decoder.spec().kv_bytes_per_token(pool.kv_type()),
-    }
+fn document(plan: &Bench, opened: &Opened, results: &[Line]) -> Fields {
+    let (decoder, pool) = (opened.model.decoder(), opened.model.pool());
+    let settings = Fields::new("repetitions", plan.repetitions)
+        .with("warmup", plan.warmup)
+        .with("batch_invariant", batch_invariant(opened));
+    // What the program holds by design; the peak is each line's.
+    let kv_bytes = decoder.spec().kv_bytes_per_token(pool.kv_type());
+    let memory = Fields::new("weight_bytes", decoder.weight_bytes())
+        .with("kv_bytes", pool.usage().blocks * BLOCK_LEN * kv_bytes);
+    opened
+        .head("bench")
+        .with("settings", settings)
+        .with("memory", memory)
+        .with("load_s", opened.load_s)
+        .with("results", results)
 }
 
 /// Only the CPU's own kernels sum in one order whatever the number of rows.
@@ -171,19 +140,9 @@ fn batch_invariant(opened: &Opened) -> bool {
 }
 
 fn table(results: &[Line], opened: &Opened) -> String {
-    let mut columns = vec![
-        Column::Left("model"),
-        Column::Left("type"),
-        Column::Left("device"),
-        Column::Right("threads"),
-        Column::Right("batch"),
-        Column::Right("test"),
-        Column::Right("t/s"),
-    ];
     let compared = results.iter().any(|line| line.beside.is_some());
-    if compared {
-        columns.extend([Column::Left("beside"), Column::Right("of plain")]);
-    }
+    let more = if compared { ";beside;>of plain" } else { "" };
+    let columns = format!("model;type;device;>threads;>batch;>test;>t/s{more}");
     let model = &opened.model;
     let row = |line: &Line| {
         let mut cells = vec![
@@ -200,7 +159,7 @@ fn table(results: &[Line], opened: &Opened) -> String {
         }
         cells
     };
-    markdown(&columns, results.iter().map(row).collect())
+    markdown(&columns, results.iter().map(row))
 }
 
 impl Line {

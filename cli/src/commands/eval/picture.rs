@@ -7,8 +7,8 @@ use trimtab_steering::plot::{DoseResponse, Point};
 
 /// Writes the curve as SVG.
 pub fn write(path: &std::path::Path, plan: &Eval, report: &Report) -> Result<()> {
-    let rule = plan.rule.as_ref().map(ToString::to_string).unwrap_or_default();
-    let title = format!("{} over {} items", plan.file.display(), report.n);
+    let rule = plan.rule().unwrap_or_default();
+    let title = format!("{} over {} items", plan.args.file.display(), report.n);
     let in_doses = report.lines.iter().any(|line| line.dose.is_some());
     let effect = format!("{} {rule}", report.metric.name());
     DoseResponse {

@@ -28,11 +28,13 @@ pub fn read(plan: &config::Extract, console: &Console) -> Result<Pairs> {
         Examples::Records(path, names) if is_stdin(path) => {
             let bytes = input()?;
             let wrong = |source| Error::Data { path: STDIN_NAME.into(), source: Box::new(source) };
-            Pairs::named(&bytes, plan.bad, names).map_err(wrong)?
+            Pairs::named(&bytes, plan.args.bad_pairs, names).map_err(wrong)?
         }
-        Examples::Records(path, names) => Pairs::open(path, plan.bad, names).map_err(unreadable)?,
+        Examples::Records(path, names) => {
+            Pairs::open(path, plan.args.bad_pairs, names).map_err(unreadable)?
+        }
         Examples::Prompts { positive, negative } => {
-            Pairs::open_prompts(positive, negative, plan.bad).map_err(unreadable)?
+            Pairs::open_prompts(positive, negative, plan.args.bad_pairs).map_err(unreadable)?
         }
     };
     tell(&pairs.findings, console);

@@ -6,6 +6,5 @@ mod examples;
 mod picture;
 mod report;
 mod run;
-mod streamed;
 
 pub use run::{merge, run};

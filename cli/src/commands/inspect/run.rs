@@ -2,9 +2,10 @@
 
 use super::args::InspectArgs;
 use crate::commands::opened::{Opened, open};
-use crate::commands::table::{Column, markdown};
+use crate::commands::table::markdown;
 use crate::commands::vectors::{self, Source, admit, norms, read_any};
 use crate::console::Console;
+use crate::document::Fields;
 use crate::error::Result;
 use crate::flags::model::if_named;
 use serde::Serialize;
@@ -29,13 +30,6 @@ struct Document {
     #[serde(rename = "match")]
     fit: Option<Match>,
     warnings: Vec<String>,
-}
-
-/// Several files in one document.
-#[derive(Serialize)]
-struct Documents<'a> {
-    command: &'static str,
-    files: &'a [Document],
 }
 
 /// One site of a file.
@@ -72,6 +66,7 @@ struct Match {
     refusal: Option<Refusal>,
 }
 
+/// Why a model takes no file.
 #[derive(Serialize)]
 struct Refusal {
     message: String,
@@ -90,7 +85,7 @@ pub fn run(args: InspectArgs, console: &Console) -> Result<()> {
     let documents: Vec<Document> = documents.collect::<Result<_>>()?;
     match (console.is_json(), documents.as_slice()) {
         (true, [one]) => console.print(one),
-        (true, files) => console.print(&Documents { command: "inspect", files }),
+        (true, files) => console.print(&Fields::new("command", "inspect").with("files", files)),
         (false, all) => all.iter().try_for_each(|one| console.say(&shown(one))),
     }
 }
@@ -245,18 +240,9 @@ fn evaluated(evaluation: &serde_json::Value) -> String {
 fn table(sites: &[Place]) -> String {
     let claimed = sites.iter().any(|place| place.stream_norm_of == Some(Teller::File));
     let stream = if claimed { "stream, says the file" } else { "stream" };
-    let columns = [
-        Column::Left("site"),
-        Column::Left("derived at"),
-        Column::Right("magnitude"),
-        Column::Right(stream),
-        Column::Right("dose of scale 1"),
-        Column::Right("dose of default"),
-        Column::Right("auc"),
-    ];
     let number = |value: Option<f32>| value.map_or("-".to_owned(), |value| short(f64::from(value)));
     let row = |place: &Place| {
-        vec![
+        [
             place.site.clone(),
             place.derived_at.clone(),
             number(place.magnitude),
@@ -266,5 +252,7 @@ fn table(sites: &[Place]) -> String {
             number(place.auc),
         ]
     };
-    markdown(&columns, sites.iter().map(row).collect())
+    let columns =
+        format!("site;derived at;>magnitude;>{stream};>dose of scale 1;>dose of default;>auc");
+    markdown(&columns, sites.iter().map(row))
 }

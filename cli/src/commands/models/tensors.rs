@@ -26,3 +26,15 @@ pub fn by_type(weights: &Weights) -> Vec<Tensors> {
     }
     kinds.into_iter().map(|(name, (tensors, bytes))| Tensors { name, tensors, bytes }).collect()
 }
+
+impl Tensors {
+    /// A line for people.
+    pub fn line(&self) -> String {
+        format!("{} {}, {}", self.tensors, self.name, megabytes(self.bytes as u64))
+    }
+}
+
+/// Bytes for people.
+pub fn megabytes(bytes: u64) -> String {
+    format!("{:.1} MB", bytes as f64 / 1e6)
+}

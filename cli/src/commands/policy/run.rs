@@ -1,10 +1,10 @@
 //! Reads a policy, runs it through every state, and lists its labels with the tokens the scorer asks for.
 
 use super::args::{PolicyArgs, PolicyCommand};
-use crate::commands::opened::{Opened, open};
-use crate::commands::table::{Column, markdown};
+use crate::commands::opened::{Opened, head, open};
+use crate::commands::table::markdown;
 use crate::console::Console;
-use crate::document::Head;
+use crate::document::Fields;
 use crate::error::{Error, Result};
 use crate::flags::model::if_named;
 use serde::Serialize;
@@ -18,16 +18,16 @@ use trimtab_steering::monitor::policy::{Axis, BuiltIn, Caps, Policy, State, acti
 #[derive(Serialize)]
 struct Document<'a> {
     #[serde(flatten)]
-    head: Head,
+    head: Fields,
     policy: &'a str,
     sha256: String,
     principles: Vec<Principle<'a>>,
     actions: Vec<Row>,
     needs: Needs,
-    caps: Limits,
+    caps: &'a Caps,
     guidance: Vec<Note<'a>>,
     refusal: &'a str,
-    checks: Vec<Finding>,
+    checks: Vec<Check>,
 }
 
 #[derive(Serialize)]
@@ -56,28 +56,12 @@ struct Needs {
 }
 
 #[derive(Serialize)]
-struct Limits {
-    rewinds: u32,
-    discarded: usize,
-    perceiver_per_token: usize,
-    perceiver_free: usize,
-    time_factor: f64,
-}
-
-#[derive(Serialize)]
 struct Note<'a> {
     axis: &'static str,
     level: usize,
     text: &'a str,
     /// Tokens of the aside, turns included; known with a model only.
     tokens: Option<usize>,
-}
-
-#[derive(Serialize)]
-struct Finding {
-    name: &'static str,
-    standing: &'static str,
-    found: String,
 }
 
 /// Explains a policy; one that the named model cannot use fails the command.
@@ -94,16 +78,16 @@ pub fn run(args: PolicyArgs, console: &Console) -> Result<()> {
         checks.iter().filter(|c| c.standing == Standing::Broken).map(|c| c.name).collect();
     let failed = broken.join(", ");
     let document = Document {
-        head: opened.map_or_else(|| Head::bare("policy check"), |o| o.head("policy check")),
+        head: head("policy check", opened.as_ref()),
         policy: policy.name(),
         sha256: policy.digest(),
         principles: principles(&policy),
         actions: State::all().map(|state| row(state, &policy, &base)).collect(),
         needs: needs(&policy),
-        caps: limits(policy.caps()),
+        caps: policy.caps(),
         guidance,
         refusal: policy.refusal(),
-        checks: checks.into_iter().map(finding).collect(),
+        checks,
     };
     match console.is_json() {
         true => console.print(&document)?,
@@ -150,11 +134,6 @@ fn needs(policy: &Policy) -> Needs {
     Needs { rollback: down_to(needs.rollback), action: down_to(needs.action) }
 }
 
-fn limits(caps: &Caps) -> Limits {
-    let Caps { rewinds, discarded, perceiver_per_token, perceiver_free, time_factor } = *caps;
-    Limits { rewinds, discarded, perceiver_per_token, perceiver_free, time_factor }
-}
-
 fn notes<'a>(policy: &'a Policy, opened: Option<&Opened>) -> Result<Vec<Note<'a>>> {
     let mut notes = Vec::new();
     for axis in Axis::ALL.map(Some).into_iter().chain([None]) {
@@ -184,11 +163,6 @@ fn fit(guidance: &[Note]) -> Check {
     Check { name, standing: Standing::Broken, found }
 }
 
-fn finding(check: Check) -> Finding {
-    let Check { name, standing, found } = check;
-    Finding { name, standing: standing.name(), found }
-}
-
 /// A policy for people.
 fn shown(document: &Document) -> String {
     let Document { policy, sha256, refusal, .. } = document;
@@ -209,14 +183,6 @@ fn shown(document: &Document) -> String {
 }
 
 fn table(rows: &[Row]) -> String {
-    let columns = [
-        Column::Right("#"),
-        Column::Left("(S,A,E)"),
-        Column::Left("flag"),
-        Column::Left("first violated"),
-        Column::Left("action"),
-        Column::Left("default"),
-    ];
     let mut number = 0;
     let lines = rows.iter().map(|row| {
         let feasible = row.feasible;
@@ -228,8 +194,8 @@ fn table(rows: &[Row]) -> String {
         let words = [flag, violated, row.action, other].map(str::to_owned);
         [vec![place, row.state.clone()], words.to_vec()].concat()
     });
-    let lines = lines.collect();
-    format!("{}\n", markdown(&columns, lines))
+    let columns = ">#;(S,A,E);flag;first violated;action;default";
+    format!("{}\n", markdown(columns, lines))
 }
 
 fn differences(rows: &[Row]) -> String {
@@ -256,8 +222,8 @@ fn asked(needs: &Needs) -> String {
     format!("asks     {rollback} to know whether to roll back; {action} to know the action\n")
 }
 
-fn capped(caps: &Limits) -> String {
-    let Limits { rewinds, discarded, perceiver_per_token, perceiver_free, time_factor } = caps;
+fn capped(caps: &Caps) -> String {
+    let Caps { rewinds, discarded, perceiver_per_token, perceiver_free, time_factor } = caps;
     format!(
         "caps     {rewinds} rewinds, {discarded} discarded tokens, {perceiver_per_token} perceiver tokens a token and \
          {perceiver_free} more, {time_factor} times the time\n"
@@ -265,23 +231,16 @@ fn capped(caps: &Limits) -> String {
 }
 
 fn guidance(notes: &[Note]) -> String {
-    let columns = [
-        Column::Left("guidance"),
-        Column::Right("level"),
-        Column::Right("tokens"),
-        Column::Left("text"),
-    ];
     let line = |note: &Note| {
         let tokens = note.tokens.map_or("-".to_owned(), |tokens| tokens.to_string());
-        vec![note.axis.to_owned(), note.level.to_string(), tokens, note.text.to_owned()]
+        [note.axis.to_owned(), note.level.to_string(), tokens, note.text.to_owned()]
     };
-    format!("{}\n", markdown(&columns, notes.iter().map(line).collect()))
+    format!("{}\n", markdown("guidance;>level;>tokens;text", notes.iter().map(line)))
 }
 
-fn findings(checks: &[Finding]) -> String {
-    let columns = [Column::Left("check"), Column::Left("is"), Column::Left("found")];
-    let line = |check: &Finding| {
-        vec![check.name.to_owned(), check.standing.to_owned(), check.found.clone()]
+fn findings(checks: &[Check]) -> String {
+    let line = |check: &Check| {
+        [check.name.to_owned(), check.standing.name().to_owned(), check.found.clone()]
     };
-    format!("{}\n", markdown(&columns, checks.iter().map(line).collect()))
+    format!("{}\n", markdown("check;is;found", checks.iter().map(line)))
 }
