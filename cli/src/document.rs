@@ -104,7 +104,6 @@ pub fn version() -> Fields {
         .with("features", features())
 }
 
-/// What `--version` prints.
 pub fn version_line() -> String {
     let features = match features().join(" ") {
         none if none.is_empty() => "no features".to_owned(),

@@ -28,7 +28,9 @@ use crate::commands::{
     verify::args::VerifyArgs,
 };
 use crate::flags::words;
-use clap::{ArgAction, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::builder::PossibleValue;
+use clap::{ArgAction, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap_complete::Shell;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 
@@ -60,21 +62,21 @@ pub struct Args {
 
 /// How results and messages are shown.
 #[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Output")]
 pub struct OutputArgs {
     /// Print one JSON document instead of text.
-    #[arg(long, global = true, help_heading = "Output")]
+    #[arg(long, global = true)]
     pub json: bool,
     /// Print no progress and no timings.
-    #[arg(short, long, global = true, help_heading = "Output")]
+    #[arg(short, long, global = true)]
     pub quiet: bool,
     /// Say more on stderr; twice for everything.
-    #[arg(short, long, global = true, help_heading = "Output", action = ArgAction::Count, conflicts_with = "quiet")]
+    #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
     pub verbose: u8,
     /// When to use colour; auto is on a terminal, unless NO_COLOR is set.
     #[arg(
         long,
         global = true,
-        help_heading = "Output",
         default_value = "auto",
         value_name = "auto|always|never", value_parser = words([("auto", ColorChoice::Auto), ("always", ColorChoice::Always), ("never", ColorChoice::Never)]), hide_possible_values = true
     )]
@@ -126,20 +128,15 @@ pub enum Command {
     /// Print a completion script for a shell.
     Completions {
         /// The shell.
-        #[arg(value_enum)]
+        #[arg(value_parser = words(shells()))]
         shell: Shell,
     },
 }
 
-/// Shells that completions can be made for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Shell {
-    /// GNU bash.
-    Bash,
-    /// zsh.
-    Zsh,
-    /// fish.
-    Fish,
+/// Shells that completions are made for.
+fn shells() -> [(PossibleValue, Shell); 3] {
+    [(Shell::Bash, "GNU bash"), (Shell::Zsh, "zsh"), (Shell::Fish, "fish")]
+        .map(|(shell, help)| (PossibleValue::new(shell.to_string()).help(help), shell))
 }
 
 /// The definition that parsing, `--help` and completions share.

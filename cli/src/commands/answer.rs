@@ -28,9 +28,7 @@ pub struct Timings {
 
 /// An answer and the session that made it.
 pub struct Reply {
-    /// The answer.
     pub answer: Answer,
-    /// Its session.
     pub session: Session,
     /// How long it took.
     pub timings: Timings,
@@ -116,7 +114,6 @@ pub fn request(
 /// What becomes of an answer while it is made.
 #[derive(Debug, Clone, Copy)]
 pub enum Said<'a> {
-    /// More of it.
     More(&'a str),
     /// A monitor has taken something back; this much of it stays.
     Only(&'a str),
@@ -124,9 +121,7 @@ pub enum Said<'a> {
 
 /// How an answer is to be made.
 pub struct Asked {
-    /// The request.
     pub request: Request,
-    /// Who watches.
     pub guarded: Option<Guarded>,
     /// When the user asked.
     pub started: Instant,

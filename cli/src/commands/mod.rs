@@ -24,10 +24,11 @@ pub mod traces;
 mod vectors;
 pub mod verify;
 
-use crate::args::{self, Args, Command, Shell};
+use crate::args::{self, Args, Command};
 use crate::console::{Console, Form};
 use crate::document;
 use crate::error::{Error, Result};
+use clap_complete::Shell;
 use trimtab_runtime::device::Device;
 
 /// Does what was typed. What cannot be meant is refused before any work.
@@ -87,14 +88,8 @@ fn devices(console: &Console) -> Result<()> {
 }
 
 fn completions(shell: Shell, console: &Console) -> Result<()> {
-    use clap_complete::Shell as Known;
-    let known = match shell {
-        Shell::Bash => Known::Bash,
-        Shell::Zsh => Known::Zsh,
-        Shell::Fish => Known::Fish,
-    };
     let mut script = Vec::new();
-    clap_complete::generate(known, &mut args::command(), "trimtab", &mut script);
+    clap_complete::generate(shell, &mut args::command(), "trimtab", &mut script);
     console.say(&String::from_utf8_lossy(&script))
 }
 

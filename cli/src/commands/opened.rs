@@ -16,9 +16,7 @@ use trimtab_runtime::kv::{BLOCK_LEN, KvType};
 use trimtab_runtime::model::TemplateChoice;
 use trimtab_runtime::{Error as Runtime, Model, device};
 
-/// An opened model.
 pub struct Opened {
-    /// The model.
     pub model: Arc<Model>,
     /// Seconds that loading took, a download aside.
     pub load_s: f64,
@@ -58,7 +56,6 @@ pub fn files(source: &Source, console: &Console) -> Result<Local> {
     Ok(local)
 }
 
-/// Opens a model.
 pub fn open(plan: &Opening, console: &Console) -> Result<Opened> {
     device::set_threads(threads::chosen(plan.threads, console))?;
     let local = files(&plan.source, console)?;

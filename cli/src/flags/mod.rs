@@ -29,13 +29,10 @@ pub type Parsed<T> = Result<T, String>;
 /// A vector and the name it goes by.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Named {
-    /// The name.
     pub id: String,
-    /// The file.
     pub path: PathBuf,
 }
 
-/// `ID=FILE`.
 pub fn named(text: &str) -> Parsed<Named> {
     match text.split_once('=') {
         Some((id, path)) if !id.is_empty() && !path.is_empty() => {

@@ -17,23 +17,25 @@ const ON_OFF: [(&str, bool); 2] = [("on", true), ("off", false)];
 
 /// Where a model's files come from.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Model")]
 pub struct SourceArgs {
     /// A repository of the Hugging Face hub (also -hf, -hfr).
-    #[arg(long, value_name = "USER/REPO[:QUANT]", help_heading = "Model")]
+    #[arg(long, value_name = "USER/REPO[:QUANT]")]
     pub hf_repo: Option<String>,
     /// The file to take from the repository (also -hff).
-    #[arg(long, value_name = "FILE", help_heading = "Model")]
+    #[arg(long, value_name = "FILE")]
     pub hf_file: Option<String>,
     /// Branch, tag or commit of the repository.
-    #[arg(long, value_name = "REV", help_heading = "Model")]
+    #[arg(long, value_name = "REV")]
     pub revision: Option<String>,
     /// Use no network.
-    #[arg(long, help_heading = "Model")]
+    #[arg(long)]
     pub offline: bool,
 }
 
 /// Flags of every command that opens a model.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Model")]
 pub struct ModelArgs {
     /// A .gguf file, a folder, hf:owner/repo[:file], or a name that `models list` shows
     /// [default: smollm2-135m-instruct].
@@ -42,76 +44,66 @@ pub struct ModelArgs {
         long,
         visible_alias = "model-id",
         value_name = "WHAT",
-        conflicts_with = "hf_repo",
-        help_heading = "Model"
+        conflicts_with = "hf_repo"
     )]
     pub model: Option<String>,
     #[command(flatten)]
     pub source: SourceArgs,
     /// Tokens a sequence may have [default: the model's, at most 8192].
-    #[arg(short, long, value_name = "N", help_heading = "Model")]
+    #[arg(short, long, value_name = "N")]
     pub ctx_size: Option<usize>,
     /// CPU threads [default: physical cores]
-    #[arg(short, long, value_name = "N", help_heading = "Model")]
+    #[arg(short, long, value_name = "N")]
     pub threads: Option<usize>,
     /// Tokens of one sequence that are run in one pass.
-    #[arg(short, long, value_name = "N", default_value_t = 512, help_heading = "Model")]
+    #[arg(short, long, value_name = "N", default_value_t = 512)]
     pub batch_size: usize,
     /// cpu, cuda[:N] or metal [default: the best that is built in] (also -dev).
-    #[arg(long, value_name = "DEVICE", help_heading = "Model")]
+    #[arg(long, value_name = "DEVICE")]
     pub device: Option<String>,
     /// The same as --device cpu.
-    #[arg(long, conflicts_with = "device", help_heading = "Model")]
+    #[arg(long, conflicts_with = "device")]
     pub cpu: bool,
     /// Blocks on the GPU: 0 or all [default: all] (also -ngl).
-    #[arg(long, visible_alias = "n-gpu-layers", value_name = "N", help_heading = "Model")]
+    #[arg(long, visible_alias = "n-gpu-layers", value_name = "N")]
     pub gpu_layers: Option<String>,
     /// Type of dense weights; f32 only on the CPU [default: f32 on the CPU, bf16 elsewhere].
     #[arg(
         long,
-        value_name = "f32|f16|bf16", value_parser = words([("f32", DenseType::F32), ("f16", DenseType::F16), ("bf16", DenseType::Bf16)]), hide_possible_values = true,
-        help_heading = "Model"
+        value_name = "f32|f16|bf16", value_parser = words([("f32", DenseType::F32), ("f16", DenseType::F16), ("bf16", DenseType::Bf16)]), hide_possible_values = true
     )]
     pub dtype: Option<DenseType>,
     /// chatml, or a template's Jinja text [default: the model's].
-    #[arg(long, value_name = "chatml|JINJA", help_heading = "Model")]
+    #[arg(long, value_name = "chatml|JINJA")]
     pub chat_template: Option<String>,
     /// A file with the chat template.
-    #[arg(long, value_name = "FILE", conflicts_with = "chat_template", help_heading = "Model")]
+    #[arg(long, value_name = "FILE", conflicts_with = "chat_template")]
     pub chat_template_file: Option<PathBuf>,
     /// Whether a sequence's results are independent of the others in its batch: always so on the CPU,
     /// not promised elsewhere.
-    #[arg(
-        long,
-        value_name = "on|off", value_parser = words(ON_OFF), hide_possible_values = true,
-        help_heading = "Model"
-    )]
+    #[arg(long, value_name = "on|off", value_parser = words(ON_OFF), hide_possible_values = true)]
     pub batch_invariant: Option<bool>,
     /// Type of keys and values; f16 takes half the memory [default: f32].
     #[arg(
         long,
-        value_name = "f32|f16", value_parser = words([("f32", KvType::F32), ("f16", KvType::F16)]), hide_possible_values = true,
-        help_heading = "Model"
+        value_name = "f32|f16", value_parser = words([("f32", KvType::F32), ("f16", KvType::F16)]), hide_possible_values = true
     )]
     pub kv_type: Option<KvType>,
     /// Memory for keys and values, with K, M or G for multiples of 1024
     /// [default: four full sequences, at most 1G].
-    #[arg(long, value_name = "BYTES", help_heading = "Model")]
+    #[arg(long, value_name = "BYTES")]
     pub kv_memory: Option<String>,
 }
 
 /// What the chat template is given.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Model")]
 pub struct TemplateArgs {
     /// Variables of the chat template, such as '{"enable_thinking": false}'.
-    #[arg(long, value_name = "JSON", help_heading = "Model")]
+    #[arg(long, value_name = "JSON")]
     pub chat_template_kwargs: Option<String>,
     /// Whether the model is to think before it answers: the template's enable_thinking.
-    #[arg(
-        long,
-        value_name = "on|off", value_parser = words(ON_OFF), hide_possible_values = true,
-        help_heading = "Model"
-    )]
+    #[arg(long, value_name = "on|off", value_parser = words(ON_OFF), hide_possible_values = true)]
     pub thinking: Option<bool>,
 }
 

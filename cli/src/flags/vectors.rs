@@ -16,26 +16,25 @@ pub const POLICIES: [(&str, DosePolicy); 3] =
 
 /// The tokens that can be steered.
 fn scopes() -> [(&'static str, Scope); 5] {
-    let (all, last) = (Scope::all(), Scope::last());
-    let (prompt, generated, answering) = (Scope::prompt(), Scope::generated(), Scope::answering());
     [
-        ("all", all),
-        ("prompt", prompt),
-        ("generated", generated),
-        ("last", last),
-        ("answering", answering),
+        ("all", Scope::all()),
+        ("prompt", Scope::prompt()),
+        ("generated", Scope::generated()),
+        ("last", Scope::last()),
+        ("answering", Scope::answering()),
     ]
 }
 
 /// Which vectors act, how strongly and where. Order of application: `--steer`, `--control-vector`,
 /// `--control-vector-scaled`, each in the order given.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Vectors")]
 pub struct VectorArgs {
     /// Steer with a vector file, at its own default scale or at SCALE; may be given again.
-    #[arg(long, value_name = "FILE[:SCALE]", value_parser = native, help_heading = "Vectors")]
+    #[arg(long, value_name = "FILE[:SCALE]", value_parser = native)]
     pub steer: Vec<Asked>,
     /// The same for files of several formats (GGUF, .svec), at their default scale.
-    #[arg(long, value_name = "FNAME,…", value_delimiter = ',', value_parser = unscaled, help_heading = "Vectors")]
+    #[arg(long, value_name = "FNAME,…", value_delimiter = ',', value_parser = unscaled)]
     pub control_vector: Vec<Asked>,
     /// The same with a scale each; the last colon separates.
     #[arg(
@@ -45,45 +44,36 @@ pub struct VectorArgs {
         // llama.cpp's older form has the scale as a second word; it is read to say how it is written today.
         num_args = 1..=2,
         allow_negative_numbers = true,
-        value_parser = scaled,
-        help_heading = "Vectors"
+        value_parser = scaled
     )]
     pub control_vector_scaled: Vec<Asked>,
     /// Only the blocks from START to END, both included.
-    #[arg(
-        long,
-        num_args = 2,
-        value_delimiter = ',',
-        value_names = ["START", "END"],
-        help_heading = "Vectors"
-    )]
+    #[arg(long, num_args = 2, value_delimiter = ',', value_names = ["START", "END"])]
     pub control_vector_layer_range: Vec<usize>,
     /// Added to every layer number of a file whose numbers have two readings.
-    #[arg(long, value_name = "K", allow_negative_numbers = true, help_heading = "Vectors")]
+    #[arg(long, value_name = "K", allow_negative_numbers = true)]
     pub layer_shift: Option<i64>,
     /// Use a vector of another model all the same: the beginning of its weights hash, or unpinned.
-    #[arg(long, value_name = "HEX|unpinned", value_delimiter = ',', help_heading = "Vectors")]
+    #[arg(long, value_name = "HEX|unpinned", value_delimiter = ',')]
     pub accept_model: Vec<String>,
     /// Use a vector that was measured and has no effect.
-    #[arg(long, help_heading = "Vectors")]
+    #[arg(long)]
     pub allow_null: bool,
     /// The most that all vectors may push at one site, as a share of the stream's length; one alone may push
     /// half of it [default: 1].
-    #[arg(long, value_name = "F", allow_negative_numbers = true, help_heading = "Vectors")]
+    #[arg(long, value_name = "F", allow_negative_numbers = true)]
     pub dose_limit: Option<f64>,
     /// What is done about a push above the limit: refuse it, lower all scales, or warn [default: refuse].
     #[arg(
         long,
-        value_name = "refuse|clamp|warn", value_parser = words(POLICIES), hide_possible_values = true,
-        help_heading = "Vectors"
+        value_name = "refuse|clamp|warn", value_parser = words(POLICIES), hide_possible_values = true
     )]
     pub dose_policy: Option<DosePolicy>,
     /// The tokens that are steered: all, prompt, generated, last for the prompt's last one, or answering for that one and
     /// all generated ones [default: what the file says].
     #[arg(
         long,
-        value_name = "all|prompt|generated|last|answering", value_parser = words(scopes()), hide_possible_values = true,
-        help_heading = "Vectors"
+        value_name = "all|prompt|generated|last|answering", value_parser = words(scopes()), hide_possible_values = true
     )]
     pub scope: Option<Scope>,
 }
@@ -91,9 +81,7 @@ pub struct VectorArgs {
 /// Vectors that act together, in order.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Vectors {
-    /// Their files.
     pub files: Vec<Asked>,
-    /// Only these blocks.
     pub blocks: Option<RangeInclusive<usize>>,
     /// Added to layer numbers that have two readings.
     pub layer_shift: Option<i64>,
@@ -110,7 +98,6 @@ pub struct Vectors {
 /// A vector file and its scale.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Asked {
-    /// The file.
     pub path: PathBuf,
     /// The scale; `None` for the file's own.
     pub scale: Option<f32>,
@@ -121,7 +108,6 @@ pub struct Asked {
 /// What a vector file may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileForm {
-    /// One of ours.
     Native,
     /// One of ours, or one that can be imported.
     Any,
@@ -171,25 +157,20 @@ impl Vectors {
 
     /// Refuses flags that would act on vectors where there is none.
     fn needs_files(self) -> Result<Vectors> {
-        if !self.is_empty() {
-            return Ok(self);
+        let flags = [
+            ("--control-vector-layer-range", self.blocks.is_some()),
+            ("--layer-shift", self.layer_shift.is_some()),
+            ("--scope", self.reach.is_some()),
+            ("--accept-model", !self.accept.is_empty()),
+            ("--allow-null", self.null == NullVectors::Allow),
+            ("--dose-limit", self.dose != DoseLimit::default()),
+        ];
+        match flags.into_iter().find(|(_, is_given)| *is_given && self.is_empty()) {
+            None => Ok(self),
+            Some((flag, _)) => {
+                Err(Error::usage(flag, "needs a vector: --steer FILE or --control-vector FILE"))
+            }
         }
-        let flag = if self.blocks.is_some() {
-            "--control-vector-layer-range"
-        } else if self.layer_shift.is_some() {
-            "--layer-shift"
-        } else if self.reach.is_some() {
-            "--scope"
-        } else if !self.accept.is_empty() {
-            "--accept-model"
-        } else if self.null == NullVectors::Allow {
-            "--allow-null"
-        } else if self.dose != DoseLimit::default() {
-            "--dose-limit"
-        } else {
-            return Ok(self);
-        };
-        Err(Error::usage(flag, "needs a vector: --steer FILE or --control-vector FILE"))
     }
 }
 

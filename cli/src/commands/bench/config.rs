@@ -26,7 +26,6 @@ pub struct Bench {
     pub table: Table,
 }
 
-/// One test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Case {
     /// Prompt tokens that are timed; 0 for a test of generation.
@@ -35,7 +34,6 @@ pub struct Case {
     pub n_gen: usize,
     /// Tokens in the context before.
     pub n_depth: usize,
-    /// Sequences run together.
     pub batch: usize,
 }
 

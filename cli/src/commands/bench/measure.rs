@@ -43,13 +43,10 @@ impl Timed {
 /// What all cases share.
 #[derive(Clone, Copy)]
 pub struct Setup<'a> {
-    /// The model.
     pub opened: &'a Opened,
-    /// What is measured.
     pub plan: &'a Bench,
     /// What steered runs are steered with; empty for a throw-away vector.
     pub steering: &'a Steering,
-    /// What Ctrl-C stops.
     pub work: &'a Work<'a>,
 }
 

@@ -15,7 +15,7 @@ use std::time::Duration;
 use trimtab_runtime::kv::BLOCK_LEN;
 
 /// One test's result. Names are llama-bench's.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub struct Line {
     test: String,
     n_prompt: usize,
@@ -78,8 +78,6 @@ impl Line {
             n_gen: case.n_gen,
             n_depth: case.n_depth,
             batch: case.batch,
-            beside: None,
-            steering: None,
             avg_ns: ns(avg_s),
             stddev_ns: ns(stddev_s),
             avg_ts,
@@ -88,13 +86,10 @@ impl Line {
             median_ts: median(&rates),
             samples_ns: seconds.iter().copied().map(ns).collect(),
             samples_ts: rates,
-            ratio_to_plain: None,
-            ratio_low: None,
-            ratio_high: None,
-            samples_ratio: Vec::new(),
             // The logits of a prompt's last token are what the first token is chosen from.
             first_token_s: (case.n_gen == 0).then_some(avg_s),
             peak_rss_bytes: peak_rss_bytes(),
+            ..Line::default()
         }
     }
 }
@@ -180,23 +175,13 @@ fn csv(results: &[Line]) -> String {
         .to_owned();
     for l in results {
         let ratio = |r: Option<f64>| r.map(|r| r.to_string()).unwrap_or_default();
-        text.push_str(&format!(
-            "{},{},{},{},{},{},{},{},{},{},{},{},{},{}\n",
-            l.test,
-            l.n_prompt,
-            l.n_gen,
-            l.n_depth,
-            l.batch,
-            l.avg_ns,
-            l.stddev_ns,
-            l.avg_ts,
-            l.stddev_ts,
-            l.median_ts,
-            l.beside.unwrap_or_default(),
-            ratio(l.ratio_to_plain),
-            ratio(l.ratio_low),
-            ratio(l.ratio_high),
-        ));
+        let counts = [l.n_prompt, l.n_gen, l.n_depth, l.batch].map(|n| n.to_string());
+        let times = [l.avg_ns, l.stddev_ns].map(|n| n.to_string());
+        let rates = [l.avg_ts, l.stddev_ts, l.median_ts].map(|n| n.to_string());
+        let ratios = [l.ratio_to_plain, l.ratio_low, l.ratio_high].map(ratio);
+        let (test, beside) = ([l.test.clone()], [l.beside.unwrap_or_default().to_owned()]);
+        let cells: [&[String]; 6] = [&test, &counts, &times, &rates, &beside, &ratios];
+        text.push_str(&(cells.concat().join(",") + "\n"));
     }
     text
 }

@@ -1,11 +1,10 @@
 //! Runs every case with its warm-up, prints a row as soon as it is measured, and the whole table at the end.
 
 use super::config::{Bench, Case};
-use super::measure;
-use super::measure::Setup;
+use super::measure::{self, Setup};
 use super::report;
-use crate::commands::opened::{Opened, open};
-use crate::commands::vectors::{self, Steering};
+use crate::commands::opened::Opened;
+use crate::commands::vectors;
 use crate::console::Console;
 use crate::error::{Error, Result};
 use crate::progress::Work;
@@ -13,10 +12,8 @@ use trimtab_runtime::kv::BLOCK_LEN;
 
 /// Measures every case and prints the results.
 pub fn run(plan: &Bench, console: &Console) -> Result<()> {
-    let sources = vectors::read(&plan.vectors)?;
-    let opened = open(&plan.opening, console)?;
+    let (opened, steering) = vectors::open(&plan.opening, &plan.vectors, console)?;
     opened.warn_of_tokenizer(console);
-    let steering = Steering::open(sources, &plan.vectors, &opened, console)?;
     plan.cases.iter().try_for_each(|case| fits(case, &opened))?;
     let count = plan.cases.len();
     let work = Work::begin(console, &format!("running {count} tests"), count);

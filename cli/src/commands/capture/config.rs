@@ -10,7 +10,6 @@ use trimtab_runtime::decoder::WeightForm;
 use trimtab_runtime::site::Site;
 use trimtab_runtime::text::Special;
 
-/// A capture.
 #[derive(Debug)]
 pub struct Capture {
     pub opening: Opening,
@@ -23,12 +22,10 @@ pub struct Capture {
     pub out: PathBuf,
 }
 
-/// What is run.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Rows {
     /// Texts and conversations of a JSON Lines file.
     File {
-        /// The file.
         path: PathBuf,
         /// What control tokens in a text are.
         special: Special,

@@ -1,7 +1,6 @@
 //! Runs the rows, reads each site of each position, and writes one safetensors file.
 
-use super::config;
-use super::config::Rows;
+use super::config::{self, Rows};
 use super::rows;
 use crate::commands::opened::open;
 use crate::console::Console;
@@ -24,7 +23,6 @@ fn outputs(plan: &config::Capture, console: &Console) -> Result<()> {
     Err(OutputError { flag: "--out", path: plan.out.clone(), problem: Problem::NoSeeking }.into())
 }
 
-/// Captures.
 pub fn run(plan: &config::Capture, console: &Console) -> Result<()> {
     outputs(plan, console)?;
     let entries = rows::read(&plan.rows)?;

@@ -17,7 +17,6 @@ pub struct ChatArgs {
     pub answer: AnswerArgs,
 }
 
-/// A conversation.
 #[derive(Debug)]
 pub struct Chat {
     /// What the model is told first.
@@ -26,7 +25,6 @@ pub struct Chat {
 }
 
 impl Chat {
-    /// Understands the flags.
     pub fn of(args: ChatArgs) -> Result<Chat> {
         let arms = if args.compare { Arms::Both } else { Arms::One };
         let how = Answering::of(args.answer, arms)?;

@@ -2,12 +2,11 @@
 
 use super::args::Chat;
 use super::conversation::Conversation;
-use super::words;
-use super::words::Word;
+use super::words::{self, Word};
 use crate::commands::answer::{Reply, Said, SeedIn, request};
 use crate::commands::generate::{PLAIN, document, report, stdin_text, titled};
 use crate::commands::monitors::Watching;
-use crate::commands::opened::{Opened, open};
+use crate::commands::opened::Opened;
 use crate::commands::vectors::{self, Steering};
 use crate::console::Console;
 use crate::error::{Error, Result};
@@ -18,7 +17,6 @@ use trimtab_runtime::generate::{Finish, Request};
 use trimtab_runtime::session::History;
 use trimtab_server::Display;
 
-/// Talks.
 pub fn run(plan: &Chat, console: &Console) -> Result<()> {
     let piped = !std::io::stdin().is_terminal();
     let message = if piped { Some(stdin_text()?) } else { None };
@@ -26,9 +24,7 @@ pub fn run(plan: &Chat, console: &Console) -> Result<()> {
         return Err(Error::usage("--json", "needs a message on standard input"));
     }
     let how = &plan.how;
-    let sources = vectors::read(&how.vectors)?;
-    let opened = open(&how.opening, console)?;
-    let steering = Steering::open(sources, &how.vectors, &opened, console)?;
+    let (opened, steering) = vectors::open(&how.opening, &how.vectors, console)?;
     let display = match message.is_none() && std::io::stdout().is_terminal() {
         true => Display::Erasable,
         false => Display::Permanent,
@@ -50,16 +46,6 @@ pub fn run(plan: &Chat, console: &Console) -> Result<()> {
 struct Room<'a> {
     opened: &'a Opened,
     watching: Option<&'a Watching>,
-}
-
-impl Room<'_> {
-    /// Tells a person how an answer went.
-    fn report(&self, reply: &Reply, steering: &Steering, console: &Console) {
-        report(reply, steering, console);
-        if let (Some(watching), Some(record)) = (self.watching, &reply.record) {
-            watching.tell(record, console);
-        }
-    }
 }
 
 /// The conversations that a message goes to.
@@ -140,7 +126,7 @@ fn one_message(
     let mut talk = Talk::new(plan, room, request, steering);
     if !console.is_json() {
         let reply = talk.ask(message, steering, console)?;
-        room.report(reply, steering, console);
+        report(reply, (steering, room.watching), console);
         return reply.complete();
     }
     let silent = &mut |_: Said| Ok(());
@@ -155,7 +141,7 @@ fn one_message(
     let receipt = steering.receipt(reply, seed, opened);
     let document = document(opened.head("chat"), (reply, seed), receipt, plain);
     console.print(&document)?;
-    room.report(reply, steering, console);
+    report(reply, (steering, room.watching), console);
     reply.complete()
 }
 
@@ -194,7 +180,7 @@ fn talk(plan: &Chat, room: Room<'_>, mut steering: Steering, console: &Console) 
             }
             Word::Message(message) => match talk.ask(message, &steering, console) {
                 Ok(reply) => {
-                    room.report(reply, &steering, console);
+                    report(reply, (&steering, room.watching), console);
                     if reply.answer.finish == Finish::ContextFull {
                         console.note(words::ROOM);
                     }

@@ -24,7 +24,6 @@ pub struct Compose {
 }
 
 impl Compose {
-    /// Understands the flags.
     pub fn of(args: ComposeArgs) -> Result<Compose> {
         if args.mode == Mode::Sigma {
             let problem = "sigma is not to be had here: it needs the stream's covariance, which no file carries; \

@@ -32,7 +32,6 @@ impl Outcome<'_> {
     }
 }
 
-/// The document.
 pub fn of(head: Fields, outcome: &Outcome<'_>) -> Result<Fields> {
     let (plan, report) = (outcome.plan, outcome.report);
     let notes = report.doses.notes.iter().map(ToString::to_string);

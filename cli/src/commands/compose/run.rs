@@ -1,11 +1,10 @@
 //! Reads the files, composes their directions by priority, and writes the file with a report.
 
 use super::config::Compose;
-use super::document;
 use super::measured::Matrices;
-use super::table;
+use super::{document, table};
 use crate::commands::opened::{Opened, head, open};
-use crate::commands::vectors::{norms, unreadable};
+use crate::commands::vectors::{admit, norms, unreadable};
 use crate::console::Console;
 use crate::error::{Error, Result};
 use crate::flags::vectors::Asked;
@@ -14,10 +13,8 @@ use trimtab_runtime::output::Named;
 use trimtab_steering::compose::dose::{Dosed, name_apart, sites};
 use trimtab_steering::compose::interference::Interference;
 use trimtab_steering::compose::{Part, Stream, compose};
-use trimtab_steering::file::card::{ModelPin, Pinned};
 use trimtab_steering::{SteerOptions, VectorFile};
 
-/// Composes.
 pub fn run(plan: &Compose, console: &Console) -> Result<()> {
     outputs(plan, console)?;
     let args = &plan.args;
@@ -84,9 +81,8 @@ fn stream(parts: &[Part<'_>], opened: Option<&Opened>, console: &Console) -> Res
         console.note("doses are those of the files' own stream_norm; -m MODEL measures it");
         return Ok(Stream::default());
     };
-    let pin = ModelPin::of(&opened.model, Pinned::Extract)?;
     for part in parts {
-        part.dosed.file.admit(&pin, None)?;
+        admit(part.dosed.file, &opened.model, &[])?;
     }
     let vectors: Vec<Dosed<'_>> = parts.iter().map(|part| part.dosed.clone()).collect();
     let norms = norms(opened, &sites(&vectors), console)?;

@@ -6,7 +6,6 @@ use trimtab_steering::compose::GroupReport;
 use trimtab_steering::compose::interference::Interference;
 use trimtab_steering::eval::Interval;
 
-/// All tables.
 pub fn of(outcome: &Outcome<'_>) -> String {
     let mut text = vec![sites(outcome)];
     let pairs = pairs(outcome);

@@ -3,7 +3,7 @@
 use super::args::{ExportArgs, ImportArgs, To};
 use crate::commands::opened::{Opened, head, open};
 use crate::commands::table::{markdown, number};
-use crate::commands::vectors::{norms, read_any, unreadable};
+use crate::commands::vectors::{norms, unreadable};
 use crate::console::Console;
 use crate::document::{self, Fields};
 use crate::error::{Error, Result};
@@ -19,13 +19,6 @@ use trimtab_steering::file::card::{Card, ModelPin, Operation, Pinned, Status};
 use trimtab_steering::import::{self, ImportOptions, Imported, Mapped, Zeros};
 use trimtab_steering::scope::Scope;
 use trimtab_steering::{VectorFile, export};
-
-/// A file to make ours.
-struct Import<'a> {
-    file: &'a Path,
-    /// What is known about it.
-    options: ImportOptions,
-}
 
 /// Makes a vector file of another program's.
 pub fn import(args: ImportArgs, console: &Console) -> Result<()> {
@@ -43,16 +36,16 @@ pub fn import(args: ImportArgs, console: &Console) -> Result<()> {
         shape: args.shape,
         zeros: if args.skip_zeros { Zeros::Skip } else { Zeros::Refuse },
     };
-    let plan = Import { file: &args.file, options };
+    let source = (args.file.as_path(), &options);
     let (opened, imported, lengths) = match &opening {
         None => {
-            let imported = import::read(plan.file, &plan.options).map_err(unreadable)?;
+            let imported = import::read(&args.file, &options).map_err(unreadable)?;
             (None, imported, BTreeMap::new())
         }
         Some(opening) => {
-            readable(&plan)?;
+            readable(source)?;
             let opened = open(opening, console)?;
-            let (imported, lengths) = on_model(&plan, &opened, console)?;
+            let (imported, lengths) = on_model(source, &opened, console)?;
             (Some(opened), imported, lengths)
         }
     };
@@ -91,8 +84,8 @@ pub fn import(args: ImportArgs, console: &Console) -> Result<()> {
 }
 
 /// Refuses what is no vector file at all, before a model is opened. Which blocks there are is the model's to say.
-fn readable(plan: &Import<'_>) -> Result<()> {
-    match import::read(plan.file, &plan.options) {
+fn readable((file, options): (&Path, &ImportOptions)) -> Result<()> {
+    match import::read(file, options) {
         Err(e) if e.code() == "layer_out_of_range" => Ok(()),
         read => read.map(drop).map_err(unreadable),
     }
@@ -100,13 +93,13 @@ fn readable(plan: &Import<'_>) -> Result<()> {
 
 /// Reads a file for a model: its sites must be there, it is pinned, and the stream is measured.
 fn on_model(
-    plan: &Import<'_>,
+    (file, options): (&Path, &ImportOptions),
     opened: &Opened,
     console: &Console,
 ) -> Result<(Imported, BTreeMap<Site, f32>)> {
     let n_layers = Some(opened.model.decoder().spec().n_layers());
-    let options = ImportOptions { n_layers, ..plan.options.clone() };
-    let mut imported = import::read(plan.file, &options).map_err(unreadable)?;
+    let options = ImportOptions { n_layers, ..options.clone() };
+    let mut imported = import::read(file, &options).map_err(unreadable)?;
     let mut pin = ModelPin::of(&opened.model, Pinned::Import)?;
     if let Some(made_on) = &imported.file.card().model {
         // One of ours says what it was made on, and nothing else may be written over that.
@@ -162,7 +155,7 @@ pub fn export(args: &ExportArgs, console: &Console) -> Result<()> {
     let To::Gguf = args.to;
     let reads = [Named::new("FILE", &args.file)];
     crate::outputs::plan(&reads, &[Named::new("--out", &args.out)], console)?;
-    let source = read_any(&args.file, &ImportOptions::default())?;
+    let source = import::open(&args.file, &ImportOptions::default()).map_err(unreadable)?;
     let block_zero = match (args.drop_block_0, args.keep_block_0) {
         (true, _) => BlockZero::Drop,
         (false, true) => BlockZero::Keep,

@@ -14,7 +14,6 @@ const ANSWER: i64 = 48;
 pub struct Eval {
     pub args: EvalArgs,
     pub opening: Opening,
-    /// The items.
     pub data: PathBuf,
     pub purpose: Purpose,
 }
@@ -24,7 +23,6 @@ pub struct Eval {
 pub enum Strengths<'a> {
     /// As its card says.
     OfFile,
-    /// At these scales.
     Scales(&'a [f32]),
     /// At these shares of the stream's length.
     Doses(&'a [f64]),
@@ -40,7 +38,6 @@ pub enum Purpose {
 }
 
 impl Eval {
-    /// Understands the flags.
     pub fn of(mut args: EvalArgs) -> Result<Eval> {
         let Some(data) = args.data.clone() else {
             return Err(Error::usage("--data", "is needed"));

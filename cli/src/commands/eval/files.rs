@@ -12,21 +12,19 @@ use std::path::Path;
 use trimtab_runtime::output::Named;
 use trimtab_steering::VectorFile;
 use trimtab_steering::eval::{self, End, Report, Task};
+use trimtab_steering::file;
 use trimtab_steering::file::card::{ModelPin, Pinned};
-use trimtab_steering::file::{self, Warning};
 
 /// What names the vector on the command line; `--write` changes it in place.
 const CARD: &str = "FILE";
 
 /// A vector as it lay on disk.
 pub struct Vector {
-    /// The vector.
     pub file: VectorFile,
     /// Hash of the file.
     pub sha256: String,
 }
 
-/// Reads a vector.
 pub fn vector(path: &Path) -> Result<Vector> {
     let file = VectorFile::open(path).map_err(unreadable)?;
     let sha256 = file::sha256(&file.to_bytes()?);
@@ -54,11 +52,7 @@ pub fn shuffled(path: &Path, of: &VectorFile) -> Result<VectorFile> {
 pub fn admit(plan: &Eval, opened: &Opened, file: &VectorFile, console: &Console) -> Result<()> {
     let pin = ModelPin::of(&opened.model, Pinned::Extract)?;
     for warning in file.admit(&pin, plan.args.accept_model.as_deref())? {
-        console.warn(match warning {
-            Warning::ModelDiffers { made_on } => format!("vector was made on {made_on}"),
-            Warning::TemplateDiffers => "vector was made under another chat template".to_owned(),
-            Warning::TokenizerDiffers => "vector was made with another tokenizer".to_owned(),
-        });
+        console.warn(format!("vector {} {warning}", file.card().name));
     }
     Ok(())
 }
@@ -94,7 +88,9 @@ pub fn write(plan: &Eval, task: &Task, report: &Report) -> Result<()> {
         file::write(path, answers.as_bytes()).map_err(Error::writing(path))?;
     }
     if let Some(path) = &plan.args.plot {
-        super::picture::write(path, plan, report).map_err(Error::writing(path))?;
+        let title = format!("{} over {} items", plan.args.file.display(), report.n);
+        let effect = format!("{} {}", report.metric.name(), plan.rule().unwrap_or_default());
+        report.draw(path, &title, effect.trim_end()).map_err(Error::writing(path))?;
     }
     Ok(())
 }

@@ -4,7 +4,6 @@ pub mod args;
 pub mod config;
 mod document;
 mod files;
-mod picture;
 mod run;
 mod table;
 

@@ -1,9 +1,7 @@
 //! Measures the vector and its controls stage by stage, then prints the table and writes the scale if it was chosen.
 
 use super::config::{Eval, Purpose, Strengths};
-use super::document;
-use super::files;
-use super::table;
+use super::{document, files, table};
 use crate::commands::answer::{SeedIn, seed};
 use crate::commands::opened::{Opened, open};
 use crate::commands::vectors;
@@ -25,7 +23,6 @@ const ONE_SITE: [f64; 14] =
 const MANY_SITES: [f64; 12] =
     [0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.10, 0.12, 0.15, -0.02, -0.05];
 
-/// Evaluates.
 pub fn run(plan: &Eval, console: &Console) -> Result<()> {
     files::outputs(plan, console)?;
     let args = &plan.args;

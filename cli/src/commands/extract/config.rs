@@ -31,12 +31,7 @@ pub enum Examples {
     /// Records in a file, and what their fields are called.
     Records(PathBuf, Names),
     /// Prompts on the lines of two files.
-    Prompts {
-        /// The positive ones.
-        positive: PathBuf,
-        /// The negative ones.
-        negative: PathBuf,
-    },
+    Prompts { positive: PathBuf, negative: PathBuf },
 }
 
 impl Examples {
@@ -49,7 +44,6 @@ impl Examples {
 }
 
 impl Extract {
-    /// Understands the flags.
     pub fn of(args: ExtractArgs) -> Result<Extract> {
         let data = examples(&args)?;
         let Some(out) = args.out.clone() else {

@@ -1,7 +1,6 @@
 //! The examples of an extraction, and what is told of those that are left out.
 
-use super::config;
-use super::config::Examples;
+use super::config::{self, Examples};
 use crate::commands::vectors::unreadable;
 use crate::console::Console;
 use crate::error::{Error, Result};
@@ -22,7 +21,6 @@ pub fn is_stdin(path: &Path) -> bool {
     path == Path::new(STDIN)
 }
 
-/// Reads the examples.
 pub fn read(plan: &config::Extract, console: &Console) -> Result<Pairs> {
     let pairs = match &plan.data {
         Examples::Records(path, names) if is_stdin(path) => {

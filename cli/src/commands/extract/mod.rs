@@ -3,7 +3,6 @@
 pub mod args;
 pub mod config;
 mod examples;
-mod picture;
 mod report;
 mod run;
 

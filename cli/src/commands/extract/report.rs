@@ -11,27 +11,21 @@ use trimtab_steering::file::card::Card;
 
 /// A vector that was written.
 pub struct Written {
-    /// Of the file.
     pub sha256: String,
-    /// Of its directions.
     pub content_sha256: String,
-    /// What it says.
     pub card: Card,
     /// The file that detects, if there is one.
     pub read: Option<PathBuf>,
-    /// What was found.
     pub report: Report,
 }
 
 /// What a run came to.
 pub enum Outcome<'a> {
-    /// A vector.
     Vector(Box<Written>),
     /// States of a shard.
     Shard(&'a States),
 }
 
-/// Shows it.
 pub fn show(
     console: &Console,
     head: Fields,

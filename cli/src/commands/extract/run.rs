@@ -1,12 +1,9 @@
 //! Reads the examples, runs them once, fits a direction at each site, and writes file and report; merges shards.
 
 use super::args::MergeArgs;
-use super::config;
-use super::config::Examples;
+use super::config::{self, Examples};
 use super::examples;
-use super::picture;
-use super::report;
-use super::report::{Outcome, Written};
+use super::report::{self, Outcome, Written};
 use crate::commands::opened::open;
 use crate::commands::vectors::unreadable;
 use crate::console::Console;
@@ -26,7 +23,6 @@ use trimtab_steering::pairs::Pairs;
 /// How long a run goes on before its states are written beside the file.
 const SAVE_EVERY: Duration = Duration::from_secs(20);
 
-/// Extracts.
 pub fn run(plan: &config::Extract, console: &Console) -> Result<()> {
     outputs(plan, console)?;
     let pairs = examples::read(plan, console)?;
@@ -39,8 +35,8 @@ pub fn run(plan: &config::Extract, console: &Console) -> Result<()> {
     let vector = |extracted: &Extracted| {
         let written = write(extracted, &plan.out)?;
         if let Some(path) = &plan.args.plot {
-            let drawn = picture::write(path, &recipe.name, &extracted.report);
-            drawn.map_err(Error::writing(path))?;
+            let title = format!("{}: candidates", recipe.name);
+            extracted.report.draw(path, &title).map_err(Error::writing(path))?;
         }
         Ok::<_, Error>(Outcome::Vector(Box::new(written)))
     };
@@ -114,7 +110,6 @@ fn two_files(out: &Path) -> Result<()> {
     }
 }
 
-/// Merges.
 pub fn merge(plan: &MergeArgs, console: &Console) -> Result<()> {
     let Some(out) = &plan.out else {
         return Err(Error::usage("--out", "is needed"));

@@ -7,7 +7,6 @@ use crate::flags::answer::{Answering, Arms};
 use std::path::PathBuf;
 use trimtab_runtime::text::Special;
 
-/// One answer.
 #[derive(Debug)]
 pub struct Generate {
     pub how: Answering,
@@ -33,7 +32,6 @@ pub enum PromptForm {
 /// When text is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Delivery {
-    /// As it comes.
     Stream,
     /// When it is complete.
     Whole,
@@ -54,7 +52,6 @@ fn prompt_form(args: &GenerateArgs) -> Result<PromptForm> {
 }
 
 impl Generate {
-    /// Understands the flags.
     pub fn of(args: GenerateArgs, form: Form) -> Result<Generate> {
         let delivery = match (args.stream, args.no_stream, form) {
             (true, _, _) => Delivery::Stream,

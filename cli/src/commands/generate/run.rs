@@ -6,7 +6,7 @@ use super::logprobs::Logprobs;
 use super::printer::Printer;
 use crate::commands::answer::{Asked, Reply, Said, SeedIn, answer, request};
 use crate::commands::monitors::Watching;
-use crate::commands::opened::{Opened, open};
+use crate::commands::opened::Opened;
 use crate::commands::vectors::{self, Steering};
 use crate::console::Console;
 use crate::error::{Error, Result, input_text, read_text};
@@ -19,13 +19,10 @@ use trimtab_runtime::printable::Line;
 use trimtab_runtime::text::{Message, Special};
 use trimtab_server::Display;
 
-/// Answers one prompt.
 pub fn run(plan: &Generate, console: &Console) -> Result<()> {
     // Read first: who forgot the prompt, or named a file that is none, should not wait for the model.
     let (text, how) = (prompt(plan)?, &plan.how);
-    let sources = vectors::read(&how.vectors)?;
-    let opened = open(&how.opening, console)?;
-    let steering = Steering::open(sources, &how.vectors, &opened, console)?;
+    let (opened, steering) = vectors::open(&how.opening, &how.vectors, console)?;
     // What is on stdout stays there.
     let watching =
         Watching::open((&how.monitors, how.vectors.dose), &opened, Display::Permanent, console)?;
@@ -66,10 +63,7 @@ pub fn run(plan: &Generate, console: &Console) -> Result<()> {
         let document = document(head, (&reply, seed), receipt, plain.as_ref());
         console.print(&document.with("logprobs", likely))?;
     }
-    report(&reply, &steering, console);
-    if let (Some(watching), Some(record)) = (watching, &reply.record) {
-        watching.tell(record, console);
-    }
+    report(&reply, (&steering, watching), console);
     reply.complete()
 }
 
@@ -82,7 +76,11 @@ pub fn titled(steering: &Steering) -> String {
 }
 
 /// Tells a person how an answer went.
-pub fn report(reply: &Reply, steering: &Steering, console: &Console) {
+pub fn report(
+    reply: &Reply,
+    (steering, watching): (&Steering, Option<&Watching>),
+    console: &Console,
+) {
     let fired = reply.session.fired();
     if let Some(line) = steering.line(fired) {
         console.note(line);
@@ -94,6 +92,9 @@ pub fn report(reply: &Reply, steering: &Steering, console: &Console) {
     if reply.answer.finish == Finish::ContextFull {
         let limit = reply.session.decoder().context();
         console.note(format!("context is full ({limit} tokens), so the answer ends here"));
+    }
+    if let (Some(watching), Some(record)) = (watching, &reply.record) {
+        watching.tell(record, console);
     }
 }
 

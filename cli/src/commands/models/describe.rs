@@ -14,7 +14,6 @@ use trimtab_runtime::device::DeviceChoice;
 use trimtab_runtime::text::Tokenizer;
 use trimtab_runtime::{Error as Runtime, Model, OpenOptions};
 
-/// Describes a model.
 pub fn run(source: &Source, console: &Console) -> Result<()> {
     let path = files(source, console)?.path;
     let weights = Weights::open(&path).map_err(Runtime::from)?;

@@ -11,7 +11,6 @@ use crate::flags::model::Source;
 use std::path::PathBuf;
 use trimtab_runtime::hub::{Cached, Entry, Local, Reach, Resolver, State};
 
-/// Looks after models.
 pub fn run(args: ModelsArgs, console: &Console) -> Result<()> {
     match args.command {
         ModelsCommand::List => list(console),

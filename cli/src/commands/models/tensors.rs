@@ -7,7 +7,6 @@ use trimtab_runtime::decoder::weights::Weights;
 /// Tensors of one stored type.
 #[derive(Serialize)]
 pub struct Tensors {
-    /// The type.
     #[serde(rename = "type")]
     pub name: String,
     /// How many there are.
@@ -34,7 +33,6 @@ impl Tensors {
     }
 }
 
-/// Bytes for people.
 pub fn megabytes(bytes: u64) -> String {
     format!("{:.1} MB", bytes as f64 / 1e6)
 }

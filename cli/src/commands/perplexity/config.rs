@@ -12,11 +12,9 @@ const WINDOW: usize = 512;
 /// Windows that the pool holds, as many as the runtime runs together.
 const TOGETHER: usize = 4;
 
-/// A measurement.
 #[derive(Debug)]
 pub struct Perplexity {
     pub opening: Opening,
-    /// The text.
     pub file: PathBuf,
     /// How the text is cut.
     pub windows: Windows,
@@ -27,7 +25,6 @@ pub struct Perplexity {
 /// What steered predictions are held against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Contrast {
-    /// Nothing.
     None,
     /// The plain ones, in the same pass.
     Plain,

@@ -1,9 +1,7 @@
 //! Cuts the text into windows, scores each, and prints the running figure and the result.
 
-use super::config;
-use super::config::Contrast;
-use crate::commands::opened::open;
-use crate::commands::vectors::{self, Steering};
+use super::config::{self, Contrast};
+use crate::commands::vectors;
 use crate::console::Console;
 use crate::document::Fields;
 use crate::error::{Error, Result, read_text};
@@ -42,12 +40,9 @@ impl Measured {
     }
 }
 
-/// Measures.
 pub fn run(plan: &config::Perplexity, console: &Console) -> Result<()> {
     let text = read_text(&plan.file)?;
-    let sources = vectors::read(&plan.vectors)?;
-    let opened = open(&plan.opening, console)?;
-    let steering = Steering::open(sources, &plan.vectors, &opened, console)?;
+    let (opened, steering) = vectors::open(&plan.opening, &plan.vectors, console)?;
     let tokens = opened.model.tokenizer()?.encode(&text, Special::Plain).map_err(Runtime::from)?;
 
     let (plain, in_force) = (Plan::empty(), steering.plan().clone());

@@ -23,7 +23,6 @@ pub struct Serve {
 }
 
 impl Serve {
-    /// Understands the flags.
     pub fn of(args: ServeArgs) -> Result<Serve> {
         together(&args)?;
         at_least_one("--parallel", Some(args.parallel))?;

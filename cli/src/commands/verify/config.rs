@@ -9,7 +9,6 @@ use trimtab_steering::compose::dose::{DoseLimit, DosePolicy};
 use trimtab_steering::steer::NullVectors;
 use trimtab_steering::verify::Depth;
 
-/// A proof.
 #[derive(Debug)]
 pub struct Verify {
     pub opening: Opening,
@@ -21,7 +20,6 @@ pub struct Verify {
 }
 
 impl Verify {
-    /// Understands the flags.
     pub fn of(args: VerifyArgs) -> Result<Verify> {
         let vectors = Vectors {
             files: args.file.into_iter().collect(),

@@ -2,14 +2,14 @@
 
 use super::config;
 use crate::commands::opened::{Opened, open};
-use crate::commands::vectors::{Source, admit, read, told};
+use crate::commands::vectors::{admit, read};
 use crate::console::Console;
 use crate::document::{Fields, version_line};
 use crate::error::{Error, Result};
 use crate::interrupt::Stoppable;
 use crate::outputs::named;
 use trimtab_runtime::generate::Flow;
-use trimtab_steering::file::card::{ModelPin, Pinned};
+use trimtab_steering::import::SourceFile;
 use trimtab_steering::verify::{self as library, Check, Subject, Verdict};
 use trimtab_steering::{SteerOptions, VectorFile};
 
@@ -27,7 +27,6 @@ fn row(check: &Check) -> Fields {
         .with("note", &check.note)
 }
 
-/// Proves.
 pub fn run(plan: &config::Verify, console: &Console) -> Result<()> {
     outputs(plan, console)?;
     let source = read(&plan.vectors)?.pop();
@@ -83,15 +82,14 @@ fn outputs(plan: &config::Verify, console: &Console) -> Result<()> {
 
 /// The file, if the model takes it.
 fn admitted(
-    source: &Source,
+    source: &SourceFile,
     plan: &config::Verify,
     opened: &Opened,
     console: &Console,
 ) -> Result<VectorFile> {
-    let pin = ModelPin::of(&opened.model, Pinned::Extract)?;
-    let warnings = admit(&source.file, &pin, &plan.vectors.accept)?;
+    let warnings = admit(&source.file, &opened.model, &plan.vectors.accept)?;
     let name = &source.file.card().name;
-    warnings.iter().for_each(|warning| console.warn(told(name, warning)));
+    warnings.iter().for_each(|warning| console.warn(format!("vector {name} {warning}")));
     source.warnings.iter().for_each(|text| console.warn(text));
     Ok(source.file.clone())
 }
