@@ -33,9 +33,7 @@ enum Paint {
 /// How results are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
-    /// For people.
     Text,
-    /// For programs.
     Json,
 }
 
@@ -89,12 +87,13 @@ impl Console {
         self.paint == Paint::Colour
     }
 
-    /// How much more than usual is told: 0, 1 or 2.
-    pub fn verbosity(&self) -> u8 {
+    /// How much a log tells, as logs name it.
+    pub fn log_level(&self) -> &'static str {
         match self.level {
-            Level::Quiet | Level::Normal => 0,
-            Level::Debug => 1,
-            Level::Trace => 2,
+            Level::Quiet => "error",
+            Level::Normal => "info",
+            Level::Debug => "debug",
+            Level::Trace => "trace",
         }
     }
 

@@ -1,6 +1,7 @@
-//! The beginning that all JSON documents share, and the document of a failure. Field order is fixed.
+//! JSON documents: objects whose fields stand in the order they are put in, and the beginning that all documents share.
 
-use serde::Serialize;
+use serde::ser::{Error as _, Serialize, Serializer};
+use serde_json::value::{RawValue, to_raw_value};
 use trimtab_runtime::decoder::{Decoder, DenseType};
 use trimtab_runtime::kv::KvType;
 use trimtab_runtime::{Model, device};
@@ -9,65 +10,69 @@ use trimtab_runtime::{Model, device};
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// The commit it was built from.
 pub const GIT: &str = env!("BUILT_FROM_COMMIT");
+/// The version of the tensor library.
+pub const CANDLE: &str = env!("BUILT_ON_CANDLE");
 
-/// The beginning of a document.
-#[derive(Debug, Clone, Serialize)]
-pub struct Head {
-    command: &'static str,
-    version: &'static str,
-    git: &'static str,
-    model: Option<ModelHead>,
-    device: Option<DeviceHead>,
+/// What this program was built with.
+pub fn features() -> Vec<&'static str> {
+    env!("BUILT_WITH_FEATURES").split_terminator(',').collect()
 }
 
-#[derive(Debug, Clone, Serialize)]
-struct ModelHead {
-    name: String,
-    revision: Option<String>,
-    arch: &'static str,
-    quantization: String,
-    dtype: &'static str,
-    kv_type: &'static str,
-    weights_sha256: String,
-}
+/// A JSON object. Numbers keep the digits of their own type.
+#[derive(Debug)]
+pub struct Fields(serde_json::Result<Vec<(&'static str, Box<RawValue>)>>);
 
-#[derive(Debug, Clone, Serialize)]
-struct DeviceHead {
-    kind: &'static str,
-    name: Option<String>,
-    threads: usize,
-}
-
-impl Head {
-    /// Of a command that opens no model.
-    pub fn bare(command: &'static str) -> Head {
-        Head { command, version: VERSION, git: GIT, model: None, device: None }
+impl Fields {
+    /// An object whose first field this is.
+    pub fn new(name: &'static str, value: impl Serialize) -> Fields {
+        Fields(Ok(Vec::new())).with(name, value)
     }
 
-    /// Of a command that ran a model.
-    pub fn of(command: &'static str, model: &Model, dense: DenseType) -> Head {
-        let decoder = model.decoder();
-        let identity = model.identity();
-        let about = ModelHead {
-            name: model.name().to_owned(),
-            revision: model.revision().map(str::to_owned),
-            arch: decoder.spec().arch.name,
-            quantization: identity.quantization.clone(),
-            dtype: dtype(decoder, dense),
-            kv_type: match model.pool().kv_type() {
-                KvType::F32 => "f32",
-                KvType::F16 => "f16",
-            },
-            weights_sha256: identity.weights_sha256.clone(),
-        };
-        let kind = decoder.device().kind();
-        let device = DeviceHead {
-            kind,
-            name: if kind == "cpu" { cpu_name() } else { None },
-            threads: device::threads(),
-        };
-        Head { model: Some(about), device: Some(device), ..Head::bare(command) }
+    /// The same object with one more field.
+    pub fn with(self, name: &'static str, value: impl Serialize) -> Fields {
+        Fields(self.0.and_then(|mut fields| {
+            fields.push((name, to_raw_value(&value)?));
+            Ok(fields)
+        }))
     }
+}
+
+impl Serialize for Fields {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let fields = self.0.as_ref().map_err(S::Error::custom)?;
+        serializer.collect_map(fields.iter().map(|(name, value)| (name, value)))
+    }
+}
+
+/// The beginning of the document of a command, without the model that it ran or with it.
+pub fn head(command: &'static str, ran: Option<(&Model, DenseType)>) -> Fields {
+    Fields::new("command", command)
+        .with("version", VERSION)
+        .with("git", GIT)
+        .with("model", ran.map(|(model, dense)| about(model, dense)))
+        .with("device", ran.map(|(model, _)| device(model.decoder())))
+}
+
+fn about(model: &Model, dense: DenseType) -> Fields {
+    let (decoder, identity) = (model.decoder(), model.identity());
+    let kv_type = match model.pool().kv_type() {
+        KvType::F32 => "f32",
+        KvType::F16 => "f16",
+    };
+    Fields::new("name", model.name())
+        .with("revision", model.revision())
+        .with("arch", decoder.spec().arch.name)
+        .with("quantization", &identity.quantization)
+        .with("dtype", dtype(decoder, dense))
+        .with("kv_type", kv_type)
+        .with("weights_sha256", &identity.weights_sha256)
+}
+
+fn device(decoder: &Decoder) -> Fields {
+    let kind = decoder.device().kind();
+    Fields::new("kind", kind)
+        .with("name", cpu_name().filter(|_| kind == "cpu"))
+        .with("threads", device::threads())
 }
 
 fn dtype(decoder: &Decoder, dense: DenseType) -> &'static str {
@@ -85,64 +90,24 @@ fn cpu_name() -> Option<String> {
     line.split_once(':').map(|(_, name)| name.trim().to_owned())
 }
 
-/// The document of a failure.
-#[derive(Debug, Serialize)]
-pub struct Failure<'a> {
-    error: Fault<'a>,
-}
-
-#[derive(Debug, Serialize)]
-struct Fault<'a> {
-    message: &'a str,
-    code: &'a str,
-}
-
-impl<'a> Failure<'a> {
-    /// What went wrong, in words and as a code.
-    pub fn new(message: &'a str, code: &'a str) -> Failure<'a> {
-        Failure { error: Fault { message, code } }
-    }
+/// The document of a failure: what went wrong, in words and as a code.
+pub fn failure(message: &str, code: &str) -> Fields {
+    Fields::new("error", Fields::new("message", message).with("code", code))
 }
 
 /// What `--version --json` prints.
-#[derive(Debug, Serialize)]
-pub struct Version {
-    name: &'static str,
-    version: &'static str,
-    git: &'static str,
-    #[serde(rename = "candle")]
-    engine: &'static str,
-    features: Vec<&'static str>,
+pub fn version() -> Fields {
+    Fields::new("name", "trimtab")
+        .with("version", VERSION)
+        .with("git", GIT)
+        .with("candle", CANDLE)
+        .with("features", features())
 }
 
-impl Version {
-    /// Of this build.
-    pub fn new() -> Version {
-        Version {
-            name: "trimtab",
-            version: VERSION,
-            git: GIT,
-            engine: env!("BUILT_ON_CANDLE"),
-            features: env!("BUILT_WITH_FEATURES").split_terminator(',').collect(),
-        }
-    }
-
-    /// The version of the tensor library.
-    pub fn tensors(&self) -> &'static str {
-        self.engine
-    }
-
-    /// What it was built with.
-    pub fn features(&self) -> &[&'static str] {
-        &self.features
-    }
-
-    /// The same on one line.
-    pub fn line(&self) -> String {
-        let features = match self.features.join(" ") {
-            none if none.is_empty() => "no features".to_owned(),
-            some => some,
-        };
-        format!("trimtab {} ({}, candle {}, {features})", self.version, self.git, self.engine)
-    }
+pub fn version_line() -> String {
+    let features = match features().join(" ") {
+        none if none.is_empty() => "no features".to_owned(),
+        some => some,
+    };
+    format!("trimtab {VERSION} ({GIT}, candle {CANDLE}, {features})")
 }

@@ -17,12 +17,7 @@ pub enum Error {
     Steering(Box<trimtab_steering::Error>),
     /// A line of a data file, or the file as a whole, with the file it is in.
     #[error("{}: {source}", path.display())]
-    Data {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        source: Box<trimtab_steering::Error>,
-    },
+    Data { path: PathBuf, source: Box<trimtab_steering::Error> },
     /// What was measured does not hold; the result was printed.
     #[error("check failed: {failed}")]
     Check {
@@ -32,7 +27,6 @@ pub enum Error {
     /// A flag with a value that makes no sense.
     #[error("{flag} {problem}")]
     Usage {
-        /// The flag.
         flag: &'static str,
         /// What is wrong with it.
         problem: String,
@@ -40,7 +34,6 @@ pub enum Error {
     /// An input file that cannot be read.
     #[error("{} cannot be read", path.display())]
     Read {
-        /// The file.
         path: PathBuf,
         /// What the system says.
         #[source]
@@ -49,7 +42,6 @@ pub enum Error {
     /// An input file that is read and is not what it should be.
     #[error("{}: {source}", path.display())]
     NotText {
-        /// The file.
         path: PathBuf,
         /// What is wrong with it.
         source: Unreadable,
@@ -57,7 +49,6 @@ pub enum Error {
     /// Something that another crate refuses, with the file it is in.
     #[error("{}: {source}", path.display())]
     Within {
-        /// The file.
         path: PathBuf,
         /// What is wrong in it.
         source: Box<Error>,
@@ -65,7 +56,6 @@ pub enum Error {
     /// An output file that cannot be written.
     #[error("{} cannot be written", path.display())]
     Write {
-        /// The file.
         path: PathBuf,
         /// What the system says.
         #[source]
@@ -74,17 +64,14 @@ pub enum Error {
     /// A line of an input file that is not what it should be.
     #[error("{} line {line} {problem}", path.display())]
     Line {
-        /// The file.
         path: PathBuf,
         /// Its line, from 1.
         line: usize,
-        /// What is wrong.
         problem: String,
     },
     /// A measured run that did not do what it was measured for.
     #[error("{run} run acted at {found:?} positions of sequence {row}, not at {expected:?}")]
     NotDone {
-        /// What was run.
         run: &'static str,
         /// The sequence, from 0.
         row: usize,
@@ -99,7 +86,6 @@ pub enum Error {
     /// Standard output takes no more.
     #[error("standard output cannot be written")]
     Stdout(#[source] std::io::Error),
-    /// The server refused.
     #[error("{}", .0.message)]
     Server(Box<trimtab_server::ApiError>),
     /// The state folder cannot be used.
@@ -111,7 +97,6 @@ pub enum Error {
     /// The address cannot be listened at.
     #[error("address {address} cannot be listened at")]
     Bind {
-        /// The address.
         address: std::net::SocketAddr,
         /// What the system says.
         #[source]
@@ -120,7 +105,6 @@ pub enum Error {
     /// The system refused something that needs no name.
     #[error("{what} cannot be had")]
     System {
-        /// What.
         what: &'static str,
         /// What the system says.
         #[source]

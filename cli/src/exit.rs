@@ -1,7 +1,7 @@
 //! The end: one sentence, a hint, and a number that scripts can act on.
 
 use crate::console::Console;
-use crate::document::Failure;
+use crate::document;
 use crate::error::Error;
 use clap::error::ErrorKind;
 use std::ffi::OsString;
@@ -76,10 +76,10 @@ pub fn failed(error: &Error, console: &Console) -> ExitCode {
     if number != 0 && !matches!(error, Error::Stopped) {
         let message = with_sources(error);
         // A failed check has its document: the result.
-        let document = console.is_json() && !matches!(error, Error::Check { .. });
-        if let Some(failure) = document.then(|| Failure::new(&message, code)) {
+        let has_document = console.is_json() && !matches!(error, Error::Check { .. });
+        if has_document {
             // A closed stdout cannot be told; stderr and the number still can.
-            console.print(&failure).ok();
+            console.print(&document::failure(&message, code)).ok();
         }
         console.fail(&message, error.hint().as_deref());
     }
@@ -111,7 +111,7 @@ pub fn refused(refusal: &clap::Error, argv: &[OsString]) -> ExitCode {
         let text = refusal.to_string();
         let message = text.lines().next().unwrap_or_default();
         let message = message.strip_prefix("error: ").unwrap_or(message);
-        let document = serde_json::to_string(&Failure::new(message, code)).unwrap_or_default();
+        let document = serde_json::to_string(&document::failure(message, code)).unwrap_or_default();
         // As above: the number still tells.
         writeln!(std::io::stdout(), "{document}").ok();
     }

@@ -24,7 +24,6 @@ pub fn install() {
 pub struct Stoppable;
 
 impl Stoppable {
-    /// Begins it.
     pub fn begin() -> Stoppable {
         STATE.store(RUNNING, Ordering::SeqCst);
         Stoppable

@@ -2,8 +2,9 @@
 
 use crate::console::Console;
 use crate::error::{Error, Result};
-use crate::flags::model::{Opening, Template};
+use crate::flags::model::Opening;
 use std::io::ErrorKind;
+use std::path::Path;
 use trimtab_runtime::hub::{self, ModelRef};
 use trimtab_runtime::output::{self, Named, OutputError, Problem, Stdout};
 
@@ -36,10 +37,16 @@ pub fn of_model(opening: &Opening) -> Vec<Named> {
         // The rest is in a cache of ours.
         _ => Vec::new(),
     };
-    if let Template::File(path) = &opening.template {
-        files.push(Named::new("--chat-template-file", path));
-    }
+    files.extend(named("--chat-template-file", &opening.template_file));
     files
+}
+
+/// The files that a flag names.
+pub fn named<P: AsRef<Path>>(
+    flag: &'static str,
+    paths: impl IntoIterator<Item = P>,
+) -> impl Iterator<Item = Named> {
+    paths.into_iter().map(move |path| Named::new(flag, path.as_ref()))
 }
 
 /// Whether a model would be read from a file of its folder.

@@ -1,10 +1,12 @@
 //! Stages that take time: a bar on a terminal, else one line at the start and one at the end.
 
 use crate::console::Console;
+use crate::interrupt::Stoppable;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::cell::RefCell;
 use std::io::IsTerminal;
 use std::time::Instant;
+use trimtab_runtime::generate::Flow;
 use trimtab_runtime::hub::Progress;
 
 /// Shows the stages of a download, or of counted work.
@@ -83,4 +85,47 @@ fn bar(name: &str, total: Option<u64>, unit: Unit) -> ProgressBar {
         bar.set_style(style);
     }
     bar.with_message(name.to_owned())
+}
+
+/// Counted work that is shown, and that the first Ctrl-C stops.
+pub struct Work<'a> {
+    meter: Meter<'a>,
+    stoppable: Stoppable,
+}
+
+impl<'a> Work<'a> {
+    /// Work whose stages have not begun.
+    pub fn new(console: &'a Console) -> Work<'a> {
+        Work { meter: Meter::new(console), stoppable: Stoppable::begin() }
+    }
+
+    /// Work on so many things.
+    pub fn begin(console: &'a Console, name: &str, total: usize) -> Work<'a> {
+        let work = Work::new(console);
+        work.meter.begin_items(name, total);
+        work
+    }
+
+    /// The next stage of the work.
+    pub fn stage(&self, name: &str, total: usize) {
+        self.meter.end();
+        self.meter.begin_items(name, total);
+    }
+
+    /// So many more are done; says whether to go on.
+    pub fn done(&self, count: usize) -> Flow {
+        self.meter.advance(count as u64);
+        if self.is_stopping() { Flow::Cancel } else { Flow::Continue }
+    }
+
+    /// Whether Ctrl-C was pressed.
+    pub fn is_stopping(&self) -> bool {
+        self.stoppable.is_stopping()
+    }
+}
+
+impl Drop for Work<'_> {
+    fn drop(&mut self) {
+        self.meter.end();
+    }
 }

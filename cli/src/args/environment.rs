@@ -1,7 +1,6 @@
 //! `TRIMTAB_<FLAG>` for every long flag, and what looks like one and is none.
 
-use clap::parser::ValueSource;
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap::{Arg, ArgAction, Command};
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -11,6 +10,8 @@ const PREFIX: &str = "TRIMTAB_";
 /// What turns a switch off, and what turns it on, in any case.
 const OFF: [&str; 7] = ["", "0", "f", "false", "n", "no", "off"];
 const ON: [&str; 6] = ["1", "t", "true", "y", "yes", "on"];
+/// Flags that may be given again, and whose variables hold a list that commas separate.
+const LISTS: [&str; 2] = ["stop", "steer"];
 /// Known to the project's tests, not to the program.
 const OF_TESTS: &str = "TRIMTAB_TEST_";
 
@@ -32,8 +33,13 @@ fn bind_one(arg: Arg) -> Arg {
     // clap reads one variable per flag: the one that is set, should it be an alias's.
     let set = names.iter().find(|name| is_set(name)).or(names.first());
     match set.cloned() {
-        Some(name) if !is_off(&arg, &name) => arg.env(name).hide_env(true),
-        _ => arg,
+        Some(name) if is_off(&arg, &name) => arg,
+        // What is typed holds one item a flag, a variable a list; where both are, this one's is not bound.
+        Some(name) if is_set(&name) && LISTS.contains(&arg.get_id().as_str()) => {
+            arg.env(name).hide_env(true).value_delimiter(',')
+        }
+        Some(name) => arg.env(name).hide_env(true),
+        None => arg,
     }
 }
 
@@ -80,18 +86,6 @@ pub fn state_folder() -> Option<PathBuf> {
     let state = value("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
     let usual = || std::env::home_dir().map(|home| home.join(".local").join("state"));
     Some(state.or_else(usual)?.join("trimtab"))
-}
-
-/// The lists that came from a variable, whose items are separated by commas there.
-pub fn comma_lists(matches: &ArgMatches) -> Vec<&'static str> {
-    let inner = matches.subcommand().map(|(_, inner)| inner);
-    let from_variable = |name: &&str| {
-        inner.is_some_and(|m| {
-            matches!(m.try_contains_id(name), Ok(true))
-                && m.value_source(name) == Some(ValueSource::EnvVariable)
-        })
-    };
-    ["stop", "steer"].into_iter().filter(from_variable).collect()
 }
 
 /// A warning for each variable of our name that is no flag's.

@@ -27,10 +27,10 @@ use crate::commands::{
     traces::args::TracesArgs,
     verify::args::VerifyArgs,
 };
-use crate::flags::sampling::SamplingArgs;
-use crate::flags::vectors::VectorArgs;
 use crate::flags::words;
-use clap::{ArgAction, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::builder::PossibleValue;
+use clap::{ArgAction, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap_complete::Shell;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 
@@ -62,21 +62,21 @@ pub struct Args {
 
 /// How results and messages are shown.
 #[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Output")]
 pub struct OutputArgs {
     /// Print one JSON document instead of text.
-    #[arg(long, global = true, help_heading = "Output")]
+    #[arg(long, global = true)]
     pub json: bool,
     /// Print no progress and no timings.
-    #[arg(short, long, global = true, help_heading = "Output")]
+    #[arg(short, long, global = true)]
     pub quiet: bool,
     /// Say more on stderr; twice for everything.
-    #[arg(short, long, global = true, help_heading = "Output", action = ArgAction::Count, conflicts_with = "quiet")]
+    #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
     pub verbose: u8,
     /// When to use colour; auto is on a terminal, unless NO_COLOR is set.
     #[arg(
         long,
         global = true,
-        help_heading = "Output",
         default_value = "auto",
         value_name = "auto|always|never", value_parser = words([("auto", ColorChoice::Auto), ("always", ColorChoice::Always), ("never", ColorChoice::Never)]), hide_possible_values = true
     )]
@@ -128,20 +128,15 @@ pub enum Command {
     /// Print a completion script for a shell.
     Completions {
         /// The shell.
-        #[arg(value_enum)]
+        #[arg(value_parser = words(shells()))]
         shell: Shell,
     },
 }
 
-/// Shells that completions can be made for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Shell {
-    /// GNU bash.
-    Bash,
-    /// zsh.
-    Zsh,
-    /// fish.
-    Fish,
+/// Shells that completions are made for.
+fn shells() -> [(PossibleValue, Shell); 3] {
+    [(Shell::Bash, "GNU bash"), (Shell::Zsh, "zsh"), (Shell::Fish, "fish")]
+        .map(|(shell, help)| (PossibleValue::new(shell.to_string()).help(help), shell))
 }
 
 /// The definition that parsing, `--help` and completions share.
@@ -179,42 +174,7 @@ pub fn parse(argv: &[OsString]) -> Result<Args, clap::Error> {
     let outranked = precedence::outranked(definition(), &words);
     let mut definition = environment::bind(definition(), &outranked).color(color(argv));
     let mut matches = definition.try_get_matches_from_mut(words)?;
-    let comma_lists = environment::comma_lists(&matches);
-    let mut args =
-        Args::from_arg_matches_mut(&mut matches).map_err(|e| e.format(&mut definition))?;
-    if let Some(sampling) = args.sampling_mut().filter(|_| comma_lists.contains(&"stop")) {
-        sampling.stop = split(&sampling.stop);
-    }
-    if let Some(vectors) = args.vectors_mut().filter(|_| comma_lists.contains(&"steer")) {
-        vectors.steer = split(&vectors.steer);
-    }
-    Ok(args)
-}
-
-impl Args {
-    fn vectors_mut(&mut self) -> Option<&mut VectorArgs> {
-        match &mut self.command {
-            Some(Command::Chat(chat)) => Some(&mut chat.vectors),
-            Some(Command::Generate(generate)) => Some(&mut generate.vectors),
-            Some(Command::Bench(bench)) => Some(&mut bench.vectors),
-            Some(Command::Perplexity(perplexity)) => Some(&mut perplexity.vectors),
-            _ => None,
-        }
-    }
-
-    fn sampling_mut(&mut self) -> Option<&mut SamplingArgs> {
-        match &mut self.command {
-            Some(Command::Chat(chat)) => Some(&mut chat.sampling),
-            Some(Command::Generate(generate)) => Some(&mut generate.sampling),
-            Some(Command::Eval(eval)) => Some(&mut eval.sampling),
-            _ => None,
-        }
-    }
-}
-
-/// The items of lists that came from a variable.
-fn split(lists: &[String]) -> Vec<String> {
-    lists.iter().flat_map(|list| list.split(',')).map(str::to_owned).collect()
+    Args::from_arg_matches_mut(&mut matches).map_err(|e| e.format(&mut definition))
 }
 
 /// Whether help and usage errors are coloured, which must be known before parsing.

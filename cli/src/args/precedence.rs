@@ -28,6 +28,8 @@ const OUTRANKS: &[(&str, &[&str])] = &[
     ("token_ids", &["data"]),
     ("quiet", &["verbose"]),
     ("verbose", &["quiet"]),
+    ("stop", &["stop"]),
+    ("steer", &["steer"]),
     ("json", &["output"]),
     ("output", &["json"]),
 ];

@@ -2,8 +2,9 @@
 
 use super::opened::Opened;
 use crate::console::Console;
+use crate::document::Fields;
 use crate::error::{Error, Result};
-use crate::flags::sampling::{Sampling, Seed};
+use crate::flags::sampling::SamplingArgs;
 use crate::interrupt::Stoppable;
 use serde::Serialize;
 use std::hash::{BuildHasher, Hasher};
@@ -25,19 +26,9 @@ pub struct Timings {
     gen_per_s: Option<f64>,
 }
 
-/// Token counts, as OpenAI names them.
-#[derive(Debug, Clone, Serialize)]
-pub struct Usage {
-    prompt_tokens: usize,
-    completion_tokens: usize,
-    total_tokens: usize,
-}
-
 /// An answer and the session that made it.
 pub struct Reply {
-    /// The answer.
     pub answer: Answer,
-    /// Its session.
     pub session: Session,
     /// How long it took.
     pub timings: Timings,
@@ -50,14 +41,12 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// Its token counts.
-    pub fn usage(&self) -> Usage {
+    /// Its token counts, as OpenAI names them.
+    pub fn usage(&self) -> Fields {
         let of = &self.answer.usage;
-        Usage {
-            prompt_tokens: of.prompt_tokens,
-            completion_tokens: of.completion_tokens,
-            total_tokens: of.prompt_tokens + of.completion_tokens,
-        }
+        Fields::new("prompt_tokens", of.prompt_tokens)
+            .with("completion_tokens", of.completion_tokens)
+            .with("total_tokens", of.prompt_tokens + of.completion_tokens)
     }
 
     /// The answer, or an error where Ctrl-C ended it.
@@ -98,36 +87,33 @@ pub enum SeedIn {
 }
 
 /// The seed of an answer; one that is drawn is printed.
-pub fn seed(seed: Seed, place: SeedIn, console: &Console) -> u64 {
-    match seed {
-        Seed::Given(n) => n,
-        Seed::Draw => {
-            // Each hasher of the standard library is keyed by the system's randomness. 32 bits are enough, and
-            // every JSON reader keeps them.
-            let drawn = std::hash::RandomState::new().build_hasher().finish() >> 32;
-            match place {
-                SeedIn::Document => console.note(format!("seed {drawn}")),
-                SeedIn::Stderr => console.tell_always(format!("seed {drawn}")),
-            }
-            drawn
-        }
+pub fn seed(sampling: &SamplingArgs, place: SeedIn, console: &Console) -> u64 {
+    if let Some(seed) = sampling.seed.and_then(|n| u64::try_from(n).ok()) {
+        return seed;
     }
+    // Each hasher of the standard library is keyed by the system's randomness. 32 bits are enough, and every JSON reader
+    // keeps them.
+    let drawn = std::hash::RandomState::new().build_hasher().finish() >> 32;
+    match place {
+        SeedIn::Document => console.note(format!("seed {drawn}")),
+        SeedIn::Stderr => console.tell_always(format!("seed {drawn}")),
+    }
+    drawn
 }
 
 /// The request of a plan for this model.
 pub fn request(
     opened: &Opened,
-    sampling: &Sampling,
+    sampling: &SamplingArgs,
     place: SeedIn,
     console: &Console,
 ) -> Result<Request> {
-    sampling.request(opened.model.sampling(), seed(sampling.seed, place, console))
+    sampling.request(opened.model.sampling(), seed(sampling, place, console))
 }
 
 /// What becomes of an answer while it is made.
 #[derive(Debug, Clone, Copy)]
 pub enum Said<'a> {
-    /// More of it.
     More(&'a str),
     /// A monitor has taken something back; this much of it stays.
     Only(&'a str),
@@ -135,9 +121,7 @@ pub enum Said<'a> {
 
 /// How an answer is to be made.
 pub struct Asked {
-    /// The request.
     pub request: Request,
-    /// Who watches.
     pub guarded: Option<Guarded>,
     /// When the user asked.
     pub started: Instant,

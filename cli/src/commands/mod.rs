@@ -24,11 +24,11 @@ pub mod traces;
 mod vectors;
 pub mod verify;
 
-use crate::args::{self, Args, Command, Shell};
+use crate::args::{self, Args, Command};
 use crate::console::{Console, Form};
-use crate::document::{Head, Version};
+use crate::document;
 use crate::error::{Error, Result};
-use serde::Serialize;
+use clap_complete::Shell;
 use trimtab_runtime::device::Device;
 
 /// Does what was typed. What cannot be meant is refused before any work.
@@ -44,26 +44,26 @@ pub fn run(args: Args, console: &Console) -> Result<()> {
         return Err(Error::usage("command", "is missing"));
     };
     match command {
-        Command::Chat(args) => chat::run(&chat::config::chat(args)?, console),
-        Command::Generate(args) if args.replay.is_some() => {
-            generate::replay::run(&generate::config::replay(args)?, console)
+        Command::Chat(args) => chat::run(&chat::args::Chat::of(args)?, console),
+        Command::Generate(args) if args.replay.is_some() => generate::replay::run(args, console),
+        Command::Generate(args) => {
+            generate::run(&generate::config::Generate::of(args, form)?, console)
         }
-        Command::Generate(args) => generate::run(&generate::config::generate(args, form)?, console),
         Command::Capture(args) => capture::run(&capture::config::capture(args)?, console),
-        Command::Eval(args) => eval::run(&eval::config::eval(args)?, console),
-        Command::Extract(args) => extract::run(&extract::config::extract(args)?, console),
+        Command::Eval(args) => eval::run(&eval::config::Eval::of(args)?, console),
+        Command::Extract(args) => extract::run(&extract::config::Extract::of(args)?, console),
         Command::Merge(args) => extract::merge(&args, console),
         Command::Perplexity(args) => {
             perplexity::run(&perplexity::config::perplexity(args)?, console)
         }
         Command::Bench(args) => bench::run(&bench::config::bench(args, form)?, console),
         Command::Inspect(args) => inspect::run(args, console),
-        Command::Verify(args) => verify::run(&verify::config::verify(args)?, console),
-        Command::Import(args) => convert::import(&convert::config::import(args)?, console),
-        Command::Export(args) => convert::export(&convert::config::export(args)?, console),
+        Command::Verify(args) => verify::run(&verify::config::Verify::of(args)?, console),
+        Command::Import(args) => convert::import(args, console),
+        Command::Export(args) => convert::export(&args, console),
         Command::Models(args) => models::run(args, console),
-        Command::Compose(args) => compose::run(&compose::config::compose(args)?, console),
-        Command::Serve(args) => serve::run(&serve::config::serve(*args)?, console),
+        Command::Compose(args) => compose::run(&compose::config::Compose::of(args)?, console),
+        Command::Serve(args) => serve::run(&serve::config::Serve::of(*args)?, console),
         Command::Traces(args) => traces::run(&args, console),
         Command::Audit(args) => audit::run(args, console),
         Command::Policy(args) => policy::run(args, console),
@@ -73,34 +73,23 @@ pub fn run(args: Args, console: &Console) -> Result<()> {
 }
 
 fn version(console: &Console) -> Result<()> {
-    let version = Version::new();
-    if console.is_json() { console.print(&version) } else { console.say_line(version.line()) }
-}
-
-#[derive(Serialize)]
-struct Devices {
-    #[serde(flatten)]
-    head: Head,
-    devices: Vec<&'static str>,
+    match console.is_json() {
+        true => console.print(&document::version()),
+        false => console.say_line(document::version_line()),
+    }
 }
 
 fn devices(console: &Console) -> Result<()> {
     let devices = Device::built_in();
     if console.is_json() {
-        return console.print(&Devices { head: Head::bare("devices"), devices });
+        return console.print(&document::head("devices", None).with("devices", devices));
     }
     console.say_line(devices.join("\n"))
 }
 
 fn completions(shell: Shell, console: &Console) -> Result<()> {
-    use clap_complete::Shell as Known;
-    let known = match shell {
-        Shell::Bash => Known::Bash,
-        Shell::Zsh => Known::Zsh,
-        Shell::Fish => Known::Fish,
-    };
     let mut script = Vec::new();
-    clap_complete::generate(known, &mut args::command(), "trimtab", &mut script);
+    clap_complete::generate(shell, &mut args::command(), "trimtab", &mut script);
     console.say(&String::from_utf8_lossy(&script))
 }
 

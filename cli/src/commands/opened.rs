@@ -1,10 +1,10 @@
 //! From a plan to an opened model, with its stages shown.
 
 use crate::console::Console;
-use crate::document::Head;
+use crate::document::{self, Fields};
 use crate::error::{Error, Result, read_text};
 use crate::exit::with_sources;
-use crate::flags::model::{Opening, PoolSize, Source, Template};
+use crate::flags::model::{Opening, Source};
 use crate::progress::Meter;
 use crate::threads;
 use std::sync::Arc;
@@ -14,11 +14,9 @@ use trimtab_runtime::decoder::{Decoder, DenseType, read_spec};
 use trimtab_runtime::hub::{Installer, Local, Resolver};
 use trimtab_runtime::kv::{BLOCK_LEN, KvType};
 use trimtab_runtime::model::TemplateChoice;
-use trimtab_runtime::{Error as Runtime, Model, OpenOptions, device};
+use trimtab_runtime::{Error as Runtime, Model, device};
 
-/// An opened model.
 pub struct Opened {
-    /// The model.
     pub model: Arc<Model>,
     /// Seconds that loading took, a download aside.
     pub load_s: f64,
@@ -29,8 +27,8 @@ pub struct Opened {
 
 impl Opened {
     /// The beginning of this command's document.
-    pub fn head(&self, command: &'static str) -> Head {
-        Head::of(command, &self.model, self.dense)
+    pub fn head(&self, command: &'static str) -> Fields {
+        document::head(command, Some((&self.model, self.dense)))
     }
 
     /// Says, for a command that needs no tokenizer, that the model's cannot be used.
@@ -39,6 +37,11 @@ impl Opened {
             console.warn(format!("{}; token ids need none", with_sources(&error)));
         }
     }
+}
+
+/// The beginning of the document of a command that may have opened a model.
+pub fn head(command: &'static str, opened: Option<&Opened>) -> Fields {
+    opened.map_or_else(|| document::head(command, None), |opened| opened.head(command))
 }
 
 /// Finds or fetches a model's files.
@@ -53,32 +56,21 @@ pub fn files(source: &Source, console: &Console) -> Result<Local> {
     Ok(local)
 }
 
-/// Opens a model.
 pub fn open(plan: &Opening, console: &Console) -> Result<Opened> {
     device::set_threads(threads::chosen(plan.threads, console))?;
     let local = files(&plan.source, console)?;
     let started = Instant::now();
-    let options = OpenOptions {
-        device: plan.device,
-        decoder: plan.decoder.clone(),
-        template: match &plan.template {
-            Template::OfModel => TemplateChoice::OfModel,
-            Template::Named(name) => TemplateChoice::Named(name.clone()),
-            Template::Text(text) => TemplateChoice::Text(text.clone()),
-            Template::File(path) => TemplateChoice::Text(read_text(path)?),
-        },
-        variables: plan.variables.clone(),
-        pool_tokens: pool_tokens(plan.pool, plan.kv_type, &local)?,
-        pool_sequences: match plan.pool {
-            PoolSize::Sequences(count) => Some(count),
-            PoolSize::Usual | PoolSize::Bytes(_) | PoolSize::Tokens(_) => None,
-        },
-        kv_type: plan.kv_type,
-    };
+    let mut options = plan.options.clone();
+    if let Some(path) = &plan.template_file {
+        options.template = TemplateChoice::Text(read_text(path)?);
+    }
+    if let Some(bytes) = plan.kv_bytes {
+        options.pool_tokens = Some(pool_tokens(bytes, options.kv_type, &local)?);
+    }
     let model = Model::from_local(&local, &options)?;
     let load_s = started.elapsed().as_secs_f64();
     if let Ok(template) = model.template() {
-        for name in plan.variables.keys().filter(|name| !template.reads(name)) {
+        for name in options.variables.keys().filter(|name| !template.reads(name)) {
             console.warn(format!("chat template does not read {name}: to set it changes nothing"));
         }
     }
@@ -93,7 +85,7 @@ pub fn open(plan: &Opening, console: &Console) -> Result<Opened> {
     if let Some(line) = factors(model.decoder()) {
         console.note(line);
     }
-    Ok(Opened { model: Arc::new(model), load_s, chunk: plan.chunk, dense: plan.decoder.dense })
+    Ok(Opened { model: Arc::new(model), load_s, chunk: plan.chunk, dense: options.decoder.dense })
 }
 
 /// Which of LongRoPE's two lists of factors is in force, and how to get the other.
@@ -113,12 +105,7 @@ fn factors(decoder: &Decoder) -> Option<String> {
     })
 }
 
-fn pool_tokens(size: PoolSize, kind: KvType, local: &Local) -> Result<Option<usize>> {
-    let bytes = match size {
-        PoolSize::Usual | PoolSize::Sequences(_) => return Ok(None),
-        PoolSize::Tokens(tokens) => return Ok(Some(tokens)),
-        PoolSize::Bytes(bytes) => bytes,
-    };
+fn pool_tokens(bytes: usize, kind: KvType, local: &Local) -> Result<usize> {
     let weights = Weights::open(&local.path).map_err(Runtime::from)?;
     let block = BLOCK_LEN * read_spec(&weights)?.kv_bytes_per_token(kind);
     match bytes / block {
@@ -127,6 +114,6 @@ fn pool_tokens(size: PoolSize, kind: KvType, local: &Local) -> Result<Option<usi
                 format!("is {bytes} bytes, {BLOCK_LEN} tokens of this model need {block}");
             Err(Error::usage("--kv-memory", problem))
         }
-        blocks => Ok(Some(blocks * BLOCK_LEN)),
+        blocks => Ok(blocks * BLOCK_LEN),
     }
 }

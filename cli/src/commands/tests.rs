@@ -12,14 +12,13 @@ fn meaning(line: &str) -> Result<String, String> {
         return Ok("devices".to_owned());
     }
     let meaning = match args.command.ok_or("no command")? {
-        Command::Chat(args) => chat::config::chat(args).map(|config| format!("{config:?}")),
+        Command::Chat(args) => chat::args::Chat::of(args).map(|config| format!("{config:?}")),
         Command::Generate(args) => {
-            generate::config::generate(args, form).map(|config| format!("{config:?}"))
+            generate::config::Generate::of(args, form).map(|config| format!("{config:?}"))
         }
         Command::Capture(args) => capture::config::capture(args).map(|c| format!("{c:?}")),
         Command::Perplexity(args) => perplexity::config::perplexity(args).map(|c| format!("{c:?}")),
         Command::Bench(args) => bench::config::bench(args, form).map(|c| format!("{c:?}")),
-        Command::Import(args) => convert::config::import(args).map(|c| format!("{c:?}")),
         Command::Models(args) => match args.command {
             models::args::ModelsCommand::Info(target) => {
                 target.source().map(|source| format!("{source:?}"))
@@ -210,5 +209,5 @@ fn a_series_is_every_combination() {
     assert_eq!(names.len(), 12);
     assert_eq!(names[3], "pp8 @ d2 x3");
     assert_eq!(names[11], "tg4 @ d2 x3");
-    assert_eq!(bench.opening.pool, crate::flags::model::PoolSize::Tokens(3 * 32));
+    assert_eq!(bench.opening.options.pool_tokens, Some(3 * 32));
 }

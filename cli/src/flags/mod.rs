@@ -1,12 +1,12 @@
 //! Groups of flags that several commands share, each written once: the clap struct, and what its flags come to together.
 
+pub mod answer;
 pub mod model;
 pub mod monitor;
 pub mod sampling;
 pub mod sites;
 pub mod vectors;
 
-use crate::error::{Error, Result};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use std::path::PathBuf;
 
@@ -23,22 +23,22 @@ where
     })
 }
 
+/// What a word of the command line is, or what is wrong with it.
+pub type Parsed<T> = Result<T, String>;
+
 /// A vector and the name it goes by.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Named {
-    /// The name.
     pub id: String,
-    /// The file.
     pub path: PathBuf,
 }
 
-/// `ID=FILE`.
-pub fn named(text: &str) -> Result<Named> {
+pub fn named(text: &str) -> Parsed<Named> {
     match text.split_once('=') {
         Some((id, path)) if !id.is_empty() && !path.is_empty() => {
             Ok(Named { id: id.to_owned(), path: PathBuf::from(path) })
         }
-        _ => Err(Error::usage("--vector", format!("is {text:?}, expected ID=FILE"))),
+        _ => Err(format!("is {text:?}, expected ID=FILE")),
     }
 }
 

@@ -4,34 +4,38 @@ use super::words;
 use crate::error::{Error, Result};
 use clap::Args;
 use std::path::PathBuf;
-use trimtab_runtime::decoder::{DecoderOptions, DenseType, WeightForm};
+use trimtab_runtime::OpenOptions;
+use trimtab_runtime::decoder::{DecoderOptions, DenseType};
 use trimtab_runtime::device::{Device, DeviceChoice};
 use trimtab_runtime::hub::{DEFAULT, ModelRef, Reach};
 use trimtab_runtime::kv::KvType;
+use trimtab_runtime::model::TemplateChoice;
 use trimtab_runtime::text::{Variables, check_variables};
 
 /// A choice that is written out, because neither is the default everywhere.
 const ON_OFF: [(&str, bool); 2] = [("on", true), ("off", false)];
 
 /// Where a model's files come from.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Model")]
 pub struct SourceArgs {
     /// A repository of the Hugging Face hub (also -hf, -hfr).
-    #[arg(long, value_name = "USER/REPO[:QUANT]", help_heading = "Model")]
+    #[arg(long, value_name = "USER/REPO[:QUANT]")]
     pub hf_repo: Option<String>,
     /// The file to take from the repository (also -hff).
-    #[arg(long, value_name = "FILE", help_heading = "Model")]
+    #[arg(long, value_name = "FILE")]
     pub hf_file: Option<String>,
     /// Branch, tag or commit of the repository.
-    #[arg(long, value_name = "REV", help_heading = "Model")]
+    #[arg(long, value_name = "REV")]
     pub revision: Option<String>,
     /// Use no network.
-    #[arg(long, help_heading = "Model")]
+    #[arg(long)]
     pub offline: bool,
 }
 
 /// Flags of every command that opens a model.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Model")]
 pub struct ModelArgs {
     /// A .gguf file, a folder, hf:owner/repo[:file], or a name that `models list` shows
     /// [default: smollm2-135m-instruct].
@@ -40,77 +44,66 @@ pub struct ModelArgs {
         long,
         visible_alias = "model-id",
         value_name = "WHAT",
-        conflicts_with = "hf_repo",
-        help_heading = "Model"
+        conflicts_with = "hf_repo"
     )]
     pub model: Option<String>,
-    /// Where the files come from.
     #[command(flatten)]
     pub source: SourceArgs,
     /// Tokens a sequence may have [default: the model's, at most 8192].
-    #[arg(short, long, value_name = "N", help_heading = "Model")]
+    #[arg(short, long, value_name = "N")]
     pub ctx_size: Option<usize>,
     /// CPU threads [default: physical cores]
-    #[arg(short, long, value_name = "N", help_heading = "Model")]
+    #[arg(short, long, value_name = "N")]
     pub threads: Option<usize>,
     /// Tokens of one sequence that are run in one pass.
-    #[arg(short, long, value_name = "N", default_value_t = 512, help_heading = "Model")]
+    #[arg(short, long, value_name = "N", default_value_t = 512)]
     pub batch_size: usize,
     /// cpu, cuda[:N] or metal [default: the best that is built in] (also -dev).
-    #[arg(long, value_name = "DEVICE", help_heading = "Model")]
+    #[arg(long, value_name = "DEVICE")]
     pub device: Option<String>,
     /// The same as --device cpu.
-    #[arg(long, conflicts_with = "device", help_heading = "Model")]
+    #[arg(long, conflicts_with = "device")]
     pub cpu: bool,
     /// Blocks on the GPU: 0 or all [default: all] (also -ngl).
-    #[arg(long, visible_alias = "n-gpu-layers", value_name = "N", help_heading = "Model")]
+    #[arg(long, visible_alias = "n-gpu-layers", value_name = "N")]
     pub gpu_layers: Option<String>,
     /// Type of dense weights; f32 only on the CPU [default: f32 on the CPU, bf16 elsewhere].
     #[arg(
         long,
-        value_name = "f32|f16|bf16", value_parser = words([("f32", DenseType::F32), ("f16", DenseType::F16), ("bf16", DenseType::Bf16)]), hide_possible_values = true,
-        help_heading = "Model"
+        value_name = "f32|f16|bf16", value_parser = words([("f32", DenseType::F32), ("f16", DenseType::F16), ("bf16", DenseType::Bf16)]), hide_possible_values = true
     )]
     pub dtype: Option<DenseType>,
     /// chatml, or a template's Jinja text [default: the model's].
-    #[arg(long, value_name = "chatml|JINJA", help_heading = "Model")]
+    #[arg(long, value_name = "chatml|JINJA")]
     pub chat_template: Option<String>,
     /// A file with the chat template.
-    #[arg(long, value_name = "FILE", conflicts_with = "chat_template", help_heading = "Model")]
+    #[arg(long, value_name = "FILE", conflicts_with = "chat_template")]
     pub chat_template_file: Option<PathBuf>,
     /// Whether a sequence's results are independent of the others in its batch: always so on the CPU,
     /// not promised elsewhere.
-    #[arg(
-        long,
-        value_name = "on|off", value_parser = words(ON_OFF), hide_possible_values = true,
-        help_heading = "Model"
-    )]
+    #[arg(long, value_name = "on|off", value_parser = words(ON_OFF), hide_possible_values = true)]
     pub batch_invariant: Option<bool>,
     /// Type of keys and values; f16 takes half the memory [default: f32].
     #[arg(
         long,
-        value_name = "f32|f16", value_parser = words([("f32", KvType::F32), ("f16", KvType::F16)]), hide_possible_values = true,
-        help_heading = "Model"
+        value_name = "f32|f16", value_parser = words([("f32", KvType::F32), ("f16", KvType::F16)]), hide_possible_values = true
     )]
     pub kv_type: Option<KvType>,
     /// Memory for keys and values, with K, M or G for multiples of 1024
     /// [default: four full sequences, at most 1G].
-    #[arg(long, value_name = "BYTES", help_heading = "Model")]
+    #[arg(long, value_name = "BYTES")]
     pub kv_memory: Option<String>,
 }
 
 /// What the chat template is given.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Model")]
 pub struct TemplateArgs {
     /// Variables of the chat template, such as '{"enable_thinking": false}'.
-    #[arg(long, value_name = "JSON", help_heading = "Model")]
+    #[arg(long, value_name = "JSON")]
     pub chat_template_kwargs: Option<String>,
     /// Whether the model is to think before it answers: the template's enable_thinking.
-    #[arg(
-        long,
-        value_name = "on|off", value_parser = words(ON_OFF), hide_possible_values = true,
-        help_heading = "Model"
-    )]
+    #[arg(long, value_name = "on|off", value_parser = words(ON_OFF), hide_possible_values = true)]
     pub thinking: Option<bool>,
 }
 
@@ -128,49 +121,15 @@ pub struct Source {
     pub reach: Option<Reach>,
 }
 
-/// Which chat template is used.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Template {
-    /// The model's own.
-    OfModel,
-    /// The model's of this name.
-    Named(String),
-    /// This Jinja text.
-    Text(String),
-    /// The Jinja text of this file.
-    File(PathBuf),
-}
-
-/// How large the key–value pool is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PoolSize {
-    /// As the runtime sees fit.
-    Usual,
-    /// So many bytes.
-    Bytes(usize),
-    /// Room for so many tokens.
-    Tokens(usize),
-    /// Room for so many full sequences, within the runtime's usual memory.
-    Sequences(usize),
-}
-
 /// Which model, where it runs and how it is loaded.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Opening {
-    /// Its files.
     pub source: Source,
-    /// Where it runs.
-    pub device: DeviceChoice,
-    /// How its weights are loaded.
-    pub decoder: DecoderOptions,
-    /// Its chat template.
-    pub template: Template,
-    /// What the template is given.
-    pub variables: Variables,
-    /// Its pool.
-    pub pool: PoolSize,
-    /// What keys and values are kept as.
-    pub kv_type: KvType,
+    /// A file with the chat template, instead of the template in the options.
+    pub template_file: Option<PathBuf>,
+    /// Bytes of keys and values, instead of the pool's size in the options.
+    pub kv_bytes: Option<usize>,
+    pub options: OpenOptions,
     /// CPU threads; `None` for one per physical core.
     pub threads: Option<usize>,
     /// Tokens of one sequence in one pass.
@@ -184,26 +143,44 @@ impl Opening {
         check_batch_invariant(args.batch_invariant, device)?;
         for (flag, value) in [("--threads", args.threads), ("--batch-size", Some(args.batch_size))]
         {
-            if value == Some(0) {
-                return Err(Error::usage(flag, "is 0, at least 1 is needed"));
-            }
+            at_least_one(flag, value)?;
         }
+        let decoder = DecoderOptions {
+            // llama.cpp's 0 means the model's own.
+            context: args.ctx_size.filter(|n| *n > 0),
+            dense: args.dtype.unwrap_or(DenseType::Default),
+            ..DecoderOptions::default()
+        };
         Ok(Opening {
-            device,
-            decoder: DecoderOptions {
-                // llama.cpp's 0 means the model's own.
-                context: args.ctx_size.filter(|n| *n > 0),
-                form: WeightForm::AsStored,
-                dense: args.dtype.unwrap_or(DenseType::Default),
+            options: OpenOptions {
+                device,
+                decoder,
+                template: args.chat_template.map_or(TemplateChoice::OfModel, template),
+                kv_type: args.kv_type.unwrap_or(KvType::F32),
+                ..OpenOptions::default()
             },
-            template: template(args.chat_template, args.chat_template_file),
-            variables: Variables::new(),
-            pool: args.kv_memory.as_deref().map_or(Ok(PoolSize::Usual), pool)?,
-            kv_type: args.kv_type.unwrap_or(KvType::F32),
+            template_file: args.chat_template_file,
+            kv_bytes: args.kv_memory.as_deref().map(pool).transpose()?,
             threads: args.threads,
             chunk: args.batch_size,
             source: Source::of(args.model, args.source)?,
         })
+    }
+
+    /// The same, with variables for the chat template.
+    pub fn with_variables(args: ModelArgs, template: TemplateArgs) -> Result<Opening> {
+        let variables = variables(template)?;
+        let mut opening = Opening::of(args)?;
+        opening.options.variables = variables;
+        Ok(opening)
+    }
+}
+
+/// Refuses a count of 0.
+pub fn at_least_one(flag: &'static str, value: Option<usize>) -> Result<()> {
+    match value {
+        Some(0) => Err(Error::usage(flag, "is 0, at least 1 is needed")),
+        None | Some(_) => Ok(()),
     }
 }
 
@@ -262,13 +239,11 @@ fn check_batch_invariant(asked: Option<bool>, device: DeviceChoice) -> Result<()
     Err(Error::usage("--batch-invariant", why))
 }
 
-fn template(text: Option<String>, file: Option<PathBuf>) -> Template {
-    match (text, file) {
-        (None, None) => Template::OfModel,
-        (None, Some(file)) => Template::File(file),
-        (Some(text), _) if text.contains('{') => Template::Text(text),
-        (Some(name), _) if name == "chatml" => Template::Text(CHATML.to_owned()),
-        (Some(name), _) => Template::Named(name),
+fn template(text: String) -> TemplateChoice {
+    match text.as_str() {
+        "chatml" => TemplateChoice::Text(CHATML.to_owned()),
+        _ if text.contains('{') => TemplateChoice::Text(text),
+        _ => TemplateChoice::Named(text),
     }
 }
 
@@ -276,7 +251,7 @@ fn template(text: Option<String>, file: Option<PathBuf>) -> Template {
 const THINKING: &str = "enable_thinking";
 
 /// Understands what a chat template is to be given.
-pub fn variables(args: TemplateArgs) -> Result<Variables> {
+fn variables(args: TemplateArgs) -> Result<Variables> {
     const FLAG: &str = "--chat-template-kwargs";
     let text = args.chat_template_kwargs.as_deref().unwrap_or("{}");
     let mut variables: Variables = serde_json::from_str(text).map_err(|error| {
@@ -293,25 +268,28 @@ pub fn variables(args: TemplateArgs) -> Result<Variables> {
     Ok(variables)
 }
 
-fn pool(text: &str) -> Result<PoolSize> {
-    bytes(text)
-        .map(PoolSize::Bytes)
-        .ok_or_else(|| Error::usage("--kv-memory", format!("{text:?} is no size such as 512M")))
+fn pool(text: &str) -> Result<usize> {
+    bytes(text).map_err(|problem| Error::usage("--kv-memory", format!("{text:?} {problem}")))
 }
 
 /// Bytes, at least 1, with K, M or G for multiples of 1024.
-pub fn bytes(text: &str) -> Option<usize> {
+pub fn bytes(text: &str) -> Result<usize, &'static str> {
     let (digits, unit) = match text.char_indices().last() {
         Some((at, 'k' | 'K')) => (&text[..at], 1 << 10),
         Some((at, 'm' | 'M')) => (&text[..at], 1 << 20),
         Some((at, 'g' | 'G')) => (&text[..at], 1 << 30),
         _ => (text, 1),
     };
-    digits.parse::<usize>().ok().and_then(|n| n.checked_mul(unit)).filter(|n| *n > 0)
+    let bytes = digits.parse::<usize>().ok().and_then(|n| n.checked_mul(unit));
+    bytes.filter(|n| *n > 0).ok_or("is no size such as 512M")
 }
 
 /// The model, if the user named one.
 pub fn if_named(args: ModelArgs) -> Result<Option<Opening>> {
-    let named = args.model.is_some() || args.source.hf_repo.is_some();
-    named.then(|| Opening::of(args)).transpose()
+    is_named(&args).then(|| Opening::of(args)).transpose()
+}
+
+/// Whether the user named a model.
+pub fn is_named(args: &ModelArgs) -> bool {
+    args.model.is_some() || args.source.hf_repo.is_some()
 }

@@ -12,8 +12,8 @@ pub struct MonitorArgs {
     #[arg(long, value_name = "FILE.json", help_heading = "Monitors")]
     pub monitor: Option<PathBuf>,
     /// A vector that the monitor names; may be given again.
-    #[arg(long, value_name = "ID=FILE", requires = "monitor", help_heading = "Monitors")]
-    pub monitor_vector: Vec<String>,
+    #[arg(long, value_name = "ID=FILE", requires = "monitor", value_parser = named, help_heading = "Monitors")]
+    pub monitor_vector: Vec<Named>,
     /// A policy that the monitor names, besides default, strict and paper; may be given again.
     #[arg(long, value_name = "FILE.toml", requires = "monitor", help_heading = "Monitors")]
     pub policy: Vec<String>,
@@ -49,7 +49,7 @@ impl Monitors {
     pub fn of(args: MonitorArgs) -> Result<Monitors> {
         Ok(Monitors {
             file: args.monitor,
-            vectors: args.monitor_vector.iter().map(|text| named(text)).collect::<Result<_>>()?,
+            vectors: args.monitor_vector,
             policies: args.policy,
             telling: if args.show_monitor { Telling::Steps } else { Telling::Outcome },
         })

@@ -1,11 +1,12 @@
 //! Which vectors act, how strongly and where: the flags, and what they come to without reading a file.
 
-use super::words;
+use super::{Parsed, words};
 use crate::error::{Error, Result};
 use clap::Args;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use trimtab_steering::compose::dose::{DoseLimit, DosePolicy};
+use trimtab_steering::neutral::WINDOW;
 use trimtab_steering::scope::Scope;
 use trimtab_steering::steer::NullVectors;
 
@@ -27,13 +28,14 @@ fn scopes() -> [(&'static str, Scope); 5] {
 /// Which vectors act, how strongly and where. Order of application: `--steer`, `--control-vector`,
 /// `--control-vector-scaled`, each in the order given.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Vectors")]
 pub struct VectorArgs {
     /// Steer with a vector file, at its own default scale or at SCALE; may be given again.
-    #[arg(long, value_name = "FILE[:SCALE]", help_heading = "Vectors")]
-    pub steer: Vec<String>,
+    #[arg(long, value_name = "FILE[:SCALE]", value_parser = native)]
+    pub steer: Vec<Asked>,
     /// The same for files of several formats (GGUF, .svec), at their default scale.
-    #[arg(long, value_name = "FNAME,…", value_delimiter = ',', help_heading = "Vectors")]
-    pub control_vector: Vec<String>,
+    #[arg(long, value_name = "FNAME,…", value_delimiter = ',', value_parser = unscaled)]
+    pub control_vector: Vec<Asked>,
     /// The same with a scale each; the last colon separates.
     #[arg(
         long,
@@ -42,57 +44,44 @@ pub struct VectorArgs {
         // llama.cpp's older form has the scale as a second word; it is read to say how it is written today.
         num_args = 1..=2,
         allow_negative_numbers = true,
-        help_heading = "Vectors"
+        value_parser = scaled
     )]
-    pub control_vector_scaled: Vec<String>,
+    pub control_vector_scaled: Vec<Asked>,
     /// Only the blocks from START to END, both included.
-    #[arg(
-        long,
-        num_args = 2,
-        value_delimiter = ',',
-        value_names = ["START", "END"],
-        help_heading = "Vectors"
-    )]
+    #[arg(long, num_args = 2, value_delimiter = ',', value_names = ["START", "END"])]
     pub control_vector_layer_range: Vec<usize>,
     /// Added to every layer number of a file whose numbers have two readings.
-    #[arg(long, value_name = "K", allow_negative_numbers = true, help_heading = "Vectors")]
+    #[arg(long, value_name = "K", allow_negative_numbers = true)]
     pub layer_shift: Option<i64>,
     /// Use a vector of another model all the same: the beginning of its weights hash, or unpinned.
-    #[arg(long, value_name = "HEX|unpinned", value_delimiter = ',', help_heading = "Vectors")]
+    #[arg(long, value_name = "HEX|unpinned", value_delimiter = ',')]
     pub accept_model: Vec<String>,
     /// Use a vector that was measured and has no effect.
-    #[arg(long, help_heading = "Vectors")]
+    #[arg(long)]
     pub allow_null: bool,
     /// The most that all vectors may push at one site, as a share of the stream's length; one alone may push
     /// half of it [default: 1].
-    #[arg(long, value_name = "F", allow_negative_numbers = true, help_heading = "Vectors")]
+    #[arg(long, value_name = "F", allow_negative_numbers = true)]
     pub dose_limit: Option<f64>,
     /// What is done about a push above the limit: refuse it, lower all scales, or warn [default: refuse].
     #[arg(
         long,
-        value_name = "refuse|clamp|warn", value_parser = words(POLICIES), hide_possible_values = true,
-        help_heading = "Vectors"
+        value_name = "refuse|clamp|warn", value_parser = words(POLICIES), hide_possible_values = true
     )]
     pub dose_policy: Option<DosePolicy>,
     /// The tokens that are steered: all, prompt, generated, last for the prompt's last one, or answering for that one and
     /// all generated ones [default: what the file says].
     #[arg(
         long,
-        value_name = "all|prompt|generated|last|answering", value_parser = words(scopes()), hide_possible_values = true,
-        help_heading = "Vectors"
+        value_name = "all|prompt|generated|last|answering", value_parser = words(scopes()), hide_possible_values = true
     )]
     pub scope: Option<Scope>,
 }
 
-/// Tokens that must fit the context and the pool for the stream's length to be measured.
-pub const NORM_WINDOW: usize = trimtab_steering::neutral::WINDOW;
-
 /// Vectors that act together, in order.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Vectors {
-    /// Their files.
     pub files: Vec<Asked>,
-    /// Only these blocks.
     pub blocks: Option<RangeInclusive<usize>>,
     /// Added to layer numbers that have two readings.
     pub layer_shift: Option<i64>,
@@ -109,7 +98,6 @@ pub struct Vectors {
 /// A vector file and its scale.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Asked {
-    /// The file.
     pub path: PathBuf,
     /// The scale; `None` for the file's own.
     pub scale: Option<f32>,
@@ -120,47 +108,33 @@ pub struct Asked {
 /// What a vector file may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileForm {
-    /// One of ours.
     Native,
     /// One of ours, or one that can be imported.
     Any,
 }
 
-/// Whether a colon must separate a scale.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum ScaleWord {
-    Optional,
-    Needed,
-}
-
-/// A file that may be of any format, with its scale behind a colon.
-pub fn one_file(text: &str) -> Result<Asked> {
-    asked("FILE", text, ScaleWord::Optional, FileForm::Any)
-}
-
 /// One of our files, with its scale behind a colon.
-pub fn one_native(flag: &'static str, text: &str) -> Result<Asked> {
-    asked(flag, text, ScaleWord::Optional, FileForm::Native)
+pub fn native(text: &str) -> Parsed<Asked> {
+    Ok(Asked { form: FileForm::Native, ..asked(text)? })
+}
+
+/// A file of any format, whose whole name this is.
+fn unscaled(text: &str) -> Parsed<Asked> {
+    Ok(Asked { path: file(text)?, scale: None, form: FileForm::Any })
+}
+
+/// A file that may be of any format, with a scale that must stand behind a colon.
+fn scaled(text: &str) -> Parsed<Asked> {
+    let asked = asked(text)?;
+    let missing = || format!("{text:?} has no scale, expected FNAME:SCALE such as {text}:0.8");
+    asked.scale.is_some().then_some(asked).ok_or_else(missing)
 }
 
 impl Vectors {
     /// Understands the vector flags.
     pub fn of(args: VectorArgs) -> Result<Vectors> {
-        let mut files = Vec::new();
-        for text in &args.steer {
-            files.push(asked("--steer", text, ScaleWord::Optional, FileForm::Native)?);
-        }
-        for name in &args.control_vector {
-            let path = file("--control-vector", name)?;
-            files.push(Asked { path, scale: None, form: FileForm::Any });
-        }
-        let mut before = None;
-        for text in &args.control_vector_scaled {
-            two_words(before.replace(text), text)?;
-            files.push(asked("--control-vector-scaled", text, ScaleWord::Needed, FileForm::Any)?);
-        }
         let vectors = Vectors {
-            files,
+            files: [args.steer, args.control_vector, args.control_vector_scaled].concat(),
             blocks: blocks(&args.control_vector_layer_range)?,
             layer_shift: args.layer_shift,
             null: if args.allow_null { NullVectors::Allow } else { NullVectors::Refuse },
@@ -176,82 +150,55 @@ impl Vectors {
         self.files.is_empty()
     }
 
+    /// Tokens that must fit the context and the pool for the stream's length to be measured.
+    pub fn measured(&self) -> usize {
+        if self.is_empty() { 0 } else { WINDOW }
+    }
+
     /// Refuses flags that would act on vectors where there is none.
     fn needs_files(self) -> Result<Vectors> {
-        if !self.is_empty() {
-            return Ok(self);
+        let flags = [
+            ("--control-vector-layer-range", self.blocks.is_some()),
+            ("--layer-shift", self.layer_shift.is_some()),
+            ("--scope", self.reach.is_some()),
+            ("--accept-model", !self.accept.is_empty()),
+            ("--allow-null", self.null == NullVectors::Allow),
+            ("--dose-limit", self.dose != DoseLimit::default()),
+        ];
+        match flags.into_iter().find(|(_, is_given)| *is_given && self.is_empty()) {
+            None => Ok(self),
+            Some((flag, _)) => {
+                Err(Error::usage(flag, "needs a vector: --steer FILE or --control-vector FILE"))
+            }
         }
-        let flag = if self.blocks.is_some() {
-            "--control-vector-layer-range"
-        } else if self.layer_shift.is_some() {
-            "--layer-shift"
-        } else if self.reach.is_some() {
-            "--scope"
-        } else if !self.accept.is_empty() {
-            "--accept-model"
-        } else if self.null == NullVectors::Allow {
-            "--allow-null"
-        } else if self.dose != DoseLimit::default() {
-            "--dose-limit"
-        } else {
-            return Ok(self);
-        };
-        Err(Error::usage(flag, "needs a vector: --steer FILE or --control-vector FILE"))
     }
 }
 
-/// llama.cpp's older form has the scale as a second word.
-fn two_words(before: Option<&String>, text: &str) -> Result<()> {
-    match before {
-        Some(name) if !name.contains(':') && text.parse::<f32>().is_ok() => {
-            let problem = format!("has the scale behind a colon: {name}:{text}");
-            Err(Error::usage("--control-vector-scaled", problem))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// A file, and the scale behind the last colon. A colon that belongs to the path (a drive letter, or one with a
-/// separator behind it) separates nothing.
-fn asked(flag: &'static str, text: &str, word: ScaleWord, form: FileForm) -> Result<Asked> {
+/// A file that may be of any format, and the scale behind the last colon. A colon that belongs to the path (a drive letter,
+/// or one with a separator behind it) separates nothing.
+pub fn asked(text: &str) -> Parsed<Asked> {
     let (name, number) = match text.rsplit_once(':') {
         Some((_, rest)) if rest.contains(['/', '\\']) => (text, None),
         Some((name, number)) => (name, Some(number)),
         None => (text, None),
     };
-    let path = file(flag, name)?;
-    let scale = match number {
-        None if word == ScaleWord::Needed => {
-            let problem = format!("{text:?} has no scale, expected FNAME:SCALE such as {text}:0.8");
-            return Err(Error::usage(flag, problem));
-        }
+    let path = file(name)?;
+    let scale = match number.map(|number| (number, number.parse::<f32>())) {
         None => None,
-        Some("") => {
-            let problem = format!("{text:?} has a colon and no scale behind it");
-            return Err(Error::usage(flag, problem));
+        Some((_, Ok(scale))) if scale.is_finite() => Some(scale),
+        Some(("", _)) => return Err(format!("{text:?} has a colon and no scale behind it")),
+        Some((_, Ok(_))) => return Err(format!("{text:?} has a scale that is not finite")),
+        Some((number, Err(_))) => {
+            return Err(format!(
+                "{text:?} has {number:?} behind its last colon, which is no scale"
+            ));
         }
-        Some(number) => Some(finite(flag, text, number)?),
     };
-    Ok(Asked { path, scale, form })
+    Ok(Asked { path, scale, form: FileForm::Any })
 }
 
-fn finite(flag: &'static str, text: &str, number: &str) -> Result<f32> {
-    match number.parse::<f32>() {
-        Ok(scale) if scale.is_finite() => Ok(scale),
-        Ok(_) => Err(Error::usage(flag, format!("{text:?} has a scale that is not finite"))),
-        Err(_) => {
-            let problem =
-                format!("{text:?} has {number:?} behind its last colon, which is no scale");
-            Err(Error::usage(flag, problem))
-        }
-    }
-}
-
-fn file(flag: &'static str, name: &str) -> Result<PathBuf> {
-    if name.is_empty() {
-        return Err(Error::usage(flag, "names no file"));
-    }
-    Ok(PathBuf::from(name))
+fn file(name: &str) -> Parsed<PathBuf> {
+    if name.is_empty() { Err("names no file".to_owned()) } else { Ok(PathBuf::from(name)) }
 }
 
 fn blocks(range: &[usize]) -> Result<Option<RangeInclusive<usize>>> {
@@ -283,12 +230,8 @@ pub fn dose(limit: Option<f64>, policy: Option<DosePolicy>) -> Result<DoseLimit>
 mod tests {
     use super::*;
 
-    fn steer(text: &str) -> Result<Asked> {
-        asked("--steer", text, ScaleWord::Optional, FileForm::Native)
-    }
-
     fn parts(text: &str) -> (String, Option<f32>) {
-        let asked = steer(text).unwrap();
+        let asked = native(text).unwrap();
         (asked.path.display().to_string(), asked.scale)
     }
 
@@ -319,12 +262,10 @@ mod tests {
             (":0.8", "names no file"),
             ("", "names no file"),
         ] {
-            let text = steer(text).unwrap_err().to_string();
+            let text = native(text).unwrap_err();
             assert!(text.contains(expected), "{text}");
         }
-        let scaled =
-            |text| asked("--control-vector-scaled", text, ScaleWord::Needed, FileForm::Any);
-        let text = scaled("calm.gguf").unwrap_err().to_string();
+        let text = scaled("calm.gguf").unwrap_err();
         assert!(text.contains("expected FNAME:SCALE such as calm.gguf:0.8"), "{text}");
         assert!(scaled(r"C:\calm.gguf").is_err() && scaled(r"C:\calm.gguf:1").is_ok());
     }

@@ -5,11 +5,17 @@ use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
 
 /// A server that ends with the test.
 struct Server {
     child: Child,
     address: String,
+    /// The line with the address.
+    first: String,
+    /// What stderr says after that line.
+    said: Receiver<String>,
 }
 
 impl Server {
@@ -19,17 +25,19 @@ impl Server {
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let mut told = String::new();
-        let address = loop {
+        let (first, address) = loop {
             let line = lines.next().unwrap_or_else(|| panic!("no address in {told}")).unwrap();
             if let Some((_, rest)) = line.split_once("http://") {
                 let part = |c: char| c.is_ascii_digit() || c == '.' || c == ':';
-                break rest.chars().take_while(|c| part(*c)).collect::<String>();
+                let address = rest.chars().take_while(|c| part(*c)).collect();
+                break (line, address);
             }
             told.push_str(&line);
         };
         // The server must never wait for a reader of its log.
-        std::thread::spawn(move || lines.for_each(drop));
-        Server { child, address }
+        let (sender, said) = channel();
+        std::thread::spawn(move || lines.map_while(Result::ok).for_each(|l| drop(sender.send(l))));
+        Server { child, address, first, said }
     }
 
     fn post(&self, path: &str, body: &Value) -> Value {
@@ -54,6 +62,18 @@ impl Drop for Server {
         self.child.kill().ok();
         self.child.wait().ok();
     }
+}
+
+#[test]
+fn a_server_says_three_lines_at_the_start() {
+    let folder = Folder::new();
+    let server = Server::new(&["-m", &folder.talking(), "-a", "tiny"]);
+    assert!(server.first.contains(" serves tiny (llama "), "{}", server.first);
+    assert!(server.first.ends_with(&format!(" at http://{}", server.address)), "{}", server.first);
+    let next = || server.said.recv_timeout(Duration::from_secs(20)).unwrap();
+    let (device, keys) = (next(), next());
+    assert!(device.starts_with("device cpu with ") && device.ends_with("may wait"), "{device}");
+    assert!(keys.starts_with("no key needed") && keys.ends_with("state none"), "{keys}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use super::Perplexity;
 use super::pass::Score;
+use serde::Serialize;
 
 /// A text scored under one plan and under others.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -23,7 +24,7 @@ pub struct Steered {
 }
 
 /// KL(plain ‖ steered) in nats over the scored tokens.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct Divergence {
     /// Mean.
     pub mean: f64,

@@ -10,6 +10,7 @@ use super::error::Error;
 use crate::error::Result;
 use crate::eval::{Interval, bootstrap, random};
 use crate::steer::{NullVectors, Steer, SteerOptions};
+use serde::Serialize;
 use std::collections::BTreeMap;
 use trimtab_runtime::generate::Flow;
 use trimtab_runtime::plan::Plan;
@@ -49,7 +50,7 @@ impl Default for Probe {
 }
 
 /// What vectors do to each other's behaviours. Rows are scores, columns are vectors.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Interference {
     /// Change of the score per unit dose.
     pub response: Vec<Vec<Interval>>,
@@ -58,6 +59,7 @@ pub struct Interference {
     /// What the row's vector alone does to its score at full dose.
     pub own: Vec<Interval>,
     /// 95th percentile of the absolute response to random directions; `None` if none were asked for.
+    #[serde(rename = "noise_p95")]
     pub noise: Vec<Option<f64>>,
 }
 

@@ -5,6 +5,7 @@
 //! and counted, so that an interval is the same on every machine, and two sets of equally many prompts see the same
 //! draws.
 
+use serde::Serialize;
 use trimtab_runtime::fingerprint::Fingerprint;
 use trimtab_runtime::perplexity::quantile;
 
@@ -14,7 +15,7 @@ pub const DRAWS: usize = 10_000;
 const TAIL: f64 = 0.025;
 
 /// A mean and its 95 % percentile interval.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Interval {
     /// The mean of the sample.
     pub mean: f64,

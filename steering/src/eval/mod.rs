@@ -19,6 +19,7 @@ mod interval;
 mod likelihood;
 mod margins;
 mod measure;
+mod picture;
 mod reply;
 mod report;
 mod rule;

@@ -130,6 +130,11 @@ impl Report {
         Some(self.shuffled_p95.map_or(random, |shuffled| shuffled.max(random)))
     }
 
+    /// The names of what did not hold.
+    pub fn failures(&self) -> Vec<&'static str> {
+        self.failed.iter().map(|check| check.name()).collect()
+    }
+
     /// Whether everything held.
     pub fn passed(&self) -> bool {
         self.failed.is_empty()

@@ -14,6 +14,7 @@ mod choose;
 mod container;
 mod error;
 mod outcome;
+mod picture;
 mod place;
 mod position;
 mod read;

@@ -179,9 +179,13 @@ impl VectorFile {
         scaled.collect()
     }
 
-    /// Whether it may be used on a model: `accept` is what the caller wrote to use it although the model differs, the
+    /// Whether it may be used on a model: `accept` is what the caller wrote to use it although the model differs, among it the
     /// first 12 or more digits of the file's own `weights_sha256`, or `unpinned`.
-    pub fn admit(&self, model: &ModelPin, accept: Option<&str>) -> Result<Vec<Warning>> {
+    pub fn admit<'a>(
+        &self,
+        model: &ModelPin,
+        accept: impl IntoIterator<Item = &'a str>,
+    ) -> Result<Vec<Warning>> {
         let (found, expected) = (self.width(), model.d_model);
         if found != expected {
             return Err(Error::ModelShape { field: "d_model", found, expected });

@@ -3,6 +3,7 @@
 use super::card::{ModelPin, Pinned};
 use super::digest;
 use crate::error::{Error, Result};
+use std::fmt;
 use trimtab_runtime::Model;
 use trimtab_runtime::decoder::spec::ModelSpec;
 
@@ -32,6 +33,18 @@ impl Warning {
             Warning::ModelDiffers { .. } => "model_differs",
             Warning::TemplateDiffers => "template_differs",
             Warning::TokenizerDiffers => "tokenizer_differs",
+        }
+    }
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Warning::ModelDiffers { made_on } => {
+                write!(f, "was made on {made_on}; it is used as you asked")
+            }
+            Warning::TemplateDiffers => f.write_str("was made under another chat template"),
+            Warning::TokenizerDiffers => f.write_str("was made with another tokenizer"),
         }
     }
 }
@@ -75,21 +88,22 @@ pub fn family_sha256(spec: &ModelSpec) -> String {
 }
 
 /// Holds a file's model against the one that is to be steered. `accept` is what the caller wrote to use it anyway.
-pub(crate) fn admit(
+pub(crate) fn admit<'a>(
     made_on: Option<&ModelPin>,
     model: &ModelPin,
-    accept: Option<&str>,
+    accept: impl IntoIterator<Item = &'a str>,
 ) -> Result<Vec<Warning>> {
+    let mut accept = accept.into_iter();
     let Some(made_on) = made_on else {
         let made_on = "no model in particular (an import that named none)";
-        return accepted(made_on.to_owned(), accept.filter(|text| *text == UNPINNED), UNPINNED);
+        return accepted(made_on.to_owned(), accept.find(|text| *text == UNPINNED), UNPINNED);
     };
     let mut warnings = Vec::new();
     if made_on.weights_sha256 != model.weights_sha256 {
         same_shape("d_model", made_on.d_model, model.d_model)?;
         same_shape("n_layers", made_on.n_layers, model.n_layers)?;
         let hash = made_on.weights_sha256.as_str();
-        let named = accept.filter(|text| text.len() >= ACCEPT_DIGITS && hash.starts_with(text));
+        let named = accept.find(|text| text.len() >= ACCEPT_DIGITS && hash.starts_with(text));
         let shown = format!("{} ({})", made_on.name, made_on.quantization);
         warnings = accepted(shown, named, hash.get(..ACCEPT_DIGITS).unwrap_or(hash))?;
     }

@@ -16,9 +16,9 @@ pub use origin::Origin;
 use crate::direction::Direction;
 use crate::error::{Error, Result};
 use crate::file::card::{Card, Method, MethodName, Operation, Param, SiteCard};
-use crate::file::{EXTRA_LIMIT, NAME_LIMIT, VectorFile};
+use crate::file::{EXTRA_LIMIT, NAME_LIMIT, VectorFile, file_sha256};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use trimtab_runtime::filetype::{self, bytes_without_bom};
 use trimtab_runtime::printable::is_hidden;
 use trimtab_runtime::site::Site;
@@ -97,6 +97,39 @@ pub struct Mapped {
     pub site: Site,
     /// Its length, which became the magnitude.
     pub norm: f32,
+}
+
+/// A vector file as it lay on disk.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SourceFile {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// The vector.
+    pub file: VectorFile,
+    /// SHA-256 of the whole file.
+    pub sha256: String,
+    /// What the import has to tell.
+    pub warnings: Vec<String>,
+}
+
+/// Opens one of our files. It says at which sites it acts, so they cannot be shifted.
+pub fn open_native(path: &Path, options: &ImportOptions) -> Result<SourceFile> {
+    let file = VectorFile::open(path)?;
+    if options.layer_shift.is_some_and(|shift| shift != 0) {
+        let reason = format!("{} says at which sites it acts", path.display());
+        return Err(Error::Refused { what: "layer shift", reason });
+    }
+    let sha256 = file_sha256(path)?;
+    Ok(SourceFile { path: path.to_owned(), file, sha256, warnings: Vec::new() })
+}
+
+/// Opens one of our files, or one that says enough to be imported.
+pub fn open(path: &Path, options: &ImportOptions) -> Result<SourceFile> {
+    if !is_foreign(path)? {
+        return open_native(path, options);
+    }
+    let Imported { file, warnings, .. } = read(path, options)?;
+    Ok(SourceFile { path: path.to_owned(), file, sha256: file_sha256(path)?, warnings })
 }
 
 /// Whether a file is another program's and says enough to be read without options: GGUF, or the JSON of `.svec`.

@@ -37,6 +37,7 @@ fn another_build_must_be_accepted_by_the_files_own_hash() {
     assert_eq!(accept, "ab12ab12ab12");
     let warnings = pinned().admit(&other, Some(&accept)).unwrap();
     assert!(matches!(&warnings[..], [Warning::ModelDiffers { .. }]));
+    assert_eq!(pinned().admit(&other, ["unpinned", &accept]).unwrap(), warnings);
     for wrong in ["ab12ab12ab1", "cdcdcdcdcdcd", "unpinned", "", "AB12AB12AB12"] {
         assert!(pinned().admit(&other, Some(wrong)).is_err(), "{wrong}");
     }

@@ -1,7 +1,9 @@
 //! Flags of `audit`.
 
+use crate::flags::Parsed;
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Flags of `audit`.
 #[derive(Debug, Args)]
@@ -11,8 +13,8 @@ pub struct AuditArgs {
     #[command(subcommand)]
     pub command: Option<AuditCommand>,
     /// Only what is not older, such as 90s, 30m, 24h or 7d.
-    #[arg(long, value_name = "AGE")]
-    pub since: Option<String>,
+    #[arg(long, value_name = "AGE", value_parser = age)]
+    pub since: Option<Duration>,
     /// How many.
     #[arg(short = 'n', long, value_name = "N", default_value_t = 20)]
     pub limit: u32,
@@ -44,4 +46,34 @@ pub struct AuditReading {
     /// The folder of the server's state [default: $XDG_STATE_HOME/trimtab].
     #[arg(long, alias = "state", value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
+}
+
+/// `90s`, `30m`, `24h`, `7d`.
+fn age(text: &str) -> Parsed<Duration> {
+    let unknown = || format!("is {text:?}, expected an age such as 90s, 30m, 24h or 7d");
+    let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(unknown)?;
+    let number: u64 = number.parse().map_err(|_| unknown())?;
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 60 * 60,
+        "d" => 24 * 60 * 60,
+        _ => return Err(unknown()),
+    };
+    number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(unknown)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_have_units() {
+        for (text, seconds) in [("90s", 90), ("30m", 1800), ("24h", 86_400), ("7d", 604_800)] {
+            assert_eq!(age(text).unwrap(), Duration::from_secs(seconds), "{text}");
+        }
+        for text in ["", "h", "7", "-1h", "1.5h", "7 d", "7ö", "99999999999999999999d"] {
+            assert!(age(text).is_err(), "{text}");
+        }
+    }
 }

@@ -2,21 +2,12 @@
 
 use super::args::{AuditArgs, AuditCommand, AuditReading};
 use crate::commands::state::with_store;
-use crate::commands::table::{Column, markdown};
+use crate::commands::table::markdown;
 use crate::console::Console;
-use crate::document::Head;
+use crate::document::head;
 use crate::error::{Error, Result};
-use serde::Serialize;
-use std::time::Duration;
 use trimtab_adapters::store::{GuardActionRow, now_ms};
 use trimtab_server::wire::audit::AuditEntry;
-
-#[derive(Serialize)]
-struct Document {
-    #[serde(flatten)]
-    head: Head,
-    interventions: Vec<AuditEntry>,
-}
 
 /// Whether what was taken back is shown in words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,15 +25,14 @@ fn entry(row: GuardActionRow, words: Words) -> AuditEntry {
 
 /// Lists interventions, or tells the story of one request.
 pub fn run(args: AuditArgs, console: &Console) -> Result<()> {
-    let age = args.since.as_deref().map(age).transpose()?;
     let (AuditReading { text, state_dir }, request) = match args.command {
         None => (args.reading, None),
         Some(AuditCommand::Show { request, reading }) => (reading, Some(request)),
     };
     let rows = with_store(state_dir.as_ref(), async |store| match &request {
         None => {
-            let age =
-                age.map_or(i64::MAX, |age| i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
+            let age = args.since.and_then(|age| i64::try_from(age.as_millis()).ok());
+            let age = age.unwrap_or(i64::MAX);
             Ok(store.interventions(now_ms().saturating_sub(age), args.limit).await?)
         }
         Some(request) => {
@@ -53,8 +43,8 @@ pub fn run(args: AuditArgs, console: &Console) -> Result<()> {
     })?;
     let words = if text { Words::Shown } else { Words::Hidden };
     if console.is_json() {
-        let interventions = rows.into_iter().map(|row| entry(row, words)).collect();
-        return console.print(&Document { head: Head::bare("audit"), interventions });
+        let entries: Vec<AuditEntry> = rows.into_iter().map(|row| entry(row, words)).collect();
+        return console.print(&head("audit", None).with("interventions", entries));
     }
     match request {
         None => list(&rows, words, console),
@@ -63,21 +53,9 @@ pub fn run(args: AuditArgs, console: &Console) -> Result<()> {
 }
 
 fn list(rows: &[GuardActionRow], words: Words, console: &Console) -> Result<()> {
-    let mut columns = vec![
-        Column::Left("request"),
-        Column::Left("owner"),
-        Column::Right("ms since 1970"),
-        Column::Left("watch"),
-        Column::Left("action"),
-        Column::Right("from"),
-        Column::Right("at"),
-        Column::Right("times"),
-        Column::Right("score"),
-        Column::Left("outcome"),
-    ];
-    if words == Words::Shown {
-        columns.push(Column::Left("taken back"));
-    }
+    let more = if words == Words::Shown { ";taken back" } else { "" };
+    let columns =
+        format!("request;owner;>ms since 1970;watch;action;>from;>at;>times;>score;outcome{more}");
     let cells = |row: &GuardActionRow| {
         let mut cells = vec![
             row.request.clone(),
@@ -96,7 +74,7 @@ fn list(rows: &[GuardActionRow], words: Words, console: &Console) -> Result<()> 
         }
         cells
     };
-    console.say_line(markdown(&columns, rows.iter().map(cells).collect()))
+    console.say_line(markdown(&columns, rows.iter().map(cells)))
 }
 
 /// What happened, a line for each step.
@@ -177,35 +155,4 @@ fn number(value: f64) -> String {
 
 fn short(digest: &str) -> &str {
     digest.get(..12).unwrap_or(digest)
-}
-
-/// `90s`, `30m`, `24h`, `7d`.
-fn age(text: &str) -> Result<Duration> {
-    let problem = || format!("is {text:?}, expected an age such as 90s, 30m, 24h or 7d");
-    let unknown = || Error::usage("--since", problem());
-    let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(unknown)?;
-    let number: u64 = number.parse().map_err(|_| unknown())?;
-    let seconds = match unit {
-        "s" => 1,
-        "m" => 60,
-        "h" => 60 * 60,
-        "d" => 24 * 60 * 60,
-        _ => return Err(unknown()),
-    };
-    number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(unknown)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ages_have_units() {
-        for (text, seconds) in [("90s", 90), ("30m", 1800), ("24h", 86_400), ("7d", 604_800)] {
-            assert_eq!(age(text).unwrap(), Duration::from_secs(seconds), "{text}");
-        }
-        for text in ["", "h", "7", "-1h", "1.5h", "7 d", "7ö", "99999999999999999999d"] {
-            assert!(age(text).is_err(), "{text}");
-        }
-    }
 }

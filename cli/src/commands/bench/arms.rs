@@ -18,7 +18,6 @@ const LENGTH: f32 = 0.5;
 pub struct Arm {
     /// What it is called; `None` for plain runs.
     pub beside: Option<Beside>,
-    /// One per row.
     pub plans: Vec<Plan>,
     /// Sites whose activations every row wants back.
     pub captures: Vec<Site>,

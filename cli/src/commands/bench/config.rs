@@ -3,33 +3,29 @@
 use super::args::{BenchArgs, Beside, Table};
 use crate::console::Form;
 use crate::error::{Error, Result};
-use crate::flags::model::{Opening, PoolSize};
-use crate::flags::vectors::{NORM_WINDOW, Vectors};
+use crate::flags::model::Opening;
+use crate::flags::vectors::Vectors;
 use trimtab_steering::scope::Scope;
 
 /// Tokens of a cache block: what a sequence occupies is a multiple of it.
 const BLOCK: usize = trimtab_runtime::kv::BLOCK_LEN;
 
-/// A series of tests.
-#[derive(Debug, PartialEq)]
+/// A series of tests: its flags, and what they come to.
+#[derive(Debug)]
 pub struct Bench {
-    /// The model.
     pub opening: Opening,
-    /// The tests.
     pub cases: Vec<Case>,
-    /// What each is run with beside its plain runs.
+    /// What each test is run with beside its plain runs.
     pub beside: Vec<Beside>,
     /// What steered runs are steered with; empty for a throw-away vector.
     pub vectors: Vectors,
-    /// How often each is repeated.
+    /// How often each test is repeated.
     pub repetitions: usize,
-    /// Whether each begins with an untimed run.
+    /// Whether each test begins with an untimed run.
     pub warmup: bool,
-    /// The form of the result.
     pub table: Table,
 }
 
-/// One test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Case {
     /// Prompt tokens that are timed; 0 for a test of generation.
@@ -38,7 +34,6 @@ pub struct Case {
     pub n_gen: usize,
     /// Tokens in the context before.
     pub n_depth: usize,
-    /// Sequences run together.
     pub batch: usize,
 }
 
@@ -89,10 +84,8 @@ pub fn bench(args: BenchArgs, form: Form) -> Result<Bench> {
         return Err(Error::usage("--n-prompt", "and --n-gen leave nothing to measure"));
     };
     let vectors = Vectors::of(args.vectors)?;
-    if opening.pool == PoolSize::Usual {
-        // The stream may have to be measured before.
-        let measured = if vectors.is_empty() { 0 } else { NORM_WINDOW };
-        opening.pool = PoolSize::Tokens(pool.max(measured));
+    if opening.kv_bytes.is_none() {
+        opening.options.pool_tokens = Some(pool.max(vectors.measured()));
     }
     let warmup = !args.no_warmup;
     if vectors.reach.as_ref().is_some_and(|reach| *reach != Scope::all()) {

@@ -7,7 +7,7 @@ use super::numbers::Numbers;
 use crate::commands::opened::Opened;
 use crate::commands::vectors::Steering;
 use crate::error::{Error, Result};
-use crate::interrupt::Stoppable;
+use crate::progress::Work;
 use std::time::{Duration, Instant};
 use trimtab_runtime::decoder::{LogitsAt, Outputs};
 use trimtab_runtime::plan::Plan;
@@ -43,19 +43,16 @@ impl Timed {
 /// What all cases share.
 #[derive(Clone, Copy)]
 pub struct Setup<'a> {
-    /// The model.
     pub opened: &'a Opened,
-    /// What is measured.
     pub plan: &'a Bench,
     /// What steered runs are steered with; empty for a throw-away vector.
     pub steering: &'a Steering,
-    /// Ctrl-C.
-    pub stoppable: &'a Stoppable,
+    pub work: &'a Work<'a>,
 }
 
 /// Runs a case as often as was asked, each arm between two plain runs.
 pub fn case(setup: &Setup<'_>, case: &Case) -> Result<Timings> {
-    let Setup { opened, plan, steering, stoppable } = *setup;
+    let Setup { opened, plan, steering, work } = *setup;
     let mut lanes = Vec::with_capacity(case.batch);
     for row in 0..case.batch {
         lanes.push(Lane::new(opened, case, row)?);
@@ -68,7 +65,7 @@ pub fn case(setup: &Setup<'_>, case: &Case) -> Result<Timings> {
         }
     };
     let arms: Vec<Arm> = plan.beside.iter().map(arm).collect::<Result<_>>()?;
-    let mut bench = Lanes { lanes, case, stoppable };
+    let mut bench = Lanes { lanes, case, work };
     let plain = Arm::plain(case.batch);
     if plan.warmup {
         arms.iter().chain([&plain]).try_for_each(|arm| bench.run(arm).map(drop))?;
@@ -99,7 +96,7 @@ pub fn case(setup: &Setup<'_>, case: &Case) -> Result<Timings> {
 struct Lanes<'a> {
     lanes: Vec<Lane>,
     case: &'a Case,
-    stoppable: &'a Stoppable,
+    work: &'a Work<'a>,
 }
 
 impl Lanes<'_> {
@@ -119,7 +116,7 @@ impl Lanes<'_> {
             steps => self.write(steps, &want)?,
         }
         let elapsed = started.elapsed();
-        if self.stoppable.is_stopping() {
+        if self.work.is_stopping() {
             return Err(Error::Interrupted);
         }
         for (row, lane) in self.lanes.iter().enumerate() {
@@ -151,7 +148,7 @@ impl Lanes<'_> {
 
     /// Runs what is pending in every lane, with the logits on the host.
     fn pass(&mut self, want: &Outputs) -> Result<()> {
-        let stoppable = self.stoppable;
+        let work = self.work;
         let lanes = self.lanes.iter_mut().map(|lane| (&mut lane.session, &mut lane.captured));
         let (mut sessions, mut captured): (Vec<_>, Vec<_>) = lanes.unzip();
         read::run(&mut sessions, want, |row, _, output| {
@@ -161,7 +158,7 @@ impl Lanes<'_> {
                 let positions = output.capture(*site).and_then(|t| t.dims().first());
                 *count += positions.map_or(0, |n| *n as u64);
             }
-            match stoppable.is_stopping() {
+            match work.is_stopping() {
                 true => Err(Error::Interrupted),
                 false => Ok(()),
             }

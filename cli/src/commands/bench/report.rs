@@ -6,16 +6,16 @@ use super::config::{Bench, Case};
 use super::measure::{Timed, Timings};
 use super::spread::{mean_and_deviation, median};
 use crate::commands::opened::Opened;
-use crate::commands::table::{Column, markdown};
+use crate::commands::table::markdown;
 use crate::console::Console;
-use crate::document::Head;
+use crate::document::Fields;
 use crate::error::Result;
 use serde::Serialize;
 use std::time::Duration;
 use trimtab_runtime::kv::BLOCK_LEN;
 
 /// One test's result. Names are llama-bench's.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub struct Line {
     test: String,
     n_prompt: usize,
@@ -38,33 +38,6 @@ pub struct Line {
     samples_ratio: Vec<f64>,
     first_token_s: Option<f64>,
     peak_rss_bytes: Option<u64>,
-    peak_device_bytes: Option<u64>,
-}
-
-#[derive(Serialize)]
-struct Document {
-    #[serde(flatten)]
-    head: Head,
-    settings: Settings,
-    memory: Memory,
-    load_s: f64,
-    results: Vec<Line>,
-}
-
-#[derive(Serialize)]
-struct Settings {
-    repetitions: usize,
-    warmup: bool,
-    batch_invariant: bool,
-}
-
-/// What the program holds by design; the peak is each line's.
-#[derive(Serialize)]
-struct Memory {
-    /// Matrices as the kernels read them.
-    weight_bytes: usize,
-    /// The pool of keys and values.
-    kv_bytes: usize,
 }
 
 impl Line {
@@ -105,8 +78,6 @@ impl Line {
             n_gen: case.n_gen,
             n_depth: case.n_depth,
             batch: case.batch,
-            beside: None,
-            steering: None,
             avg_ns: ns(avg_s),
             stddev_ns: ns(stddev_s),
             avg_ts,
@@ -115,14 +86,10 @@ impl Line {
             median_ts: median(&rates),
             samples_ns: seconds.iter().copied().map(ns).collect(),
             samples_ts: rates,
-            ratio_to_plain: None,
-            ratio_low: None,
-            ratio_high: None,
-            samples_ratio: Vec::new(),
             // The logits of a prompt's last token are what the first token is chosen from.
             first_token_s: (case.n_gen == 0).then_some(avg_s),
             peak_rss_bytes: peak_rss_bytes(),
-            peak_device_bytes: None,
+            ..Line::default()
         }
     }
 }
@@ -141,28 +108,25 @@ pub fn print(plan: &Bench, opened: &Opened, results: Vec<Line>, console: &Consol
         Table::Md => console.say_line(table(&results, opened)),
         Table::Csv => console.say(&csv(&results)),
         Table::Jsonl => results.iter().try_for_each(|line| console.print(line)),
-        Table::Json => console.print(&Document {
-            head: opened.head("bench"),
-            settings: Settings {
-                repetitions: plan.repetitions,
-                warmup: plan.warmup,
-                batch_invariant: batch_invariant(opened),
-            },
-            memory: memory(opened),
-            load_s: opened.load_s,
-            results,
-        }),
+        Table::Json => console.print(&document(plan, opened, &results)),
     }
 }
 
-fn memory(opened: &Opened) -> Memory {
-    let decoder = opened.model.decoder();
-    let pool = opened.model.pool();
-    let tokens = pool.usage().blocks * BLOCK_LEN;
-    Memory {
-        weight_bytes: decoder.weight_bytes(),
-        kv_bytes: tokens * decoder.spec().kv_bytes_per_token(pool.kv_type()),
-    }
+fn document(plan: &Bench, opened: &Opened, results: &[Line]) -> Fields {
+    let (decoder, pool) = (opened.model.decoder(), opened.model.pool());
+    let settings = Fields::new("repetitions", plan.repetitions)
+        .with("warmup", plan.warmup)
+        .with("batch_invariant", batch_invariant(opened));
+    // What the program holds by design; the peak is each line's.
+    let kv_bytes = decoder.spec().kv_bytes_per_token(pool.kv_type());
+    let memory = Fields::new("weight_bytes", decoder.weight_bytes())
+        .with("kv_bytes", pool.usage().blocks * BLOCK_LEN * kv_bytes);
+    opened
+        .head("bench")
+        .with("settings", settings)
+        .with("memory", memory)
+        .with("load_s", opened.load_s)
+        .with("results", results)
 }
 
 /// Only the CPU's own kernels sum in one order whatever the number of rows.
@@ -171,19 +135,9 @@ fn batch_invariant(opened: &Opened) -> bool {
 }
 
 fn table(results: &[Line], opened: &Opened) -> String {
-    let mut columns = vec![
-        Column::Left("model"),
-        Column::Left("type"),
-        Column::Left("device"),
-        Column::Right("threads"),
-        Column::Right("batch"),
-        Column::Right("test"),
-        Column::Right("t/s"),
-    ];
     let compared = results.iter().any(|line| line.beside.is_some());
-    if compared {
-        columns.extend([Column::Left("beside"), Column::Right("of plain")]);
-    }
+    let more = if compared { ";beside;>of plain" } else { "" };
+    let columns = format!("model;type;device;>threads;>batch;>test;>t/s{more}");
     let model = &opened.model;
     let row = |line: &Line| {
         let mut cells = vec![
@@ -200,7 +154,7 @@ fn table(results: &[Line], opened: &Opened) -> String {
         }
         cells
     };
-    markdown(&columns, results.iter().map(row).collect())
+    markdown(&columns, results.iter().map(row))
 }
 
 impl Line {
@@ -221,23 +175,13 @@ fn csv(results: &[Line]) -> String {
         .to_owned();
     for l in results {
         let ratio = |r: Option<f64>| r.map(|r| r.to_string()).unwrap_or_default();
-        text.push_str(&format!(
-            "{},{},{},{},{},{},{},{},{},{},{},{},{},{}\n",
-            l.test,
-            l.n_prompt,
-            l.n_gen,
-            l.n_depth,
-            l.batch,
-            l.avg_ns,
-            l.stddev_ns,
-            l.avg_ts,
-            l.stddev_ts,
-            l.median_ts,
-            l.beside.unwrap_or_default(),
-            ratio(l.ratio_to_plain),
-            ratio(l.ratio_low),
-            ratio(l.ratio_high),
-        ));
+        let counts = [l.n_prompt, l.n_gen, l.n_depth, l.batch].map(|n| n.to_string());
+        let times = [l.avg_ns, l.stddev_ns].map(|n| n.to_string());
+        let rates = [l.avg_ts, l.stddev_ts, l.median_ts].map(|n| n.to_string());
+        let ratios = [l.ratio_to_plain, l.ratio_low, l.ratio_high].map(ratio);
+        let (test, beside) = ([l.test.clone()], [l.beside.unwrap_or_default().to_owned()]);
+        let cells: [&[String]; 6] = [&test, &counts, &times, &rates, &beside, &ratios];
+        text.push_str(&(cells.concat().join(",") + "\n"));
     }
     text
 }

@@ -1,12 +1,12 @@
 //! The middle of repeated measurements, and how far they lie apart.
 
+use trimtab_runtime::perplexity::quantile;
+
 /// The middle value, or the mean of the middle two; not a number of none.
 pub fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
-    let upper = sorted.get(sorted.len() / 2);
-    let lower = sorted.get(sorted.len().saturating_sub(1) / 2);
-    upper.zip(lower).map_or(f64::NAN, |(a, b)| (a + b) / 2.0)
+    quantile(&sorted, 0.5)
 }
 
 /// Mean and sample standard deviation.

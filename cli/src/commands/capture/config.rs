@@ -2,7 +2,7 @@
 
 use super::args::CaptureArgs;
 use crate::error::{Error, Result};
-use crate::flags::model::{Opening, variables};
+use crate::flags::model::Opening;
 use crate::flags::sites;
 use std::path::PathBuf;
 use trimtab_runtime::capture::Scores;
@@ -10,12 +10,9 @@ use trimtab_runtime::decoder::WeightForm;
 use trimtab_runtime::site::Site;
 use trimtab_runtime::text::Special;
 
-/// A capture.
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 pub struct Capture {
-    /// The model.
     pub opening: Opening,
-    /// What is run.
     pub rows: Rows,
     /// Where activations are read.
     pub sites: Vec<Site>,
@@ -25,12 +22,10 @@ pub struct Capture {
     pub out: PathBuf,
 }
 
-/// What is run.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Rows {
     /// Texts and conversations of a JSON Lines file.
     File {
-        /// The file.
         path: PathBuf,
         /// What control tokens in a text are.
         special: Special,
@@ -57,9 +52,9 @@ pub fn capture(args: CaptureArgs) -> Result<Capture> {
     let Some(out) = args.out else {
         return Err(Error::usage("--out", "is needed"));
     };
-    let mut opening = Opening::of(args.model)?;
-    opening.variables = variables(args.template)?;
-    opening.decoder.form =
-        if args.dequantize { WeightForm::Dequantised } else { WeightForm::AsStored };
+    let mut opening = Opening::with_variables(args.model, args.template)?;
+    if args.dequantize {
+        opening.options.decoder.form = WeightForm::Dequantised;
+    }
     Ok(Capture { opening, rows, sites, scores, out })
 }

@@ -38,7 +38,6 @@ struct Said {
     content: String,
 }
 
-/// Reads every row.
 pub fn read(rows: &Rows) -> Result<Vec<Entry>> {
     match rows {
         Rows::Ids(ids) => Ok(vec![Entry { line: 1, row: Row::Ids(ids.clone()) }]),

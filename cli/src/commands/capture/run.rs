@@ -1,33 +1,14 @@
 //! Runs the rows, reads each site of each position, and writes one safetensors file.
 
-use super::config;
-use super::config::Rows;
+use super::config::{self, Rows};
 use super::rows;
 use crate::commands::opened::open;
 use crate::console::Console;
-use crate::document::Head;
 use crate::error::{Error, Result};
-use crate::interrupt::Stoppable;
-use crate::progress::Meter;
-use serde::Serialize;
-use std::path::Path;
+use crate::progress::Work;
 use std::time::Instant;
 use trimtab_runtime::capture::{Capture, Captured};
-use trimtab_runtime::generate::Flow;
-use trimtab_runtime::hub::Progress;
 use trimtab_runtime::output::{self, Named, OutputError, Problem};
-
-#[derive(Serialize)]
-struct Document<'a> {
-    #[serde(flatten)]
-    head: Head,
-    output: &'a Path,
-    bytes: u64,
-    rows: usize,
-    tokens: usize,
-    sites: Vec<String>,
-    seconds: f64,
-}
 
 /// Decides about the output before anything is read.
 fn outputs(plan: &config::Capture, console: &Console) -> Result<()> {
@@ -42,7 +23,6 @@ fn outputs(plan: &config::Capture, console: &Console) -> Result<()> {
     Err(OutputError { flag: "--out", path: plan.out.clone(), problem: Problem::NoSeeking }.into())
 }
 
-/// Captures.
 pub fn run(plan: &config::Capture, console: &Console) -> Result<()> {
     outputs(plan, console)?;
     let entries = rows::read(&plan.rows)?;
@@ -52,28 +32,25 @@ pub fn run(plan: &config::Capture, console: &Console) -> Result<()> {
     let capture =
         Capture { rows, sites: plan.sites.clone(), scores: plan.scores, chunk: opened.chunk };
 
-    let (meter, stoppable, started) = (Meter::new(console), Stoppable::begin(), Instant::now());
-    let count = capture.rows.len();
-    meter.begin_items(&format!("capturing {count} rows"), count);
+    let (count, started) = (capture.rows.len(), Instant::now());
+    let work = Work::begin(console, &format!("capturing {count} rows"), count);
     let (decoder, pool) = (opened.model.decoder(), opened.model.pool());
-    let written = capture.write(decoder, pool, &plan.out, &mut |done| {
-        meter.advance(done as u64);
-        if stoppable.is_stopping() { Flow::Cancel } else { Flow::Continue }
-    });
-    meter.end();
+    let written = capture.write(decoder, pool, &plan.out, &mut |done| work.done(done));
+    drop(work);
     let Captured::Written { bytes } = written? else {
         return Err(Error::Interrupted);
     };
     if console.is_json() {
-        return console.print(&Document {
-            head: opened.head("capture"),
-            output: &plan.out,
-            bytes,
-            rows: count,
-            tokens: capture.rows.iter().map(Vec::len).sum(),
-            sites: capture.sites.iter().map(ToString::to_string).collect(),
-            seconds: started.elapsed().as_secs_f64(),
-        });
+        let sites: Vec<String> = capture.sites.iter().map(ToString::to_string).collect();
+        let document = opened
+            .head("capture")
+            .with("output", &plan.out)
+            .with("bytes", bytes)
+            .with("rows", count)
+            .with("tokens", capture.rows.iter().map(Vec::len).sum::<usize>())
+            .with("sites", sites)
+            .with("seconds", started.elapsed().as_secs_f64());
+        return console.print(&document);
     }
     console.note(format!("wrote {}: {bytes} bytes, {count} rows", plan.out.display()));
     Ok(())

@@ -1,9 +1,7 @@
-//! Flags of `chat`.
+//! Flags of `chat`, and what they mean together.
 
-use crate::flags::model::{ModelArgs, TemplateArgs};
-use crate::flags::monitor::MonitorArgs;
-use crate::flags::sampling::SamplingArgs;
-use crate::flags::vectors::VectorArgs;
+use crate::error::Result;
+use crate::flags::answer::{AnswerArgs, Answering, Arms};
 use clap::Args;
 
 /// Flags of `chat`.
@@ -15,19 +13,21 @@ pub struct ChatArgs {
     /// Answer every message twice: plain, then steered, with the same seed.
     #[arg(long)]
     pub compare: bool,
-    /// The vectors.
     #[command(flatten)]
-    pub vectors: VectorArgs,
-    /// Who watches.
-    #[command(flatten)]
-    pub monitor: MonitorArgs,
-    /// The model.
-    #[command(flatten)]
-    pub model: ModelArgs,
-    /// What the chat template is given.
-    #[command(flatten)]
-    pub template: TemplateArgs,
-    /// Sampling.
-    #[command(flatten)]
-    pub sampling: SamplingArgs,
+    pub answer: AnswerArgs,
+}
+
+#[derive(Debug)]
+pub struct Chat {
+    /// What the model is told first.
+    pub system: Option<String>,
+    pub how: Answering,
+}
+
+impl Chat {
+    pub fn of(args: ChatArgs) -> Result<Chat> {
+        let arms = if args.compare { Arms::Both } else { Arms::One };
+        let how = Answering::of(args.answer, arms)?;
+        Ok(Chat { system: args.system_prompt, how })
+    }
 }

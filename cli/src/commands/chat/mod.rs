@@ -1,7 +1,6 @@
 //! `chat`: a conversation on a terminal, or one message from a pipe.
 
 pub mod args;
-pub mod config;
 mod conversation;
 mod run;
 mod words;

@@ -1,38 +1,35 @@
 //! Reads messages from a terminal or one from a pipe, answers each, and does the commands that begin with a slash.
 
-use super::config::Chat;
+use super::args::Chat;
 use super::conversation::Conversation;
-use super::words;
-use super::words::Word;
+use super::words::{self, Word};
 use crate::commands::answer::{Reply, Said, SeedIn, request};
-use crate::commands::generate::config::Arms;
-use crate::commands::generate::{Document, PLAIN, report, stdin_text, titled};
+use crate::commands::generate::{PLAIN, document, report, stdin_text, titled};
 use crate::commands::monitors::Watching;
-use crate::commands::opened::{Opened, open};
+use crate::commands::opened::Opened;
 use crate::commands::vectors::{self, Steering};
 use crate::console::Console;
 use crate::error::{Error, Result};
+use crate::flags::answer::Arms;
 use std::io::{BufRead, IsTerminal};
 use trimtab_runtime::filetype::{self, NotText};
 use trimtab_runtime::generate::{Finish, Request};
 use trimtab_runtime::session::History;
 use trimtab_server::Display;
 
-/// Talks.
 pub fn run(plan: &Chat, console: &Console) -> Result<()> {
     let piped = !std::io::stdin().is_terminal();
     let message = if piped { Some(stdin_text()?) } else { None };
     if message.is_none() && console.is_json() {
         return Err(Error::usage("--json", "needs a message on standard input"));
     }
-    let sources = vectors::read(&plan.vectors)?;
-    let opened = open(&plan.opening, console)?;
-    let steering = Steering::open(sources, &plan.vectors, &opened, console)?;
+    let how = &plan.how;
+    let (opened, steering) = vectors::open(&how.opening, &how.vectors, console)?;
     let display = match message.is_none() && std::io::stdout().is_terminal() {
         true => Display::Erasable,
         false => Display::Permanent,
     };
-    let watching = Watching::open((&plan.monitors, plan.vectors.dose), &opened, display, console)?;
+    let watching = Watching::open((&how.monitors, how.vectors.dose), &opened, display, console)?;
     let opened = Room { opened: &opened, watching: watching.as_ref() };
     match message {
         Some(message) => one_message(plan, opened, &steering, (&message, console)),
@@ -51,16 +48,6 @@ struct Room<'a> {
     watching: Option<&'a Watching>,
 }
 
-impl Room<'_> {
-    /// Tells a person how an answer went.
-    fn report(&self, reply: &Reply, steering: &Steering, console: &Console) {
-        report(reply, steering, console);
-        if let (Some(watching), Some(record)) = (self.watching, &reply.record) {
-            watching.tell(record, console);
-        }
-    }
-}
-
 /// The conversations that a message goes to.
 struct Talk<'a> {
     /// The one without steering, where both are heard.
@@ -74,7 +61,7 @@ impl<'a> Talk<'a> {
             let place = (room.opened, room.watching);
             Conversation::new(place, request.clone(), plan.system.as_deref(), under)
         };
-        let plain = match plan.arms {
+        let plain = match plan.how.arms {
             Arms::One => None,
             Arms::Both => Some(one(&Steering::none())),
         };
@@ -134,12 +121,12 @@ fn one_message(
 ) -> Result<()> {
     let place = if console.is_json() { SeedIn::Document } else { SeedIn::Stderr };
     let opened = room.opened;
-    let request = request(opened, &plan.sampling, place, console)?;
+    let request = request(opened, &plan.how.sampling, place, console)?;
     let seed = request.seed;
     let mut talk = Talk::new(plan, room, request, steering);
     if !console.is_json() {
         let reply = talk.ask(message, steering, console)?;
-        room.report(reply, steering, console);
+        report(reply, (steering, room.watching), console);
         return reply.complete();
     }
     let silent = &mut |_: Said| Ok(());
@@ -151,15 +138,16 @@ fn one_message(
         plain.complete()?;
     }
     let reply = talk.steered.ask(message, silent)?;
-    let document = Document::new(opened.head("chat"), reply, seed);
-    console.print(&document.steered(steering.receipt(reply, seed, opened), plain))?;
-    room.report(reply, steering, console);
+    let receipt = steering.receipt(reply, seed, opened);
+    let document = document(opened.head("chat"), (reply, seed), receipt, plain);
+    console.print(&document)?;
+    report(reply, (steering, room.watching), console);
     reply.complete()
 }
 
 fn talk(plan: &Chat, room: Room<'_>, mut steering: Steering, console: &Console) -> Result<()> {
     let opened = room.opened;
-    let request = request(opened, &plan.sampling, SeedIn::Stderr, console)?;
+    let request = request(opened, &plan.how.sampling, SeedIn::Stderr, console)?;
     let mut talk = Talk::new(plan, room, request, &steering);
     console
         .note(format!("talking with {}; /help shows what else can be done", opened.model.name()));
@@ -192,7 +180,7 @@ fn talk(plan: &Chat, room: Room<'_>, mut steering: Steering, console: &Console) 
             }
             Word::Message(message) => match talk.ask(message, &steering, console) {
                 Ok(reply) => {
-                    room.report(reply, &steering, console);
+                    report(reply, (&steering, room.watching), console);
                     if reply.answer.finish == Finish::ContextFull {
                         console.note(words::ROOM);
                     }

@@ -1,7 +1,7 @@
 //! Flags of `compose`.
 
 use crate::flags::model::ModelArgs;
-use crate::flags::vectors::POLICIES;
+use crate::flags::vectors::{Asked, POLICIES, asked};
 use crate::flags::words;
 use clap::Args;
 use std::path::PathBuf;
@@ -12,8 +12,8 @@ use trimtab_steering::compose::dose::DosePolicy;
 #[derive(Debug, Args)]
 pub struct ComposeArgs {
     /// Vector files by priority, each at its own default scale or at SCALE.
-    #[arg(value_name = "FILE[:SCALE]", required = true)]
-    pub files: Vec<String>,
+    #[arg(value_name = "FILE[:SCALE]", required = true, value_parser = asked)]
+    pub files: Vec<Asked>,
     /// The file to write.
     #[arg(short, long, value_name = "OUT", required = true)]
     pub out: PathBuf,
@@ -59,7 +59,6 @@ pub struct ComposeArgs {
     /// Use vectors that were measured and have no effect.
     #[arg(long)]
     pub allow_null: bool,
-    /// The model.
     #[command(flatten)]
     pub model: ModelArgs,
 }

@@ -2,9 +2,8 @@
 
 use super::args::ComposeArgs;
 use crate::error::{Error, Result};
-use crate::flags::model::Opening;
+use crate::flags::model::{Opening, is_named};
 use crate::flags::vectors;
-use std::path::PathBuf;
 use trimtab_steering::compose::dose::Standing;
 use trimtab_steering::compose::{Lost, Mode, Settings};
 use trimtab_steering::steer::NullVectors;
@@ -12,78 +11,57 @@ use trimtab_steering::steer::NullVectors;
 /// Random directions where nothing else is asked for.
 const RANDOM: usize = 20;
 
-/// A composition.
-#[derive(Debug, PartialEq)]
+/// A composition: its flags, and what they come to.
+#[derive(Debug)]
 pub struct Compose {
-    /// The vectors by priority.
-    pub vectors: Vec<Ranked>,
-    /// Where the result goes.
-    pub out: PathBuf,
-    /// The name on its card.
+    pub args: ComposeArgs,
+    /// The name on the card of the result.
     pub name: String,
-    /// How they are composed.
+    /// How vectors are composed.
     pub settings: Settings,
-    /// Random directions beside the measured matrix.
-    pub random: usize,
     /// The model, where one is needed.
     pub opening: Option<Opening>,
 }
 
-/// A vector of a composition.
-#[derive(Debug, PartialEq)]
-pub struct Ranked {
-    /// Its file.
-    pub path: PathBuf,
-    /// Its scale; `None` for the card's.
-    pub scale: Option<f32>,
-    /// Whether it may be changed.
-    pub standing: Standing,
-    /// Pairs that it is to move.
-    pub pairs: Option<PathBuf>,
-}
-
-pub fn compose(args: ComposeArgs) -> Result<Compose> {
-    if args.mode == Mode::Sigma {
-        let problem = "sigma is not to be had here: it needs the stream's covariance, which no file carries; \
-                       use subspace";
-        return Err(Error::usage("--mode", problem));
-    }
-    if !args.pairs.is_empty() && args.pairs.len() != args.files.len() {
+impl Compose {
+    pub fn of(args: ComposeArgs) -> Result<Compose> {
+        if args.mode == Mode::Sigma {
+            let problem = "sigma is not to be had here: it needs the stream's covariance, which no file carries; \
+                           use subspace";
+            return Err(Error::usage("--mode", problem));
+        }
         let (pairs, files) = (args.pairs.len(), args.files.len());
-        let problem = format!("is given {pairs} times, expected {files}: one per vector");
-        return Err(Error::usage("--pairs", problem));
+        if pairs > 0 && pairs != files {
+            let problem = format!("is given {pairs} times, expected {files}: one per vector");
+            return Err(Error::usage("--pairs", problem));
+        }
+        if args.random.is_some() && pairs == 0 {
+            return Err(Error::usage(
+                "--random",
+                "needs --pairs: nothing is measured without them",
+            ));
+        }
+        if let Some(number) = args.protect.iter().find(|n| !(1..=files).contains(*n)) {
+            let problem = format!("is {number}, expected 1 to {files}: the place of a vector");
+            return Err(Error::usage("--protect", problem));
+        }
+        let settings = settings(&args)?;
+        let stem = args.out.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+        let name = args.name.clone().or(stem).unwrap_or_else(|| "composed".to_owned());
+        let needed = is_named(&args.model) || pairs > 0;
+        let opening = needed.then(|| Opening::of(args.model.clone())).transpose()?;
+        Ok(Compose { args, name, settings, opening })
     }
-    if args.random.is_some() && args.pairs.is_empty() {
-        return Err(Error::usage("--random", "needs --pairs: nothing is measured without them"));
-    }
-    let settings = settings(&args)?;
-    let vectors = ranked(&args)?;
-    let stem = args.out.file_stem().map(|stem| stem.to_string_lossy().into_owned());
-    let asked = args.model.model.is_some() || args.model.source.hf_repo.is_some();
-    let needed = asked || !args.pairs.is_empty();
-    Ok(Compose {
-        vectors,
-        name: args.name.or(stem).unwrap_or_else(|| "composed".to_owned()),
-        out: args.out,
-        settings,
-        random: args.random.unwrap_or(RANDOM),
-        opening: needed.then(|| Opening::of(args.model)).transpose()?,
-    })
-}
 
-fn ranked(args: &ComposeArgs) -> Result<Vec<Ranked>> {
-    let count = args.files.len();
-    if let Some(number) = args.protect.iter().find(|n| !(1..=count).contains(*n)) {
-        let problem = format!("is {number}, expected 1 to {count}: the place of a vector");
-        return Err(Error::usage("--protect", problem));
+    /// Random directions beside the measured matrix.
+    pub fn random(&self) -> usize {
+        self.args.random.unwrap_or(RANDOM)
     }
-    let rank = |(at, text): (usize, &String)| {
-        let vectors::Asked { path, scale, .. } = vectors::one_file(text)?;
-        let held = args.protect.contains(&(at + 1));
-        let standing = if held { Standing::Protected } else { Standing::Free };
-        Ok(Ranked { path, scale, standing, pairs: args.pairs.get(at).cloned() })
-    };
-    args.files.iter().enumerate().map(rank).collect()
+
+    /// Whether the vector at a place may be changed.
+    pub fn standing(&self, at: usize) -> Standing {
+        if self.args.protect.contains(&(at + 1)) { Standing::Protected } else { Standing::Free }
+    }
 }
 
 fn settings(args: &ComposeArgs) -> Result<Settings> {
@@ -121,11 +99,13 @@ fn protected(asked: Option<usize>, mode: Mode) -> Result<usize> {
 mod tests {
     use super::*;
     use crate::args::{self, Command};
+    use std::path::Path;
 
     fn planned(words: &str) -> Result<Compose> {
         let argv: Vec<_> = words.split_whitespace().map(Into::into).collect();
-        match args::parse(&argv).unwrap().command {
-            Some(Command::Compose(args)) => compose(args),
+        let refused = |e: clap::Error| Error::usage("FILE", e.to_string());
+        match args::parse(&argv).map_err(refused)?.command {
+            Some(Command::Compose(args)) => Compose::of(args),
             other => panic!("{other:?}"),
         }
     }
@@ -136,21 +116,21 @@ mod tests {
             "trimtab compose a.st:0.5 dir:1/b.st c.st:-2 -o out/both.st --protect 2 --pairs p --pairs q --pairs r",
         )
         .unwrap();
-        let scales: Vec<Option<f32>> = plan.vectors.iter().map(|v| v.scale).collect();
+        let scales: Vec<Option<f32>> = plan.args.files.iter().map(|v| v.scale).collect();
         assert_eq!(scales, [Some(0.5), None, Some(-2.0)]);
-        assert_eq!(plan.vectors[1].path, PathBuf::from("dir:1/b.st"));
-        assert_eq!(plan.vectors[1].standing, Standing::Protected);
-        assert_eq!(plan.vectors[2].pairs, Some(PathBuf::from("r")));
+        assert_eq!(plan.args.files[1].path, Path::new("dir:1/b.st"));
+        assert_eq!([0, 1].map(|at| plan.standing(at)), [Standing::Free, Standing::Protected]);
+        assert_eq!(plan.args.pairs[2], Path::new("r"));
         assert_eq!((plan.name.as_str(), plan.settings.mode), ("both", Mode::Subspace));
         // Pairs are measured on a model; without them none is opened unless it is named.
-        assert_eq!((plan.settings.m, plan.random), (1, 20));
+        assert_eq!((plan.settings.m, plan.random()), (1, 20));
         let effective = |words: &str| planned(&format!("trimtab compose a -o b {words}")).unwrap();
         assert_eq!(effective("--mode gram_schmidt").settings.m, 1);
         assert_eq!(effective("--mode sum").settings.m, 0);
         assert_eq!(effective("--m 1").settings.m, 1);
-        assert_eq!(effective("--pairs p --random 3").random, 3);
+        assert_eq!(effective("--pairs p --random 3").random(), 3);
         assert!(plan.opening.is_some());
-        assert_eq!(planned("trimtab compose a -o b").unwrap().opening, None);
+        assert!(planned("trimtab compose a -o b").unwrap().opening.is_none());
         assert!(
             planned("trimtab compose a -o b -m smollm2-135m-instruct").unwrap().opening.is_some()
         );

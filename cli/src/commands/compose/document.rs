@@ -1,15 +1,12 @@
 //! The JSON document of a composition.
 
 use super::config::Compose;
-use crate::commands::opened::Opened;
-use crate::document::Head;
+use crate::document::Fields;
 use crate::error::Result;
-use serde::Serialize;
 use trimtab_steering::VectorFile;
 use trimtab_steering::compose::dose::Standing;
 use trimtab_steering::compose::interference::Interference;
-use trimtab_steering::compose::{Lost, Report};
-use trimtab_steering::eval::Interval;
+use trimtab_steering::compose::{GroupReport, Lost, Report};
 use trimtab_steering::file::sha256;
 
 /// What came of a composition.
@@ -35,144 +32,66 @@ impl Outcome<'_> {
     }
 }
 
-#[derive(Serialize)]
-pub struct Document {
-    #[serde(flatten)]
-    head: Head,
-    output: String,
-    sha256: String,
-    content_sha256: String,
-    mode: &'static str,
-    m: usize,
-    lost: &'static str,
-    vectors: Vec<Vector>,
-    factor: f32,
-    total_dose: f64,
-    sites: Vec<AtSite>,
-    before: Option<Matrix>,
-    after: Option<Matrix>,
-    warnings: Vec<String>,
-}
-
-#[derive(Serialize)]
-struct Vector {
-    file: String,
-    name: String,
-    sha256: String,
-    standing: &'static str,
-    /// `None` for one that was left out.
-    scale: Option<f32>,
-}
-
-#[derive(Serialize)]
-struct AtSite {
-    site: String,
-    vectors: Vec<String>,
-    protected_directions: usize,
-    kept: Vec<f64>,
-    cosines_before: Vec<Vec<f64>>,
-    cosines_after: Vec<Vec<f64>>,
-    push: f64,
-    stream_norm: Option<f64>,
-    dose: Option<f64>,
-}
-
-#[derive(Serialize)]
-struct Matrix {
-    response: Vec<Vec<Bounds>>,
-    together: Vec<Vec<Option<Bounds>>>,
-    own: Vec<Bounds>,
-    noise_p95: Vec<Option<f64>>,
-}
-
-#[derive(Serialize)]
-struct Bounds {
-    mean: f64,
-    low: f64,
-    high: f64,
-}
-
-impl From<Interval> for Bounds {
-    fn from(interval: Interval) -> Bounds {
-        Bounds { mean: interval.mean, low: interval.low, high: interval.high }
-    }
-}
-
-/// The document.
-pub fn of(outcome: &Outcome<'_>, opened: Option<&Opened>) -> Result<Document> {
+pub fn of(head: Fields, outcome: &Outcome<'_>) -> Result<Fields> {
     let (plan, report) = (outcome.plan, outcome.report);
     let notes = report.doses.notes.iter().map(ToString::to_string);
-    let warnings = outcome.left_out.iter().cloned().chain(notes);
-    Ok(Document {
-        head: opened.map_or_else(|| Head::bare("compose"), |opened| opened.head("compose")),
-        output: plan.out.display().to_string(),
-        sha256: sha256(&outcome.file.to_bytes()?),
-        content_sha256: outcome.file.content_sha256().to_owned(),
-        mode: plan.settings.mode.name(),
-        m: plan.settings.m,
-        lost: match plan.settings.lost {
-            Lost::Shown => "shown",
-            Lost::Renormalised => "renormalised",
-        },
-        vectors: vectors(outcome)?,
-        factor: report.doses.factor,
-        total_dose: report.doses.total,
-        sites: sites(outcome),
-        before: outcome.before.as_ref().map(matrix),
-        after: outcome.after.as_ref().map(matrix),
-        warnings: warnings.chain(report.findings.iter().map(ToString::to_string)).collect(),
-    })
+    let told = outcome.left_out.iter().cloned().chain(notes);
+    let told = told.chain(report.findings.iter().map(ToString::to_string));
+    let lost = match plan.settings.lost {
+        Lost::Shown => "shown",
+        Lost::Renormalised => "renormalised",
+    };
+    Ok(head
+        .with("output", plan.args.out.display().to_string())
+        .with("sha256", sha256(&outcome.file.to_bytes()?))
+        .with("content_sha256", outcome.file.content_sha256())
+        .with("mode", plan.settings.mode.name())
+        .with("m", plan.settings.m)
+        .with("lost", lost)
+        .with("vectors", vectors(outcome)?)
+        .with("factor", report.doses.factor)
+        .with("total_dose", report.doses.total)
+        .with("sites", sites(outcome))
+        .with("before", &outcome.before)
+        .with("after", &outcome.after)
+        .with("warnings", told.collect::<Vec<_>>()))
 }
 
-fn vectors(outcome: &Outcome<'_>) -> Result<Vec<Vector>> {
+fn vectors(outcome: &Outcome<'_>) -> Result<Vec<Fields>> {
     let scales = outcome.report.doses.scales();
     let scale = |at: usize| {
         let place = outcome.kept.iter().position(|kept| *kept == at);
         place.and_then(|place| scales.get(place)).copied()
     };
-    let all = outcome.plan.vectors.iter().zip(outcome.files).enumerate();
-    all.map(|(at, (ranked, file))| {
-        Ok(Vector {
-            file: ranked.path.display().to_string(),
-            name: file.card().name.clone(),
-            sha256: sha256(&file.to_bytes()?),
-            standing: match ranked.standing {
-                Standing::Protected => "protected",
-                Standing::Free => "free",
-            },
-            scale: scale(at),
-        })
+    let all = outcome.plan.args.files.iter().zip(outcome.files).enumerate();
+    all.map(|(at, (asked, file))| {
+        let standing = match outcome.plan.standing(at) {
+            Standing::Protected => "protected",
+            Standing::Free => "free",
+        };
+        Ok(Fields::new("file", asked.path.display().to_string())
+            .with("name", &file.card().name)
+            .with("sha256", sha256(&file.to_bytes()?))
+            .with("standing", standing)
+            // A vector that was left out has none.
+            .with("scale", scale(at)))
     })
     .collect()
 }
 
-fn sites(outcome: &Outcome<'_>) -> Vec<AtSite> {
-    let groups = outcome.report.groups.iter();
-    groups
-        .map(|group| {
-            let dose = outcome.report.doses.sites.iter().find(|dose| dose.site == group.site);
-            AtSite {
-                site: group.site.to_string(),
-                vectors: group.members.iter().map(|at| outcome.name(*at).to_owned()).collect(),
-                protected_directions: group.rank,
-                kept: group.kept.clone(),
-                cosines_before: group.before.clone(),
-                cosines_after: group.after.clone(),
-                push: group.push,
-                stream_norm: dose.map(|dose| dose.norm),
-                dose: dose.map(|dose| dose.dose),
-            }
-        })
-        .collect()
-}
-
-fn matrix(found: &Interference) -> Matrix {
-    let row = |row: &Vec<Interval>| row.iter().map(|one| Bounds::from(*one)).collect();
-    let gaps = |row: &Vec<Option<Interval>>| row.iter().map(|one| one.map(Bounds::from)).collect();
-    Matrix {
-        response: found.response.iter().map(row).collect(),
-        together: found.together.iter().map(gaps).collect(),
-        own: row(&found.own),
-        noise_p95: found.noise.clone(),
-    }
+fn sites(outcome: &Outcome<'_>) -> Vec<Fields> {
+    let site = |group: &GroupReport| {
+        let dose = outcome.report.doses.sites.iter().find(|dose| dose.site == group.site);
+        let names: Vec<&str> = group.members.iter().map(|at| outcome.name(*at)).collect();
+        Fields::new("site", group.site.to_string())
+            .with("vectors", names)
+            .with("protected_directions", group.rank)
+            .with("kept", &group.kept)
+            .with("cosines_before", &group.before)
+            .with("cosines_after", &group.after)
+            .with("push", group.push)
+            .with("stream_norm", dose.map(|dose| dose.norm))
+            .with("dose", dose.map(|dose| dose.dose))
+    };
+    outcome.report.groups.iter().map(site).collect()
 }

@@ -4,10 +4,7 @@ use super::config::Compose;
 use crate::commands::opened::Opened;
 use crate::console::Console;
 use crate::error::{Error, Result, read_data};
-use crate::interrupt::Stoppable;
-use crate::progress::Meter;
-use trimtab_runtime::generate::Flow;
-use trimtab_runtime::hub::Progress;
+use crate::progress::Work;
 use trimtab_runtime::plan::Plan;
 use trimtab_steering::compose::dose::Dosed;
 use trimtab_steering::compose::interference::{Behaviour, Interference, Probe, measure};
@@ -25,17 +22,16 @@ pub struct Matrices<'a> {
 impl<'a> Matrices<'a> {
     /// Reads the pairs; `None` if there are none.
     pub fn new(plan: &Compose, opened: &'a Opened, console: &'a Console) -> Result<Option<Self>> {
-        let paths = plan.vectors.iter().filter_map(|vector| vector.pairs.as_ref());
         let task = |path: &std::path::PathBuf| {
             let wrong = |e| Error::Data { path: path.clone(), source: Box::new(e) };
             Task::parse(&read_data(path)?).map_err(wrong)
         };
-        let tasks = paths.map(task).collect::<Result<Vec<Task>>>()?;
+        let tasks = plan.args.pairs.iter().map(task).collect::<Result<Vec<Task>>>()?;
         if tasks.is_empty() {
             return Ok(None);
         }
         let subject = Subject::of(&opened.model)?;
-        Ok(Some(Matrices { subject, tasks, random: plan.random, console }))
+        Ok(Some(Matrices { subject, tasks, random: plan.random(), console }))
     }
 
     /// Of the vectors as they are given, with the noise of random directions.
@@ -67,12 +63,14 @@ impl<'a> Matrices<'a> {
         stream: &Stream,
         random: usize,
     ) -> Result<Interference> {
-        let (meter, stoppable) = (Meter::new(self.console), Stoppable::begin());
-        let flow = || if stoppable.is_stopping() { Flow::Cancel } else { Flow::Continue };
+        let work = Work::new(self.console);
         let subject = &self.subject;
         let tasks = places.iter().filter_map(|at| self.tasks.get(*at));
         let mut scores: Vec<_> = tasks
-            .map(|task| move |plan: &Plan| margins(subject, plan, task, &mut |_| flow()))
+            .map(|task| {
+                let work = &work;
+                move |plan: &Plan| margins(subject, plan, task, &mut |_| work.done(0))
+            })
             .collect();
         let mut behaviours: Vec<Behaviour<'_, '_>> = vectors
             .into_iter()
@@ -82,12 +80,10 @@ impl<'a> Matrices<'a> {
         let probe = Probe { random, ..Probe::default() };
         let found = measure(&mut behaviours, &stream.norms, &probe, &mut |done, total| {
             if done == 1 {
-                meter.begin_items(stage, total);
+                work.stage(stage, total);
             }
-            meter.advance(1);
-            flow()
+            work.done(1)
         });
-        meter.end();
         Ok(found?)
     }
 }

@@ -1,25 +1,29 @@
 //! Reads the files, composes their directions by priority, and writes the file with a report.
 
 use super::config::Compose;
-use super::document;
 use super::measured::Matrices;
-use super::table;
-use crate::commands::opened::{Opened, open};
-use crate::commands::vectors::norms;
+use super::{document, table};
+use crate::commands::opened::{Opened, head, open};
+use crate::commands::vectors::{admit, norms, unreadable};
 use crate::console::Console;
 use crate::error::{Error, Result};
+use crate::flags::vectors::Asked;
+use crate::outputs::named;
 use trimtab_runtime::output::Named;
 use trimtab_steering::compose::dose::{Dosed, name_apart, sites};
 use trimtab_steering::compose::interference::Interference;
 use trimtab_steering::compose::{Part, Stream, compose};
-use trimtab_steering::file::card::{ModelPin, Pinned};
 use trimtab_steering::{SteerOptions, VectorFile};
 
-/// Composes.
 pub fn run(plan: &Compose, console: &Console) -> Result<()> {
     outputs(plan, console)?;
-    let files = plan.vectors.iter().map(|v| read(&v.path)).collect::<Result<Vec<_>>>()?;
-    let mut parts: Vec<Part<'_>> = plan.vectors.iter().zip(&files).map(part).collect();
+    let args = &plan.args;
+    let read = |asked: &Asked| VectorFile::open(&asked.path).map_err(unreadable);
+    let files = args.files.iter().map(read).collect::<Result<Vec<_>>>()?;
+    let mut parts: Vec<Part<'_>> = args.files.iter().zip(&files).map(part).collect();
+    for (at, part) in parts.iter_mut().enumerate() {
+        part.dosed.standing = plan.standing(at);
+    }
     name_apart(parts.iter_mut().map(|part| &mut part.dosed.name));
     let opened = plan.opening.as_ref().map(|opening| open(opening, console)).transpose()?;
     let stream = stream(&parts, opened.as_ref(), console)?;
@@ -34,7 +38,7 @@ pub fn run(plan: &Compose, console: &Console) -> Result<()> {
     let composed = compose(&left, &plan.settings, &stream)?;
     let after = matrices.as_ref().map(|m| m.after(&composed, &kept, &stream)).transpose()?;
     let file = composed.file(&plan.name)?;
-    file.save(&plan.out).map_err(Error::writing(&plan.out))?;
+    file.save(&args.out).map_err(Error::writing(&args.out))?;
 
     let result = document::Outcome {
         plan,
@@ -50,32 +54,25 @@ pub fn run(plan: &Compose, console: &Console) -> Result<()> {
     notes.iter().for_each(|note| console.warn(note));
     composed.report().findings.iter().for_each(|finding| console.warn(finding));
     if console.is_json() {
-        return console.print(&document::of(&result, opened.as_ref())?);
+        return console.print(&document::of(head("compose", opened.as_ref()), &result)?);
     }
     console.say_line(table::of(&result))?;
-    console.note(format!("wrote {}", plan.out.display()));
+    console.note(format!("wrote {}", args.out.display()));
     Ok(())
 }
 
 /// Decides about the output before anything is read.
 fn outputs(plan: &Compose, console: &Console) -> Result<()> {
+    let args = &plan.args;
     let mut reads: Vec<Named> = plan.opening.iter().flat_map(crate::outputs::of_model).collect();
-    reads.extend(plan.vectors.iter().map(|vector| Named::new("FILE", &vector.path)));
-    let pairs = plan.vectors.iter().filter_map(|vector| vector.pairs.as_ref());
-    reads.extend(pairs.map(|path| Named::new("--pairs", path)));
-    crate::outputs::plan(&reads, &[Named::new("--out", &plan.out)], console)
+    reads.extend(named("FILE", args.files.iter().map(|file| &file.path)));
+    reads.extend(named("--pairs", &args.pairs));
+    crate::outputs::plan(&reads, &[Named::new("--out", &args.out)], console)
 }
 
-fn read(path: &std::path::Path) -> Result<VectorFile> {
-    VectorFile::open(path).map_err(|error| match error {
-        trimtab_steering::Error::Io { path, source } => Error::Read { path, source },
-        other => other.into(),
-    })
-}
-
-fn part<'a>((ranked, file): (&super::config::Ranked, &'a VectorFile)) -> Part<'a> {
-    let options = SteerOptions { scale: ranked.scale, ..SteerOptions::default() };
-    Dosed { standing: ranked.standing, ..Dosed::new(file, &options) }.into()
+fn part<'a>((asked, file): (&Asked, &'a VectorFile)) -> Part<'a> {
+    let options = SteerOptions { scale: asked.scale, ..SteerOptions::default() };
+    Dosed::new(file, &options).into()
 }
 
 /// The stream's length on the model that the vectors are for. Without one there is only what the cards claim.
@@ -84,9 +81,8 @@ fn stream(parts: &[Part<'_>], opened: Option<&Opened>, console: &Console) -> Res
         console.note("doses are those of the files' own stream_norm; -m MODEL measures it");
         return Ok(Stream::default());
     };
-    let pin = ModelPin::of(&opened.model, Pinned::Extract)?;
     for part in parts {
-        part.dosed.file.admit(&pin, None)?;
+        admit(part.dosed.file, &opened.model, &[])?;
     }
     let vectors: Vec<Dosed<'_>> = parts.iter().map(|part| part.dosed.clone()).collect();
     let norms = norms(opened, &sites(&vectors), console)?;

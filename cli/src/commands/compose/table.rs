@@ -1,23 +1,16 @@
 //! What a composition did, for people: what is kept, cosines, and the measured matrix.
 
 use super::document::Outcome;
-use crate::commands::table::{Column, markdown};
+use crate::commands::table::markdown;
 use trimtab_steering::compose::GroupReport;
 use trimtab_steering::compose::interference::Interference;
 use trimtab_steering::eval::Interval;
 
-/// All tables.
 pub fn of(outcome: &Outcome<'_>) -> String {
     let mut text = vec![sites(outcome)];
     let pairs = pairs(outcome);
     if !pairs.is_empty() {
-        let columns = [
-            Column::Left("site"),
-            Column::Left("vectors"),
-            Column::Right("cosine"),
-            Column::Right("after"),
-        ];
-        text.push(markdown(&columns, pairs));
+        text.push(markdown("site;vectors;>cosine;>after", pairs));
     }
     let all: Vec<&str> = outcome.files.iter().map(|file| file.card().name.as_str()).collect();
     if let Some(before) = &outcome.before {
@@ -32,20 +25,18 @@ pub fn of(outcome: &Outcome<'_>) -> String {
 
 /// What is kept of every vector and how hard all push, site by site.
 fn sites(outcome: &Outcome<'_>) -> String {
-    let columns =
-        [Column::Left("site"), Column::Left("kept"), Column::Right("push"), Column::Right("dose")];
     let row = |group: &GroupReport| {
         let kept = group.members.iter().zip(&group.kept);
         let kept = kept.map(|(at, kept)| format!("{} {kept:.2}", outcome.name(*at)));
         let dose = outcome.report.doses.sites.iter().find(|dose| dose.site == group.site);
-        vec![
+        [
             group.site.to_string(),
             kept.collect::<Vec<_>>().join(", "),
             format!("{:.3}", group.push),
             dose.map_or_else(String::new, |dose| format!("{:.3}", dose.dose)),
         ]
     };
-    markdown(&columns, outcome.report.groups.iter().map(row).collect())
+    markdown("site;kept;>push;>dose", outcome.report.groups.iter().map(row))
 }
 
 /// Every pair of vectors at every site.
@@ -80,8 +71,5 @@ fn matrix(found: &Interference, names: &[&str]) -> String {
     let mut rows: Vec<Vec<String>> = rows.collect();
     let head = [vec![String::new()], names.iter().map(|n| (*n).to_owned()).collect()].concat();
     rows.insert(0, [head, vec!["random, p95".to_owned()]].concat());
-    let columns: Vec<Column> = (0..names.len() + 2)
-        .map(|at| if at == 0 { Column::Left("") } else { Column::Right("") })
-        .collect();
-    markdown(&columns, rows)
+    markdown(&";>".repeat(names.len() + 1), rows)
 }

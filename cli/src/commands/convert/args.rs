@@ -1,7 +1,7 @@
 //! Flags of `import` and `export`.
 
 use crate::flags::model::ModelArgs;
-use crate::flags::words;
+use crate::flags::{Parsed, words};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 use trimtab_steering::import::Effect;
@@ -26,8 +26,8 @@ pub struct ImportArgs {
     #[arg(long, value_name = "SITE")]
     pub site: Option<String>,
     /// Rows and width of a file of raw f32 values.
-    #[arg(long, value_name = "LxD")]
-    pub shape: Option<String>,
+    #[arg(long, value_name = "LxD", value_parser = shape)]
+    pub shape: Option<[usize; 2]>,
     /// Leave rows of zeros out, which point nowhere, instead of refusing the file.
     #[arg(long)]
     pub skip_zeros: bool,
@@ -67,4 +67,13 @@ pub struct ExportArgs {
 pub enum To {
     /// A GGUF control vector.
     Gguf,
+}
+
+/// `LxD`: rows and width.
+fn shape(text: &str) -> Parsed<[usize; 2]> {
+    let numbers = text.split_once('x').and_then(|(rows, width)| {
+        Some([rows.parse::<usize>().ok()?, width.parse::<usize>().ok()?])
+    });
+    let numbers = numbers.filter(|[rows, width]| *rows > 0 && *width > 0);
+    numbers.ok_or_else(|| format!("is {text:?}, expected rows x width such as 30x576"))
 }

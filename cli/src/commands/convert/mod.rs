@@ -2,7 +2,6 @@
 //! written.
 
 pub mod args;
-pub mod config;
 mod run;
 
 pub use run::{export, import};

@@ -2,42 +2,28 @@
 
 use super::args::DoctorArgs;
 use crate::args::environment::state_folder;
-use crate::commands::table::{Column, markdown};
+use crate::commands::table::markdown;
 use crate::console::Console;
-use crate::document::{Head, VERSION};
+use crate::document::{Fields, VERSION, head};
 use crate::error::{Error, Result};
 use crate::flags::model::Source;
 use crate::threads::physical_cores;
-use serde::Serialize;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use trimtab_runtime::device::{self, Device, DeviceChoice};
 use trimtab_runtime::hub::{Reach, Resolver};
 use trimtab_runtime::output::{self, Named};
 
+/// One thing that was looked at: its name, how it stands, and what was found.
+type Finding = (&'static str, Standing, String);
+
 /// How a thing stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Standing {
     Fine,
     /// It works, but not as it could.
     Note,
     Broken,
-}
-
-/// One thing that was looked at.
-#[derive(Debug, Serialize)]
-struct Finding {
-    name: &'static str,
-    standing: Standing,
-    found: String,
-}
-
-#[derive(Serialize)]
-struct Document {
-    #[serde(flatten)]
-    head: Head,
-    findings: Vec<Finding>,
 }
 
 /// Looks at everything and says it; something broken fails the command.
@@ -52,32 +38,34 @@ pub fn run(args: DoctorArgs, console: &Console) -> Result<()> {
         state(args.state_dir),
         port(args.port),
     ];
-    let broken = findings.iter().filter(|f| f.standing == Standing::Broken).map(|f| f.name);
-    let broken: Vec<&str> = broken.collect();
-    if console.is_json() {
-        console.print(&Document { head: Head::bare("doctor"), findings })?;
-    } else {
-        console.say_line(table(&findings))?;
-    }
-    if broken.is_empty() { Ok(()) } else { Err(Error::Check { failed: broken.join(", ") }) }
-}
-
-fn table(findings: &[Finding]) -> String {
-    let rows = findings.iter().map(|finding| {
-        let standing = match finding.standing {
+    let broken = findings.iter().filter(|f| f.1 == Standing::Broken).map(|f| f.0);
+    let broken = broken.collect::<Vec<_>>().join(", ");
+    let told = findings.into_iter().map(|(name, standing, found)| {
+        let standing = match standing {
             Standing::Fine => "fine",
             Standing::Note => "note",
             Standing::Broken => "broken",
         };
-        vec![finding.name.to_owned(), standing.to_owned(), finding.found.clone()]
+        (name, standing, found)
     });
-    markdown(&[Column::Left("what"), Column::Left("is"), Column::Left("found")], rows.collect())
+    if console.is_json() {
+        let entry = |(name, standing, found): (&str, &str, String)| {
+            Fields::new("name", name).with("standing", standing).with("found", found)
+        };
+        let findings: Vec<Fields> = told.map(entry).collect();
+        console.print(&head("doctor", None).with("findings", findings))?;
+    } else {
+        let rows =
+            told.map(|(name, standing, found)| [name.to_owned(), standing.to_owned(), found]);
+        console.say_line(markdown("what;is;found", rows))?;
+    }
+    if broken.is_empty() { Ok(()) } else { Err(Error::Check { failed: broken }) }
 }
 
 fn finding(name: &'static str, found: std::result::Result<String, String>) -> Finding {
     match found {
-        Ok(found) => Finding { name, standing: Standing::Fine, found },
-        Err(found) => Finding { name, standing: Standing::Broken, found },
+        Ok(found) => (name, Standing::Fine, found),
+        Err(found) => (name, Standing::Broken, found),
     }
 }
 
@@ -90,7 +78,7 @@ fn processor() -> Finding {
     let set = device::instruction_set();
     let found = format!("{} physical cores, quantised products by {set}", physical_cores());
     let standing = if set == "portable" { Standing::Note } else { Standing::Fine };
-    Finding { name: "processor", standing, found }
+    ("processor", standing, found)
 }
 
 /// What Linux says is free; other systems do not say it in a file.
@@ -109,7 +97,7 @@ fn memory() -> Finding {
         }
         _ => (Standing::Note, "not known on this system".to_owned()),
     };
-    Finding { name: "memory", standing, found }
+    ("memory", standing, found)
 }
 
 fn model(source: &Source) -> Finding {
@@ -118,7 +106,7 @@ fn model(source: &Source) -> Finding {
         Err(error) => {
             let found =
                 format!("not here yet ({error}); the first command that needs it fetches it");
-            Finding { name: "model", standing: Standing::Note, found }
+            ("model", Standing::Note, found)
         }
     }
 }
@@ -148,5 +136,5 @@ fn port(port: u16) -> Finding {
             (Standing::Note, format!("{port} cannot be had: {error}; serve takes --port"))
         }
     };
-    Finding { name: "port", standing, found }
+    ("port", standing, found)
 }

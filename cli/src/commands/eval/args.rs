@@ -2,8 +2,10 @@
 
 use crate::flags::model::ModelArgs;
 use crate::flags::sampling::SamplingArgs;
+use crate::flags::vectors::{Asked, native};
 use clap::Args;
 use std::path::PathBuf;
+use trimtab_steering::eval::Rule;
 
 /// Flags of `eval`. Answers are greedy and 48 tokens long unless the sampling flags say otherwise.
 #[derive(Debug, Args)]
@@ -17,8 +19,8 @@ pub struct EvalArgs {
     pub data: Option<PathBuf>,
     /// What judges answers: exclaims, refusal, words:2-20, list, capitals, json, regex:PATTERN,
     /// lexicon:WORD,WORD:SHARE or language:en.
-    #[arg(long, value_name = "RULE")]
-    pub rule: Option<String>,
+    #[arg(long, value_name = "RULE", value_parser = Rule::parse)]
+    pub rule: Option<Rule>,
     /// The same goal in plain words, put behind each prompt as the first arm.
     #[arg(long, value_name = "TEXT")]
     pub instruction: Option<String>,
@@ -49,8 +51,8 @@ pub struct EvalArgs {
     #[arg(long, value_name = "N")]
     pub random_items: Option<usize>,
     /// Another vector to measure beside it; may be given again.
-    #[arg(long, value_name = "FILE[:SCALE]")]
-    pub beside: Vec<String>,
+    #[arg(long, value_name = "FILE[:SCALE]", value_parser = native)]
+    pub beside: Vec<Asked>,
     /// Text on which perplexity is held against that of the plain model [default: bundled prose].
     #[arg(long, value_name = "FILE")]
     pub neutral: Option<PathBuf>,
@@ -72,10 +74,8 @@ pub struct EvalArgs {
     /// Use a vector that was made on another model: the first 12 digits of its weights_sha256, or unpinned.
     #[arg(long, value_name = "HEX|unpinned")]
     pub accept_model: Option<String>,
-    /// How answers are made.
     #[command(flatten)]
     pub sampling: SamplingArgs,
-    /// The model.
     #[command(flatten)]
     pub model: ModelArgs,
 }

@@ -1,20 +1,19 @@
 //! Measures the vector and its controls stage by stage, then prints the table and writes the scale if it was chosen.
 
-use super::config::{CardChange, Eval, Purpose, Strengths, Verdict};
-use super::document;
-use super::files;
-use super::neutral;
-use super::stages::Stages;
-use super::table;
+use super::config::{Eval, Purpose, Strengths};
+use super::{document, files, table};
 use crate::commands::answer::{SeedIn, seed};
 use crate::commands::opened::{Opened, open};
+use crate::commands::vectors;
 use crate::console::Console;
 use crate::error::{Error, Result, read_data, read_text};
+use crate::progress::Work;
+use trimtab_runtime::site::Site;
 use trimtab_steering::eval::{
-    Answering, Limits, Norms, Question, RANDOM_DIRECTIONS, Report, Setup, Subject, Task,
+    Answering, Event, Limits, Norms, Question, RANDOM_DIRECTIONS, Report, Setup, Subject, Task,
     calibrated, costs, evaluate, evaluated,
 };
-use trimtab_steering::neutral::covers;
+use trimtab_steering::neutral::{Text, covers};
 use trimtab_steering::steer::NullVectors;
 use trimtab_steering::{Steer, SteerOptions, VectorFile};
 
@@ -24,19 +23,19 @@ const ONE_SITE: [f64; 14] =
 const MANY_SITES: [f64; 12] =
     [0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.10, 0.12, 0.15, -0.02, -0.05];
 
-/// Evaluates.
 pub fn run(plan: &Eval, console: &Console) -> Result<()> {
     files::outputs(plan, console)?;
+    let args = &plan.args;
     let text = read_data(&plan.data)?;
     let task = Task::parse(&text)
         .map_err(|source| Error::Data { path: plan.data.clone(), source: Box::new(source) })?;
-    let task = task.first(plan.items.unwrap_or(usize::MAX));
-    let given = plan.neutral.as_deref().map(read_text).transpose()?;
-    let neutral = given.as_deref().unwrap_or_else(|| neutral::prose(plan.purpose));
-    let vector = files::vector(&plan.file)?;
-    let shuffled = plan.shuffled.iter().map(|path| files::shuffled(path, &vector.file));
+    let task = task.first(args.items.unwrap_or(usize::MAX));
+    let given = args.neutral.as_deref().map(read_text).transpose()?;
+    let neutral = given.as_deref().unwrap_or_else(|| prose(plan.purpose));
+    let vector = files::vector(&args.file)?;
+    let shuffled = args.shuffled.iter().map(|path| files::shuffled(path, &vector.file));
     let shuffled = shuffled.collect::<Result<Vec<_>>>()?;
-    let beside = plan.beside.iter().map(files::beside).collect::<Result<Vec<_>>>()?;
+    let beside = args.beside.iter().map(files::beside).collect::<Result<Vec<_>>>()?;
     usable(plan, &vector.file, &beside)?;
 
     let opened = open(&plan.opening, console)?;
@@ -44,19 +43,21 @@ pub fn run(plan: &Eval, console: &Console) -> Result<()> {
     all.try_for_each(|file| files::admit(plan, &opened, file, console))?;
     files::pinned(plan, &opened, &vector.file)?;
     covers(&opened.model, neutral)?;
-    let norms = neutral::norms(&opened, &vector.file, console)?;
+    let sites = vector.file.directions().iter().map(|direction| direction.site());
+    let lengths = vectors::norms(&opened, &sites.collect::<Vec<Site>>(), console)?;
+    let norms = Norms::of(&vector.file, &lengths);
     let setup = Setup {
         scales: scales(plan, &vector.file, &norms)?,
-        instruction: plan.instruction.clone(),
+        instruction: args.instruction.clone(),
         random: match plan.purpose {
             Purpose::Compare { random } => random,
             Purpose::Calibrate => 0,
         },
         shuffled,
-        random_items: plan.random_items,
+        random_items: args.random_items,
         others: beside,
         limits: Limits::default(),
-        seed: seed(plan.sampling.seed, place(console), console),
+        seed: seed(&args.sampling, place(console), console),
     };
     let report =
         measure((plan, console), &opened, (&task, neutral), (&vector.file, &setup, &norms))?;
@@ -65,26 +66,28 @@ pub fn run(plan: &Eval, console: &Console) -> Result<()> {
     files::write(plan, &task, &report)?;
     let written = write(plan, &vector.file, &report)?;
     if console.is_json() {
-        let about = document::About {
-            opened: &opened,
-            plan,
-            vector: &vector,
-            written,
-            seed: setup.seed,
-            warnings,
-        };
-        console.print(&document::of(&about, &report))?;
+        let (seed, vector) = (setup.seed, &vector);
+        let about = document::About { plan, vector, written, seed, warnings };
+        console.print(&document::of(opened.head("eval"), &about, &report))?;
     } else {
         console.say_line(table::of(&report))?;
         console.say_line(table::summary(plan, &report))?;
     }
-    match (plan.verdict, report.passed(), plan.purpose) {
-        (Verdict::Tell, _, _) | (Verdict::Check, true, Purpose::Compare { .. }) => Ok(()),
-        (Verdict::Check, _, Purpose::Calibrate) if report.choice.default > 0.0 => Ok(()),
-        (Verdict::Check, _, _) => {
-            let names: Vec<&str> = report.failed.iter().map(|check| check.name()).collect();
-            Err(Error::Check { failed: names.join(", ") })
-        }
+    let holds = match plan.purpose {
+        Purpose::Compare { .. } => report.passed(),
+        Purpose::Calibrate => report.choice.default > 0.0,
+    };
+    match holds || !args.check {
+        true => Ok(()),
+        false => Err(Error::Check { failed: report.failures().join(", ") }),
+    }
+}
+
+/// The prose that a purpose is measured on: what a scale was chosen on must not judge it.
+fn prose(purpose: Purpose) -> &'static str {
+    match purpose {
+        Purpose::Compare { .. } => Text::test(),
+        Purpose::Calibrate => Text::tune(),
     }
 }
 
@@ -100,12 +103,12 @@ fn usable(plan: &Eval, file: &VectorFile, beside: &[(VectorFile, f32)]) -> Resul
         let (scale, null) = (Some(scale), NullVectors::Allow);
         Steer::new(file, &SteerOptions { scale, null, ..SteerOptions::default() }).map(drop)
     };
-    let own = match &plan.strengths {
-        Strengths::Scales(scales) => scales.clone(),
+    let own = match plan.strengths() {
+        Strengths::Scales(scales) => scales.to_vec(),
         Strengths::OfFile => vec![file.card().scale.default],
         Strengths::Doses(_) => Vec::new(),
     };
-    let by_dose = match (&plan.strengths, plan.purpose) {
+    let by_dose = match (plan.strengths(), plan.purpose) {
         (Strengths::Scales(_), _) | (Strengths::OfFile, Purpose::Compare { .. }) => false,
         (Strengths::Doses(_), _) | (Strengths::OfFile, Purpose::Calibrate) => true,
     };
@@ -129,26 +132,32 @@ fn measure(
     (task, neutral): (&Task, &str),
     (file, setup, norms): (&VectorFile, &Setup, &Norms),
 ) -> Result<Report> {
-    let request = plan.sampling.request(opened.model.sampling(), setup.seed)?;
-    let question = Question { task, rule: plan.rule.as_ref(), answering: Answering { request } };
+    let request = plan.args.sampling.request(opened.model.sampling(), setup.seed)?;
+    let question =
+        Question { task, rule: plan.args.rule.as_ref(), answering: Answering { request } };
     let subject = Subject::of(&opened.model)?;
-    let stages = Stages::begin(console);
+    let work = Work::new(console);
     let report = evaluate(
         (&subject, file),
         (&question, setup),
         norms,
         &mut |plans, progress| costs(&opened.model, neutral, plans, progress),
-        &mut |event| stages.tell(event),
+        &mut |event| match event {
+            Event::Begun { what, items } => {
+                work.stage(what, items);
+                work.done(0)
+            }
+            Event::Done { items } => work.done(items),
+        },
     );
-    stages.end();
     Ok(report?)
 }
 
 /// The scales to measure.
 fn scales(plan: &Eval, file: &VectorFile, norms: &Norms) -> Result<Vec<f32>> {
-    let doses = match (&plan.strengths, plan.purpose) {
-        (Strengths::Scales(scales), _) => return Ok(scales.clone()),
-        (Strengths::Doses(doses), _) => doses.as_slice(),
+    let doses = match (plan.strengths(), plan.purpose) {
+        (Strengths::Scales(scales), _) => return Ok(scales.to_vec()),
+        (Strengths::Doses(doses), _) => doses,
         (Strengths::OfFile, Purpose::Calibrate) if file.directions().len() == 1 => &ONE_SITE[..],
         (Strengths::OfFile, Purpose::Calibrate) => &MANY_SITES,
         (Strengths::OfFile, Purpose::Compare { .. }) => return Ok(vec![file.card().scale.default]),
@@ -165,13 +174,13 @@ fn warnings(plan: &Eval, report: &Report) -> Vec<String> {
         warnings.push(never.to_owned());
     }
     let Purpose::Compare { random } = plan.purpose else { return warnings };
-    if plan.instruction.is_none() {
+    if plan.args.instruction.is_none() {
         warnings.push("no --instruction: plain words in the prompt were not measured".to_owned());
     }
     if random < RANDOM_DIRECTIONS {
         warnings.push(format!("{random} random directions are too few for a 95th percentile"));
     }
-    let shuffled = plan.shuffled.len();
+    let shuffled = plan.args.shuffled.len();
     if (1..RANDOM_DIRECTIONS as usize).contains(&shuffled) {
         warnings.push(format!(
             "{shuffled} shuffled labels are too few for a 95th percentile: the largest effect counts, and no card has it"
@@ -185,15 +194,13 @@ fn warnings(plan: &Eval, report: &Report) -> Vec<String> {
 
 /// Puts what was measured into the file, whole or not at all.
 fn write(plan: &Eval, file: &VectorFile, report: &Report) -> Result<bool> {
-    if plan.card == CardChange::Leave {
+    if !plan.args.write {
         return Ok(false);
     }
     let changed = match plan.purpose {
         Purpose::Calibrate => calibrated(file, &report.choice)?,
-        Purpose::Compare { .. } => {
-            evaluated(file, report, plan.rule.as_ref().map(ToString::to_string))?
-        }
+        Purpose::Compare { .. } => evaluated(file, report, plan.rule())?,
     };
-    changed.save(&plan.file).map_err(Error::writing(&plan.file))?;
+    changed.save(&plan.args.file).map_err(Error::writing(&plan.args.file))?;
     Ok(true)
 }

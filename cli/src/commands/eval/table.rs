@@ -1,24 +1,15 @@
 //! An evaluation for people.
 
-use super::config::{CardChange, Eval, Purpose};
-use crate::commands::table::{Column, markdown};
+use super::config::{Eval, Purpose};
+use crate::commands::table::markdown;
 use trimtab_steering::eval::{Arm, Interval, Line, Metric, RANDOM_DIRECTIONS, Report};
 
 /// Arms in their order; random directions are summed up in one row, and so are fits to shuffled labels.
 pub fn of(report: &Report) -> String {
-    let columns = [
-        Column::Left("arm"),
-        Column::Right("dose"),
-        Column::Right(report.metric.name()),
-        Column::Right("gain"),
-        Column::Right("margin"),
-        Column::Right("perplexity"),
-        Column::Right("KL"),
-        Column::Right("repeated"),
-        Column::Right("distinct-1/2"),
-        Column::Right("words"),
-        Column::Right("ended"),
-    ];
+    let columns = format!(
+        "arm;>dose;>{};>gain;>margin;>perplexity;>KL;>repeated;>distinct-1/2;>words;>ended",
+        report.metric.name()
+    );
     let together = |a: &Line, b: &Line| controls(a).is_some() && controls(a) == controls(b);
     let rows = report.lines.chunk_by(together).filter_map(|lines| {
         let first = lines.first()?;
@@ -27,7 +18,7 @@ pub fn of(report: &Report) -> String {
             None => row(first, report.metric),
         })
     });
-    markdown(&columns, rows.collect())
+    markdown(&columns, rows)
 }
 
 /// What controls of this kind are called together.
@@ -107,10 +98,11 @@ pub fn summary(plan: &Eval, report: &Report) -> String {
         lines.push(format!("safe from {low:.3} to {high:.3}"));
     }
     if let (Purpose::Compare { .. }, Some(p95)) = (plan.purpose, report.random_p95) {
-        let names: Vec<&str> = report.failed.iter().map(|check| check.name()).collect();
-        let verdict =
-            if report.passed() { "passed".to_owned() } else { names.join(", ") + " failed" };
-        let shuffled = report.shuffled_p95.map(|change| match plan.shuffled.len() as u64 {
+        let verdict = match report.passed() {
+            true => "passed".to_owned(),
+            false => report.failures().join(", ") + " failed",
+        };
+        let shuffled = report.shuffled_p95.map(|change| match plan.args.shuffled.len() as u64 {
             ..RANDOM_DIRECTIONS => format!(", shuffled labels by at most {change:.3}"),
             _ => format!(", shuffled labels by {change:.3}"),
         });
@@ -119,8 +111,8 @@ pub fn summary(plan: &Eval, report: &Report) -> String {
             "random directions change it by {p95:.3} (95th percentile){shuffled}: {verdict}"
         ));
     }
-    if plan.card == CardChange::Write {
-        lines.push(format!("wrote {}", plan.file.display()));
+    if plan.args.write {
+        lines.push(format!("wrote {}", plan.args.file.display()));
     }
     lines.join("\n")
 }

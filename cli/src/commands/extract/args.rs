@@ -1,11 +1,11 @@
 //! Flags of `extract` and `merge`.
 
-use crate::flags::model::ModelArgs;
-use crate::flags::words;
+use crate::flags::model::{ModelArgs, bytes};
+use crate::flags::{Parsed, words};
 use clap::Args;
 use clap::builder::PossibleValue;
 use std::path::PathBuf;
-use trimtab_steering::extract::{Keep, Long, Rule};
+use trimtab_steering::extract::{Keep, Long, Rule, Shard};
 use trimtab_steering::file::card::MethodName;
 use trimtab_steering::pairs::BadPairs;
 
@@ -120,22 +120,21 @@ pub struct ExtractArgs {
     #[arg(long, value_name = "TEXT", help_heading = "Card")]
     pub contrast: Option<String>,
     /// Read only the I-th of N parts and write a file for `merge`.
-    #[arg(long, value_name = "I/N")]
-    pub shard: Option<String>,
+    #[arg(long, value_name = "I/N", value_parser = shard)]
+    pub shard: Option<Shard>,
     /// Go on with a run that was interrupted: its states are in OUT.partial.
     #[arg(long)]
     pub resume: bool,
     /// Memory for states, with K, M or G for multiples of 1024. States that do not fit are summed as they are read, which
     /// gives the same file; components, probes and robust weights then read the data once for every few sites [default: 1G].
-    #[arg(long, value_name = "BYTES")]
-    pub state_memory: Option<String>,
+    #[arg(long, value_name = "BYTES", value_parser = bytes)]
+    pub state_memory: Option<usize>,
     /// The file to write.
     #[arg(short, long, value_name = "FILE")]
     pub out: Option<PathBuf>,
     /// Draw what candidates were chosen by, block by place.
     #[arg(long, value_name = "FILE.svg")]
     pub plot: Option<PathBuf>,
-    /// The model.
     #[command(flatten)]
     pub model: ModelArgs,
 }
@@ -174,4 +173,25 @@ fn methods() -> [(PossibleValue, MethodName); 6] {
         (MethodName::LogisticProbe, "Logistic regression; writes a second file that detects"),
     ]
     .map(|(method, help)| (PossibleValue::new(method.name()).help(help), method))
+}
+
+fn shard(text: &str) -> Parsed<Shard> {
+    let shard = text.split_once('/').and_then(|(index, of)| {
+        Some(Shard { index: index.trim().parse().ok()?, of: of.trim().parse().ok()? })
+    });
+    let sound = shard.filter(|shard| (1..=shard.of).contains(&shard.index));
+    sound.ok_or_else(|| format!("{text:?} is not I/N with I from 1 to N"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shards_are_counted_from_one() {
+        assert_eq!(shard("2/4").unwrap(), Shard { index: 2, of: 4 });
+        for bad in ["", "1", "0/4", "5/4", "1/0", "a/b", "-1/2"] {
+            assert!(shard(bad).is_err(), "{bad}");
+        }
+    }
 }

@@ -3,38 +3,26 @@
 use super::args::{ExtractArgs, Weights};
 use crate::error::{Error, Result};
 use crate::flags::model::Opening;
-use crate::flags::model::bytes;
 use crate::flags::sites;
 use std::path::{Path, PathBuf};
 use trimtab_runtime::site::Site;
 use trimtab_steering::estimate::ETA;
-use trimtab_steering::extract::{Position, Recipe, STATE_BYTES, Shard, Wording};
+use trimtab_steering::extract::{Position, Recipe, STATE_BYTES, Wording};
 use trimtab_steering::file::card::MethodName;
-use trimtab_steering::pairs::{BadPairs, Names};
+use trimtab_steering::pairs::Names;
 
-/// An extraction.
-#[derive(Debug, PartialEq)]
+/// An extraction: its flags, and what they come to.
+#[derive(Debug)]
 pub struct Extract {
-    /// The model.
+    pub args: ExtractArgs,
     pub opening: Opening,
-    /// The examples.
     pub data: Examples,
-    /// What happens to pairs of no use.
-    pub bad: BadPairs,
     /// Where states are read; none for the usual sites.
     pub sites: Vec<Site>,
     /// How the vector is made. What its card says of the data is empty where it is to be filled in from the data.
     pub recipe: Recipe,
-    /// The part that is run; `None` for all of it, and a vector in the end.
-    pub shard: Option<Shard>,
-    /// Whether an interrupted run is gone on with.
-    pub start: Start,
-    /// Bytes that states may take.
-    pub memory: usize,
     /// The file that is written.
     pub out: PathBuf,
-    /// Where the candidates are drawn.
-    pub plot: Option<PathBuf>,
 }
 
 /// Where the examples are.
@@ -43,12 +31,7 @@ pub enum Examples {
     /// Records in a file, and what their fields are called.
     Records(PathBuf, Names),
     /// Prompts on the lines of two files.
-    Prompts {
-        /// The positive ones.
-        positive: PathBuf,
-        /// The negative ones.
-        negative: PathBuf,
-    },
+    Prompts { positive: PathBuf, negative: PathBuf },
 }
 
 impl Examples {
@@ -60,44 +43,33 @@ impl Examples {
     }
 }
 
-/// How a run begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Start {
-    /// With nothing.
-    Anew,
-    /// With what was read before it was interrupted.
-    Resumed,
-}
-
-pub fn extract(args: ExtractArgs) -> Result<Extract> {
-    let data = examples(&args)?;
-    let Some(out) = args.out.clone() else {
-        return Err(Error::usage("--out", "is needed"));
-    };
-    if args.plot.is_some() && args.shard.is_some() {
-        return Err(Error::usage("--plot", "is not drawn of a shard; give it without --shard"));
+impl Extract {
+    pub fn of(args: ExtractArgs) -> Result<Extract> {
+        let data = examples(&args)?;
+        let Some(out) = args.out.clone() else {
+            return Err(Error::usage("--out", "is needed"));
+        };
+        if args.plot.is_some() && args.shard.is_some() {
+            return Err(Error::usage("--plot", "is not drawn of a shard; give it without --shard"));
+        }
+        let auto = args.sites.iter().all(|site| site.trim() == "auto");
+        let sites = if auto { Vec::new() } else { sites::parse(&args.sites)? };
+        let recipe = recipe(&args, data.path(), &out)?;
+        let opening = Opening::of(args.model.clone())?;
+        Ok(Extract { args, opening, data, sites, recipe, out })
     }
-    let auto = args.sites.iter().all(|site| site.trim() == "auto");
-    let sites = if auto { Vec::new() } else { sites::parse(&args.sites)? };
-    Ok(Extract {
-        recipe: recipe(&args, data.path(), &out)?,
-        bad: args.bad_pairs,
-        shard: args.shard.as_deref().map(shard).transpose()?,
-        start: if args.resume { Start::Resumed } else { Start::Anew },
-        opening: Opening::of(args.model)?,
-        memory: args.state_memory.as_deref().map_or(Ok(STATE_BYTES), memory)?,
-        data,
-        sites,
-        out,
-        plot: args.plot,
-    })
-}
 
-/// Where an interrupted run keeps what it has read.
-pub fn partial(out: &Path) -> PathBuf {
-    let mut name = out.as_os_str().to_owned();
-    name.push(".partial");
-    PathBuf::from(name)
+    /// Bytes that states may take.
+    pub fn memory(&self) -> usize {
+        self.args.state_memory.unwrap_or(STATE_BYTES)
+    }
+
+    /// Where an interrupted run keeps what it has read.
+    pub fn partial(&self) -> PathBuf {
+        let mut name = self.out.as_os_str().to_owned();
+        name.push(".partial");
+        PathBuf::from(name)
+    }
 }
 
 fn examples(args: &ExtractArgs) -> Result<Examples> {
@@ -111,11 +83,6 @@ fn examples(args: &ExtractArgs) -> Result<Examples> {
         }
         _ => Err(Error::usage("--data", "is needed, or --positive-file and --negative-file")),
     }
-}
-
-fn memory(text: &str) -> Result<usize> {
-    bytes(text)
-        .ok_or_else(|| Error::usage("--state-memory", format!("{text:?} is no size such as 512M")))
 }
 
 fn recipe(args: &ExtractArgs, data: &Path, out: &Path) -> Result<Recipe> {
@@ -165,26 +132,4 @@ fn recipe(args: &ExtractArgs, data: &Path, out: &Path) -> Result<Recipe> {
         contrast: args.contrast.clone().unwrap_or_default(),
         ..usual
     })
-}
-
-fn shard(text: &str) -> Result<Shard> {
-    let parts = text.split_once('/');
-    let shard = parts.and_then(|(index, of)| {
-        Some(Shard { index: index.trim().parse().ok()?, of: of.trim().parse().ok()? })
-    });
-    let sound = shard.filter(|shard| (1..=shard.of).contains(&shard.index));
-    sound.ok_or_else(|| Error::usage("--shard", format!("{text:?} is not I/N with I from 1 to N")))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn shards_are_counted_from_one() {
-        assert_eq!(shard("2/4").unwrap(), Shard { index: 2, of: 4 });
-        for bad in ["", "1", "0/4", "5/4", "1/0", "a/b", "-1/2"] {
-            assert!(shard(bad).is_err(), "{bad}");
-        }
-    }
 }

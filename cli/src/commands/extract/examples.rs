@@ -1,7 +1,6 @@
 //! The examples of an extraction, and what is told of those that are left out.
 
-use super::config;
-use super::config::Examples;
+use super::config::{self, Examples};
 use crate::commands::vectors::unreadable;
 use crate::console::Console;
 use crate::error::{Error, Result};
@@ -22,17 +21,18 @@ pub fn is_stdin(path: &Path) -> bool {
     path == Path::new(STDIN)
 }
 
-/// Reads the examples.
 pub fn read(plan: &config::Extract, console: &Console) -> Result<Pairs> {
     let pairs = match &plan.data {
         Examples::Records(path, names) if is_stdin(path) => {
             let bytes = input()?;
             let wrong = |source| Error::Data { path: STDIN_NAME.into(), source: Box::new(source) };
-            Pairs::named(&bytes, plan.bad, names).map_err(wrong)?
+            Pairs::named(&bytes, plan.args.bad_pairs, names).map_err(wrong)?
         }
-        Examples::Records(path, names) => Pairs::open(path, plan.bad, names).map_err(unreadable)?,
+        Examples::Records(path, names) => {
+            Pairs::open(path, plan.args.bad_pairs, names).map_err(unreadable)?
+        }
         Examples::Prompts { positive, negative } => {
-            Pairs::open_prompts(positive, negative, plan.bad).map_err(unreadable)?
+            Pairs::open_prompts(positive, negative, plan.args.bad_pairs).map_err(unreadable)?
         }
     };
     tell(&pairs.findings, console);

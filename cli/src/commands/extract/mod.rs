@@ -3,9 +3,7 @@
 pub mod args;
 pub mod config;
 mod examples;
-mod picture;
 mod report;
 mod run;
-mod streamed;
 
 pub use run::{merge, run};

@@ -1,24 +1,19 @@
 //! Reads the examples, runs them once, fits a direction at each site, and writes file and report; merges shards.
 
 use super::args::MergeArgs;
-use super::config;
-use super::config::{Examples, Start, partial};
+use super::config::{self, Examples};
 use super::examples;
-use super::picture;
-use super::report;
-use super::report::{Outcome, Written};
-use super::streamed;
+use super::report::{self, Outcome, Written};
 use crate::commands::opened::open;
 use crate::commands::vectors::unreadable;
 use crate::console::Console;
-use crate::document::Head;
+use crate::document::head;
 use crate::error::{Error, Result};
-use crate::interrupt::Stoppable;
-use crate::progress::Meter;
+use crate::outputs::named;
+use crate::progress::Work;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use trimtab_runtime::generate::Flow;
-use trimtab_runtime::hub::Progress;
 use trimtab_runtime::output::{self, Named};
 use trimtab_steering::extract::{Extracted, Extraction, Recipe, Shard, States};
 use trimtab_steering::file::card::MethodName;
@@ -28,7 +23,6 @@ use trimtab_steering::pairs::Pairs;
 /// How long a run goes on before its states are written beside the file.
 const SAVE_EVERY: Duration = Duration::from_secs(20);
 
-/// Extracts.
 pub fn run(plan: &config::Extract, console: &Console) -> Result<()> {
     outputs(plan, console)?;
     let pairs = examples::read(plan, console)?;
@@ -40,18 +34,18 @@ pub fn run(plan: &config::Extract, console: &Console) -> Result<()> {
     examples::tell(extraction.left_out(), console);
     let vector = |extracted: &Extracted| {
         let written = write(extracted, &plan.out)?;
-        if let Some(path) = &plan.plot {
-            let drawn = picture::write(path, &recipe.name, &extracted.report);
-            drawn.map_err(Error::writing(path))?;
+        if let Some(path) = &plan.args.plot {
+            let title = format!("{}: candidates", recipe.name);
+            extracted.report.draw(path, &title).map_err(Error::writing(path))?;
         }
         Ok::<_, Error>(Outcome::Vector(Box::new(written)))
     };
     let states;
-    let outcome = if streamed::is_due(plan, &extraction) {
-        vector(&streamed::read(plan, &extraction, console)?)?
+    let outcome = if is_streamed(plan, &extraction) {
+        vector(&streamed(plan, &extraction, console)?)?
     } else {
         states = read(plan, &extraction, console)?;
-        match plan.shard {
+        match plan.args.shard {
             Some(_) => {
                 states.save(&plan.out).map_err(Error::writing(&plan.out))?;
                 Outcome::Shard(&states)
@@ -60,7 +54,7 @@ pub fn run(plan: &config::Extract, console: &Console) -> Result<()> {
         }
     };
     // There may be none: it is only written by long runs, and by interrupted ones.
-    std::fs::remove_file(partial(&plan.out)).ok();
+    std::fs::remove_file(plan.partial()).ok();
     let head = opened.head("extract");
     report::show(console, head, &outcome, (&plan.out, started.elapsed()))
 }
@@ -77,20 +71,20 @@ fn outputs(plan: &config::Extract, console: &Console) -> Result<()> {
         ]),
     }
     let mut writes = vec![Named::new("--out", &plan.out)];
-    writes.extend(plan.plot.iter().map(|path| Named::new("--plot", path)));
+    writes.extend(named("--plot", &plan.args.plot));
     if output::is_file(&plan.out) {
-        writes.push(Named::new("--out", partial(&plan.out)));
+        writes.push(Named::new("--out", plan.partial()));
     }
-    let reading_too = is_probe(plan.recipe.method) && plan.shard.is_none();
+    let reading_too = is_probe(plan.recipe.method) && plan.args.shard.is_none();
     if reading_too && output::is_file(&plan.out) {
-        writes.push(Named::new("--out", reading(&plan.out)));
+        writes.push(Named::new("--out", detector(&plan.out)));
     }
     crate::outputs::plan(&reads, &writes, console)?;
     if reading_too {
         two_files(&plan.out)?;
     }
-    let unfinished = partial(&plan.out);
-    if plan.start == Start::Anew && unfinished.exists() {
+    let unfinished = plan.partial();
+    if !plan.args.resume && unfinished.exists() {
         let unfinished = unfinished.display();
         let problem = format!(
             "has an unfinished run in {unfinished}: --resume goes on with it; delete it to begin anew"
@@ -116,12 +110,11 @@ fn two_files(out: &Path) -> Result<()> {
     }
 }
 
-/// Merges.
 pub fn merge(plan: &MergeArgs, console: &Console) -> Result<()> {
     let Some(out) = &plan.out else {
         return Err(Error::usage("--out", "is needed"));
     };
-    let shards: Vec<Named> = plan.shards.iter().map(|path| Named::new("SHARD", path)).collect();
+    let shards: Vec<Named> = named("SHARD", &plan.shards).collect();
     let mut writes = vec![Named::new("--out", out)];
     crate::outputs::plan(&shards, &writes, console)?;
     let started = Instant::now();
@@ -129,7 +122,7 @@ pub fn merge(plan: &MergeArgs, console: &Console) -> Result<()> {
     let states = States::merge(opened.collect::<Result<Vec<States>>>()?)?;
     if is_probe(states.method()) {
         two_files(out)?;
-        writes.push(Named::new("--out", reading(out)));
+        writes.push(Named::new("--out", detector(out)));
         crate::outputs::plan(&shards, &writes, console)?;
     }
     let extracted = match plan.shuffle {
@@ -137,7 +130,7 @@ pub fn merge(plan: &MergeArgs, console: &Console) -> Result<()> {
         Some(seed) => states.control(seed)?,
     };
     let written = write(&extracted, out)?;
-    let head = Head::bare("merge");
+    let head = head("merge", None);
     report::show(console, head, &Outcome::Vector(Box::new(written)), (out, started.elapsed()))
 }
 
@@ -153,38 +146,60 @@ fn recipe(plan: &config::Extract, pairs: &Pairs) -> Recipe {
     recipe
 }
 
+/// Work on items at the sites of an extraction.
+fn reading<'a>(items: usize, extraction: &Extraction<'_>, console: &'a Console) -> Work<'a> {
+    let sites = extraction.sites().len();
+    Work::begin(console, &format!("reading {items} items at {sites} sites"), items)
+}
+
+/// Whether states are not kept: there are too many, and neither a shard nor an unfinished run asks for them.
+fn is_streamed(plan: &config::Extract, extraction: &Extraction<'_>) -> bool {
+    let resumed = plan.args.resume && plan.partial().exists();
+    plan.args.shard.is_none() && !resumed && !extraction.fits(plan.memory())
+}
+
+/// Reads states that do not fit into the memory they may have: they are summed as they are read.
+fn streamed(
+    plan: &config::Extract,
+    extraction: &Extraction<'_>,
+    console: &Console,
+) -> Result<Extracted> {
+    let items = extraction.streamed(plan.memory())?;
+    console
+        .note("states do not fit --state-memory: they are summed, and an interruption loses them");
+    if plan.args.resume {
+        console.warn("--resume has nothing to go on with: states that do not fit are not kept");
+    }
+    let work = reading(items, extraction, console);
+    Ok(extraction.stream(plan.memory(), &mut |items| work.done(items))?)
+}
+
 /// Reads states, from the beginning or from where an interrupted run ended.
 fn read(plan: &config::Extract, extraction: &Extraction<'_>, console: &Console) -> Result<States> {
-    let (path, shard) = (partial(&plan.out), plan.shard.unwrap_or(Shard::WHOLE));
+    let (path, shard) = (plan.partial(), plan.args.shard.unwrap_or(Shard::WHOLE));
     // Nothing can be kept beside a pipe.
     let keeps = output::is_file(&plan.out);
-    let mut states = match plan.start {
-        Start::Resumed if path.exists() => {
-            let states = States::open(&path).map_err(unreadable)?;
-            extraction.check_resumed(&states, shard)?;
-            states
-        }
-        Start::Resumed => {
+    let mut states = if plan.args.resume && path.exists() {
+        let states = States::open(&path).map_err(unreadable)?;
+        extraction.check_resumed(&states, shard)?;
+        states
+    } else {
+        if plan.args.resume {
             console.warn(format!("there is no {}: everything is read anew", path.display()));
-            extraction.begin(shard, plan.memory)?
         }
-        Start::Anew => extraction.begin(shard, plan.memory)?,
+        extraction.begin(shard, plan.memory())?
     };
-    let (meter, stoppable) = (Meter::new(console), Stoppable::begin());
-    let remaining = extraction.remaining(&states);
-    let sites = extraction.sites().len();
-    meter.begin_items(&format!("reading {remaining} items at {sites} sites"), remaining);
+    let work = reading(extraction.remaining(&states), extraction, console);
     let (mut saved, mut unsaved) = (Instant::now(), None);
     let flow = extraction.read(&mut states, &mut |states, items| {
-        meter.advance(items as u64);
+        let flow = work.done(items);
         if keeps && saved.elapsed() > SAVE_EVERY && extraction.remaining(states) > 0 {
             unsaved = states.save(&path).err();
             saved = Instant::now();
         }
-        let stops = stoppable.is_stopping() || unsaved.is_some();
-        if stops { Flow::Cancel } else { Flow::Continue }
+        if unsaved.is_some() { Flow::Cancel } else { flow }
     });
-    meter.end();
+    drop(work);
     if let Some(error) = unsaved {
         return Err(Error::writing(&path)(error));
     }
@@ -202,7 +217,8 @@ fn read(plan: &config::Extract, extraction: &Extraction<'_>, console: &Console) 
 /// Writes the vector, and the direction that detects beside it.
 fn write(extracted: &Extracted, out: &Path) -> Result<Written> {
     let bytes = extracted.file.to_bytes()?;
-    let read = extracted.read.as_ref().map(|read| Ok::<_, Error>((reading(out), read.to_bytes()?)));
+    let read =
+        extracted.read.as_ref().map(|read| Ok::<_, Error>((detector(out), read.to_bytes()?)));
     let read = read.transpose()?;
     if read.is_some() {
         two_files(out)?;
@@ -222,7 +238,7 @@ fn write(extracted: &Extracted, out: &Path) -> Result<Written> {
 }
 
 /// `calm.safetensors` gets `calm.read.safetensors` beside it.
-fn reading(out: &Path) -> PathBuf {
+fn detector(out: &Path) -> PathBuf {
     let suffix = out.extension().map(|e| e.to_string_lossy().into_owned());
     out.with_extension(match suffix {
         Some(suffix) => format!("read.{suffix}"),

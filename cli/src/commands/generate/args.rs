@@ -1,9 +1,7 @@
 //! Flags of `generate`.
 
-use crate::flags::model::{ModelArgs, TemplateArgs};
-use crate::flags::monitor::MonitorArgs;
-use crate::flags::sampling::SamplingArgs;
-use crate::flags::vectors::VectorArgs;
+use crate::flags::answer::AnswerArgs;
+use crate::flags::{Named, named};
 use clap::Args;
 use std::path::PathBuf;
 
@@ -42,21 +40,8 @@ pub struct GenerateArgs {
     )]
     pub replay: Option<PathBuf>,
     /// A vector that the receipt names; may be given again.
-    #[arg(long, value_name = "ID=FILE", requires = "replay")]
-    pub vector: Vec<String>,
-    /// The vectors.
+    #[arg(long, value_name = "ID=FILE", requires = "replay", value_parser = named)]
+    pub vector: Vec<Named>,
     #[command(flatten)]
-    pub vectors: VectorArgs,
-    /// Who watches.
-    #[command(flatten)]
-    pub monitor: MonitorArgs,
-    /// The model.
-    #[command(flatten)]
-    pub model: ModelArgs,
-    /// What the chat template is given.
-    #[command(flatten)]
-    pub template: TemplateArgs,
-    /// Sampling.
-    #[command(flatten)]
-    pub sampling: SamplingArgs,
+    pub answer: AnswerArgs,
 }

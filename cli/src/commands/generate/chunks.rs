@@ -1,7 +1,8 @@
 //! `--json --stream`: one JSON object per line, in the shape of OpenAI's stream chunks.
 
-use crate::commands::answer::{Reply, Usage};
+use crate::commands::answer::Reply;
 use crate::console::Console;
+use crate::document::Fields;
 use crate::error::Result;
 use serde::Serialize;
 use std::hash::{BuildHasher, Hasher};
@@ -23,7 +24,7 @@ struct Chunk<'a> {
     model: &'a str,
     choices: Vec<Choice<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    usage: Option<Usage>,
+    usage: Option<Fields>,
 }
 
 #[derive(Serialize)]
@@ -75,7 +76,7 @@ impl<'a> Chunks<'a> {
         self.print(vec![Choice { index: 0, delta, finish_reason }], None)
     }
 
-    fn print(&self, choices: Vec<Choice>, usage: Option<Usage>) -> Result<()> {
+    fn print(&self, choices: Vec<Choice>, usage: Option<Fields>) -> Result<()> {
         self.console.print(&Chunk {
             id: &self.id,
             object: "chat.completion.chunk",

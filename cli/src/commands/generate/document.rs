@@ -1,66 +1,27 @@
 //! The document of an answer, and of the plain one beside it.
 
-use super::logprobs::Logprobs;
-use crate::commands::answer::{Reply, Timings, Usage};
-use crate::document::Head;
-use serde::Serialize;
+use crate::commands::answer::Reply;
+use crate::document::Fields;
 use trimtab_steering::receipt::Receipt;
 
-/// The document of an answer.
-#[derive(Serialize)]
-pub struct Document<'a> {
-    #[serde(flatten)]
-    head: Head,
-    text: &'a str,
-    finish_reason: &'static str,
-    seed: u64,
-    usage: Usage,
-    timings: Timings,
+/// The document of a reply, with what steered it and the answer it is compared with. What follows may be added.
+pub fn document(
+    head: Fields,
+    (reply, seed): (&Reply, u64),
     steering: Option<Receipt>,
-    plain: Option<Plain<'a>>,
-    /// How likely each token was.
-    pub logprobs: Option<Logprobs>,
-}
-
-/// The answer without steering, beside the steered one.
-#[derive(Serialize)]
-pub struct Plain<'a> {
-    text: &'a str,
-    finish_reason: &'static str,
-    usage: Usage,
-    timings: Timings,
-}
-
-impl<'a> Plain<'a> {
-    /// Of a reply.
-    pub fn of(reply: &'a Reply) -> Plain<'a> {
-        Plain {
-            text: &reply.answer.text,
-            finish_reason: reply.answer.finish.openai_reason(),
-            usage: reply.usage(),
-            timings: reply.timings.clone(),
-        }
-    }
-}
-
-impl<'a> Document<'a> {
-    /// The same document with what steered, and the answer it is compared with.
-    pub fn steered(self, receipt: Option<Receipt>, plain: Option<&'a Reply>) -> Document<'a> {
-        Document { steering: receipt, plain: plain.map(Plain::of), ..self }
-    }
-
-    /// Of a reply.
-    pub fn new(head: Head, reply: &'a Reply, seed: u64) -> Document<'a> {
-        Document {
-            head,
-            text: &reply.answer.text,
-            finish_reason: reply.answer.finish.openai_reason(),
-            seed,
-            usage: reply.usage(),
-            timings: reply.timings.clone(),
-            steering: None,
-            plain: None,
-            logprobs: None,
-        }
-    }
+    plain: Option<&Reply>,
+) -> Fields {
+    let plain = plain.map(|plain| {
+        let text = Fields::new("text", &plain.answer.text);
+        text.with("finish_reason", plain.answer.finish.openai_reason())
+            .with("usage", plain.usage())
+            .with("timings", &plain.timings)
+    });
+    head.with("text", &reply.answer.text)
+        .with("finish_reason", reply.answer.finish.openai_reason())
+        .with("seed", seed)
+        .with("usage", reply.usage())
+        .with("timings", &reply.timings)
+        .with("steering", steering)
+        .with("plain", plain)
 }

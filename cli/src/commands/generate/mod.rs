@@ -9,5 +9,5 @@ mod printer;
 pub mod replay;
 mod run;
 
-pub use document::Document;
+pub use document::document;
 pub use run::{PLAIN, report, run, stdin_text, titled};

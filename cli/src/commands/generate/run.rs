@@ -1,15 +1,16 @@
 //! Reads the prompt, opens model and vectors, and prints one answer, or a plain and a steered one.
 
-use super::config::{Arms, Delivery, Generate, Prompt, PromptForm};
-use super::document::Document;
+use super::config::{Delivery, Generate, PromptForm};
+use super::document::document;
 use super::logprobs::Logprobs;
 use super::printer::Printer;
 use crate::commands::answer::{Asked, Reply, Said, SeedIn, answer, request};
 use crate::commands::monitors::Watching;
-use crate::commands::opened::{Opened, open};
+use crate::commands::opened::Opened;
 use crate::commands::vectors::{self, Steering};
 use crate::console::Console;
 use crate::error::{Error, Result, input_text, read_text};
+use crate::flags::answer::Arms;
 use std::io::{IsTerminal, Read};
 use std::time::Instant;
 use trimtab_runtime::Model;
@@ -18,22 +19,19 @@ use trimtab_runtime::printable::Line;
 use trimtab_runtime::text::{Message, Special};
 use trimtab_server::Display;
 
-/// Answers one prompt.
 pub fn run(plan: &Generate, console: &Console) -> Result<()> {
     // Read first: who forgot the prompt, or named a file that is none, should not wait for the model.
-    let text = prompt(&plan.prompt)?;
-    let sources = vectors::read(&plan.vectors)?;
-    let opened = open(&plan.opening, console)?;
-    let steering = Steering::open(sources, &plan.vectors, &opened, console)?;
+    let (text, how) = (prompt(plan)?, &plan.how);
+    let (opened, steering) = vectors::open(&how.opening, &how.vectors, console)?;
     // What is on stdout stays there.
     let watching =
-        Watching::open((&plan.monitors, plan.vectors.dose), &opened, Display::Permanent, console)?;
+        Watching::open((&how.monitors, how.vectors.dose), &opened, Display::Permanent, console)?;
     // A stream of chunks has no field for the seed.
     let place = match (console.is_json(), plan.delivery) {
         (true, Delivery::Whole | Delivery::ByTerminal) => SeedIn::Document,
         (true, Delivery::Stream) | (false, _) => SeedIn::Stderr,
     };
-    let mut request = request(&opened, &plan.sampling, place, console)?;
+    let mut request = request(&opened, &how.sampling, place, console)?;
     request.top_logprobs = plan.logprobs.unwrap_or(0);
     let seed = request.seed;
     let tokens = tokens(plan.form, &text, &opened, console)?;
@@ -46,7 +44,7 @@ pub fn run(plan: &Generate, console: &Console) -> Result<()> {
     let watching = watching.as_ref();
     let task = Task { opened: &opened, tokens, request, printer, watching, question };
 
-    let (plain, reply) = match plan.arms {
+    let (plain, reply) = match how.arms {
         Arms::One => (None, task.heard(&steering, None)?),
         Arms::Both => {
             let plain = task.heard(&Steering::none(), Some(PLAIN))?;
@@ -57,19 +55,15 @@ pub fn run(plan: &Generate, console: &Console) -> Result<()> {
         }
     };
     if let Printer::Document = task.printer {
-        let document = Document::new(opened.head("generate"), &reply, seed);
-        let receipt = steering.receipt(&reply, seed, &opened);
-        let mut document = document.steered(receipt, plain.as_ref());
-        document.logprobs = match plan.logprobs {
+        let (head, receipt) = (opened.head("generate"), steering.receipt(&reply, seed, &opened));
+        let likely = match plan.logprobs {
             None => None,
             Some(_) => Some(Logprobs::of(&reply.answer, opened.model.tokenizer()?)),
         };
-        console.print(&document)?;
+        let document = document(head, (&reply, seed), receipt, plain.as_ref());
+        console.print(&document.with("logprobs", likely))?;
     }
-    report(&reply, &steering, console);
-    if let (Some(watching), Some(record)) = (watching, &reply.record) {
-        watching.tell(record, console);
-    }
+    report(&reply, (&steering, watching), console);
     reply.complete()
 }
 
@@ -82,7 +76,11 @@ pub fn titled(steering: &Steering) -> String {
 }
 
 /// Tells a person how an answer went.
-pub fn report(reply: &Reply, steering: &Steering, console: &Console) {
+pub fn report(
+    reply: &Reply,
+    (steering, watching): (&Steering, Option<&Watching>),
+    console: &Console,
+) {
     let fired = reply.session.fired();
     if let Some(line) = steering.line(fired) {
         console.note(line);
@@ -94,6 +92,9 @@ pub fn report(reply: &Reply, steering: &Steering, console: &Console) {
     if reply.answer.finish == Finish::ContextFull {
         let limit = reply.session.decoder().context();
         console.note(format!("context is full ({limit} tokens), so the answer ends here"));
+    }
+    if let (Some(watching), Some(record)) = (watching, &reply.record) {
+        watching.tell(record, console);
     }
 }
 
@@ -129,11 +130,11 @@ impl Task<'_> {
     }
 }
 
-fn prompt(prompt: &Prompt) -> Result<String> {
-    match prompt {
-        Prompt::Text(text) => Ok(text.clone()),
-        Prompt::File(path) => Ok(without_break(&read_text(path)?).to_owned()),
-        Prompt::Stdin => stdin_text(),
+fn prompt(plan: &Generate) -> Result<String> {
+    match (&plan.prompt, &plan.file) {
+        (Some(text), _) => Ok(text.clone()),
+        (None, Some(path)) => Ok(without_break(&read_text(path)?).to_owned()),
+        (None, None) => stdin_text(),
     }
 }
 

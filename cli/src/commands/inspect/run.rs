@@ -2,41 +2,23 @@
 
 use super::args::InspectArgs;
 use crate::commands::opened::{Opened, open};
-use crate::commands::table::{Column, markdown};
-use crate::commands::vectors::{self, Source, admit, norms, read_any};
+use crate::commands::table::markdown;
+use crate::commands::vectors::{admit, norms, unreadable};
 use crate::console::Console;
-use crate::error::Result;
+use crate::document::Fields;
+use crate::error::{Error, Result};
 use crate::flags::model::if_named;
 use serde::Serialize;
+use serde_json::Value;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::PathBuf;
 use trimtab_runtime::printable::Line;
 use trimtab_runtime::site::Site;
 use trimtab_steering::Steer;
 use trimtab_steering::SteerOptions;
 use trimtab_steering::compose::dose::{Dosed, Note, drift, short};
-use trimtab_steering::file::card::{Card, ModelPin, Operation, Pinned, SiteCard};
-use trimtab_steering::import::ImportOptions;
-
-/// What is known about one file.
-#[derive(Serialize)]
-struct Document {
-    command: &'static str,
-    file: String,
-    sha256: String,
-    header: serde_json::Value,
-    sites: Vec<Place>,
-    #[serde(rename = "match")]
-    fit: Option<Match>,
-    warnings: Vec<String>,
-}
-
-/// Several files in one document.
-#[derive(Serialize)]
-struct Documents<'a> {
-    command: &'static str,
-    files: &'a [Document],
-}
+use trimtab_steering::file::card::{Card, Operation, SiteCard};
+use trimtab_steering::import::{self, ImportOptions, SourceFile};
 
 /// One site of a file.
 #[derive(Serialize)]
@@ -64,47 +46,40 @@ enum Teller {
     File,
 }
 
-/// Whether a model takes a file.
-#[derive(Serialize)]
-struct Match {
-    model: String,
-    admitted: bool,
-    refusal: Option<Refusal>,
-}
+/// Whether a model takes a file: its name, and why it does not.
+type Fit = (String, Option<Error>);
 
-#[derive(Serialize)]
-struct Refusal {
-    message: String,
-    code: &'static str,
-}
-
-/// Shows files.
 pub fn run(args: InspectArgs, console: &Console) -> Result<()> {
     let opening = if_named(args.model)?;
     let options = ImportOptions { layer_shift: args.layer_shift, ..ImportOptions::default() };
-    let read = |path| read_any(path, &options);
-    let sources: Vec<Source> =
-        args.files.iter().map(|path| read(path.as_path())).collect::<Result<_>>()?;
+    let read = |path: &PathBuf| import::open(path, &options).map_err(unreadable);
+    let sources: Vec<SourceFile> = args.files.iter().map(read).collect::<Result<_>>()?;
     let model = opening.map(|opening| open(&opening, console)).transpose()?;
-    let documents = sources.into_iter().map(|source| document(source, model.as_ref(), console));
-    let documents: Vec<Document> = documents.collect::<Result<_>>()?;
+    let files = sources.into_iter().map(|source| inspected(source, model.as_ref(), console));
+    let (documents, texts): (Vec<Fields>, Vec<String>) =
+        files.collect::<Result<Vec<_>>>()?.into_iter().unzip();
     match (console.is_json(), documents.as_slice()) {
         (true, [one]) => console.print(one),
-        (true, files) => console.print(&Documents { command: "inspect", files }),
-        (false, all) => all.iter().try_for_each(|one| console.say(&shown(one))),
+        (true, files) => console.print(&Fields::new("command", "inspect").with("files", files)),
+        (false, _) => texts.iter().try_for_each(|text| console.say(text)),
     }
 }
 
-fn document(source: Source, model: Option<&Opened>, console: &Console) -> Result<Document> {
-    let Source { path, sha256, file, mut warnings } = source;
+/// What is known about a file: its document, and the same for people.
+fn inspected(
+    source: SourceFile,
+    model: Option<&Opened>,
+    console: &Console,
+) -> Result<(Fields, String)> {
+    let SourceFile { path, sha256, file, mut warnings } = source;
     let card = file.card();
     let mut measured = BTreeMap::new();
-    let mut fit = None;
+    let mut fit: Option<Fit> = None;
     if let Some(opened) = model {
-        let pin = ModelPin::of(&opened.model, Pinned::Extract)?;
-        let admitted = admit(&file, &pin, &[]);
+        let admitted = admit(&file, &opened.model, &[]);
         if let Ok(found) = &admitted {
-            warnings.extend(found.iter().map(|warning| vectors::told(&card.name, warning)));
+            let told = |warning| format!("vector {} {warning}", card.name);
+            warnings.extend(found.iter().map(told));
         }
         let spec = opened.model.decoder().spec();
         let sites: Vec<Site> = card.sites.keys().copied().collect();
@@ -114,38 +89,45 @@ fn document(source: Source, model: Option<&Opened>, console: &Console) -> Result
             let drift = drift(&Dosed::new(&file, &SteerOptions::default()), &measured);
             warnings.extend(drift.as_ref().map(Note::to_string));
         }
-        fit = Some(Match {
-            model: opened.model.name().to_owned(),
-            admitted: admitted.is_ok(),
-            refusal: admitted.err().map(|error| refusal(&error)),
-        });
+        fit = Some((opened.model.name().to_owned(), admitted.err()));
     }
     if let Err(error) = Steer::new(&file, &SteerOptions::default()) {
         warnings.push(error.to_string());
     }
     let places = card.sites.iter().map(|(site, entry)| place(card, *site, entry, &measured));
-    let header = serde_json::from_str(&file.header()?).unwrap_or_default();
-    Ok(Document {
-        command: "inspect",
-        file: named(&path),
-        sha256,
-        header,
-        sites: places.collect(),
-        fit,
-        warnings,
-    })
-}
-
-fn named(path: &Path) -> String {
-    path.display().to_string()
-}
-
-fn refusal(error: &crate::error::Error) -> Refusal {
-    let code = match error {
-        crate::error::Error::Steering(error) => error.code(),
-        _ => "operation_refused",
+    let places: Vec<Place> = places.collect();
+    let header: Value = serde_json::from_str(&file.header()?).unwrap_or_default();
+    let path = path.display().to_string();
+    let refusal = |error: &Error| {
+        let code = match error {
+            Error::Steering(error) => error.code(),
+            _ => "operation_refused",
+        };
+        Fields::new("message", error.to_string()).with("code", code)
     };
-    Refusal { message: error.to_string(), code }
+    let matched = fit.as_ref().map(|(model, refused)| {
+        Fields::new("model", model)
+            .with("admitted", refused.is_none())
+            .with("refusal", refused.as_ref().map(refusal))
+    });
+    let document = Fields::new("command", "inspect")
+        .with("file", &path)
+        .with("sha256", &sha256)
+        .with("header", &header)
+        .with("sites", &places)
+        .with("match", matched)
+        .with("warnings", &warnings);
+    let mut lines = vec![format!("file       {}", Line(&path)), format!("sha256     {sha256}")];
+    lines.extend(shown(&header));
+    if let Some((model, refused)) = &fit {
+        let verdict = match refused {
+            None => "takes it".to_owned(),
+            Some(error) => format!("refuses it: {}", Line(&error.to_string())),
+        };
+        lines.push(format!("model      {model} {verdict}"));
+    }
+    lines.extend(warnings.iter().map(|warning| format!("warning    {}", Line(warning))));
+    Ok((document, format!("{}\n\n{}\n", lines.join("\n"), table(&places))))
 }
 
 fn place(card: &Card, site: Site, entry: &SiteCard, measured: &BTreeMap<Site, f32>) -> Place {
@@ -169,67 +151,45 @@ fn place(card: &Card, site: Site, entry: &SiteCard, measured: &BTreeMap<Site, f3
     }
 }
 
-/// A file for people.
-fn shown(document: &Document) -> String {
-    let header = &document.header;
-    let line = |text: &str| Line(text).to_string();
-    let text = |field: &str| line(header.get(field).and_then(|v| v.as_str()).unwrap_or("-"));
-    let inner =
-        |a: &str, b: &str| header.get(a).and_then(|v| v.get(b)).cloned().unwrap_or_default();
-    let word = |value: serde_json::Value| match value {
-        serde_json::Value::String(text) => line(&text),
-        serde_json::Value::Null => "-".to_owned(),
+/// A header for people.
+fn shown(header: &Value) -> Vec<String> {
+    let word = |value: &Value| match value {
+        Value::String(text) => Line(text).to_string(),
+        Value::Null => "-".to_owned(),
         other => other.to_string(),
     };
-    let mut lines = vec![
-        format!("file       {}", line(&document.file)),
-        format!("sha256     {}", document.sha256),
-        format!("name       {}", text("name")),
-        format!("summary    {}", text("summary")),
-        format!("role       {}, {}", text("role"), text("status")),
-        format!(
-            "operation  {}, rank {}",
-            word(inner("operation", "kind")),
-            word(header["rank"].clone())
-        ),
-        format!(
-            "scale      default {}, safe {}",
-            word(inner("scale", "default")),
-            word(inner("scale", "safe"))
-        ),
+    let of = |field: &str| word(&header[field]);
+    let [operation, scale, method, model] =
+        ["operation", "scale", "method", "model"].map(|field| &header[field]);
+    let weights: String = word(&model["weights_sha256"]).chars().take(12).collect();
+    vec![
+        format!("name       {}", of("name")),
+        format!("summary    {}", of("summary")),
+        format!("role       {}, {}", of("role"), of("status")),
+        format!("operation  {}, rank {}", word(&operation["kind"]), of("rank")),
+        format!("scale      default {}, safe {}", word(&scale["default"]), word(&scale["safe"])),
         format!(
             "method     {}, {} pairs, position {}",
-            word(inner("method", "name")),
-            word(inner("method", "pairs")),
-            word(inner("method", "position"))
+            word(&method["name"]),
+            word(&method["pairs"]),
+            word(&method["position"])
         ),
         format!(
-            "made on    {}, {}, {} blocks, width {}, weights {}",
-            word(inner("model", "name")),
-            word(inner("model", "quantization")),
-            word(inner("model", "n_layers")),
-            word(inner("model", "d_model")),
-            word(inner("model", "weights_sha256")).chars().take(12).collect::<String>(),
+            "made on    {}, {}, {} blocks, width {}, weights {weights}",
+            word(&model["name"]),
+            word(&model["quantization"]),
+            word(&model["n_layers"]),
+            word(&model["d_model"]),
         ),
         evaluated(&header["evaluation"]),
-    ];
-    if let Some(fit) = &document.fit {
-        let verdict = match &fit.refusal {
-            None => "takes it".to_owned(),
-            Some(refusal) => format!("refuses it: {}", line(&refusal.message)),
-        };
-        lines.push(format!("model      {} {verdict}", fit.model));
-    }
-    let warning = |warning: &String| format!("warning    {}", line(warning));
-    lines.extend(document.warnings.iter().map(warning));
-    format!("{}\n\n{}\n", lines.join("\n"), table(&document.sites))
+    ]
 }
 
-fn evaluated(evaluation: &serde_json::Value) -> String {
+fn evaluated(evaluation: &Value) -> String {
     let Some(response) = evaluation["response"].as_array() else {
         return "measured   nothing".to_owned();
     };
-    let number = |value: &serde_json::Value| value.as_f64().unwrap_or(f64::NAN);
+    let number = |value: &Value| value.as_f64().unwrap_or(f64::NAN);
     let each = response.iter().map(|r| {
         let (scale, concept) = (number(&r["scale"]), number(&r["concept"]));
         format!("×{scale}: {concept:+.3} (KL {:.3})", number(&r["kl"]))
@@ -245,18 +205,9 @@ fn evaluated(evaluation: &serde_json::Value) -> String {
 fn table(sites: &[Place]) -> String {
     let claimed = sites.iter().any(|place| place.stream_norm_of == Some(Teller::File));
     let stream = if claimed { "stream, says the file" } else { "stream" };
-    let columns = [
-        Column::Left("site"),
-        Column::Left("derived at"),
-        Column::Right("magnitude"),
-        Column::Right(stream),
-        Column::Right("dose of scale 1"),
-        Column::Right("dose of default"),
-        Column::Right("auc"),
-    ];
     let number = |value: Option<f32>| value.map_or("-".to_owned(), |value| short(f64::from(value)));
     let row = |place: &Place| {
-        vec![
+        [
             place.site.clone(),
             place.derived_at.clone(),
             number(place.magnitude),
@@ -266,5 +217,7 @@ fn table(sites: &[Place]) -> String {
             number(place.auc),
         ]
     };
-    markdown(&columns, sites.iter().map(row).collect())
+    let columns =
+        format!("site;derived at;>magnitude;>{stream};>dose of scale 1;>dose of default;>auc");
+    markdown(&columns, sites.iter().map(row))
 }

@@ -1,13 +1,12 @@
 //! `models info` of a model that this build cannot run: what its files say of themselves, and why it does not run.
 
-use super::tensors::{Tensors, by_type};
-use crate::commands::table::{Column, markdown};
+use super::tensors::{by_type, megabytes};
+use crate::commands::table::markdown;
 use crate::console::Console;
-use crate::document::Head;
+use crate::document::head;
 use crate::error::{Error, Result};
-use serde::Serialize;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::Path;
 use trimtab_runtime::decoder::weights::Weights;
 use trimtab_runtime::decoder::weights::metadata::Value;
 use trimtab_runtime::printable::Line;
@@ -15,44 +14,26 @@ use trimtab_runtime::printable::Line;
 /// Characters of a value that are shown.
 const SHOWN: usize = 80;
 
-#[derive(Serialize)]
-struct Refused {
-    #[serde(flatten)]
-    head: Head,
-    path: PathBuf,
-    /// Why it does not run.
-    refused: String,
-    tensors: Vec<Tensors>,
-    file_bytes: u64,
-    /// Keys of the GGUF, or fields of `config.json`; of arrays and objects only the size.
-    metadata: BTreeMap<String, String>,
-}
-
-/// Describes the files of a model that was refused.
-pub fn run(path: PathBuf, weights: &Weights, error: &Error, console: &Console) -> Result<()> {
-    let about = Refused {
-        head: Head::bare("models info"),
-        path,
-        refused: error.to_string(),
-        tensors: by_type(weights),
-        file_bytes: weights.file_bytes(),
-        metadata: metadata(weights),
-    };
-    console.warn(format!("this model cannot be run here: {}", about.refused));
+/// Describes the files of a model that was refused. Of the keys of a GGUF, or the fields of `config.json`, that are arrays
+/// and objects only the size is told.
+pub fn run(path: &Path, weights: &Weights, error: &Error, console: &Console) -> Result<()> {
+    let (tensors, metadata) = (by_type(weights), metadata(weights));
+    console.warn(format!("this model cannot be run here: {error}"));
     if console.is_json() {
-        return console.print(&about);
+        let document = head("models info", None)
+            .with("path", path)
+            .with("refused", error.to_string())
+            .with("tensors", tensors)
+            .with("file_bytes", weights.file_bytes())
+            .with("metadata", metadata);
+        return console.print(&document);
     }
-    let mb = |bytes: u64| format!("{:.1} MB", bytes as f64 / 1e6);
-    let mut rows = vec![
-        vec!["path".to_owned(), about.path.display().to_string()],
-        vec!["weights".to_owned(), format!("{} on disk", mb(about.file_bytes))],
-    ];
-    for kind in &about.tensors {
-        let text = format!("{} {}, {}", kind.tensors, kind.name, mb(kind.bytes as u64));
-        rows.push(vec!["tensors".to_owned(), text]);
-    }
-    rows.extend(about.metadata.into_iter().map(|(key, value)| vec![key, value]));
-    console.say_line(markdown(&[Column::Left("what"), Column::Left("value")], rows))
+    let on_disk = format!("{} on disk", megabytes(weights.file_bytes()));
+    let mut rows =
+        vec![["path".to_owned(), path.display().to_string()], ["weights".to_owned(), on_disk]];
+    rows.extend(tensors.iter().map(|kind| ["tensors".to_owned(), kind.line()]));
+    rows.extend(metadata.into_iter().map(|(key, value)| [key, value]));
+    console.say_line(markdown("what;value", rows))
 }
 
 fn metadata(weights: &Weights) -> BTreeMap<String, String> {

@@ -3,16 +3,14 @@
 use super::args::{ModelsArgs, ModelsCommand};
 use super::describe;
 use crate::commands::opened::files;
-use crate::commands::table::{Column, markdown};
+use crate::commands::table::markdown;
 use crate::console::Console;
-use crate::document::Head;
+use crate::document::{Fields, head};
 use crate::error::Result;
 use crate::flags::model::Source;
-use serde::Serialize;
 use std::path::PathBuf;
-use trimtab_runtime::hub::{Cached, Local, Reach, Resolver, State};
+use trimtab_runtime::hub::{Cached, Entry, Local, Reach, Resolver, State};
 
-/// Looks after models.
 pub fn run(args: ModelsArgs, console: &Console) -> Result<()> {
     match args.command {
         ModelsCommand::List => list(console),
@@ -25,81 +23,39 @@ pub fn run(args: ModelsArgs, console: &Console) -> Result<()> {
     }
 }
 
-#[derive(Serialize)]
-struct List {
-    #[serde(flatten)]
-    head: Head,
-    models: Vec<Entry>,
-}
-
-#[derive(Serialize)]
-struct Entry {
-    name: &'static str,
-    summary: &'static str,
-    licence: &'static str,
-    bytes: u64,
-    sha256: &'static str,
-    here: bool,
-    path: Option<PathBuf>,
-}
-
-impl Entry {
-    fn new(cached: Cached) -> Entry {
-        let of = cached.entry;
-        let path = match cached.state {
-            State::Ready(path) => Some(path),
-            _ => None,
-        };
-        Entry {
-            name: of.name,
-            summary: of.summary,
-            licence: of.licence,
-            bytes: of.bytes,
-            sha256: of.sha256,
-            here: path.is_some(),
-            path,
-        }
-    }
-}
-
 fn list(console: &Console) -> Result<()> {
-    let models: Vec<Entry> = Resolver::new().cached().into_iter().map(Entry::new).collect();
+    let cached = Resolver::new().cached();
+    let models = cached.into_iter().map(|Cached { entry, state, .. }| {
+        let path = if let State::Ready(path) = state { Some(path) } else { None };
+        (entry, path)
+    });
     if console.is_json() {
-        return console.print(&List { head: Head::bare("models list"), models });
+        let entry = |(entry, path): (&Entry, Option<PathBuf>)| {
+            Fields::new("name", entry.name)
+                .with("summary", entry.summary)
+                .with("licence", entry.licence)
+                .with("bytes", entry.bytes)
+                .with("sha256", entry.sha256)
+                .with("here", path.is_some())
+                .with("path", path)
+        };
+        let models: Vec<Fields> = models.map(entry).collect();
+        return console.print(&head("models list", None).with("models", models));
     }
-    let columns = [
-        Column::Left("name"),
-        Column::Right("size"),
-        Column::Left("here"),
-        Column::Left("licence"),
-        Column::Left("what"),
-    ];
-    let row = |entry: &Entry| {
-        vec![
-            entry.name.to_owned(),
-            format!("{:.0} MB", entry.bytes as f64 / 1e6),
-            if entry.here { "yes" } else { "no" }.to_owned(),
-            entry.licence.to_owned(),
-            entry.summary.to_owned(),
-        ]
-    };
-    console.say_line(markdown(&columns, models.iter().map(row).collect()))
-}
-
-#[derive(Serialize)]
-struct Place {
-    #[serde(flatten)]
-    head: Head,
-    name: String,
-    revision: Option<String>,
-    path: PathBuf,
+    let rows = models.map(|(entry, path)| {
+        let here = if path.is_some() { "yes" } else { "no" };
+        let size = format!("{:.0} MB", entry.bytes as f64 / 1e6);
+        [entry.name, &size, here, entry.licence, entry.summary].map(str::to_owned)
+    });
+    console.say_line(markdown("name;>size;here;licence;what", rows))
 }
 
 /// Finds the files, or fetches them where that is allowed, and says where they are.
 fn place(command: &'static str, source: &Source, console: &Console) -> Result<()> {
     let Local { name, revision, path, .. } = files(source, console)?;
     if console.is_json() {
-        return console.print(&Place { head: Head::bare(command), name, revision, path });
+        let place = head(command, None).with("name", name).with("revision", revision);
+        return console.print(&place.with("path", path));
     }
     console.say_line(path.display())
 }

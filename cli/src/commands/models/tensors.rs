@@ -7,7 +7,6 @@ use trimtab_runtime::decoder::weights::Weights;
 /// Tensors of one stored type.
 #[derive(Serialize)]
 pub struct Tensors {
-    /// The type.
     #[serde(rename = "type")]
     pub name: String,
     /// How many there are.
@@ -25,4 +24,15 @@ pub fn by_type(weights: &Weights) -> Vec<Tensors> {
         kind.1 += entry.bytes;
     }
     kinds.into_iter().map(|(name, (tensors, bytes))| Tensors { name, tensors, bytes }).collect()
+}
+
+impl Tensors {
+    /// A line for people.
+    pub fn line(&self) -> String {
+        format!("{} {}, {}", self.tensors, self.name, megabytes(self.bytes as u64))
+    }
+}
+
+pub fn megabytes(bytes: u64) -> String {
+    format!("{:.1} MB", bytes as f64 / 1e6)
 }

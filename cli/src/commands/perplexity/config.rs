@@ -2,8 +2,8 @@
 
 use super::args::PerplexityArgs;
 use crate::error::{Error, Result};
-use crate::flags::model::{Opening, PoolSize};
-use crate::flags::vectors::{NORM_WINDOW, Vectors};
+use crate::flags::model::{Opening, at_least_one};
+use crate::flags::vectors::Vectors;
 use std::path::PathBuf;
 use trimtab_runtime::perplexity::Windows;
 
@@ -12,25 +12,19 @@ const WINDOW: usize = 512;
 /// Windows that the pool holds, as many as the runtime runs together.
 const TOGETHER: usize = 4;
 
-/// A measurement.
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 pub struct Perplexity {
-    /// The model.
     pub opening: Opening,
-    /// The text.
     pub file: PathBuf,
-    /// How it is cut.
+    /// How the text is cut.
     pub windows: Windows,
-    /// What steers.
     pub vectors: Vectors,
-    /// Whether the plain predictions are computed too.
     pub contrast: Contrast,
 }
 
 /// What steered predictions are held against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Contrast {
-    /// Nothing.
     None,
     /// The plain ones, in the same pass.
     Plain,
@@ -42,16 +36,12 @@ pub fn perplexity(args: PerplexityArgs) -> Result<Perplexity> {
     };
     let mut opening = Opening::of(args.model)?;
     let vectors = Vectors::of(args.vectors)?;
-    let size = opening.decoder.context.unwrap_or(WINDOW);
-    // The stream may have to be measured before.
-    let measured = if vectors.is_empty() { 0 } else { NORM_WINDOW };
-    opening.decoder.context = Some(size.max(measured));
-    if opening.pool == PoolSize::Usual {
-        opening.pool = PoolSize::Tokens((TOGETHER * (size + 16)).max(measured));
+    let size = opening.options.decoder.context.unwrap_or(WINDOW);
+    opening.options.decoder.context = Some(size.max(vectors.measured()));
+    if opening.kv_bytes.is_none() {
+        opening.options.pool_tokens = Some((TOGETHER * (size + 16)).max(vectors.measured()));
     }
-    if args.chunks == Some(0) {
-        return Err(Error::usage("--chunks", "is 0, at least 1 is needed"));
-    }
+    at_least_one("--chunks", args.chunks)?;
     let windows = Windows {
         size,
         stride: Some(args.ppl_stride).filter(|n| *n > 0),

@@ -1,65 +1,16 @@
 //! Cuts the text into windows, scores each, and prints the running figure and the result.
 
-use super::config;
-use super::config::Contrast;
-use crate::commands::opened::open;
-use crate::commands::vectors::{self, Steering};
+use super::config::{self, Contrast};
+use crate::commands::vectors;
 use crate::console::Console;
-use crate::document::Head;
+use crate::document::Fields;
 use crate::error::{Error, Result, read_text};
-use crate::interrupt::Stoppable;
-use crate::progress::Meter;
-use serde::Serialize;
-use sha2::{Digest, Sha256};
+use crate::progress::Work;
 use trimtab_runtime::Error as Runtime;
-use trimtab_runtime::generate::Flow;
-use trimtab_runtime::hub::Progress;
 use trimtab_runtime::perplexity::{Comparison, Divergence, Perplexity, Trial, Windows, prompt_for};
 use trimtab_runtime::plan::Plan;
 use trimtab_runtime::text::Special;
-
-#[derive(Serialize)]
-struct Document {
-    #[serde(flatten)]
-    head: Head,
-    file_sha256: String,
-    tokens: usize,
-    chunks: usize,
-    ctx: usize,
-    nll: f64,
-    ppl: f64,
-    ppl_stderr: f64,
-    steering: Option<InForce>,
-    plain: Option<Plain>,
-    kl: Option<Kl>,
-    top1_agreement: Option<f64>,
-}
-
-#[derive(Serialize)]
-struct InForce {
-    plan: String,
-}
-
-#[derive(Serialize)]
-struct Plain {
-    nll: f64,
-    ppl: f64,
-}
-
-#[derive(Serialize)]
-struct Kl {
-    mean: f64,
-    median: f64,
-    p99: f64,
-    max: f64,
-}
-
-impl From<Divergence> for Kl {
-    fn from(found: Divergence) -> Kl {
-        let Divergence { mean, median, p99, max } = found;
-        Kl { mean, median, p99, max }
-    }
-}
+use trimtab_steering::file::sha256;
 
 /// What was measured: under the plan in force, and held against the plain model if that was asked for.
 struct Measured {
@@ -89,12 +40,9 @@ impl Measured {
     }
 }
 
-/// Measures.
 pub fn run(plan: &config::Perplexity, console: &Console) -> Result<()> {
     let text = read_text(&plan.file)?;
-    let sources = vectors::read(&plan.vectors)?;
-    let opened = open(&plan.opening, console)?;
-    let steering = Steering::open(sources, &plan.vectors, &opened, console)?;
+    let (opened, steering) = vectors::open(&plan.opening, &plan.vectors, console)?;
     let tokens = opened.model.tokenizer()?.encode(&text, Special::Plain).map_err(Runtime::from)?;
 
     let (plain, in_force) = (Plan::empty(), steering.plan().clone());
@@ -114,20 +62,22 @@ pub fn run(plan: &config::Perplexity, console: &Console) -> Result<()> {
         return console.say_line(measured.line());
     }
     let Measured { here, beside } = measured;
-    console.print(&Document {
-        head: opened.head("perplexity"),
-        file_sha256: hex(&Sha256::digest(text.as_bytes())),
-        tokens: here.windows * plan.windows.size,
-        chunks: here.windows,
-        ctx: plan.windows.size,
-        nll: here.nll(),
-        ppl: here.ppl(),
-        ppl_stderr: here.ppl_stderr(),
-        steering: (!steering.is_empty()).then(|| InForce { plan: steering.plan_digits() }),
-        plain: beside.as_ref().map(|b| Plain { nll: b.plain.nll(), ppl: b.plain.ppl() }),
-        kl: beside.as_ref().map(|b| b.divergence.into()),
-        top1_agreement: beside.map(|b| b.top1_agreement),
-    })
+    let in_force = (!steering.is_empty()).then(|| Fields::new("plan", steering.plan_digits()));
+    let plain = |b: &Beside| Fields::new("nll", b.plain.nll()).with("ppl", b.plain.ppl());
+    let document = opened
+        .head("perplexity")
+        .with("file_sha256", sha256(text.as_bytes()))
+        .with("tokens", here.windows * plan.windows.size)
+        .with("chunks", here.windows)
+        .with("ctx", plan.windows.size)
+        .with("nll", here.nll())
+        .with("ppl", here.ppl())
+        .with("ppl_stderr", here.ppl_stderr())
+        .with("steering", in_force)
+        .with("plain", beside.as_ref().map(plain))
+        .with("kl", beside.as_ref().map(|b| b.divergence))
+        .with("top1_agreement", beside.map(|b| b.top1_agreement));
+    console.print(&document)
 }
 
 fn measure(
@@ -136,18 +86,16 @@ fn measure(
     others: &[Plan],
     console: &Console,
 ) -> Result<Measured> {
-    let (meter, stoppable) = (Meter::new(console), Stoppable::begin());
     let count = windows.count(trial.tokens.len());
-    meter.begin_items(&format!("scoring {count} windows"), count);
+    let work = Work::begin(console, &format!("scoring {count} windows"), count);
     let mut done = 0;
     let found = windows.compare(trial, others, &mut |so_far| {
-        meter.advance((so_far.plain.windows - done) as u64);
+        let new = so_far.plain.windows - done;
         done = so_far.plain.windows;
-        if stoppable.is_stopping() { Flow::Cancel } else { Flow::Continue }
+        work.done(new)
     });
-    meter.end();
     let measured = Measured::of(found?);
-    if stoppable.is_stopping() && measured.here.windows < count {
+    if work.is_stopping() && measured.here.windows < count {
         return Err(Error::Interrupted);
     }
     Ok(measured)
@@ -172,8 +120,4 @@ impl Measured {
             divergence.max,
         )
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }

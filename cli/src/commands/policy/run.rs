@@ -1,13 +1,12 @@
 //! Reads a policy, runs it through every state, and lists its labels with the tokens the scorer asks for.
 
 use super::args::{PolicyArgs, PolicyCommand};
-use crate::commands::opened::{Opened, open};
-use crate::commands::table::{Column, markdown};
+use crate::commands::opened::{Opened, head, open};
+use crate::commands::table::markdown;
 use crate::console::Console;
-use crate::document::Head;
+use crate::document::Fields;
 use crate::error::{Error, Result};
 use crate::flags::model::if_named;
-use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::Path;
 use trimtab_steering::monitor::guidance::aside::{self, MOST_TOKENS};
@@ -15,69 +14,13 @@ use trimtab_steering::monitor::guidance::{Level, axis_key};
 use trimtab_steering::monitor::policy::check::{Check, Standing, check};
 use trimtab_steering::monitor::policy::{Axis, BuiltIn, Caps, Policy, State, action_name};
 
-#[derive(Serialize)]
-struct Document<'a> {
-    #[serde(flatten)]
-    head: Head,
-    policy: &'a str,
-    sha256: String,
-    principles: Vec<Principle<'a>>,
-    actions: Vec<Row>,
-    needs: Needs,
-    caps: Limits,
-    guidance: Vec<Note<'a>>,
-    refusal: &'a str,
-    checks: Vec<Finding>,
-}
-
-#[derive(Serialize)]
-struct Principle<'a> {
-    axis: &'static str,
-    name: &'a str,
-    question: &'a str,
-}
-
-/// One of the 27 states.
-#[derive(Serialize)]
-struct Row {
-    state: String,
-    feasible: bool,
-    flag: &'static str,
-    first_violated: Option<&'static str>,
-    action: &'static str,
-    default: &'static str,
-}
-
-/// The axes that have to be judged, the first first.
-#[derive(Serialize)]
-struct Needs {
-    rollback: Vec<&'static str>,
-    action: Vec<&'static str>,
-}
-
-#[derive(Serialize)]
-struct Limits {
-    rewinds: u32,
-    discarded: usize,
-    perceiver_per_token: usize,
-    perceiver_free: usize,
-    time_factor: f64,
-}
-
-#[derive(Serialize)]
+/// A note of the policy's guidance.
 struct Note<'a> {
     axis: &'static str,
     level: usize,
     text: &'a str,
     /// Tokens of the aside, turns included; known with a model only.
     tokens: Option<usize>,
-}
-
-#[derive(Serialize)]
-struct Finding {
-    name: &'static str,
-    standing: &'static str,
-    found: String,
 }
 
 /// Explains a policy; one that the named model cannot use fails the command.
@@ -92,24 +35,12 @@ pub fn run(args: PolicyArgs, console: &Console) -> Result<()> {
     checks.extend(opened.is_some().then(|| fit(&guidance)));
     let broken: Vec<&str> =
         checks.iter().filter(|c| c.standing == Standing::Broken).map(|c| c.name).collect();
-    let failed = broken.join(", ");
-    let document = Document {
-        head: opened.map_or_else(|| Head::bare("policy check"), |o| o.head("policy check")),
-        policy: policy.name(),
-        sha256: policy.digest(),
-        principles: principles(&policy),
-        actions: State::all().map(|state| row(state, &policy, &base)).collect(),
-        needs: needs(&policy),
-        caps: limits(policy.caps()),
-        guidance,
-        refusal: policy.refusal(),
-        checks: checks.into_iter().map(finding).collect(),
-    };
+    let head = head("policy check", opened.as_ref());
     match console.is_json() {
-        true => console.print(&document)?,
-        false => console.say(&shown(&document))?,
+        true => console.print(&document(head, (&policy, &base), &guidance, &checks))?,
+        false => console.say(&shown((&policy, &base), &guidance, &checks))?,
     }
-    if failed.is_empty() { Ok(()) } else { Err(Error::Check { failed }) }
+    if broken.is_empty() { Ok(()) } else { Err(Error::Check { failed: broken.join(", ") }) }
 }
 
 /// A built-in policy or a file; a word that is neither is more likely a name that was mistyped.
@@ -122,37 +53,51 @@ fn named(word: &str) -> Result<Policy> {
     Ok(Policy::open(word)?)
 }
 
-fn principles(policy: &Policy) -> Vec<Principle<'_>> {
-    let told = |axis: Axis| {
+fn document(
+    head: Fields,
+    (policy, base): (&Policy, &Policy),
+    guidance: &[Note],
+    checks: &[Check],
+) -> Fields {
+    let principles = Axis::ALL.map(|axis| {
         let principle = policy.principle(axis);
-        Principle { axis: axis.letter(), name: &principle.name, question: &principle.question }
-    };
-    Axis::ALL.map(told).into()
+        Fields::new("axis", axis.letter())
+            .with("name", &principle.name)
+            .with("question", &principle.question)
+    });
+    let actions = State::all().map(|state| {
+        Fields::new("state", state.to_string())
+            .with("feasible", state.is_feasible())
+            .with("flag", state.flag().letter())
+            .with("first_violated", state.first_violated().map(Axis::letter))
+            .with("action", action_name(policy.action(state)))
+            .with("default", action_name(base.action(state)))
+    });
+    let notes = guidance.iter().map(|note| {
+        Fields::new("axis", note.axis)
+            .with("level", note.level)
+            .with("text", note.text)
+            .with("tokens", note.tokens)
+    });
+    let [rollback, action] = needs(policy);
+    head.with("policy", policy.name())
+        .with("sha256", policy.digest())
+        .with("principles", principles)
+        .with("actions", actions.collect::<Vec<_>>())
+        .with("needs", Fields::new("rollback", rollback).with("action", action))
+        .with("caps", policy.caps())
+        .with("guidance", notes.collect::<Vec<_>>())
+        .with("refusal", policy.refusal())
+        .with("checks", checks)
 }
 
-fn row(state: State, policy: &Policy, base: &Policy) -> Row {
-    Row {
-        state: state.to_string(),
-        feasible: state.is_feasible(),
-        flag: state.flag().letter(),
-        first_violated: state.first_violated().map(Axis::letter),
-        action: action_name(policy.action(state)),
-        default: action_name(base.action(state)),
-    }
-}
-
-fn needs(policy: &Policy) -> Needs {
-    let down_to = |last: Option<Axis>| {
+/// The axes that have to be judged to know whether to roll back, and to know the action; the first first.
+fn needs(policy: &Policy) -> [Vec<&'static str>; 2] {
+    let needs = policy.needs();
+    [needs.rollback, needs.action].map(|last| {
         let asked = Axis::ALL.into_iter().filter(|axis| Some(*axis) <= last);
         asked.map(Axis::letter).collect()
-    };
-    let needs = policy.needs();
-    Needs { rollback: down_to(needs.rollback), action: down_to(needs.action) }
-}
-
-fn limits(caps: &Caps) -> Limits {
-    let Caps { rewinds, discarded, perceiver_per_token, perceiver_free, time_factor } = *caps;
-    Limits { rewinds, discarded, perceiver_per_token, perceiver_free, time_factor }
+    })
 }
 
 fn notes<'a>(policy: &'a Policy, opened: Option<&Opened>) -> Result<Vec<Note<'a>>> {
@@ -184,58 +129,53 @@ fn fit(guidance: &[Note]) -> Check {
     Check { name, standing: Standing::Broken, found }
 }
 
-fn finding(check: Check) -> Finding {
-    let Check { name, standing, found } = check;
-    Finding { name, standing: standing.name(), found }
-}
-
 /// A policy for people.
-fn shown(document: &Document) -> String {
-    let Document { policy, sha256, refusal, .. } = document;
-    let principles = document
-        .principles
-        .iter()
-        .map(|Principle { axis, name, question }| format!("{axis}  {name}: {question}\n"));
-    let principles: String = principles.collect();
+fn shown((policy, base): (&Policy, &Policy), guidance: &[Note], checks: &[Check]) -> String {
+    let principles = Axis::ALL.map(|axis| {
+        let principle = policy.principle(axis);
+        format!("{}  {}: {}\n", axis.letter(), principle.name, principle.question)
+    });
+    let (name, sha256, principles) = (policy.name(), policy.digest(), principles.concat());
+    let note = |note: &Note| {
+        let tokens = note.tokens.map_or("-".to_owned(), |tokens| tokens.to_string());
+        [note.axis.to_owned(), note.level.to_string(), tokens, note.text.to_owned()]
+    };
+    let check = |check: &Check| {
+        [check.name.to_owned(), check.standing.name().to_owned(), check.found.clone()]
+    };
     [
-        format!("policy   {policy}\nsha256   {sha256}\n\n{principles}"),
-        table(&document.actions),
-        differences(&document.actions),
-        format!("{}{}refusal  {refusal}\n", asked(&document.needs), capped(&document.caps)),
-        guidance(&document.guidance),
-        findings(&document.checks),
+        format!("policy   {name}\nsha256   {sha256}\n\n{principles}"),
+        table(policy, base),
+        differences(policy, base),
+        format!("{}{}refusal  {}\n", asked(policy), capped(policy.caps()), policy.refusal()),
+        markdown("guidance;>level;>tokens;text", guidance.iter().map(note)) + "\n",
+        markdown("check;is;found", checks.iter().map(check)) + "\n",
     ]
     .join("\n")
 }
 
-fn table(rows: &[Row]) -> String {
-    let columns = [
-        Column::Right("#"),
-        Column::Left("(S,A,E)"),
-        Column::Left("flag"),
-        Column::Left("first violated"),
-        Column::Left("action"),
-        Column::Left("default"),
-    ];
+fn table(policy: &Policy, base: &Policy) -> String {
     let mut number = 0;
-    let lines = rows.iter().map(|row| {
-        let feasible = row.feasible;
+    let lines = State::all().map(|state| {
+        let feasible = state.is_feasible();
         number += usize::from(feasible);
         let place = if feasible { number.to_string() } else { "-".to_owned() };
-        let flag = if feasible { row.flag } else { "infeasible" };
-        let other = if row.action == row.default { "" } else { row.default };
-        let violated = row.first_violated.unwrap_or("-");
-        let words = [flag, violated, row.action, other].map(str::to_owned);
-        [vec![place, row.state.clone()], words.to_vec()].concat()
+        let flag = if feasible { state.flag().letter() } else { "infeasible" };
+        let [action, other] = [policy, base].map(|policy| action_name(policy.action(state)));
+        let other = if action == other { "" } else { other };
+        let violated = state.first_violated().map_or("-", Axis::letter);
+        [&place, &state.to_string(), flag, violated, action, other].map(str::to_owned)
     });
-    let lines = lines.collect();
-    format!("{}\n", markdown(&columns, lines))
+    markdown(">#;(S,A,E);flag;first violated;action;default", lines) + "\n"
 }
 
-fn differences(rows: &[Row]) -> String {
-    let mut moves: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
-    for row in rows.iter().filter(|row| row.action != row.default) {
-        moves.entry((row.default, row.action)).or_default().push(&row.state);
+fn differences(policy: &Policy, base: &Policy) -> String {
+    let mut moves: BTreeMap<(&str, &str), Vec<String>> = BTreeMap::new();
+    for state in State::all() {
+        let [from, to] = [base, policy].map(|policy| action_name(policy.action(state)));
+        if from != to {
+            moves.entry((from, to)).or_default().push(state.to_string());
+        }
     }
     if moves.is_empty() {
         return "against default: every row is the same\n".to_owned();
@@ -246,42 +186,19 @@ fn differences(rows: &[Row]) -> String {
     told.collect()
 }
 
-fn asked(needs: &Needs) -> String {
-    let sentence = |axes: &[&str]| match axes {
+fn asked(policy: &Policy) -> String {
+    let [rollback, action] = needs(policy).map(|axes| match axes.as_slice() {
         [] => "nothing, it is the same in every state".to_owned(),
         [one] => format!("{one} alone"),
         all => all.join(", "),
-    };
-    let (rollback, action) = (sentence(&needs.rollback), sentence(&needs.action));
+    });
     format!("asks     {rollback} to know whether to roll back; {action} to know the action\n")
 }
 
-fn capped(caps: &Limits) -> String {
-    let Limits { rewinds, discarded, perceiver_per_token, perceiver_free, time_factor } = caps;
+fn capped(caps: &Caps) -> String {
+    let Caps { rewinds, discarded, perceiver_per_token, perceiver_free, time_factor } = caps;
     format!(
         "caps     {rewinds} rewinds, {discarded} discarded tokens, {perceiver_per_token} perceiver tokens a token and \
          {perceiver_free} more, {time_factor} times the time\n"
     )
-}
-
-fn guidance(notes: &[Note]) -> String {
-    let columns = [
-        Column::Left("guidance"),
-        Column::Right("level"),
-        Column::Right("tokens"),
-        Column::Left("text"),
-    ];
-    let line = |note: &Note| {
-        let tokens = note.tokens.map_or("-".to_owned(), |tokens| tokens.to_string());
-        vec![note.axis.to_owned(), note.level.to_string(), tokens, note.text.to_owned()]
-    };
-    format!("{}\n", markdown(&columns, notes.iter().map(line).collect()))
-}
-
-fn findings(checks: &[Finding]) -> String {
-    let columns = [Column::Left("check"), Column::Left("is"), Column::Left("found")];
-    let line = |check: &Finding| {
-        vec![check.name.to_owned(), check.standing.to_owned(), check.found.clone()]
-    };
-    format!("{}\n", markdown(&columns, checks.iter().map(line).collect()))
 }

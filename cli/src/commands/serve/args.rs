@@ -1,15 +1,18 @@
 //! Flags of `serve`.
 
-use crate::flags::model::{ModelArgs, TemplateArgs};
+use crate::flags::model::{ModelArgs, TemplateArgs, bytes};
+use crate::flags::{Named, Parsed, named};
 use clap::Args;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
+use trimtab_runtime::site::Site;
 
 /// Flags of `serve`.
 #[derive(Debug, Args)]
 pub struct ServeArgs {
     /// The address to listen at.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1", help_heading = "Server")]
-    pub host: String,
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1", value_parser = host, help_heading = "Server")]
+    pub host: IpAddr,
     /// The port; 0 takes a free one.
     #[arg(long, value_name = "N", default_value_t = 8080, help_heading = "Server")]
     pub port: u16,
@@ -32,11 +35,11 @@ pub struct ServeArgs {
     #[arg(long, value_name = "S", default_value_t = 30, help_heading = "Server")]
     pub drain_timeout: u64,
     /// The largest body, with K, M or G for multiples of 1024.
-    #[arg(long, value_name = "BYTES", default_value = "2M", help_heading = "Server")]
-    pub max_body: String,
+    #[arg(long, value_name = "BYTES", default_value = "2M", value_parser = bytes, help_heading = "Server")]
+    pub max_body: usize,
     /// The largest vector file that is taken in.
-    #[arg(long, value_name = "BYTES", default_value = "64M", help_heading = "Server")]
-    pub max_upload: String,
+    #[arg(long, value_name = "BYTES", default_value = "64M", value_parser = bytes, help_heading = "Server")]
+    pub max_upload: usize,
     /// The name that clients call the model by.
     #[arg(short, long, value_name = "NAME", help_heading = "Server")]
     pub alias: Option<String>,
@@ -45,7 +48,7 @@ pub struct ServeArgs {
     pub any_model: bool,
     /// Where embeddings are read.
     #[arg(long, value_name = "SITE", default_value = "final", help_heading = "Server")]
-    pub embedding_site: String,
+    pub embedding_site: Site,
     /// Serve no page at /.
     #[arg(long, help_heading = "Server")]
     pub no_ui: bool,
@@ -68,8 +71,8 @@ pub struct ServeArgs {
     #[arg(long, help_heading = "Keys")]
     pub insecure_no_auth: bool,
     /// A vector that requests may name; may be given again.
-    #[arg(long, value_name = "ID=FILE", help_heading = "Steering")]
-    pub vector: Vec<String>,
+    #[arg(long, value_name = "ID=FILE", value_parser = named, help_heading = "Steering")]
+    pub vector: Vec<Named>,
     /// The folder that vectors may be loaded from.
     #[arg(long, value_name = "DIR", help_heading = "Steering")]
     pub vector_root: Option<PathBuf>,
@@ -104,10 +107,28 @@ pub struct ServeArgs {
     /// Write what people write and get into the log.
     #[arg(long, help_heading = "State")]
     pub log_content: bool,
-    /// The model.
     #[command(flatten)]
     pub model: ModelArgs,
-    /// What its chat template is given, below what a request says.
+    // What the chat template is given, below what a request says.
     #[command(flatten)]
     pub template: TemplateArgs,
+}
+
+fn host(text: &str) -> Parsed<IpAddr> {
+    if text == "localhost" {
+        return Ok(Ipv4Addr::LOCALHOST.into());
+    }
+    text.parse().map_err(|_| format!("{text:?} is no address such as 127.0.0.1 or ::"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_addresses() {
+        assert!(host("localhost").unwrap().is_loopback());
+        assert!(host("::1").unwrap().is_loopback());
+        assert!(host("example.org").is_err());
+    }
 }

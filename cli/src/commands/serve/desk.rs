@@ -1,6 +1,6 @@
 //! Everything behind the address: engine, vectors, presets.
 
-use super::config::{Serve, Sources, folder};
+use super::config::Serve;
 use crate::console::Console;
 use crate::error::{Error, Result, read_data};
 use crate::flags::Named;
@@ -8,6 +8,7 @@ use crate::progress::Meter;
 use std::path::Path;
 use std::sync::Arc;
 use trimtab_runtime::Model;
+use trimtab_runtime::engine::EngineOptions;
 use trimtab_runtime::hub::Progress;
 use trimtab_server::settings::Settings;
 use trimtab_server::steer::{Access, ModelFacts, Setup, Steering, StoredVector};
@@ -86,15 +87,45 @@ pub fn prepare(
     Ok(())
 }
 
+/// What a model is served with, besides the server's own settings.
+pub struct Behind<'a> {
+    pub engine: EngineOptions,
+    pub setup: Setup,
+    /// Policies to judge under, by name or file.
+    pub policies: &'a [String],
+    /// A file with presets and the default.
+    pub presets: Option<&'a Path>,
+    /// The folder of the server's state.
+    pub folder: Option<&'a Path>,
+}
+
+impl<'a> Behind<'a> {
+    /// What the flags of `serve` ask for.
+    pub fn of(plan: &'a Serve) -> Behind<'a> {
+        let args = &plan.args;
+        let door = |open: bool| if open { Access::Open } else { Access::Closed };
+        let setup = Setup {
+            vector_root: args.vector_root.clone(),
+            sources: door(args.allow_source),
+            inline: door(args.allow_inline),
+            dose: DoseLimit::at_site(args.dose_limit),
+            upload_limit: args.max_upload as u64,
+            ..Setup::default()
+        };
+        let (policies, presets) = (args.policy.as_slice(), args.presets.as_deref());
+        Behind { engine: plan.engine(), setup, policies, presets, folder: plan.folder.as_deref() }
+    }
+}
+
 /// A model with an engine that runs it and everything that requests may name.
 pub async fn app(
     model: Arc<Model>,
-    plan: &Serve,
+    behind: Behind<'_>,
     (settings, keep, vectors): (Settings, Persistence, Vec<StoredVector>),
     console: &Console,
 ) -> Result<Arc<App>> {
-    let judged = policies(&plan.policies)?;
-    let mut setup = setup(&plan.sources);
+    let judged = policies(behind.policies)?;
+    let mut setup = behind.setup;
     let named = judged.iter().map(|policy| (policy.name().to_owned(), policy.clone()));
     setup.policies.extend(named);
     let steering = Steering::new(ModelFacts::of(&model)?, setup, keep.clone());
@@ -108,33 +139,20 @@ pub async fn app(
         }
         console.warn(format!("vector {id} is left out: {}", refusal.message));
     }
-    if let Some(path) = &plan.presets {
+    if let Some(path) = behind.presets {
         let text = read_data(path)?;
         let steering = &steering;
         tokio::task::block_in_place(|| preset(steering, &text)).map_err(|problem| Error::Line {
-            path: path.clone(),
+            path: path.to_owned(),
             line: 1,
             problem,
         })?;
     }
-    let server = Server::builder(model).engine(plan.engine).settings(settings);
+    let server = Server::builder(model).engine(behind.engine).settings(settings);
     let app = server.steering(steering).keep(keep).build()?;
-    let folder = folder(&plan.state)?;
     let calibrate: Prepare = &|policy, folder, progress| app.calibrate(policy, folder, progress);
-    tokio::task::block_in_place(|| prepare(&judged, folder.as_deref(), console, calibrate))?;
+    tokio::task::block_in_place(|| prepare(&judged, behind.folder, console, calibrate))?;
     Ok(app)
-}
-
-fn setup(sources: &Sources) -> Setup {
-    let door = |open: bool| if open { Access::Open } else { Access::Closed };
-    Setup {
-        vector_root: sources.root.clone(),
-        sources: door(sources.by_request),
-        inline: door(sources.inline),
-        dose: DoseLimit::at_site(sources.dose),
-        upload_limit: sources.upload as u64,
-        ..Setup::default()
-    }
 }
 
 /// Puts a file's presets and default into force, unless they are already.

@@ -6,12 +6,7 @@ use tracing_subscriber::EnvFilter;
 
 /// Installs the log. `RUST_LOG` outranks `-v`; a program that has one already keeps it.
 pub fn install(console: &Console) {
-    let level = match (console.is_quiet(), console.verbosity()) {
-        (true, _) => "error",
-        (false, 0) => "info",
-        (false, 1) => "debug",
-        (false, _) => "trace",
-    };
+    let level = console.log_level();
     let usual = format!("warn,trimtab_server={level},trimtab_adapters={level}");
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);

@@ -1,9 +1,8 @@
 //! Reads vectors and keys, opens the model, listens, and drains running answers when it is told to stop.
 
-use super::config::{Serve, State, folder};
-use super::desk::{app, policies, read};
+use super::config::Serve;
+use super::desk::{Behind, app, policies, read};
 use super::log;
-use crate::args::environment::state_folder;
 use crate::commands::opened::open;
 use crate::console::Console;
 use crate::document::VERSION;
@@ -24,8 +23,8 @@ const LOOK: Duration = Duration::from_millis(50);
 pub fn run(plan: &Serve, console: &Console) -> Result<()> {
     log::install(console);
     // Everything that can be wrong about files is found before the model is opened.
-    let vectors = read(&plan.vectors)?;
-    policies(&plan.policies)?;
+    let vectors = read(&plan.args.vector)?;
+    policies(&plan.args.policy)?;
     let settings = settings(plan)?;
     let threads = threads()?;
     threads.block_on(async {
@@ -37,8 +36,8 @@ pub fn run(plan: &Serve, console: &Console) -> Result<()> {
             return Err(error.into());
         }
         let banner = banner(&opened.model, plan, (&settings, address));
-        let app = app(opened.model, plan, (settings, keep, vectors), console).await?;
-        console.tell_always(banner);
+        let app = app(opened.model, Behind::of(plan), (settings, keep, vectors), console).await?;
+        banner.iter().for_each(|line| console.tell_always(line));
         let stopping = Stoppable::begin();
         let served = serve(listener, app, stopped(&stopping)).await;
         served.map_err(|source| Error::System { what: "listener", source })
@@ -54,17 +53,17 @@ pub fn threads() -> Result<tokio::runtime::Runtime> {
 
 fn settings(plan: &Serve) -> Result<Settings> {
     let mut keys = plan.params.keys.clone();
-    if let Some(path) = &plan.key_file {
+    if let Some(path) = &plan.args.api_key_file {
         keys.extend(Key::of_file(&read_text(path)?).map_err(Error::Misfit)?);
     }
     Params { keys, ..plan.params.clone() }.check().map_err(Error::Misfit)
 }
 
 async fn keep(plan: &Serve) -> Result<Persistence> {
-    let Some(folder) = folder(&plan.state)? else { return Ok(Persistence::nothing()) };
-    let store = Store::open(&folder).await?;
-    let traces = if plan.traces { Switch::On } else { Switch::Off };
-    let text = if plan.audit_text { Switch::On } else { Switch::Off };
+    let Some(folder) = &plan.folder else { return Ok(Persistence::nothing()) };
+    let store = Store::open(folder).await?;
+    let switch = |on: bool| if on { Switch::On } else { Switch::Off };
+    let (traces, text) = (switch(plan.args.store_traces), switch(plan.args.audit_text));
     Ok(Persistence::in_store(store, traces).with_audit_text(text))
 }
 
@@ -98,8 +97,12 @@ fn terminations() {
 #[cfg(not(unix))]
 fn terminations() {}
 
-/// The one thing that is said at the start.
-fn banner(model: &Model, plan: &Serve, (settings, address): (&Settings, SocketAddr)) -> String {
+/// What is said at the start, line by line.
+fn banner(
+    model: &Model,
+    plan: &Serve,
+    (settings, address): (&Settings, SocketAddr),
+) -> [String; 3] {
     let decoder = model.decoder();
     let keys = match (settings.keys.len(), settings.address.ip().is_loopback()) {
         (0, true) => "no key needed, this machine only".to_owned(),
@@ -107,22 +110,16 @@ fn banner(model: &Model, plan: &Serve, (settings, address): (&Settings, SocketAd
         (count, _) => format!("{count} keys"),
     };
     let admin = if settings.admin.is_on() { "on" } else { "off" };
-    let state = match &plan.state {
-        State::None => "none".to_owned(),
-        State::Folder(folder) => folder.display().to_string(),
-        State::Usual => state_folder().unwrap_or_default().display().to_string(),
-    };
-    format!(
-        "trimtab {VERSION} serves {} ({} {}) at http://{address}\n\
-         device {} with {} threads, context {}, {} answers at once, {} may wait\n\
-         {keys}; administration {admin}; state {state}",
-        settings.names.first().map_or(model.name(), String::as_str),
-        decoder.spec().arch.name,
-        model.identity().quantization,
-        decoder.device().kind(),
-        device::threads(),
-        decoder.context(),
-        plan.engine.parallel,
-        plan.engine.queue,
-    )
+    let state = plan.folder.as_ref().map_or("none".to_owned(), |f| f.display().to_string());
+    let name = settings.names.first().map_or(model.name(), String::as_str);
+    let (arch, stored) = (decoder.spec().arch.name, &model.identity().quantization);
+    let (kind, threads, context) = (decoder.device().kind(), device::threads(), decoder.context());
+    let (together, waiting) = (plan.args.parallel, plan.args.max_queue);
+    [
+        format!("trimtab {VERSION} serves {name} ({arch} {stored}) at http://{address}"),
+        format!(
+            "device {kind} with {threads} threads, context {context}, {together} answers at once, {waiting} may wait"
+        ),
+        format!("{keys}; administration {admin}; state {state}"),
+    ]
 }

@@ -2,52 +2,14 @@
 
 use super::args::{TracesArgs, TracesCommand};
 use crate::commands::state::with_store;
-use crate::commands::table::{Column, markdown};
+use crate::commands::table::markdown;
 use crate::console::Console;
-use crate::document::Head;
+use crate::document::{Fields, head};
 use crate::error::{Error, Result};
-use serde::Serialize;
 use trimtab_adapters::store::{Retention, Store, Trace, now_ms};
 
 /// The most traces that a response is looked for among.
 const ALL: u32 = 10_000;
-
-#[derive(Serialize)]
-struct List {
-    #[serde(flatten)]
-    head: Head,
-    traces: Vec<Entry>,
-}
-
-#[derive(Serialize)]
-struct Entry {
-    response: String,
-    owner: String,
-    created_ms: i64,
-    weights_sha256: String,
-    prompt_tokens: usize,
-    answers: usize,
-}
-
-#[derive(Serialize)]
-struct Deleted {
-    #[serde(flatten)]
-    head: Head,
-    deleted: u64,
-}
-
-impl Entry {
-    fn of(trace: Trace) -> Entry {
-        Entry {
-            response: trace.response,
-            owner: trace.owner,
-            created_ms: trace.created_ms,
-            weights_sha256: trace.weights_sha256,
-            prompt_tokens: trace.prompt.len(),
-            answers: trace.answers.len(),
-        }
-    }
-}
 
 /// Lists, shows or deletes traces.
 pub fn run(args: &TracesArgs, console: &Console) -> Result<()> {
@@ -67,21 +29,24 @@ pub fn run(args: &TracesArgs, console: &Console) -> Result<()> {
 }
 
 async fn list(store: &Store, most: u32, console: &Console) -> Result<()> {
-    let traces: Vec<Entry> = store.traces(most).await?.into_iter().map(Entry::of).collect();
+    let traces = store.traces(most).await?;
     if console.is_json() {
-        return console.print(&List { head: Head::bare("traces"), traces });
+        let entry = |trace: &Trace| {
+            Fields::new("response", &trace.response)
+                .with("owner", &trace.owner)
+                .with("created_ms", trace.created_ms)
+                .with("weights_sha256", &trace.weights_sha256)
+                .with("prompt_tokens", trace.prompt.len())
+                .with("answers", trace.answers.len())
+        };
+        let entries: Vec<Fields> = traces.iter().map(entry).collect();
+        return console.print(&head("traces", None).with("traces", entries));
     }
-    let row = |entry: &Entry| {
-        let numbers = [entry.created_ms.to_string(), entry.prompt_tokens.to_string()];
-        [vec![entry.response.clone(), entry.owner.clone()], numbers.to_vec()].concat()
-    };
-    let columns = [
-        Column::Left("response"),
-        Column::Left("owner"),
-        Column::Right("ms since 1970"),
-        Column::Right("prompt"),
-    ];
-    console.say_line(markdown(&columns, traces.iter().map(row).collect()))
+    let rows = traces.into_iter().map(|trace| {
+        let (made, tokens) = (trace.created_ms.to_string(), trace.prompt.len().to_string());
+        [trace.response, trace.owner, made, tokens]
+    });
+    console.say_line(markdown("response;owner;>ms since 1970;>prompt", rows))
 }
 
 async fn show(store: &Store, response: &str, console: &Console) -> Result<()> {
@@ -94,7 +59,7 @@ async fn show(store: &Store, response: &str, console: &Console) -> Result<()> {
 
 fn deleted(deleted: u64, console: &Console) -> Result<()> {
     if console.is_json() {
-        return console.print(&Deleted { head: Head::bare("traces"), deleted });
+        return console.print(&head("traces", None).with("deleted", deleted));
     }
     console.say_line(format!("deleted {deleted} traces"))
 }

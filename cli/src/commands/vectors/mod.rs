@@ -2,13 +2,13 @@
 
 mod receipt;
 
-use super::opened::Opened;
+use super::opened::{self, Opened};
 use crate::console::Console;
 use crate::error::{Error, Result};
+use crate::flags::model::Opening;
 use crate::flags::vectors::{Asked, FileForm, Vectors};
 use crate::progress::Meter;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use trimtab_runtime::Model;
@@ -16,9 +16,9 @@ use trimtab_runtime::hub::Progress;
 use trimtab_runtime::plan::Plan;
 use trimtab_runtime::site::Site;
 use trimtab_steering::compose::dose::{self, Note, Standing};
+use trimtab_steering::file::Warning;
 use trimtab_steering::file::card::{ModelPin, Pinned};
-use trimtab_steering::file::{Warning, file_sha256};
-use trimtab_steering::import::{self, ImportOptions};
+use trimtab_steering::import::{self, ImportOptions, SourceFile};
 use trimtab_steering::neutral::medians;
 use trimtab_steering::scope::Scope;
 use trimtab_steering::stack::{Lowered, Stack, StackVector};
@@ -27,21 +27,9 @@ use trimtab_steering::{Error as Refusal, Steer, SteerOptions, VectorFile};
 /// How long measuring goes on before it is told.
 const TOLD_AFTER: Duration = Duration::from_millis(400);
 
-/// A vector file that was read.
-pub struct Source {
-    /// Where it is.
-    pub path: PathBuf,
-    /// SHA-256 of the whole file.
-    pub sha256: String,
-    /// What is in it, imported if it was another program's.
-    pub file: VectorFile,
-    /// What the import has to tell.
-    pub warnings: Vec<String>,
-}
-
 /// Reads the files of a plan, before any model is opened. What no model could be steered with is refused here.
-pub fn read(plan: &Vectors) -> Result<Vec<Source>> {
-    let sources: Vec<Source> =
+pub fn read(plan: &Vectors) -> Result<Vec<SourceFile>> {
+    let sources: Vec<SourceFile> =
         plan.files.iter().map(|asked| source(asked, plan)).collect::<Result<_>>()?;
     for (source, asked) in sources.iter().zip(&plan.files) {
         Steer::new(&source.file, &options(asked, plan))?;
@@ -49,35 +37,21 @@ pub fn read(plan: &Vectors) -> Result<Vec<Source>> {
     Ok(sources)
 }
 
-fn source(asked: &Asked, plan: &Vectors) -> Result<Source> {
-    let path = asked.path.as_path();
+/// A model, and the vectors that it takes. Their files are read first.
+pub fn open(opening: &Opening, plan: &Vectors, console: &Console) -> Result<(Opened, Steering)> {
+    let sources = read(plan)?;
+    let opened = opened::open(opening, console)?;
+    let steering = Steering::open(sources, plan, &opened, console)?;
+    Ok((opened, steering))
+}
+
+fn source(asked: &Asked, plan: &Vectors) -> Result<SourceFile> {
     let options = ImportOptions { layer_shift: plan.layer_shift, ..ImportOptions::default() };
-    match asked.form {
-        FileForm::Any => read_any(path, &options),
-        FileForm::Native => read_native(path, &options),
-    }
-}
-
-/// Reads a file of ours.
-fn read_native(path: &Path, options: &ImportOptions) -> Result<Source> {
-    let file = VectorFile::open(path).map_err(unreadable)?;
-    if options.layer_shift.is_some_and(|shift| shift != 0) {
-        let reason = format!("{} says at which sites it acts", path.display());
-        return Err(Refusal::Refused { what: "layer shift", reason }.into());
-    }
-    let sha256 = file_sha256(path).map_err(unreadable)?;
-    Ok(Source { path: path.to_owned(), sha256, file, warnings: Vec::new() })
-}
-
-/// Reads a file of ours, or one that says enough to be imported.
-pub fn read_any(path: &Path, options: &ImportOptions) -> Result<Source> {
-    if !import::is_foreign(path).map_err(unreadable)? {
-        return read_native(path, options);
-    }
-    let sha256 = file_sha256(path).map_err(unreadable)?;
-    let imported = import::read(path, options).map_err(unreadable)?;
-    let warnings = imported.warnings;
-    Ok(Source { path: path.to_owned(), sha256, file: imported.file, warnings })
+    let source = match asked.form {
+        FileForm::Any => import::open(&asked.path, &options),
+        FileForm::Native => import::open_native(&asked.path, &options),
+    };
+    source.map_err(unreadable)
 }
 
 /// A file that cannot be read is the user's input, whatever the system says about it.
@@ -106,8 +80,8 @@ impl Steering {
     }
 
     /// Vectors that this model takes. What is to be told about them is told.
-    pub fn open(
-        sources: Vec<Source>,
+    fn open(
+        sources: Vec<SourceFile>,
         plan: &Vectors,
         opened: &Opened,
         console: &Console,
@@ -115,20 +89,19 @@ impl Steering {
         if sources.is_empty() {
             return Ok(Steering::none());
         }
-        let pin = ModelPin::of(&opened.model, Pinned::Extract)?;
         let mut ids: Vec<String> =
             sources.iter().map(|source| source.file.card().name.clone()).collect();
         dose::name_apart(&mut ids);
         let mut stack = Stack::new(plan.dose);
         for ((source, asked), id) in sources.into_iter().zip(&plan.files).zip(ids) {
             source.warnings.iter().for_each(|text| console.warn(text));
-            let warnings = admit(&source.file, &pin, &plan.accept)?;
+            let warnings = admit(&source.file, &opened.model, &plan.accept)?;
             let (file, options) = (Arc::new(source.file), options(asked, plan));
             let (sha256, standing) = (source.sha256, Standing::Free);
             stack.push(StackVector { id, sha256, file, warnings, options, standing })?;
         }
         for vector in stack.vectors() {
-            let tell = |warning| console.warn(told(&vector.id, warning));
+            let tell = |warning| console.warn(format!("vector {} {warning}", vector.id));
             vector.warnings.iter().for_each(tell);
         }
         // What a file says of the stream's length is a claim, which the model must bear out.
@@ -233,30 +206,9 @@ fn options(asked: &Asked, plan: &Vectors) -> SteerOptions {
 }
 
 /// Whether the model may be steered with a file, under any of the words the caller gave.
-pub fn admit(file: &VectorFile, pin: &ModelPin, accept: &[String]) -> Result<Vec<Warning>> {
-    let words = accept.iter().map(|word| Some(word.as_str()));
-    let mut found = file.admit(pin, None);
-    for word in words {
-        if found.is_ok() {
-            break;
-        }
-        // The refusal that says how to accept is the one without a word.
-        found = file.admit(pin, word).or(found);
-    }
-    Ok(found?)
-}
-
-/// A warning, for people.
-pub fn told(name: &str, warning: &Warning) -> String {
-    match warning {
-        Warning::ModelDiffers { made_on } => {
-            format!("vector {name} was made on {made_on}; it is used as you asked")
-        }
-        Warning::TemplateDiffers => {
-            format!("vector {name} was made under another chat template")
-        }
-        Warning::TokenizerDiffers => format!("vector {name} was made with another tokenizer"),
-    }
+pub fn admit(file: &VectorFile, model: &Model, accept: &[String]) -> Result<Vec<Warning>> {
+    let pin = ModelPin::of(model, Pinned::Extract)?;
+    Ok(file.admit(&pin, accept.iter().map(String::as_str))?)
 }
 
 /// The stream's median length at some sites of a model, measured once in a process. It is told where it takes long.

@@ -1,6 +1,7 @@
 //! Flags of `verify`.
 
 use crate::flags::model::ModelArgs;
+use crate::flags::vectors::{Asked, asked};
 use clap::Args;
 use std::path::PathBuf;
 
@@ -8,8 +9,8 @@ use std::path::PathBuf;
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
     /// A vector file, with :SCALE for another scale than its own; without one a throw-away vector is used.
-    #[arg(value_name = "FILE[:SCALE]")]
-    pub file: Option<String>,
+    #[arg(value_name = "FILE[:SCALE]", value_parser = asked)]
+    pub file: Option<Asked>,
     /// Leave the timed check out.
     #[arg(long)]
     pub quick: bool,
@@ -25,7 +26,6 @@ pub struct VerifyArgs {
     /// Use a vector that was measured and has no effect.
     #[arg(long)]
     pub allow_null: bool,
-    /// The model.
     #[command(flatten)]
     pub model: ModelArgs,
 }

@@ -2,53 +2,31 @@
 
 use super::config;
 use crate::commands::opened::{Opened, open};
-use crate::commands::vectors::{Source, admit, read, told};
+use crate::commands::vectors::{admit, read};
 use crate::console::Console;
-use crate::document::Head;
+use crate::document::{Fields, version_line};
 use crate::error::{Error, Result};
 use crate::interrupt::Stoppable;
-use serde::Serialize;
+use crate::outputs::named;
 use trimtab_runtime::generate::Flow;
-use trimtab_runtime::output::Named;
-use trimtab_steering::file::card::{ModelPin, Pinned};
+use trimtab_steering::import::SourceFile;
 use trimtab_steering::verify::{self as library, Check, Subject, Verdict};
 use trimtab_steering::{SteerOptions, VectorFile};
 
-#[derive(Serialize)]
-struct Document {
-    #[serde(flatten)]
-    head: Head,
-    file: Option<String>,
-    sha256: Option<String>,
-    vector: String,
-    scale: f32,
-    passed: bool,
-    checks: Vec<Row>,
-}
-
 /// A check; `passed` is null for one that was not made or cannot fail.
-#[derive(Serialize)]
-struct Row {
-    name: &'static str,
-    passed: Option<bool>,
-    value: Option<f64>,
-    limit: Option<f64>,
-    note: String,
+fn row(check: &Check) -> Fields {
+    let passed = match check.verdict {
+        Verdict::Passed => Some(true),
+        Verdict::Failed => Some(false),
+        Verdict::Skipped => None,
+    };
+    Fields::new("name", check.name)
+        .with("passed", passed)
+        .with("value", check.value)
+        .with("limit", check.limit)
+        .with("note", &check.note)
 }
 
-impl Row {
-    fn of(check: &Check) -> Row {
-        let passed = match check.verdict {
-            Verdict::Passed => Some(true),
-            Verdict::Failed => Some(false),
-            Verdict::Skipped => None,
-        };
-        let Check { name, value, limit, .. } = *check;
-        Row { name, passed, value, limit, note: check.note.clone() }
-    }
-}
-
-/// Proves.
 pub fn run(plan: &config::Verify, console: &Console) -> Result<()> {
     outputs(plan, console)?;
     let source = read(&plan.vectors)?.pop();
@@ -77,15 +55,15 @@ pub fn run(plan: &config::Verify, console: &Console) -> Result<()> {
         trimtab_steering::file::write(path, text.as_bytes()).map_err(Error::writing(path))?;
     }
     if console.is_json() {
-        console.print(&Document {
-            head: opened.head("verify"),
-            file: source.as_ref().map(|source| source.path.display().to_string()),
-            sha256: source.map(|source| source.sha256),
-            vector: file.card().name.clone(),
-            scale,
-            passed: failed == 0,
-            checks: checks.iter().map(Row::of).collect(),
-        })?;
+        let document = opened
+            .head("verify")
+            .with("file", source.as_ref().map(|source| source.path.display().to_string()))
+            .with("sha256", source.map(|source| source.sha256))
+            .with("vector", &file.card().name)
+            .with("scale", scale)
+            .with("passed", failed == 0)
+            .with("checks", checks.iter().map(row).collect::<Vec<_>>());
+        console.print(&document)?;
     } else {
         console.say(&text)?;
     }
@@ -98,22 +76,20 @@ pub fn run(plan: &config::Verify, console: &Console) -> Result<()> {
 /// Decides about the report before anything is read.
 fn outputs(plan: &config::Verify, console: &Console) -> Result<()> {
     let mut reads = crate::outputs::of_model(&plan.opening);
-    reads.extend(plan.vectors.files.iter().map(|asked| Named::new("FILE", &asked.path)));
-    let report: Vec<Named> = plan.report.iter().map(|path| Named::new("--report", path)).collect();
-    crate::outputs::plan(&reads, &report, console)
+    reads.extend(named("FILE", plan.vectors.files.iter().map(|asked| &asked.path)));
+    crate::outputs::plan(&reads, &named("--report", &plan.report).collect::<Vec<_>>(), console)
 }
 
 /// The file, if the model takes it.
 fn admitted(
-    source: &Source,
+    source: &SourceFile,
     plan: &config::Verify,
     opened: &Opened,
     console: &Console,
 ) -> Result<VectorFile> {
-    let pin = ModelPin::of(&opened.model, Pinned::Extract)?;
-    let warnings = admit(&source.file, &pin, &plan.vectors.accept)?;
+    let warnings = admit(&source.file, &opened.model, &plan.vectors.accept)?;
     let name = &source.file.card().name;
-    warnings.iter().for_each(|warning| console.warn(told(name, warning)));
+    warnings.iter().for_each(|warning| console.warn(format!("vector {name} {warning}")));
     source.warnings.iter().for_each(|text| console.warn(text));
     Ok(source.file.clone())
 }
@@ -128,7 +104,7 @@ fn failures(checks: &[Check]) -> String {
 fn report(checks: &[Check], opened: &Opened, file: &VectorFile, scale: f32) -> String {
     let model = &opened.model;
     let mut lines = vec![
-        format!("{}", crate::document::Version::new().line()),
+        version_line(),
         format!(
             "model   {} ({}, {}), weights {}",
             model.name(),

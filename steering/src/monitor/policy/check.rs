@@ -6,9 +6,11 @@
 use super::{Policy, State};
 use crate::monitor::detect::Action;
 use crate::monitor::guidance::Level;
+use serde::Serialize;
 
 /// How a check stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Standing {
     /// As it should be.
     Fine,
@@ -30,7 +32,7 @@ impl Standing {
 }
 
 /// One thing that was looked at.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Check {
     /// Its name.
     pub name: &'static str,

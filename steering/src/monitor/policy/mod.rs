@@ -17,6 +17,7 @@ pub use state::{Axis, Flag, NoState, STATES, State};
 use super::detect::Action;
 use super::guidance::{Catalogue, Level};
 use crate::error::{Error, Result};
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::path::Path;
 
@@ -70,7 +71,7 @@ pub struct Principle {
 }
 
 /// What monitoring may cost. The cap that is hit first ends the answer as exhaustion does.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Caps {
     /// Rewinds of one answer, 0 to 10.
     pub rewinds: u32,

@@ -1,26 +1,25 @@
 //! The dose–response curve of an evaluation.
 
-use super::config::Eval;
-use trimtab_steering::Result;
-use trimtab_steering::eval::{Arm, Limits, Line, Report};
-use trimtab_steering::plot::{DoseResponse, Point};
+use super::{Arm, Limits, Line, Report};
+use crate::error::Result;
+use crate::plot::{DoseResponse, Point};
+use std::path::Path;
 
-/// Writes the curve as SVG.
-pub fn write(path: &std::path::Path, plan: &Eval, report: &Report) -> Result<()> {
-    let rule = plan.rule.as_ref().map(ToString::to_string).unwrap_or_default();
-    let title = format!("{} over {} items", plan.file.display(), report.n);
-    let in_doses = report.lines.iter().any(|line| line.dose.is_some());
-    let effect = format!("{} {rule}", report.metric.name());
-    DoseResponse {
-        title: &title,
-        dose: if in_doses { "dose (share of the stream's length)" } else { "scale" },
-        effect: effect.trim_end(),
-        points: &points(report),
-        controls: &controls(report),
-        ppl_ratio: &costs(report),
-        limit: Some(Limits::default().ppl_ratio),
+impl Report {
+    /// Writes the curve as SVG; `effect` says what is scored.
+    pub fn draw(&self, path: &Path, title: &str, effect: &str) -> Result<()> {
+        let in_doses = self.lines.iter().any(|line| line.dose.is_some());
+        DoseResponse {
+            title,
+            dose: if in_doses { "dose (share of the stream's length)" } else { "scale" },
+            effect,
+            points: &points(self),
+            controls: &controls(self),
+            ppl_ratio: &costs(self),
+            limit: Some(Limits::default().ppl_ratio),
+        }
+        .write(path)
     }
-    .write(path)
 }
 
 /// Where a line stands: its dose with its scale's sign, or its scale.
