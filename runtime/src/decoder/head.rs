@@ -7,6 +7,7 @@ use super::backend::host::Host;
 use super::backend::{Backend, OutputLayer};
 use super::forward::Decoder;
 use super::row::{Scores, WithFinal};
+use super::spec::ModelSpec;
 use crate::device;
 use crate::error::{Error, Result};
 use crate::site::Site;
@@ -37,6 +38,31 @@ impl Decoder {
 }
 
 impl Head<'_> {
+    /// The numbers of the model: width, vocabulary, the norm's epsilon, a soft cap.
+    pub fn spec(&self) -> &ModelSpec {
+        &self.decoder.spec
+    }
+
+    /// The weight of the final norm, `[d_model]`, an architecture's offset included.
+    pub fn norm_weight(&self) -> &[f32] {
+        self.decoder.norm.weight_on_host()
+    }
+
+    /// Rows of `W`, dequantised to f32.
+    ///
+    /// # Errors
+    ///
+    /// An id that is not in the vocabulary.
+    // ids [k] -> [k, d_model]
+    pub fn rows(&self, ids: &[u32]) -> Result<Vec<f32>> {
+        let vocab_size = self.decoder.spec.vocab_size;
+        if let Some(id) = ids.iter().find(|id| **id as usize >= vocab_size) {
+            let problem = format!("is {id}, the vocabulary has {vocab_size}");
+            return Err(Error::Invalid { field: "token", problem });
+        }
+        self.decoder.head.rows(ids)
+    }
+
     /// The logits of activations at `final`, with the bits of the pass that they came from.
     // rows [n, d_model] -> [n, vocab_size]
     pub fn logits(&self, rows: &[f32]) -> Result<Vec<f32>> {
@@ -220,6 +246,38 @@ mod tests {
             let back = head.norm_derivative_transposed(&x, &g).unwrap();
             let (forth, back) = (dot(&g, &derivative), dot(&back, &v));
             assert!((forth - back).abs() < 1e-4 * forth.abs().max(1.0), "{name}: {forth} {back}");
+        }
+    }
+
+    #[test]
+    fn rows_are_what_the_transposed_product_adds_up() {
+        for name in MODELS {
+            let decoder = load(name);
+            let (head, vocab) = (decoder.head(), decoder.spec.vocab_size);
+            let ids = [3u32, 0, vocab as u32 - 1, 3];
+            let rows = head.rows(&ids).unwrap();
+            for (id, row) in ids.iter().zip(rows.chunks(decoder.spec.d_model)) {
+                let mut one = vec![0f32; vocab];
+                one[*id as usize] = 1.0;
+                assert_eq!(head.apply_transposed(&one).unwrap(), row, "{name}: {id}");
+            }
+            assert!(head.rows(&[vocab as u32]).is_err());
+            assert!(head.rows(&[]).unwrap().is_empty());
+        }
+    }
+
+    #[test]
+    fn the_norm_is_its_weight_and_epsilon() {
+        for name in MODELS {
+            let decoder = load(name);
+            let (head, width) = (decoder.head(), decoder.spec.d_model);
+            let x = wave(width, 0.7);
+            let mean = dot(&x, &x) / width as f64 + head.spec().norm_eps;
+            let normed = head.norm(&x).unwrap();
+            for ((x, w), found) in x.iter().zip(head.norm_weight()).zip(normed) {
+                let expected = f64::from(*x) * f64::from(*w) / mean.sqrt();
+                assert!((expected - f64::from(found)).abs() < 1e-5, "{name}: {expected} {found}");
+            }
         }
     }
 

@@ -59,6 +59,15 @@ impl Weight {
         }
     }
 
+    /// Where candle keeps it; tiles are in host memory and not candle's.
+    fn device(&self) -> Option<candle_core::Device> {
+        match self {
+            Weight::Dense(w) => Some(w.device().clone()),
+            Weight::Quantised(q) => Some(q.device()),
+            Weight::Tiled(_) => None,
+        }
+    }
+
     /// Bytes it takes in memory.
     pub(crate) fn bytes(&self) -> usize {
         match self {
@@ -206,6 +215,20 @@ impl Linear {
         }
     }
 
+    /// Rows of the matrix in f32, dequantised.
+    // ids [k] -> [k, in]
+    pub(super) fn rows(&self, ids: &[u32]) -> Result<Vec<f32>> {
+        let rows = match self.weight.device() {
+            Some(device) if !device.is_cpu() => Tensor::new(ids, &device)
+                .and_then(|ids| self.weight.rows(&ids)?.flatten_all()?.to_vec1::<f32>()),
+            Some(_) | None => {
+                let mut rows = vec![0f32; ids.len() * self.weight.width()];
+                self.weight.rows_on_host(ids, &mut rows).map(|()| rows)
+            }
+        };
+        rows.map_err(|source| self.failed(source))
+    }
+
     /// The product with the transposed matrix.
     // g [n, out] -> [n, in]
     pub(super) fn transposed(&self, g: &[f32]) -> Result<Vec<f32>> {
@@ -250,11 +273,7 @@ fn transposed_on_device(
     g: &[f32],
     (out, width): (usize, usize),
 ) -> candle_core::Result<Vec<f32>> {
-    let device = match weight {
-        Weight::Dense(w) => w.device().clone(),
-        Weight::Quantised(q) => q.device(),
-        Weight::Tiled(_) => candle_core::Device::Cpu,
-    };
+    let device = weight.device().unwrap_or(candle_core::Device::Cpu);
     let g = Tensor::from_slice(g, (g.len() / out, out), &device)?;
     let mut sums = Tensor::zeros((g.dim(0)?, width), DType::F32, &device)?;
     for first in (0..out).step_by(DEVICE_ROWS) {
@@ -327,6 +346,11 @@ impl RmsNorm {
 
     pub(crate) fn into_host(self) -> (Vec<f32>, f32) {
         (self.host, self.eps)
+    }
+
+    /// Its weight in host memory, `[width]`.
+    pub(super) fn weight_on_host(&self) -> &[f32] {
+        &self.host
     }
 
     // x [time, width] -> every row normalised, in its place
