@@ -95,6 +95,9 @@ pub enum Error {
         /// The adapter.
         id: String,
     },
+    /// A learner of tastes refused.
+    #[error(transparent)]
+    Tpop(#[from] crate::tpop::TpopError),
     /// Anything else that the database says.
     #[error("{doing} failed: {source}")]
     Database {
@@ -121,6 +124,7 @@ impl Error {
             Error::Busy { .. } => "busy",
             Error::Exists { .. } => "id_in_use",
             Error::NoAdapter { .. } => "adapter_not_found",
+            Error::Tpop(error) => error.code(),
             Error::Io { .. }
             | Error::Migration { .. }
             | Error::Document { .. }
@@ -137,6 +141,7 @@ impl Error {
             | Error::NoAdapter { .. } => Kind::Input,
             Error::Exists { .. } => Kind::Refused,
             Error::InUse { .. } | Error::Busy { .. } => Kind::Busy,
+            Error::Tpop(error) => error.kind(),
             Error::Io { .. }
             | Error::Migration { .. }
             | Error::Damaged { .. }

@@ -4,7 +4,9 @@
 //! settings, the versions of adapters and an audit log. What is said to be stored is there after
 //! a crash; of what is said to be deleted, no copy of its text is left in the folder.
 //!
-//! The crate will also hold the adapters: one-step updates from feedback, dueling bandits, the evidence they take, and
+//! [`tpop`] learns a taste from choices between two answers or two settings: numbers in, numbers out.
+//!
+//! The crate will also hold the other adapters: one-step updates from feedback, the evidence they take, and
 //! the host that publishes their states. A state goes in, evidence goes in, a new state comes out; the host checks it
 //! (norm cap, divergence on canary prompts) and gives it a version that never changes. The tables for those versions
 //! are here before the learners, because they carry the promise that is hardest to add later: the schema itself
@@ -30,5 +32,6 @@
 
 mod error;
 pub mod store;
+pub mod tpop;
 
 pub use error::{Error, Result};

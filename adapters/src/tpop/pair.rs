@@ -1,0 +1,167 @@
+//! Shown pairs, what was said of them, and the list they are kept in.
+
+use super::bytes::TpopDigest;
+use super::error::TpopError;
+use std::sync::Arc;
+
+/// Which arm was shown on the left, or first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DuelOrder {
+    /// Arm a: o = +1.
+    ALeft,
+    /// Arm b: o = −1.
+    BLeft,
+}
+
+impl DuelOrder {
+    /// o of the position term: +1 if arm a is on the left.
+    pub fn sign(self) -> f64 {
+        match self {
+            DuelOrder::ALeft => 1.0,
+            DuelOrder::BLeft => -1.0,
+        }
+    }
+}
+
+/// What was said of a pair.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Judgement {
+    /// Arm a is preferred.
+    A,
+    /// Arm b is preferred.
+    B,
+    /// Both are equally good.
+    Tie,
+    /// No answer.
+    Skip,
+    /// Neither is good.
+    BothBad,
+}
+
+impl Judgement {
+    /// The judgement of a user that picked the answer on the left.
+    pub fn left(order: DuelOrder) -> Judgement {
+        match order {
+            DuelOrder::ALeft => Judgement::A,
+            DuelOrder::BLeft => Judgement::B,
+        }
+    }
+
+    /// The judgement of a user that picked the answer on the right.
+    pub fn right(order: DuelOrder) -> Judgement {
+        match order {
+            DuelOrder::ALeft => Judgement::B,
+            DuelOrder::BLeft => Judgement::A,
+        }
+    }
+}
+
+/// A shown pair with its judgement. Texts are not part of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DuelPair {
+    /// The pair's name for the owner.
+    pub id: u64,
+    /// φ of arm a and of arm b.
+    pub features: [Vec<f32>; 2],
+    /// Digests of both answers' tokens.
+    pub answers: [TpopDigest; 2],
+    /// φ of a prefix of each answer, which counts half beside the whole: for the token level, whose reward is asked
+    /// about prefixes.
+    pub prefixes: Option<[Vec<f32>; 2]>,
+    /// Which arm was on the left.
+    pub order: DuelOrder,
+    /// What was said.
+    pub judgement: Judgement,
+    /// How much it counts; 0 for a choice too fast to be one.
+    pub weight: f64,
+    /// The probability with which arm b was chosen.
+    pub propensity: f64,
+    /// u of the most informative contrast with arm a at the time.
+    pub contrast: f64,
+    /// When it was judged, in milliseconds since 1970.
+    pub time_ms: i64,
+}
+
+impl DuelPair {
+    /// The display side that was picked, +1 left and −1 right; `None` where none was.
+    pub fn picked_side(&self) -> Option<f64> {
+        match self.judgement {
+            Judgement::A => Some(self.order.sign()),
+            Judgement::B => Some(-self.order.sign()),
+            Judgement::Tie | Judgement::Skip | Judgement::BothBad => None,
+        }
+    }
+
+    pub(super) fn check(&self, width: usize) -> Result<(), TpopError> {
+        let vectors = self.features.iter().chain(self.prefixes.iter().flatten());
+        for vector in vectors {
+            let (what, found, expected) = ("feature vector", vector.len(), width);
+            if found != expected {
+                return Err(TpopError::Width { what, found, expected });
+            }
+            if vector.iter().any(|x| !x.is_finite()) {
+                return Err(TpopError::NotFinite { what });
+            }
+        }
+        let in_range = |key, value: f64, low, high| {
+            if (low..=high).contains(&value) {
+                return Ok(());
+            }
+            Err(TpopError::Range { key, value, low, high })
+        };
+        in_range("weight of a pair", self.weight, 0.0, 1.0)?;
+        in_range("propensity of a pair", self.propensity, f64::MIN_POSITIVE, 1.0)?;
+        in_range("contrast of a pair", self.contrast, 0.0, f64::MAX)
+    }
+}
+
+/// A pair in the list, with what the state found out when it came.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Recorded {
+    pub(super) pair: DuelPair,
+    /// r(a) − r(b) before the pair was learnt.
+    pub(super) margin: f64,
+    /// Whether learning paused when it came: it is kept and does not count.
+    pub(super) held: bool,
+}
+
+/// An append-only list of pairs that drops the oldest beyond its cap. A clone shares the pairs.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct PairLog {
+    pairs: Vec<Arc<Recorded>>,
+}
+
+impl PairLog {
+    pub(super) fn of(pairs: Vec<Arc<Recorded>>) -> PairLog {
+        PairLog { pairs }
+    }
+
+    pub(super) fn pairs(&self) -> &[Arc<Recorded>] {
+        &self.pairs
+    }
+
+    pub(super) fn find(&self, id: u64) -> Option<&Recorded> {
+        self.pairs.iter().map(Arc::as_ref).find(|recorded| recorded.pair.id == id)
+    }
+
+    /// Whether a pair is held back.
+    pub(super) fn has_held(&self) -> bool {
+        self.pairs.iter().any(|recorded| recorded.held)
+    }
+
+    /// The list with a pair more, and how many old ones were dropped.
+    pub(super) fn appended(&self, recorded: Recorded, cap: usize) -> (PairLog, usize) {
+        let dropped = (self.pairs.len() + 1).saturating_sub(cap);
+        let kept = self.pairs.iter().skip(dropped).cloned();
+        (PairLog { pairs: kept.chain([Arc::new(recorded)]).collect() }, dropped)
+    }
+
+    /// The list with no pair held back any more.
+    pub(super) fn released(&self) -> PairLog {
+        let release = |recorded: &Arc<Recorded>| match recorded.held {
+            true => Arc::new(Recorded { held: false, ..recorded.as_ref().clone() }),
+            false => recorded.clone(),
+        };
+        PairLog { pairs: self.pairs.iter().map(release).collect() }
+    }
+}

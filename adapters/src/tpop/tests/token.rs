@@ -1,0 +1,227 @@
+//! Duels token by token, on the tiny model.
+
+use super::*;
+use trimtab_runtime::decoder::Decoder;
+use trimtab_runtime::generate::{Answer, Flow, Generation, Request, complete, run_group};
+use trimtab_runtime::group_sampling::{Candidate, GroupSampler};
+use trimtab_runtime::logits::Bias;
+use trimtab_runtime::plan::Plan;
+use trimtab_runtime::sample::{Sampling, SamplingParams};
+use trimtab_runtime::session::Session;
+use trimtab_runtime::testing::tiny;
+
+const FEATURES: usize = 8;
+/// Tokens that the simulated user likes.
+const LIKED: std::ops::Range<u32> = 10..20;
+
+struct Model {
+    decoder: Arc<Decoder>,
+    features: Arc<TokenFeatures>,
+}
+
+fn model() -> Model {
+    let decoder = tiny::decoder().unwrap();
+    let features = Arc::new(TokenFeatures::of(&decoder, FEATURES).unwrap());
+    Model { decoder, features }
+}
+
+impl Model {
+    fn untaught(&self, params: TpopParams) -> TpopState {
+        let params = TpopParams { level: DuelLevel::Token, features: FEATURES, ..params };
+        let config = params.check().unwrap();
+        let (extractor, width) = (*self.features.id(), self.features.width());
+        TpopState::new(TpopScope { config, extractor, width, seed: 1 }).unwrap()
+    }
+
+    /// A state that has learnt to like some tokens.
+    fn taught(&self, params: TpopParams) -> TpopState {
+        let liked: Vec<u32> = LIKED.collect();
+        let pairs = (0..12u64).map(|id| {
+            let at = id as usize % 9;
+            let other = [30 + id as u32, 40 + id as u32];
+            let both = [&liked[at..at + 2], &other].map(|tokens| self.features.of_answer(tokens));
+            pair(id, [&both[0], &both[1]], Judgement::A)
+        });
+        taught(self.untaught(params), pairs)
+    }
+
+    fn generation(&self, sampling: Sampling) -> Generation {
+        let pool = self.decoder.pool(256).unwrap();
+        let mut session = Session::new(self.decoder.clone(), &pool, Plan::empty()).unwrap();
+        session.push_prompt(&[3, 1, 4, 1, 5, 9]).unwrap();
+        let no_end = Bias::new([(tiny::END, f32::NEG_INFINITY)]).unwrap();
+        let request = Request {
+            sampling,
+            seed: 5,
+            max_tokens: Some(24),
+            processors: vec![Arc::new(no_end)],
+            ..Request::default()
+        };
+        Generation::new(session, tiny::tokenizer().unwrap(), request).unwrap()
+    }
+
+    fn duel(&self, state: &TpopState, sampling: Sampling) -> ([Answer; 2], TokenDuel) {
+        let taste = TokenTaste::of(state, self.features.clone()).unwrap();
+        let mut duel = TokenDuel::new(Arc::new(taste), sampling);
+        let mut arms = [self.generation(sampling), self.generation(sampling)];
+        run_group(&mut arms, &mut duel, &mut |_, _| Flow::Continue).unwrap();
+        (arms.map(|arm| arm.into_answer().unwrap()), duel)
+    }
+}
+
+fn sampled() -> Sampling {
+    SamplingParams { temperature: 0.9, top_p: 0.95, ..SamplingParams::default() }.check().unwrap()
+}
+
+#[test]
+fn m11_scores_are_the_bias_of_the_projected_weights() {
+    let model = model();
+    let state = model.taught(TpopParams::default());
+    let taste = TokenTaste::of(&state, model.features.clone()).unwrap();
+    // W·(Pᵀθ) by the model's own head, up to the constant θᵀPμ that no softmax sees.
+    let weights = model.features.whitening().apply_transposed(state.head().weights()).unwrap();
+    let weights: Vec<f32> = weights.iter().map(|x| *x as f32).collect();
+    let bias = model.decoder.head().apply(&weights).unwrap();
+    let constant = f64::from(bias[0]) - taste.scores()[0];
+    for (score, bias) in taste.scores().iter().zip(&bias) {
+        assert!((f64::from(*bias) - score - constant).abs() < 1e-4, "{score} {bias}");
+    }
+    assert!(taste.scores().iter().any(|s| s.abs() > 0.1));
+}
+
+#[test]
+fn token_features_are_whitened_rows_and_their_means() {
+    let model = model();
+    let mut row = vec![0.0; tiny::VOCABULARY];
+    row[17] = 1.0;
+    let row = model.decoder.head().apply_transposed(&row).unwrap();
+    let expected = model.features.whitening().apply(&matrix::wide(&row)).unwrap();
+    near(&matrix::wide(model.features.of_token(17).unwrap()), &expected, 1e-4);
+    let mean = model.features.of_answer(&[17, 17, 3]);
+    let third = |at: usize| {
+        let of = |token| f64::from(model.features.of_token(token).unwrap()[at]);
+        (2.0 * of(17) + of(3)) / 3.0
+    };
+    near(&matrix::wide(&mean), &(0..FEATURES).map(third).collect::<Vec<_>>(), 1e-5);
+    let tokens = [1, 2, 3, 4, 5];
+    let prefixes = (0..50).map(|at| model.features.of_prefix(&tokens, &stream::named(1, "p", at)));
+    let known: Vec<_> = (3..=5).map(|n| model.features.of_answer(&tokens[..n])).collect();
+    let seen = prefixes.map(|prefix| known.iter().position(|k| *k == prefix).unwrap());
+    assert_eq!(seen.collect::<std::collections::BTreeSet<_>>().len(), 3);
+    assert_eq!(model.features.of_token(64), None);
+    assert_eq!(model.features.of_answer(&[]), vec![0.0; FEATURES]);
+}
+
+#[test]
+fn m03_without_data_arm_a_is_the_plain_answer_bit_for_bit() {
+    let model = model();
+    for sampling in [Sampling::Greedy, sampled()] {
+        for score in [TokenScore::Tilt, TokenScore::Prob] {
+            let state = model.untaught(TpopParams { score, ..TpopParams::default() });
+            let ([a, b], duel) = model.duel(&state, sampling);
+            let plain = complete(model.generation(sampling)).unwrap();
+            assert_eq!((&a.tokens, &a.steps), (&plain.tokens, &plain.steps));
+            assert_ne!(a.tokens[0], b.tokens[0]);
+            assert_eq!(duel.kl(), [0.0, 0.0]);
+        }
+    }
+}
+
+#[test]
+fn m11_arms_are_forced_apart_exactly_once() {
+    /// Shows every row the same logits, so that the arms would agree at every step.
+    struct Same(TokenDuel);
+    impl GroupSampler for Same {
+        fn choose(&mut self, rows: &[Candidate]) -> trimtab_runtime::Result<Vec<u32>> {
+            let logits: Vec<f32> = (0..tiny::VOCABULARY).map(|id| -(id as f32)).collect();
+            let same = |row: &Candidate<'_>| (row.index, row.tokens.to_vec(), row.draw);
+            let owned: Vec<_> = rows.iter().map(same).collect();
+            let rows: Vec<Candidate<'_>> = owned
+                .iter()
+                .map(|(index, tokens, draw)| Candidate {
+                    index: *index,
+                    logits: &logits,
+                    tokens,
+                    reading: None,
+                    draw: *draw,
+                })
+                .collect();
+            self.0.choose(&rows)
+        }
+    }
+    let model = model();
+    let taste = TokenTaste::of(&model.untaught(TpopParams::default()), model.features.clone());
+    let mut same = Same(TokenDuel::new(Arc::new(taste.unwrap()), Sampling::Greedy));
+    let mut arms = [model.generation(Sampling::Greedy), model.generation(Sampling::Greedy)];
+    run_group(&mut arms, &mut same, &mut |_, _| Flow::Continue).unwrap();
+    let [a, b] = arms.map(|arm| arm.into_answer().unwrap());
+    assert_eq!((a.tokens[0], b.tokens[0]), (0, 1));
+    assert_eq!(a.tokens[1..], b.tokens[1..]);
+    assert_eq!(same.0.forced(), 1);
+}
+
+#[test]
+fn a_taste_moves_words_within_its_cap() {
+    let model = model();
+    let liked = |answer: &Answer| answer.tokens.iter().filter(|t| LIKED.contains(t)).count();
+    let plain = complete(model.generation(sampled())).unwrap();
+    let strong = TpopParams { omega: 5.0, kl_cap: 2.0, ..TpopParams::default() };
+    let ([a, _], duel) = model.duel(&model.taught(strong), sampled());
+    assert!(liked(&a) > liked(&plain), "{} {}", liked(&a), liked(&plain));
+    assert!(duel.kl()[0] > 1.0);
+    for kl_cap in [0.0, 0.1, 0.5] {
+        let state = model.taught(TpopParams { kl_cap, ..strong });
+        let ([a, _], duel) = model.duel(&state, sampled());
+        assert!(duel.kl().iter().all(|kl| *kl <= 24.0 * kl_cap + 1e-9), "{:?}", duel.kl());
+        assert!(kl_cap > 0.0 || a.tokens == plain.tokens);
+    }
+    // The control: a user of the opposite taste.
+    let turned = taught(
+        model.untaught(strong),
+        model.taught(strong).pairs().map(|p| DuelPair { judgement: Judgement::B, ..p.clone() }),
+    );
+    let ([other, _], _) = model.duel(&turned, sampled());
+    assert!(liked(&other) < liked(&a), "{} {}", liked(&other), liked(&a));
+}
+
+#[test]
+fn candidates_are_the_union_of_both_rows_and_only_b_has_a_bonus() {
+    let model = model();
+    let params = TpopParams { top_k: 2, kl_cap: 2.0, ..TpopParams::default() };
+    let taste = TokenTaste::of(&model.taught(params), model.features.clone()).unwrap();
+    let logits = |best: [usize; 2]| {
+        let mut logits = vec![0.0f32; tiny::VOCABULARY];
+        best.into_iter().for_each(|id| logits[id] = 3.0);
+        logits
+    };
+    let (x, y) = (logits([5, 12]), logits([12, 40]));
+    let row = |arm, logits| DuelRow { arm, logits };
+    let written = model.features.of_answer(&[12]);
+    let tilted = taste.tilt(&[row(TokenArm::A, &x), row(TokenArm::B, &y)], &written);
+    let ids = |row: &TiltedRow| row.scores.iter().map(|(id, _)| *id).collect::<Vec<_>>();
+    assert_eq!((ids(&tilted[0]), ids(&tilted[1])), (vec![5, 12, 40], vec![5, 12, 40]));
+    // Token 12 is all that arm a has written: of the candidates it has the smallest bonus.
+    let of = |arm| taste.tilt(&[row(arm, &x), row(arm, &y)], &written)[0].scores[1].1;
+    assert!(of(TokenArm::B) < of(TokenArm::A));
+    let sum: f64 = tilted[0].scores.iter().map(|(_, score)| score).sum();
+    assert!(sum.abs() < 1e-9, "scores are not centred: {sum}");
+    let prob = TpopParams { score: TokenScore::Prob, ..params };
+    let taste = TokenTaste::of(&model.taught(prob), model.features.clone()).unwrap();
+    let scored = taste.tilt(&[row(TokenArm::A, &x), row(TokenArm::B, &y)], &written);
+    assert_eq!((scored[0].kl, scored[0].share), (0.0, 1.0));
+    let ([a, b], _) = model.duel(&model.taught(prob), sampled());
+    assert_ne!(a.tokens[0], b.tokens[0]);
+}
+
+#[test]
+fn tastes_of_other_features_or_nets_are_refused() {
+    let model = model();
+    let state = model.untaught(TpopParams { head: HeadKind::Mlp, ..TpopParams::default() });
+    let refused = TokenTaste::of(&state, model.features.clone()).unwrap_err();
+    assert!(matches!(refused, TpopError::Unsupported { .. }), "{refused}");
+    let ahead = TpopParams { token_features: TokenFeatureKind::Lookahead, ..TpopParams::default() };
+    let refused = TokenTaste::of(&model.untaught(ahead), model.features.clone()).unwrap_err();
+    assert!(matches!(refused, TpopError::Unsupported { .. }), "{refused}");
+    let refused = TokenTaste::of(&super::state(), model.features.clone()).unwrap_err();
+    assert!(matches!(refused, TpopError::OtherExtractor { .. }), "{refused}");
+}
