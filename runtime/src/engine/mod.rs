@@ -7,7 +7,8 @@
 //!
 //! Places are bounded: when as many answers run and wait as there are places, the next one is told so at once. Prompts run
 //! in chunks beside the others' decode steps. When the pool has no block left, the answer that came last gives its keys and
-//! values up and has them made again later, which changes no bit of it.
+//! values up and has them made again later, which changes no bit of it. Answers of a [`Group`] come and go back together, and
+//! count as many as they are.
 //!
 //! ```
 //! use std::sync::mpsc;

@@ -419,7 +419,8 @@ impl Scheduler {
         let job = running.note.job;
         followers.into_iter().rev().for_each(|seat| self.line.push_front(seat));
         for (running, generation) in self.running.iter().zip(&mut self.generations) {
-            if running.note.job == job && running.stage == Stage::Prompt {
+            let untouched = generation.session().pending() == generation.session().len();
+            if running.note.job == job && running.stage == Stage::Prompt && untouched {
                 adopt(&running.note, generation, &self.shared);
             }
         }

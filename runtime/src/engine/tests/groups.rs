@@ -4,6 +4,7 @@ use super::*;
 use crate::generate::{Group, run_group};
 use crate::group_sampling::{Candidate, GroupSampler};
 use crate::kv::BLOCK_LEN;
+use crate::monitor::Stage;
 use std::collections::BTreeMap;
 
 const FAULT: &str = "a sampler's fault";
@@ -59,7 +60,9 @@ impl Monitor for Once {
             let ban = vec![answer.tokens[5]];
             return Ok(Verdict::Retry { from: 5, plan: None, guidance: Vec::new(), ban });
         }
-        Ok(Verdict::Continue { release: 0, ask_after: 1 })
+        // Nothing is shown before the end.
+        let release = if answer.stage == Stage::Ended { answer.text.len() } else { 0 };
+        Ok(Verdict::Continue { release, ask_after: 1 })
     }
 
     fn rewind(&mut self, _: usize) {}
@@ -73,14 +76,14 @@ fn outcome(result: Result<Answer>) -> Outcome {
     Ok((answer.tokens, answer.text, answer.steps, answer.finish))
 }
 
-type Members<'a> = &'a dyn Fn(&KvPool) -> Vec<Generation>;
+type Members<'a> = &'a dyn Fn(&House, &KvPool) -> Vec<Generation>;
 type Receiving = fn(usize, &Event) -> Flow;
 
 impl House {
     /// The group in a pool of its own, without an engine.
     fn offline(&self, members: Members, receive: Receiving) -> (Vec<Outcome>, Vec<String>) {
         let pool = self.decoder.pool(4 * tiny::CONTEXT).unwrap();
-        let (mut group, mut sampler) = (members(&pool), Apart::default());
+        let (mut group, mut sampler) = (members(self, &pool), Apart::default());
         run_group(&mut group, &mut sampler, &mut |index, event| receive(index, &event)).unwrap();
         let heard = sampler.heard.lock().unwrap().clone();
         (group.into_iter().map(|one| outcome(one.into_answer())).collect(), heard)
@@ -88,7 +91,7 @@ impl House {
 
     fn group(&self, engine: &Engine, members: Members, receive: Receiving) -> GroupTold {
         let sampler = Apart::default();
-        let (heard, members) = (sampler.heard.clone(), members(&self.pool));
+        let (heard, members) = (sampler.heard.clone(), members(self, &self.pool));
         let count = members.len();
         let (tell, notices) = channel();
         let group = Group::new(members, sampler);
@@ -164,8 +167,7 @@ fn finishes(outcomes: &[Outcome]) -> Vec<Option<Finish>> {
 
 #[test]
 fn a_group_beside_others_is_the_one_it_is_offline() {
-    let house = house(64);
-    let members = |pool: &KvPool| {
+    let members = |house: &House, pool: &KvPool| {
         let member = |(who, prompt, most)| house.generation(pool, (who, prompt), most);
         [(1, 20, 12), (2, 90, 30), (3, 7, 20)].map(member).into()
     };
@@ -173,7 +175,7 @@ fn a_group_beside_others_is_the_one_it_is_offline() {
     let ends = [Finish::Length, Finish::Length, Finish::EndToken(tiny::END)].map(Some);
     assert_eq!(finishes(&found), ends);
     assert_eq!(heard, ["2 ends", "0 ends", "1 ends"]);
-    let alone = outcome(Ok(house.alone(2, 90, 30)));
+    let alone = outcome(Ok(house(64).alone(2, 90, 30)));
     assert_ne!(found[1], alone, "the sampler made no difference");
 }
 
@@ -183,9 +185,9 @@ fn a_group_gives_way_as_a_whole_and_is_the_same_again() {
     let small = house(16 * BLOCK_LEN);
     let engine = small.engine(4, 8);
     let long = 4 * BLOCK_LEN;
-    let members = |pool: &KvPool| {
-        let one = small.generation(pool, (1, 70), long).watched_by(Once(true));
-        vec![one, small.generation(pool, (2, 5), long)]
+    let members = |house: &House, pool: &KvPool| {
+        let one = house.generation(pool, (1, 70), long).watched_by(Once(true));
+        vec![one, house.generation(pool, (2, 5), long)]
     };
     let (go, held) = small.hold(&engine, 2);
     let others = [3, 5].map(|who| small.ask(&engine, who, 20, 6 * BLOCK_LEN));
@@ -194,8 +196,8 @@ fn a_group_gives_way_as_a_whole_and_is_the_same_again() {
     let found = group.end();
     let load = engine.load();
     assert!(load.preempted > 0 && load.preempted.is_multiple_of(2), "{}", load.preempted);
-    assert_eq!(found, house(64).offline(&members, on));
-    assert_eq!(found.1, ["0 goes back to 5", "0 ends", "1 ends"]);
+    assert_eq!(found, small.offline(&members, on));
+    assert_eq!(found.1, ["0 goes back to 5", "1 ends", "0 ends"]);
     for (who, told) in [3, 5].into_iter().zip(others) {
         assert_eq!(told.end().unwrap().tokens, small.alone(who, 20, 6 * BLOCK_LEN).tokens);
     }
@@ -206,8 +208,9 @@ fn a_group_gives_way_as_a_whole_and_is_the_same_again() {
 
 #[test]
 fn one_that_is_cancelled_leaves_the_others() {
-    let house = house(64);
-    let members = |pool: &KvPool| (1..4).map(|who| house.generation(pool, (who, 9), 12)).collect();
+    let members = |house: &House, pool: &KvPool| {
+        (1..4).map(|who| house.generation(pool, (who, 9), 12)).collect()
+    };
     let (found, heard) = is_the_same_beside_others(&members, |index, event| match event {
         Event::Token(_) if index == 1 => Flow::Cancel,
         _ => Flow::Continue,
@@ -219,18 +222,16 @@ fn one_that_is_cancelled_leaves_the_others() {
 
 #[test]
 fn the_sampler_hears_of_a_rewind_before_it_chooses_again() {
-    let house = house(64);
-    let members = |pool: &KvPool| {
+    let members = |house: &House, pool: &KvPool| {
         let watched = |who| house.generation(pool, (who, 9 * who), 12).watched_by(Once(true));
         vec![watched(1), house.generation(pool, (2, 30), 12), watched(4)]
     };
     let (_, heard) = is_the_same_beside_others(&members, on);
-    assert_eq!(heard, ["0 goes back to 5", "2 ends", "1 ends", "0 ends"]);
+    assert_eq!(heard, ["2 ends", "0 goes back to 5", "1 ends", "0 ends"]);
 }
 
 #[test]
 fn a_row_that_fails_is_the_only_one_that_does() {
-    let house = house(64);
     let breaks: [fn(); 2] = [|| {}, || panic!("{FAULT}")];
     for breaks in breaks {
         let hook = || {
@@ -243,7 +244,7 @@ fn a_row_that_fails_is_the_only_one_that_does() {
                 Ok(Edit::Replace { stream, positions: 1 })
             })
         };
-        let members = |pool: &KvPool| {
+        let members = |house: &House, pool: &KvPool| {
             let bad = house.generation_of(Plan::of(hook()), pool, (0, 9), (12, Vec::new()));
             vec![house.generation(pool, (1, 9), 12), bad]
         };
@@ -321,12 +322,14 @@ fn a_group_runs_its_prompt_once() {
     let house = house(4096);
     let engine = house.engine(4, 4);
     let prompt = 3 * BLOCK_LEN + 5;
-    let members = |pool: &KvPool| (0..3).map(|_| house.generation(pool, (4, prompt), 9)).collect();
+    let members = |house: &House, pool: &KvPool| {
+        (0..3).map(|_| house.generation(pool, (4, prompt), 9)).collect()
+    };
     let (expected, _) = house.offline(&members, on);
     let (tell, notices) = channel();
     let space = Some(Fingerprint::builder("test").finish());
     let terms = SubmitOptions { space, ..SubmitOptions::default() };
-    let group = Group::new(members(&house.pool), Apart::default());
+    let group = Group::new(members(&house, &house.pool), Apart::default());
     let ticket = engine.submit_group(group, terms, move |notice| {
         tell.send(notice).map_or(Flow::Cancel, |()| Flow::Continue)
     });
