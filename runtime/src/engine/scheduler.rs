@@ -271,9 +271,8 @@ impl Scheduler {
         if turn.is_empty() && self.reads.is_empty() && self.groups.is_empty() {
             return;
         }
-        let running = &mut self.running;
         for group in &mut self.groups {
-            let own = running.iter().enumerate().filter(|(_, r)| r.note.job == group.job);
+            let own = self.running.iter().enumerate().filter(|(_, r)| r.note.job == group.job);
             group.members = own.map(|(index, r)| (r.note.choice, index)).collect();
         }
         let open = self.portion();
