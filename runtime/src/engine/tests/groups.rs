@@ -9,13 +9,16 @@ use std::collections::BTreeMap;
 
 const FAULT: &str = "a sampler's fault";
 
+/// What a sampler does in place of a choice.
+type SamplerFault = fn() -> Result<Vec<u32>>;
+
 /// Draws tokens that the others have not just drawn, with a push by the newest activation; notes what it hears.
 #[derive(Default)]
 struct Apart {
     chosen: BTreeMap<usize, Vec<u32>>,
     heard: Arc<Mutex<Vec<String>>>,
     choices: usize,
-    fault: Option<fn() -> Result<Vec<u32>>>,
+    fault: Option<SamplerFault>,
 }
 
 impl GroupSampler for Apart {
@@ -256,7 +259,7 @@ fn a_row_that_fails_is_the_only_one_that_does() {
 
 #[test]
 fn a_sampler_that_fails_ends_its_group_and_no_other_answer() {
-    let faults: [(fn() -> Result<Vec<u32>>, &str); 3] = [
+    let faults: [(SamplerFault, &str); 3] = [
         (|| panic!("{FAULT}"), "group sampler panicked: a sampler's fault"),
         (|| Err(Error::Misuse("no reason")), "no reason"),
         (|| Ok(vec![1]), "a group's sampler must choose one token per answer"),
