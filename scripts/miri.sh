@@ -11,4 +11,4 @@ cd "$(dirname "$0")/.."
 
 export MIRIFLAGS="-Zmiri-disable-isolation -Zmiri-ignore-leaks ${MIRIFLAGS:-}"
 exec cargo +nightly miri test --package trimtab-runtime --lib --target-dir target/miri -- \
-    kernels::threads kernels::simd kernels::prologue "$@"
+    kernels::threads kernels::simd "$@"

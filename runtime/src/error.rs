@@ -149,11 +149,14 @@ pub enum Error {
     /// Code that the caller gave has panicked. It ends the answer it belongs to and no other.
     #[error("{what} panicked: {message}")]
     Panicked {
-        /// What panicked: a hook, a monitor, a logits processor or a sink.
+        /// What panicked: a hook, a monitor, a logits processor, a group's sampler or a sink.
         what: &'static str,
         /// The panic's message.
         message: String,
     },
+    /// What ends several answers at once.
+    #[error(transparent)]
+    Shared(std::sync::Arc<Error>),
     /// Cache, rows and decoder that do not belong together, or a broken call order.
     #[error("{0}")]
     Misuse(&'static str),
@@ -244,6 +247,7 @@ impl Error {
                 crate::hub::ErrorKind::Missing => Kind::Outside,
                 crate::hub::ErrorKind::Disk => Kind::Internal,
             },
+            Error::Shared(error) => error.kind(),
             Error::Weights(_)
             | Error::Spec(_)
             | Error::Text(_)

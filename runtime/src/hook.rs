@@ -45,6 +45,7 @@ impl Pass<'_> {
 
 /// Which positions of a sequence an intervention touches.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Positions {
     /// Every one.
     #[default]

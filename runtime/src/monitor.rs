@@ -92,6 +92,7 @@ pub struct Heard {
 
 /// What should happen next.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum Verdict {
     /// Go on.
     Continue {
@@ -134,6 +135,7 @@ impl Verdict {
 
 /// Why a monitor ended an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum StopReason {
     /// This stop string appeared.
     StopString(String),

@@ -327,14 +327,13 @@ fn a_group_sampler_chooses_for_answers_in_lockstep() {
     assert_eq!(a.tokens.len(), 12);
 }
 
-/// Chooses each answer's own likeliest token, and notes what it hears.
+/// Gives each answer the token it would get alone, and notes what it hears.
 #[derive(Default)]
 struct Own(Vec<String>);
 
 impl GroupSampler for Own {
     fn choose(&mut self, rows: &[Candidate]) -> Result<Vec<u32>> {
-        let greedy = |row: &Candidate| Sampling::Greedy.choose(row.logits, &row.draw);
-        rows.iter().map(greedy).collect()
+        rows.iter().map(Candidate::own_choice).collect()
     }
 
     fn rewind(&mut self, index: usize, tokens: usize) {
@@ -349,14 +348,14 @@ impl GroupSampler for Own {
 #[test]
 fn a_group_hears_of_rewinds_and_loses_only_what_fails() {
     let rig = Rig::tiny(2048);
-    let greedy = |tokens| Request { sampling: Sampling::Greedy, ..request(1, tokens) };
-    let watched = || generation(&rig, Plan::empty(), greedy(10)).watched_by(Rewinder::at(&[6], 4));
-    let steered = || generation(&rig, Plan::of(push(Site::ResidPost(1), 4)), greedy(14));
+    let watched =
+        || generation(&rig, Plan::empty(), request(1, 10)).watched_by(Rewinder::at(&[6], 4));
+    let steered = || generation(&rig, Plan::of(push(Site::ResidPost(1), 4)), request(1, 14));
     let nan = trimtab_runtime::hook::hook_fn([Site::ResidPost(0)], |_, x, _| {
         let stream = (x * f64::NAN).map_err(trimtab_runtime::Error::tensor("nan"))?;
         Ok(trimtab_runtime::hook::Edit::Replace { stream, positions: 1 })
     });
-    let failing = generation(&rig, Plan::of(nan), greedy(10));
+    let failing = generation(&rig, Plan::of(nan), request(1, 10));
     let mut sampler = Own::default();
     let mut group = [watched(), failing, steered()];
     run_group(&mut group, &mut sampler, &mut |_, _| Flow::Continue).unwrap();

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result, contain};
 use crate::fingerprint::Fingerprint;
-use crate::generate::{Answer, Event, Flow, Generation};
+use crate::generate::{Answer, Event, Flow, Generation, Lockstep};
 use crate::kv::BLOCK_LEN;
 use crate::read::ReadTask;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -72,8 +72,10 @@ impl Work {
 pub(super) struct Job {
     pub(super) work: Work,
     pub(super) note: JobHandle,
-    /// Answers to the same prompt that come after this one's prompt is through.
+    /// The others of its group; without one, answers to the same prompt that come after this one's prompt is through.
     pub(super) followers: Vec<Job>,
+    /// What chooses the tokens of this answer and its followers together.
+    pub(super) group: Option<Lockstep<'static>>,
 }
 
 /// Whether a sink knows that there is a place.
@@ -94,7 +96,7 @@ pub(super) struct JobHandle {
 }
 
 impl Job {
-    /// The seats of one job: the first, and the others behind it where they can share its prompt.
+    /// The seats of one job, side by side.
     pub(super) fn row(job: u64, work: Vec<Work>, terms: SubmitOptions, sink: Sink) -> Vec<Job> {
         let (terms, sink, since) = (Arc::new(terms), Arc::new(Mutex::new(sink)), Instant::now());
         let note = |choice| JobHandle {
@@ -106,19 +108,40 @@ impl Job {
             sink: sink.clone(),
         };
         let seats = work.into_iter().enumerate();
-        let seats = seats.map(|(i, work)| Job { work, note: note(i), followers: Vec::new() });
-        let mut seats: Vec<Job> = seats.collect();
-        let shares = |seat: &Job| match &seat.work {
-            Work::Answer(generation) => generation.session().is_stateless(),
-            Work::Read(_) => false,
-        };
-        if terms.space.is_some() && seats.len() > 1 && seats.iter().all(shares) {
-            let rest = seats.split_off(1);
-            if let Some(first) = seats.first_mut() {
-                first.followers = rest;
+        seats.map(|(i, work)| Job::of(work, note(i))).collect()
+    }
+
+    pub(super) fn of(work: Work, note: JobHandle) -> Job {
+        Job { work, note, followers: Vec::new(), group: None }
+    }
+
+    /// The first of these, with the others behind it.
+    pub(super) fn led(seats: Vec<Job>, group: Option<Lockstep<'static>>) -> Option<Job> {
+        let mut seats = seats.into_iter();
+        let mut first = seats.next()?;
+        first.followers.extend(seats);
+        Some(Job { group, ..first })
+    }
+
+    /// Whether answers to the same prompt can have this one's keys and values.
+    pub(super) fn shares(&self) -> bool {
+        match &self.work {
+            Work::Answer(generation) => {
+                self.note.terms.space.is_some() && generation.session().is_stateless()
             }
+            Work::Read(_) => false,
         }
-        seats
+    }
+
+    /// Rows that it runs at once.
+    pub(super) fn rows(&self) -> usize {
+        self.group.as_ref().map_or(1, |_| self.places())
+    }
+
+    /// Blocks of the tokens that those rows are going to run before anything comes of them.
+    pub(super) fn blocks(&self) -> usize {
+        let others = self.followers.iter().filter(|_| self.group.is_some());
+        self.work.blocks() + others.map(Job::blocks).sum::<usize>()
     }
 
     /// Ends it before it has run.

@@ -7,7 +7,8 @@
 //!
 //! Places are bounded: when as many answers run and wait as there are places, the next one is told so at once. Prompts run
 //! in chunks beside the others' decode steps. When the pool has no block left, the answer that came last gives its keys and
-//! values up and has them made again later, which changes no bit of it.
+//! values up and has them made again later, which changes no bit of it. Answers of a [`Group`] come and go back together, and
+//! count as many as they are.
 //!
 //! ```
 //! use std::sync::mpsc;
@@ -47,8 +48,8 @@ pub use load::Load;
 
 use crate::decoder::Decoder;
 use crate::error::{Error, Result};
-use crate::generate::{Flow, Generation};
-use crate::kv::KvPool;
+use crate::generate::{Flow, Generation, Group, Lockstep};
+use crate::kv::{BLOCK_LEN, KvPool};
 use crate::read::{Read, ReadTask, Reducer};
 use crate::session::{DEFAULT_CHUNK, Session};
 use job::{Job, Work};
@@ -164,6 +165,56 @@ impl Engine {
         self.submit_at(places, generations, terms, sink)
     }
 
+    /// Runs answers whose tokens a sampler chooses together, as [`run_group`](crate::generate::run_group) does: all of them
+    /// at once, each in a place of its own. With a prefix space they share their prompt.
+    ///
+    /// A group that can never run is refused: one of more answers than run together, or one whose answers at their longest
+    /// do not fit the pool together.
+    pub fn submit_group(
+        &self,
+        group: Group,
+        terms: SubmitOptions,
+        sink: impl FnMut(Notice) -> Flow + Send + 'static,
+    ) -> Result<Ticket> {
+        let places = self.places(group.generations.len())?;
+        self.submit_group_at(places, group, terms, sink)
+    }
+
+    /// As [`submit_group`](Engine::submit_group), in places that were taken before: as many as there are answers.
+    pub fn submit_group_at(
+        &self,
+        places: Places,
+        group: Group,
+        terms: SubmitOptions,
+        sink: impl FnMut(Notice) -> Flow + Send + 'static,
+    ) -> Result<Ticket> {
+        let Group { generations, sampler } = group;
+        self.check_places(&places, generations.len())?;
+        self.check_group(&generations, &terms)?;
+        let job = self.next_job();
+        let lockstep = Lockstep::new(job, generations.len(), sampler);
+        let seats = Job::row(job, self.answers(generations)?, terms, Box::new(sink));
+        self.seat(places, Job::led(seats, Some(lockstep)).into_iter().collect())
+    }
+
+    fn check_group(&self, generations: &[Generation], terms: &SubmitOptions) -> Result<()> {
+        let answers = generations.len();
+        let refuse = |problem| Err(Error::Invalid { field: "group", problem });
+        if answers > self.options.parallel {
+            let parallel = self.options.parallel;
+            return refuse(format!("has {answers} answers, the engine runs {parallel} at a time"));
+        }
+        let shared = terms.space.as_ref().map_or(0, |_| shared_prompt(generations) / BLOCK_LEN);
+        let own = generations.iter().map(|g| g.most().div_ceil(BLOCK_LEN).saturating_sub(shared));
+        let (needed, pool) = (own.sum::<usize>() + shared, self.pool.usage().blocks);
+        if needed > pool {
+            return refuse(format!(
+                "of {answers} answers takes up to {needed} key-value blocks, the pool has {pool}"
+            ));
+        }
+        Ok(())
+    }
+
     fn answers(&self, generations: Vec<Generation>) -> Result<Vec<Work>> {
         let ours = |g: &Generation| Arc::ptr_eq(g.session().decoder(), &self.decoder);
         if !generations.iter().all(ours) {
@@ -190,7 +241,13 @@ impl Engine {
         sink: impl FnMut(Notice) -> Flow + Send + 'static,
     ) -> Result<Ticket> {
         self.check_places(&places, generations.len())?;
-        self.seat(places, self.answers(generations)?, terms, sink)
+        let work = self.answers(generations)?;
+        let seats = Job::row(self.next_job(), work, terms, Box::new(sink));
+        let seats = match seats.iter().all(Job::shares) {
+            true => Job::led(seats, None).into_iter().collect(),
+            false => seats,
+        };
+        self.seat(places, seats)
     }
 
     /// Runs reads in the rounds of the answers, and reports the result of each with its index. Reducers and `report` run on
@@ -230,7 +287,12 @@ impl Engine {
             Work::Read(Box::new(ReadTask::new(read, reducer, report)))
         });
         // What a read comes to is reported by its task.
-        self.seat(places, work.collect(), terms, |_| Flow::Continue)
+        let seats = Job::row(self.next_job(), work.collect(), terms, Box::new(|_| Flow::Continue));
+        self.seat(places, seats)
+    }
+
+    fn next_job(&self) -> u64 {
+        self.jobs.fetch_add(1, Ordering::Relaxed)
     }
 
     fn check_places(&self, places: &Places, count: usize) -> Result<()> {
@@ -240,21 +302,13 @@ impl Engine {
         }
     }
 
-    fn seat(
-        &self,
-        mut places: Places,
-        work: Vec<Work>,
-        terms: SubmitOptions,
-        sink: impl FnMut(Notice) -> Flow + Send + 'static,
-    ) -> Result<Ticket> {
-        if work.is_empty() {
+    fn seat(&self, mut places: Places, seats: Vec<Job>) -> Result<Ticket> {
+        let Some(job) = seats.first().map(|seat| seat.note.job) else {
             return Err(Error::Misuse("a job needs at least one answer"));
-        }
+        };
         if self.is_draining() {
             return Err(Error::Draining);
         }
-        let job = self.jobs.fetch_add(1, Ordering::Relaxed);
-        let seats = Job::row(job, work, terms, Box::new(sink));
         if self.commands.send(Command::Enter(seats)).is_err() {
             return Err(Error::Misuse("the engine's thread has ended"));
         }
@@ -322,6 +376,18 @@ impl Drop for Engine {
             self.join();
         }
     }
+}
+
+/// Tokens that the prompts of these have in common, less the last, if one's keys and values can be another's.
+fn shared_prompt(generations: &[Generation]) -> usize {
+    let mut sessions = generations.iter().map(Generation::session);
+    let Some(first) = sessions.next() else { return 0 };
+    let alike = |other: &Session| {
+        let same = other.is_stateless() && other.plan().fingerprint() == first.plan().fingerprint();
+        let equal = first.tokens().iter().zip(other.tokens()).take_while(|(a, b)| a == b).count();
+        if same { equal.min(first.len() - 1).min(other.len() - 1) } else { 0 }
+    };
+    sessions.map(alike).min().unwrap_or(0)
 }
 
 /// A caller's hold on a job: dropped before its end, the job is cancelled.

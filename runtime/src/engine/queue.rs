@@ -1,26 +1,36 @@
-//! Who waits: owners take turns, and within an owner the first comes first.
+//! What waits: owners take turns, one for each answer, and within an owner the first comes first.
 
 use super::job::Job;
 use std::collections::VecDeque;
+
+/// The jobs of one owner.
+struct OwnerLine {
+    owner: u64,
+    jobs: VecDeque<Job>,
+    /// Turns that its last job took beyond the one it had.
+    owes: usize,
+}
 
 /// The line. Those who had a place and gave it up come before all others.
 #[derive(Default)]
 pub(super) struct Queue {
     front: VecDeque<Job>,
-    /// One line per owner, the one whose turn it is in front.
-    owners: VecDeque<(u64, VecDeque<Job>)>,
+    /// The one whose turn it is in front; one that owes turns stays, even if nothing of it waits.
+    owners: VecDeque<OwnerLine>,
 }
 
 impl Queue {
     pub(super) fn is_empty(&self) -> bool {
-        self.front.is_empty() && self.owners.is_empty()
+        self.front.is_empty() && self.owners.iter().all(|line| line.jobs.is_empty())
     }
 
     pub(super) fn push(&mut self, seat: Job) {
         let owner = seat.note.terms.owner;
-        match self.owners.iter_mut().find(|(other, _)| *other == owner) {
-            Some((_, line)) => line.push_back(seat),
-            None => self.owners.push_back((owner, VecDeque::from([seat]))),
+        match self.owners.iter_mut().find(|line| line.owner == owner) {
+            Some(line) => line.jobs.push_back(seat),
+            None => {
+                self.owners.push_back(OwnerLine { owner, jobs: VecDeque::from([seat]), owes: 0 });
+            }
         }
     }
 
@@ -28,22 +38,36 @@ impl Queue {
         self.front.push_front(seat);
     }
 
-    pub(super) fn first(&self) -> Option<&Job> {
-        let owned = || self.owners.front().and_then(|(_, line)| line.front());
-        self.front.front().or_else(owned)
+    /// The job that comes next.
+    pub(super) fn first(&mut self) -> Option<&Job> {
+        if self.front.is_empty() {
+            self.turn();
+        }
+        self.front.front().or_else(|| self.owners.front()?.jobs.front())
     }
 
-    /// Takes who comes next; the next owner's turn follows.
+    /// Brings an owner to the front that waits and owes no turn.
+    fn turn(&mut self) {
+        while let Some(line) = self.owners.pop_front_if(|l| l.owes > 0 || l.jobs.is_empty()) {
+            if line.owes > 0 {
+                self.owners.push_back(OwnerLine { owes: line.owes - 1, ..line });
+            }
+        }
+    }
+
+    /// Takes the job that comes next; the next owner's turn follows.
     pub(super) fn take(&mut self) -> Option<Job> {
+        self.first()?;
         if let Some(seat) = self.front.pop_front() {
             return Some(seat);
         }
-        let (owner, mut line) = self.owners.pop_front()?;
-        let seat = line.pop_front();
-        if !line.is_empty() {
-            self.owners.push_back((owner, line));
+        let mut line = self.owners.pop_front()?;
+        let seat = line.jobs.pop_front()?;
+        line.owes = seat.places() - 1;
+        if line.owes > 0 || !line.jobs.is_empty() {
+            self.owners.push_back(line);
         }
-        seat
+        Some(seat)
     }
 
     /// Removes the jobs that match.
@@ -55,8 +79,7 @@ impl Queue {
             }
         };
         sort(&mut self.front);
-        self.owners.iter_mut().for_each(|(_, line)| sort(line));
-        self.owners.retain(|(_, line)| !line.is_empty());
+        self.owners.iter_mut().for_each(|line| sort(&mut line.jobs));
         gone
     }
 }

@@ -5,7 +5,7 @@ use super::load::add;
 use super::queue::Queue;
 use super::{Command, EngineOptions, Shared};
 use crate::error::Error;
-use crate::generate::{Flow, Generation, round};
+use crate::generate::{Flow, Generation, Lockstep, round};
 use crate::kv::KvPool;
 use crate::read::ReadTask;
 use std::sync::Arc;
@@ -30,6 +30,17 @@ enum Stage {
     Answer,
 }
 
+/// Takes over what others have published of an answer's beginning; says how many tokens that is.
+fn adopt(note: &JobHandle, generation: &mut Generation, shared: &Shared) -> usize {
+    // What cannot be shared is made again: no reason to fail.
+    let space = note.terms.space.as_ref();
+    let cached = space.and_then(|space| generation.adopt_prefix(space).ok()).unwrap_or(0);
+    if generation.is_fresh() {
+        add(&shared.counts.cached_tokens, cached);
+    }
+    cached
+}
+
 /// However the thread ends, no caller waits for it any more.
 struct Gone(Arc<Shared>);
 
@@ -51,6 +62,8 @@ pub(super) struct Scheduler {
     /// Who runs, the one that came first in front; `generations` beside it.
     running: Vec<Running>,
     generations: Vec<Generation>,
+    /// Those whose answers run.
+    groups: Vec<Lockstep<'static>>,
     /// Reads that run, and beside each its note.
     reads: Vec<ReadTask>,
     readers: Vec<JobHandle>,
@@ -72,6 +85,7 @@ impl Scheduler {
             line: Queue::default(),
             running: Vec::new(),
             generations: Vec::new(),
+            groups: Vec::new(),
             reads: Vec::new(),
             readers: Vec::new(),
             closing: None,
@@ -175,12 +189,12 @@ impl Scheduler {
 
     /// Gives free places to those who wait, while there are blocks for their prompts.
     fn admit(&mut self) {
-        while self.occupied() < self.options.parallel {
-            let Some(first) = self.line.first() else { break };
+        while let Some(first) = self.line.first() {
+            let (blocks, rows) = (first.blocks(), first.rows() + self.occupied());
             // One block each for those who run, so that the newcomer is not sent away at once.
-            let wants = first.work.blocks() + 1 + self.occupied();
-            let wants = wants + self.promised() + self.prompts();
-            if self.occupied() > 0 && wants > self.pool.usage().available() {
+            let wants = blocks + rows + self.promised() + self.prompts();
+            let short = self.occupied() > 0 && wants > self.pool.usage().available();
+            if short || rows > self.options.parallel {
                 break;
             }
             if let Some(seat) = self.line.take() {
@@ -191,7 +205,9 @@ impl Scheduler {
     }
 
     fn begin(&mut self, seat: Job) {
-        let Job { work, mut note, followers } = seat;
+        let Job { work, mut note, mut followers, group } = seat;
+        let others = group.as_ref().map(|_| std::mem::take(&mut followers));
+        self.groups.extend(group);
         match work {
             Work::Read(task) => match note.admit(0) {
                 Ok(_) => {
@@ -204,14 +220,13 @@ impl Scheduler {
                 }
             },
             Work::Answer(mut generation) => {
-                // What cannot be shared is made again: no reason to fail.
-                let space = note.terms.space.as_ref();
-                let cached = space.and_then(|space| generation.adopt_prefix(space).ok());
-                let cached = cached.unwrap_or(0);
                 if note.state == JobState::Waiting {
                     add(&self.shared.counts.prompt_tokens, generation.session().len());
-                    add(&self.shared.counts.cached_tokens, cached);
                 }
+                let cached = match self.is_behind(&note, self.running.len()) {
+                    true => 0,
+                    false => adopt(&note, &mut generation, &self.shared),
+                };
                 let (choice, admitted) = (note.choice, note.admit(cached));
                 let emit = &mut |event| note.tell(Notice::Event { choice, event });
                 match admitted {
@@ -223,6 +238,21 @@ impl Scheduler {
                 self.generations.push(*generation);
             }
         }
+        others.into_iter().flatten().for_each(|seat| self.begin(seat));
+    }
+
+    /// Whether a job is one of a group.
+    fn is_grouped(&self, note: &JobHandle) -> bool {
+        self.groups.iter().any(|group| group.job == note.job)
+    }
+
+    /// Whether an answer waits for the prompt of its group's first, whose keys and values it can have.
+    fn is_behind(&self, note: &JobHandle, index: usize) -> bool {
+        let own = |running: &&Running| running.note.job == note.job;
+        note.terms.space.is_some()
+            && self.is_grouped(note)
+            && self.running.iter().take(index).any(|running| own(&running))
+            && self.running.iter().filter(own).all(|running| running.stage == Stage::Prompt)
     }
 
     /// One round of those whose turn it is.
@@ -237,14 +267,20 @@ impl Scheduler {
         if short(self, &turn) && self.relieve() {
             turn = self.turn();
         }
-        if turn.is_empty() && self.reads.is_empty() {
+        // Without a pass, a group may still have its turn: when one that it waited for has ended.
+        if turn.is_empty() && self.reads.is_empty() && self.groups.is_empty() {
             return;
+        }
+        for group in &mut self.groups {
+            let own = self.running.iter().enumerate().filter(|(_, r)| r.note.job == group.job);
+            group.members = own.map(|(index, r)| (r.note.choice, index)).collect();
         }
         let open = self.portion();
         add(&self.shared.counts.rounds, 1);
         add(&self.shared.counts.rows, turn.len() + open);
         let running = &mut self.running;
-        round(&mut self.generations, &turn, &mut self.reads, &mut |index, event| {
+        let (generations, reads) = (&mut self.generations, &mut self.reads);
+        round(generations, &turn, reads, &mut self.groups, &mut |index, event| {
             let Some(Running { note, .. }) = running.get_mut(index) else { return Flow::Continue };
             let choice = note.choice;
             note.tell(Notice::Event { choice, event })
@@ -254,13 +290,14 @@ impl Scheduler {
 
     /// The jobs of the next round: all that decode, and prompts as far as a chunk goes, oldest first.
     fn turn(&mut self) -> Vec<usize> {
-        let unfinished = |g: &&mut Generation| !g.is_finished();
-        let busy = self.generations.iter().any(|g| !g.is_finished() && g.decodes());
+        let free = |(index, running): (usize, &Running)| !self.is_behind(&running.note, index);
+        let free: Vec<bool> = self.running.iter().enumerate().map(free).collect();
+        let busy = self.generations.iter().any(|g| g.runs() && g.decodes());
         let chunk = self.options.chunk;
         let mut left = if busy { (chunk / SHARED_CHUNK).max(1) } else { chunk };
         let mut turn = Vec::new();
-        let all = self.generations.iter_mut().enumerate();
-        for (index, generation) in all.filter(|(_, g)| unfinished(g)) {
+        let all = self.generations.iter_mut().zip(free).enumerate();
+        for (index, (generation, _)) in all.filter(|(_, (g, free))| *free && g.runs()) {
             if generation.decodes() {
                 turn.push(index);
             } else if left > 0 {
@@ -317,23 +354,50 @@ impl Scheduler {
         relieved
     }
 
-    /// Preempts the youngest answer: it goes back to the queue without its keys and values. Says whether there was one.
+    /// Preempts the youngest answer, with its group: it goes back to the queue without its keys and values. Says whether
+    /// there was one.
     fn preempt(&mut self) -> bool {
-        if self.occupied() < 2 {
-            return false;
+        let mut seats = Vec::new();
+        for index in self.youngest().into_iter().rev() {
+            let mut generation = self.generations.remove(index);
+            let Running { mut note, followers, .. } = self.running.remove(index);
+            if let Err(error) = generation.give_way() {
+                let choice = note.choice;
+                generation.fail(error, &mut |event| note.tell(Notice::Event { choice, event }));
+            }
+            let work = Work::Answer(Box::new(generation));
+            seats.insert(0, Job { followers, ..Job::of(work, note) });
         }
-        let last = self.generations.iter().rposition(Generation::can_give_way);
-        let Some(index) = last else { return false };
-        let mut generation = self.generations.remove(index);
-        let Running { mut note, followers, .. } = self.running.remove(index);
-        if let Err(error) = generation.give_way() {
-            let choice = note.choice;
-            generation.fail(error, &mut |event| note.tell(Notice::Event { choice, event }));
-        }
-        add(&self.shared.counts.preempted, 1);
-        let work = Work::Answer(Box::new(generation));
-        self.line.push_front(Job { work, note, followers });
-        true
+        add(&self.shared.counts.preempted, seats.len());
+        let of = |group: &Lockstep| seats.iter().any(|seat| seat.note.job == group.job);
+        let group = self.groups.iter().position(of).map(|index| self.groups.remove(index));
+        let job = Job::led(seats, group);
+        let preempted = job.is_some();
+        job.into_iter().for_each(|job| self.line.push_front(job));
+        preempted
+    }
+
+    /// The answers that give way next: the youngest that can, with its group. None where no other job would be left.
+    fn youngest(&self) -> Vec<usize> {
+        let gives_way =
+            |index: &usize| self.generations.get(*index).is_some_and(Generation::can_give_way);
+        let with_group = |index: usize| {
+            let all = self.running.iter().zip(&self.generations).enumerate();
+            let note = self.running.get(index).map(|running| &running.note);
+            let group = note.filter(|note| self.is_grouped(note)).map(|note| note.job);
+            let own = all.filter(|(other, (running, generation))| {
+                let member = Some(running.note.job) == group && !generation.is_finished();
+                *other == index || member
+            });
+            own.map(|(index, _)| index).collect::<Vec<usize>>()
+        };
+        let can_recompute = |index: &usize| {
+            self.generations.get(*index).is_some_and(|g| g.session().can_recompute())
+        };
+        let leaves =
+            |all: &Vec<usize>| all.len() < self.occupied() && all.iter().all(can_recompute);
+        let all = (0..self.running.len()).rev();
+        all.filter(gives_way).map(with_group).find(leaves).unwrap_or_default()
     }
 
     /// When an answer's prompt is through, others may have it.
@@ -343,7 +407,7 @@ impl Scheduler {
         else {
             return;
         };
-        if running.stage == Stage::Answer || generation.is_fresh() {
+        if running.stage == Stage::Answer || generation.session().pending() > 1 {
             return;
         }
         running.stage = Stage::Answer;
@@ -351,7 +415,14 @@ impl Scheduler {
             generation.session().publish_prefix(space);
         }
         let followers = std::mem::take(&mut running.followers);
+        let job = running.note.job;
         followers.into_iter().rev().for_each(|seat| self.line.push_front(seat));
+        for (running, generation) in self.running.iter().zip(&mut self.generations) {
+            let untouched = generation.session().pending() == generation.session().len();
+            if running.note.job == job && running.stage == Stage::Prompt && untouched {
+                adopt(&running.note, generation, &self.shared);
+            }
+        }
     }
 
     /// Takes out the reads of which this holds.
@@ -383,6 +454,14 @@ impl Scheduler {
             note.tell_end(Notice::Ended { choice, result });
             followers.into_iter().rev().for_each(|seat| self.line.push_front(seat));
         }
+        let running = &self.running;
+        self.groups.retain_mut(|group| {
+            let runs = running.iter().any(|running| running.note.job == group.job);
+            if !runs {
+                group.conclude();
+            }
+            runs
+        });
         for read in self.take_reads(|_, task| task.is_finished()) {
             self.leave(1);
             read.end(None);

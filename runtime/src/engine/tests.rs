@@ -1,6 +1,7 @@
 //! Tests of the engine: whatever comes and goes beside an answer, it is the one it would be alone.
 
 mod faults;
+mod groups;
 
 use super::*;
 use crate::decoder::{LogitsAt, Outputs, WithFinal};
@@ -62,6 +63,7 @@ impl House {
             seed: who as u64,
             max_tokens: Some(most),
             processors,
+            reading: WithFinal::LogitsAndFinal,
             ..Request::default()
         };
         Generation::new(session, tiny::tokenizer().unwrap(), request).unwrap()

@@ -45,6 +45,7 @@ pub enum Flow {
 
 /// Why an answer ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Finish {
     /// The model ended it with this token.
     EndToken(u32),

@@ -12,7 +12,8 @@ mod request;
 
 pub use answer::{Answer, Event, Finish, Flow, Usage};
 pub use generation::Generation;
-pub use group::run_group;
+pub(crate) use group::Lockstep;
+pub use group::{Group, run_group};
 pub use request::{Request, RetryBudget};
 
 use crate::decoder::Output;
@@ -21,7 +22,7 @@ use crate::monitor::Sensed;
 use crate::read::{Due, ReadTask, RowOutput};
 use crate::session::Checkpoint;
 use candle_core::DType;
-use generation::{Readout, Scored};
+use generation::Readout;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -41,50 +42,57 @@ pub fn complete(generation: Generation) -> Result<Answer> {
 /// A generation that fails ends with [`Finish::Failed`]; its error comes out of
 /// [`into_answer`](Generation::into_answer). The others go on as if it had never been there.
 pub fn run(generations: &mut [Generation], sink: Sink) -> Result<()> {
-    of_one_model(generations)?;
-    loop {
-        let unfinished = unfinished(generations);
-        if unfinished.is_empty() {
-            return Ok(());
-        }
-        round(generations, &unfinished, &mut [], sink);
-    }
+    drive(generations, &mut [], sink)
 }
 
-/// One pass over the next chunks of these generations, and a token for each whose prompt is through.
+fn drive(generations: &mut [Generation], groups: &mut [Lockstep], sink: Sink) -> Result<()> {
+    of_one_model(generations)?;
+    while !generations.iter().all(Generation::is_finished) {
+        let all = generations.iter().enumerate();
+        let turn: Vec<usize> = all.filter(|(_, g)| g.runs()).map(|(index, _)| index).collect();
+        round(generations, &turn, &mut [], groups, sink);
+    }
+    groups.iter_mut().for_each(Lockstep::conclude);
+    Ok(())
+}
+
+/// One pass over the next chunks of these generations, and a token for each whose prompt is through; an answer of a group
+/// waits for the others' logits.
 ///
-/// What [`run`] does again and again. They must be unfinished and of one model. Reads run in the same pass.
+/// What [`run`] does again and again. They must be of one model and have something to run. Reads run in the same pass.
 pub(crate) fn round(
     generations: &mut [Generation],
     who: &[usize],
     reads: &mut [ReadTask],
+    groups: &mut [Lockstep],
     sink: Sink,
 ) {
     for (index, readouts) in forward(generations, who, reads, sink) {
         let Some(generation) = generations.get_mut(index) else { continue };
         let emit = &mut |event| sink(index, event);
-        if let Err(error) = step(generation, readouts, emit) {
+        let taken = match groups.iter().any(|group| group.has(index)) {
+            true => take_in(generation, readouts, emit),
+            false => step(generation, readouts, emit),
+        };
+        if let Err(error) = taken {
             generation.fail(error, emit);
         }
     }
+    for group in groups {
+        group.advance(generations, sink);
+    }
 }
 
-fn unfinished(generations: &[Generation]) -> Vec<usize> {
-    let all = generations.iter().enumerate();
-    all.filter(|(_, g)| !g.is_finished()).map(|(index, _)| index).collect()
-}
-
-/// Takes in what a pass gave; gives the logits of the next token, unless a monitor was waiting for the model.
+/// Takes in what a pass gave: the logits of the next token, or what a monitor was waiting for.
 fn take_in(
     generation: &mut Generation,
     mut readouts: Vec<Readout>,
     emit: &mut dyn FnMut(Event) -> Flow,
-) -> Result<Option<Scored>> {
+) -> Result<()> {
     if generation.is_asking() {
-        generation.hear(readouts.into_iter().map(|readout| readout.row).collect(), emit)?;
-        return Ok(None);
+        return generation.hear(readouts.into_iter().map(|readout| readout.row).collect(), emit);
     }
-    readouts.pop().map(|readout| generation.score(readout)).transpose()
+    readouts.pop().map_or(Ok(()), |readout| generation.score(readout))
 }
 
 fn step(
@@ -92,9 +100,11 @@ fn step(
     readouts: Vec<Readout>,
     emit: &mut dyn FnMut(Event) -> Flow,
 ) -> Result<()> {
-    let Some(scored) = take_in(generation, readouts, emit)? else { return Ok(()) };
-    let token = generation.choose(&scored)?;
-    generation.accept(token, scored, emit)
+    take_in(generation, readouts, emit)?;
+    match generation.candidate(0).map(|own| own.own_choice()) {
+        Some(token) => generation.accept(token?, emit),
+        None => Ok(()),
+    }
 }
 
 fn of_one_model(generations: &[Generation]) -> Result<()> {

@@ -1,4 +1,5 @@
-//! Elementary functions over AVX-512 registers: the steps of [`math`](super::math), so the same bits.
+//! What shows that a CPU has AVX-512, and elementary functions over its registers: the steps of
+//! [`math`](super::math), so the same bits.
 
 use std::arch::x86_64::{
     __m512, _CMP_LT_OQ, _mm512_add_epi32, _mm512_add_ps, _mm512_castps_si512, _mm512_castsi512_ps,
@@ -6,6 +7,28 @@ use std::arch::x86_64::{
     _mm512_min_ps, _mm512_mul_ps, _mm512_set1_epi32, _mm512_set1_ps, _mm512_slli_epi32,
     _mm512_sub_ps,
 };
+
+/// AVX-512: only a CPU that has it gives a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Avx512(());
+
+impl Avx512 {
+    pub(super) fn detect() -> Option<Avx512> {
+        let found = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("fma");
+        found.then_some(Avx512(()))
+    }
+}
+
+/// AVX-512 with products of bytes: only a CPU that has it gives a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Vnni(());
+
+impl Vnni {
+    pub(super) fn detect() -> Option<Vnni> {
+        let bytes = is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512vnni");
+        Avx512::detect().filter(|_| bytes).map(|_| Vnni(()))
+    }
+}
 
 /// As [`math::exp`](super::math::exp).
 #[inline]
@@ -67,7 +90,7 @@ mod tests {
 
     #[test]
     fn lanes_have_the_bits_of_plain_code() {
-        if !is_x86_feature_detected!("avx512f") {
+        if Avx512::detect().is_none() {
             return;
         }
         let special = [f32::NAN, f32::NEG_INFINITY, -0.0, 0.0, 1e-40, -87.31, 88.5, f32::INFINITY];

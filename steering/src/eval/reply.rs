@@ -31,13 +31,8 @@ impl From<Answer> for Reply {
     fn from(answer: Answer) -> Reply {
         let end = match answer.finish {
             Finish::EndToken(_) => End::Itself,
-            Finish::StopString(_)
-            | Finish::Length
-            | Finish::ContextFull
-            | Finish::Monitor(_)
-            | Finish::RetriesExhausted
-            | Finish::Cancelled
-            | Finish::Failed(_) => End::Cut,
+            // Whatever else may end an answer cuts it.
+            _ => End::Cut,
         };
         Reply { text: answer.text, end }
     }

@@ -163,6 +163,29 @@ fn the_changelog_is_written() {
     );
 }
 
+/// The modules of the runtime that a script filters tests by, and that hold none.
+fn modules_without_tests(script: &str) -> Vec<&str> {
+    let words =
+        script.lines().filter(|line| !line.starts_with('#')).flat_map(str::split_whitespace);
+    let holds = |name: &str| {
+        let path = format!("runtime/src/{}", name.replace("::", "/"));
+        let inside = |file: &String| {
+            file.strip_prefix(&path).is_some_and(|rest| rest.starts_with(['.', '/']))
+        };
+        files().iter().filter(|file| inside(file)).any(|file| read(file).contains("#[test]"))
+    };
+    words.filter(|word| word.contains("::") && !holds(word)).collect()
+}
+
+#[test]
+fn miri_runs_tests_that_are_there() {
+    let bad = "# a::b\ncargo test -- \\\n    kernels::threads kernels::thread kernels::gone";
+    assert_eq!(modules_without_tests(bad), ["kernels::thread", "kernels::gone"]);
+    let script = read("scripts/miri.sh");
+    assert!(script.contains("kernels::"), "it filters by nothing");
+    assert_eq!(modules_without_tests(&script), [""; 0]);
+}
+
 #[test]
 fn golden_files_are_small() {
     let bytes = |path: &String| workspace_root().join(path).metadata().map_or(0, |file| file.len());

@@ -215,6 +215,7 @@ impl Generation {
         self.usage.discarded_tokens += discarded;
         self.usage.completion_tokens = from;
         self.attempt += 1;
+        self.rewound = Some(self.rewound.map_or(from, |least| least.min(from)));
         out.send(Event::Rewound { from, attempt: self.attempt });
         if self.is_full(guidance.len()) {
             self.give_up(Finish::ContextFull, out);

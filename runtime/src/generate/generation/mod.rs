@@ -10,9 +10,10 @@ use super::request::Request;
 use crate::decoder::{LogitsAt, Outputs, Row, RowReadout, WithFinal};
 use crate::error::{Error, Result, contain};
 use crate::fingerprint::Fingerprint;
+use crate::group_sampling::Candidate;
 use crate::logits::Context;
 use crate::monitor::{Monitor, Sensed, StopStrings};
-use crate::sample::{Draw, DrawKey, Purpose, Step};
+use crate::sample::{DrawKey, Purpose, Step};
 use crate::session::Session;
 use crate::text::{TextStream, Tokenizer};
 use apply_verdict::Question;
@@ -38,9 +39,9 @@ pub(super) struct Readout {
 }
 
 /// A row's processed logits.
-pub(super) struct Scored {
-    pub(super) logits: Vec<f32>,
-    pub(super) reading: Option<Vec<f32>>,
+struct Scored {
+    logits: Vec<f32>,
+    reading: Option<Vec<f32>>,
     passed: Option<Passed>,
 }
 
@@ -70,6 +71,10 @@ pub struct Generation {
     retried: Option<Arc<RewindPoint>>,
     /// What a rewind goes on from without a pass.
     ready: Option<Passed>,
+    /// What the next token is chosen from, once it has been run.
+    scored: Option<Scored>,
+    /// Tokens that every rewind since the last choice has kept.
+    rewound: Option<usize>,
     /// What the next choice may not be.
     banned: Vec<u32>,
     /// How many of the answer's tokens the session has.
@@ -113,6 +118,8 @@ impl Generation {
             before: None,
             retried: None,
             ready: None,
+            scored: None,
+            rewound: None,
             banned: Vec::new(),
             fed: 0,
             attempt: 0,
@@ -151,6 +158,27 @@ impl Generation {
 
     pub(crate) fn session_mut(&mut self) -> &mut Session {
         &mut self.session
+    }
+
+    /// Whether it has something to run.
+    pub(crate) fn runs(&self) -> bool {
+        self.finish.is_none() && self.scored.is_none()
+    }
+
+    /// Whether the logits of its next token are there.
+    pub(super) fn is_scored(&self) -> bool {
+        self.scored.is_some()
+    }
+
+    /// The most tokens its sequence may come to have, as far as monitors add none.
+    pub(crate) fn most(&self) -> usize {
+        let most = self.request.max_tokens.unwrap_or(usize::MAX);
+        self.session.len().saturating_add(most).min(self.session.room())
+    }
+
+    /// Tokens that every rewind since the last choice has kept; `None` if there was none.
+    pub(super) fn rewound(&self) -> Option<usize> {
+        self.rewound
     }
 
     /// Whether no token has been chosen yet.
@@ -194,11 +222,6 @@ impl Generation {
             readings: self.session.readings()?,
         };
         Ok((answer, self.session))
-    }
-
-    /// The key of the next random draw.
-    pub fn draw(&self) -> Draw {
-        self.session.draws().draw(Purpose::Token, self.session.len())
     }
 
     /// Whether a monitor is waiting for the model.
@@ -263,7 +286,7 @@ impl Generation {
 
     /// Gives keys and values up, to be made again.
     pub(crate) fn give_way(&mut self) -> Result<()> {
-        self.ready = None;
+        (self.ready, self.scored) = (None, None);
         self.watchers.give_way()?;
         self.inquiry.as_mut().map_or(Ok(()), MonitorQuery::give_way)?;
         self.session.restart(self.session.len())
@@ -325,8 +348,8 @@ impl Generation {
         self.failure = Some(error);
     }
 
-    /// The next token's logits, processed.
-    pub(super) fn score(&self, readout: Readout) -> Result<Scored> {
+    /// Takes in the next token's logits, and processes them.
+    pub(super) fn score(&mut self, readout: Readout) -> Result<()> {
         let Readout { row: RowReadout { mut logits, mut finals }, mut sensed } = readout;
         let (mut logits, last) = (logits.pop().unwrap_or_default(), finals.pop());
         let passed = last.as_ref().filter(|_| !self.watchers.is_empty());
@@ -335,8 +358,7 @@ impl Generation {
         }
         let passed =
             passed.map(|last| Passed { last: last.as_slice().into(), sensed: Arc::new(sensed) });
-        let context =
-            Context { tokens: self.session.tokens(), prompt_len: self.session.prompt_len() };
+        let context = self.context();
         for processor in &self.request.processors {
             contain("logits processor", || processor.process(&context, &mut logits))??;
         }
@@ -345,21 +367,31 @@ impl Generation {
         }
         // A monitor, or a batch-mate, may have asked for readings where this request did not.
         let asked = self.request.reading == WithFinal::LogitsAndFinal;
-        Ok(Scored { logits, reading: last.filter(|_| asked), passed })
+        self.scored = Some(Scored { logits, reading: last.filter(|_| asked), passed });
+        Ok(())
     }
 
-    /// The request's own choice.
-    pub(super) fn choose(&self, scored: &Scored) -> Result<u32> {
-        self.request.sampling.choose(&scored.logits, &self.draw())
+    fn context(&self) -> Context<'_> {
+        Context { tokens: self.session.tokens(), prompt_len: self.session.prompt_len() }
+    }
+
+    /// What its next token is chosen from, as answer `index` of a group; `None` while that is yet to be run.
+    pub(super) fn candidate(&self, index: usize) -> Option<Candidate<'_>> {
+        let Scored { logits, reading, .. } = self.scored.as_ref()?;
+        Some(Candidate {
+            index,
+            logits,
+            context: self.context(),
+            reading: reading.as_deref(),
+            sampling: &self.request.sampling,
+            draw: self.session.draws().draw(Purpose::Token, self.session.len()),
+        })
     }
 
     /// Takes a chosen token in: text, monitors, ends.
-    pub(super) fn accept(
-        &mut self,
-        token: u32,
-        scored: Scored,
-        emit: &mut dyn FnMut(Event) -> Flow,
-    ) -> Result<()> {
+    pub(super) fn accept(&mut self, token: u32, emit: &mut dyn FnMut(Event) -> Flow) -> Result<()> {
+        let Some(scored) = self.scored.take() else { return Ok(()) };
+        self.rewound = None;
         let mut step = Step::of(token, &scored.logits, self.request.top_logprobs);
         step.reading = scored.reading;
         self.banned.clear();
@@ -456,7 +488,7 @@ impl Generation {
     }
 
     fn finish(&mut self, finish: Finish, out: &mut Emitter) {
-        (self.question, self.inquiry, self.ready) = (None, None, None);
+        (self.question, self.inquiry, self.ready, self.scored) = (None, None, None, None);
         self.trim_tokens();
         out.send(Event::Done(finish.clone()));
         self.finish = Some(finish);

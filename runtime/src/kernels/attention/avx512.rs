@@ -12,11 +12,6 @@ use std::arch::x86_64::{
     _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_set1_ps, _mm512_setzero_ps, _mm512_storeu_ps,
 };
 
-/// Whether this CPU has what the rest needs.
-pub(super) fn is_available() -> bool {
-    is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("fma")
-}
-
 /// What a register can be filled with.
 pub(super) trait Loaded: Stored {
     /// Sixteen values.

@@ -318,7 +318,8 @@ impl<E: Element> Task for Visit<'_, E> {
             keep(&room.chunk, place);
         }
         if portion.slot.is_none() {
-            job.write(tile, &room.sum, places.out);
+            // SAFETY: a tile has its own queries and heads, and is one task.
+            unsafe { job.write(tile, &room.sum, places.out) };
         }
         scratch::give_back(room);
     }
@@ -345,7 +346,8 @@ impl<E: Element> Task for Join<'_, E> {
             recall(place, values, new);
             job.join::<FMA>(tile, chunk, sum, new);
         }
-        job.write(tile, sum, places.out);
+        // SAFETY: a tile has its own queries and heads, and is joined by one task.
+        unsafe { job.write(tile, sum, places.out) };
         scratch::give_back(room);
     }
 }

@@ -7,6 +7,8 @@ use super::super::qk_norm_rope::HeadShape;
 use super::super::simd::{self, LANES, multiply_add};
 use super::super::threads::Parts;
 #[cfg(target_arch = "x86_64")]
+use super::super::wide::Avx512;
+#[cfg(target_arch = "x86_64")]
 use super::avx512;
 use super::scratch::{CHUNK, CHUNK_BLOCKS, Found, PANEL, ROWS, Room, Share, Start};
 use super::{Attention, Element, lanes};
@@ -19,15 +21,15 @@ pub(super) enum Unit {
     /// Lanes the compiler vectorises.
     Lanes,
     #[cfg(target_arch = "x86_64")]
-    Avx512,
+    Avx512(Avx512),
 }
 
 impl Unit {
     /// The fastest this CPU has.
     pub(super) fn best() -> Unit {
         #[cfg(target_arch = "x86_64")]
-        if avx512::is_available() {
-            return Unit::Avx512;
+        if let Some(unit) = Avx512::detect() {
+            return Unit::Avx512(unit);
         }
         Unit::Lanes
     }
@@ -170,9 +172,9 @@ impl<E: Element> Job<'_, E> {
                 lanes::score::<E, FMA>(&room.panel, rows, keys, scores, &mut room.wide);
             }
             #[cfg(target_arch = "x86_64")]
-            Unit::Avx512 => {
+            Unit::Avx512(_) => {
                 let ahead = &blocks.values[needed];
-                // SAFETY: the unit is chosen only where the CPU has it.
+                // SAFETY: the unit shows that the CPU has it.
                 unsafe { avx512::score(&room.panel, shape, [keys, ahead], scores) }
             }
         }
@@ -228,8 +230,8 @@ impl<E: Element> Job<'_, E> {
         match self.unit {
             Unit::Lanes => lanes::mix::<E, FMA>(&share, 0, mixed, dim, &mut room.wide),
             #[cfg(target_arch = "x86_64")]
-            Unit::Avx512 => {
-                // SAFETY: the unit is chosen only where the CPU has it.
+            Unit::Avx512(_) => {
+                // SAFETY: the unit shows that the CPU has it.
                 unsafe { avx512::mix(&share, mixed, dim) };
                 let whole = dim - dim % LANES;
                 if whole < dim {
@@ -278,15 +280,18 @@ impl<E: Element> Job<'_, E> {
     }
 
     /// Writes a tile's rows.
+    ///
+    /// # Safety
+    /// No other task writes or reads them meanwhile.
     // sum [rows, dim] -> out [Σtime, heads·dim]
     #[inline(always)]
-    pub(super) fn write(&self, tile: &Tile, sum: &Found, out: &Parts<f32>) {
+    pub(super) unsafe fn write(&self, tile: &Tile, sum: &Found, out: &Parts<f32>) {
         let shape = self.rules.shape;
         let width = tile.heads.len() * shape.dim;
         let per_query = sum.mixed.chunks_exact(width).zip(tile.queries.clone()).enumerate();
         for (i, (sums, query)) in per_query {
             let at = query * shape.q() + tile.heads.start * shape.dim;
-            // SAFETY: a tile has its own queries and heads.
+            // SAFETY: the caller promises that the rows are its own.
             let outs = unsafe { out.part(at, width) };
             let rows = outs.chunks_exact_mut(shape.dim).zip(sums.chunks_exact(shape.dim));
             for (row, (outs, sums)) in (i * tile.heads.len()..).zip(rows) {

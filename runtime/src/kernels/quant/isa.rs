@@ -29,47 +29,49 @@ pub(super) trait Job {
     unsafe fn run<U: Unit>(self);
 }
 
-pub(super) trait Unit {
-    /// Whether this CPU has it.
-    fn is_available() -> bool;
+/// A unit that the CPU has: nothing else gives a value.
+pub(super) trait Unit: Copy {
+    fn detect() -> Option<Self>;
 
     /// Runs a job compiled for this unit.
-    ///
-    /// # Safety
-    /// [`Unit::is_available`] said yes.
-    unsafe fn enter(job: impl Job);
+    fn enter(self, job: impl Job);
 
     /// 32 inputs of eight rows with one block of activations whose sum is `a_sum`, less the format's zero point.
     ///
     /// # Safety
-    /// The unit is available.
+    /// As [`Job::run`].
     unsafe fn dot(format: Format, q: &Half, a: &[i8; BLOCK], a_sum: i32) -> __m256i;
 
     /// Four steps of at most six bits with 16 activations, times a scale that stands twice, as 16 bits, in every lane.
     ///
     /// # Safety
-    /// The unit is available.
+    /// As [`Job::run`].
     unsafe fn scaled(q: [__m256i; STEPS / 2], a: &[i8; BLOCK / 2], scale: __m256i) -> __m256i;
 }
 
 /// AVX2: pairs of products are added in 16 bits.
-pub(super) struct Avx2;
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Avx2(());
 
 impl Unit for Avx2 {
-    fn is_available() -> bool {
-        is_x86_feature_detected!("avx2")
+    fn detect() -> Option<Avx2> {
+        let found = is_x86_feature_detected!("avx2")
             && is_x86_feature_detected!("fma")
-            && is_x86_feature_detected!("f16c")
+            && is_x86_feature_detected!("f16c");
+        found.then_some(Avx2(()))
     }
 
-    // SAFETY: callers asked `is_available`.
-    #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn enter(job: impl Job) {
-        // SAFETY: this function is compiled for the unit's features.
-        unsafe { job.run::<Avx2>() }
+    fn enter(self, job: impl Job) {
+        #[target_feature(enable = "avx2,fma,f16c")]
+        fn compiled(job: impl Job) {
+            // SAFETY: this function is compiled for the unit's features.
+            unsafe { job.run::<Avx2>() }
+        }
+        // SAFETY: `self` shows that the CPU has them.
+        unsafe { compiled(job) }
     }
 
-    // SAFETY: callers asked `is_available`.
+    // SAFETY: callers are compiled for the unit.
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
     unsafe fn dot(format: Format, q: &Half, a: &[i8; BLOCK], a_sum: i32) -> __m256i {
@@ -88,7 +90,7 @@ impl Unit for Avx2 {
         dot
     }
 
-    // SAFETY: callers asked `is_available`.
+    // SAFETY: callers are compiled for the unit.
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
     unsafe fn scaled(q: [__m256i; STEPS / 2], a: &[i8; BLOCK / 2], scale: __m256i) -> __m256i {
@@ -128,34 +130,37 @@ fn dot_of_bytes(q: &Half, a: &[i8; BLOCK]) -> __m256i {
 }
 
 /// Adds four products to every lane: one instruction, which CPUs have in one of two encodings.
-pub(super) trait AddProducts {
-    fn is_detected() -> bool;
+pub(super) trait AddProducts: Copy {
+    fn found() -> Option<Self>;
+
+    fn compiled(self, job: impl Job);
 
     /// # Safety
-    /// As [`Unit::enter`].
-    unsafe fn compiled(job: impl Job);
-
-    /// # Safety
-    /// It is available.
+    /// As [`Job::run`].
     unsafe fn add(sum: __m256i, q: __m256i, a: __m256i) -> __m256i;
 }
 
 /// `vpdpbusd` as AVX-VNNI encodes it.
-pub(super) struct AvxVnni;
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct AvxVnni(());
 
 impl AddProducts for AvxVnni {
-    fn is_detected() -> bool {
-        Avx2::is_available() && is_x86_feature_detected!("avxvnni")
+    fn found() -> Option<AvxVnni> {
+        let found = Avx2::detect().is_some() && is_x86_feature_detected!("avxvnni");
+        found.then_some(AvxVnni(()))
     }
 
-    // SAFETY: callers asked `is_available`.
-    #[target_feature(enable = "avx2,fma,f16c,avxvnni")]
-    unsafe fn compiled(job: impl Job) {
-        // SAFETY: this function is compiled for the unit's features.
-        unsafe { job.run::<AvxVnni>() }
+    fn compiled(self, job: impl Job) {
+        #[target_feature(enable = "avx2,fma,f16c,avxvnni")]
+        fn compiled(job: impl Job) {
+            // SAFETY: this function is compiled for the unit's features.
+            unsafe { job.run::<AvxVnni>() }
+        }
+        // SAFETY: `self` shows that the CPU has them.
+        unsafe { compiled(job) }
     }
 
-    // SAFETY: callers asked `is_available`.
+    // SAFETY: callers are compiled for the unit.
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c,avxvnni")]
     unsafe fn add(sum: __m256i, q: __m256i, a: __m256i) -> __m256i {
@@ -165,24 +170,29 @@ impl AddProducts for AvxVnni {
 
 /// The same instruction as AVX-512 encodes it: tests run the shared body on CPUs that have only this one.
 #[cfg(test)]
-pub(super) struct Avx512Vl;
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Avx512Vl(());
 
 #[cfg(test)]
 impl AddProducts for Avx512Vl {
-    fn is_detected() -> bool {
-        Avx2::is_available()
+    fn found() -> Option<Avx512Vl> {
+        let found = Avx2::detect().is_some()
             && is_x86_feature_detected!("avx512vl")
-            && is_x86_feature_detected!("avx512vnni")
+            && is_x86_feature_detected!("avx512vnni");
+        found.then_some(Avx512Vl(()))
     }
 
-    // SAFETY: callers asked `is_available`.
-    #[target_feature(enable = "avx2,fma,f16c,avx512vl,avx512vnni")]
-    unsafe fn compiled(job: impl Job) {
-        // SAFETY: this function is compiled for the unit's features.
-        unsafe { job.run::<Avx512Vl>() }
+    fn compiled(self, job: impl Job) {
+        #[target_feature(enable = "avx2,fma,f16c,avx512vl,avx512vnni")]
+        fn compiled(job: impl Job) {
+            // SAFETY: this function is compiled for the unit's features.
+            unsafe { job.run::<Avx512Vl>() }
+        }
+        // SAFETY: `self` shows that the CPU has them.
+        unsafe { compiled(job) }
     }
 
-    // SAFETY: callers asked `is_available`.
+    // SAFETY: callers are compiled for the unit.
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c,avx512vl,avx512vnni")]
     unsafe fn add(sum: __m256i, q: __m256i, a: __m256i) -> __m256i {
@@ -191,22 +201,20 @@ impl AddProducts for Avx512Vl {
 }
 
 impl<P: AddProducts> Unit for P {
-    fn is_available() -> bool {
-        P::is_detected()
+    fn detect() -> Option<P> {
+        P::found()
     }
 
-    // SAFETY: callers asked `is_available`.
     #[inline(always)]
-    unsafe fn enter(job: impl Job) {
-        // SAFETY: the caller's promise is the one asked for.
-        unsafe { P::compiled(job) }
+    fn enter(self, job: impl Job) {
+        self.compiled(job);
     }
 
-    // SAFETY: callers asked `is_available`.
+    // SAFETY: callers are compiled for the unit.
     #[inline(always)]
     unsafe fn dot(format: Format, q: &Half, a: &[i8; BLOCK], a_sum: i32) -> __m256i {
         let (first, second) = (a.as_chunks::<4>().0).split_at(STEPS / 2);
-        // SAFETY: the unit is available, and it has AVX2.
+        // SAFETY: the caller is compiled for the unit, which has AVX2.
         unsafe {
             // Two chains, because one waits for each instruction's latency.
             let mut sums =
@@ -219,10 +227,10 @@ impl<P: AddProducts> Unit for P {
         }
     }
 
-    // SAFETY: callers asked `is_available`.
+    // SAFETY: callers are compiled for the unit.
     #[inline(always)]
     unsafe fn scaled(q: [__m256i; STEPS / 2], a: &[i8; BLOCK / 2], scale: __m256i) -> __m256i {
-        // SAFETY: the unit is available, and it has AVX2.
+        // SAFETY: the caller is compiled for the unit, which has AVX2.
         unsafe {
             let mut sum = _mm256_setzero_si256();
             for (q, a) in q.iter().zip(a.as_chunks::<4>().0) {

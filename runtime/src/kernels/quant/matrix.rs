@@ -1,10 +1,6 @@
 //! A quantised matrix, in blocks or in super-blocks.
 
 use super::activations::Activations;
-#[cfg(all(test, target_arch = "x86_64"))]
-use super::isa;
-#[cfg(target_arch = "x86_64")]
-use super::isa::{Avx2, AvxVnni};
 use super::k::{self, KFormat, SuperTiles};
 use super::tiles::{Format, Tiles};
 use super::{GroupColumns, Kernel, portable};
@@ -91,24 +87,24 @@ impl Matrix {
             Matrix::Blocks(tiles) => match kernel {
                 Kernel::Portable => portable::group(tiles, x, result),
                 #[cfg(target_arch = "x86_64")]
-                Kernel::Avx2 => avx2::group::<Avx2>(tiles, x, result),
+                Kernel::Avx2(unit) => avx2::group(unit, tiles, x, result),
                 #[cfg(target_arch = "x86_64")]
-                Kernel::AvxVnni => avx2::group::<AvxVnni>(tiles, x, result),
+                Kernel::AvxVnni(unit) => avx2::group(unit, tiles, x, result),
                 #[cfg(all(test, target_arch = "x86_64"))]
-                Kernel::Avx512Vl => avx2::group::<isa::Avx512Vl>(tiles, x, result),
+                Kernel::Avx512Vl(unit) => avx2::group(unit, tiles, x, result),
                 #[cfg(target_arch = "x86_64")]
-                Kernel::Vnni => vnni::group(tiles, x, result),
+                Kernel::Vnni(unit) => vnni::group(unit, tiles, x, result),
             },
             Matrix::SuperBlocks(tiles) => match kernel {
                 Kernel::Portable => k::portable::group(tiles, x, result),
                 #[cfg(target_arch = "x86_64")]
-                Kernel::Avx2 => k::avx2::group::<Avx2>(tiles, x, result),
+                Kernel::Avx2(unit) => k::avx2::group(unit, tiles, x, result),
                 #[cfg(target_arch = "x86_64")]
-                Kernel::AvxVnni => k::avx2::group::<AvxVnni>(tiles, x, result),
+                Kernel::AvxVnni(unit) => k::avx2::group(unit, tiles, x, result),
                 #[cfg(all(test, target_arch = "x86_64"))]
-                Kernel::Avx512Vl => k::avx2::group::<isa::Avx512Vl>(tiles, x, result),
+                Kernel::Avx512Vl(unit) => k::avx2::group(unit, tiles, x, result),
                 #[cfg(target_arch = "x86_64")]
-                Kernel::Vnni => k::vnni::group(tiles, x, result),
+                Kernel::Vnni(unit) => k::vnni::group(unit, tiles, x, result),
             },
         }
     }

@@ -28,6 +28,8 @@ use super::output_columns::{Columns, Write};
 use super::prologue::Prologue;
 use super::threads::{self, Parts};
 use super::values;
+#[cfg(target_arch = "x86_64")]
+use super::wide::Vnni;
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 #[cfg(target_arch = "x86_64")]
 use isa::Unit;
@@ -125,14 +127,14 @@ impl CustomOp1 for Linear<'_> {
 enum Kernel {
     Portable,
     #[cfg(target_arch = "x86_64")]
-    Avx2,
+    Avx2(isa::Avx2),
     #[cfg(target_arch = "x86_64")]
-    AvxVnni,
+    AvxVnni(isa::AvxVnni),
     /// AVX-VNNI's path with the instruction of AVX-512.
     #[cfg(all(test, target_arch = "x86_64"))]
-    Avx512Vl,
+    Avx512Vl(isa::Avx512Vl),
     #[cfg(target_arch = "x86_64")]
-    Vnni,
+    Vnni(Vnni),
 }
 
 /// The instruction set that quantised products run on here.
@@ -140,13 +142,13 @@ pub(crate) fn instruction_set() -> &'static str {
     match Kernel::best() {
         Kernel::Portable => "portable",
         #[cfg(target_arch = "x86_64")]
-        Kernel::Avx2 => "avx2",
+        Kernel::Avx2(_) => "avx2",
         #[cfg(target_arch = "x86_64")]
-        Kernel::AvxVnni => "avx-vnni",
+        Kernel::AvxVnni(_) => "avx-vnni",
         #[cfg(all(test, target_arch = "x86_64"))]
-        Kernel::Avx512Vl => "avx512-vl",
+        Kernel::Avx512Vl(_) => "avx512-vl",
         #[cfg(target_arch = "x86_64")]
-        Kernel::Vnni => "avx512-vnni",
+        Kernel::Vnni(_) => "avx512-vnni",
     }
 }
 
@@ -154,16 +156,12 @@ impl Kernel {
     fn best() -> Self {
         #[cfg(target_arch = "x86_64")]
         {
-            if vnni::is_available() {
-                return Kernel::Vnni;
-            }
-            if isa::AvxVnni::is_available() {
-                return Kernel::AvxVnni;
-            }
-            if isa::Avx2::is_available() {
-                return Kernel::Avx2;
-            }
+            let best = Vnni::detect().map(Kernel::Vnni);
+            let best = best.or_else(|| isa::AvxVnni::detect().map(Kernel::AvxVnni));
+            let best = best.or_else(|| isa::Avx2::detect().map(Kernel::Avx2));
+            best.unwrap_or(Kernel::Portable)
         }
+        #[cfg(not(target_arch = "x86_64"))]
         Kernel::Portable
     }
 }
@@ -175,10 +173,10 @@ impl Kernel {
         let mut kernels = vec![Kernel::Portable];
         #[cfg(target_arch = "x86_64")]
         {
-            kernels.extend(isa::Avx2::is_available().then_some(Kernel::Avx2));
-            kernels.extend(isa::AvxVnni::is_available().then_some(Kernel::AvxVnni));
-            kernels.extend(isa::Avx512Vl::is_available().then_some(Kernel::Avx512Vl));
-            kernels.extend(vnni::is_available().then_some(Kernel::Vnni));
+            kernels.extend(isa::Avx2::detect().map(Kernel::Avx2));
+            kernels.extend(isa::AvxVnni::detect().map(Kernel::AvxVnni));
+            kernels.extend(isa::Avx512Vl::detect().map(Kernel::Avx512Vl));
+            kernels.extend(Vnni::detect().map(Kernel::Vnni));
         }
         kernels
     }

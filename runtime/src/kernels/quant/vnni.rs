@@ -5,6 +5,7 @@
 use super::activations::{Activations, Bunch};
 use super::tiles::{Format, Line, Tiles};
 use super::{BATCH, BLOCK, GroupColumns, ROWS};
+use crate::kernels::wide::Vnni;
 use std::arch::x86_64::{
     __m256i, __m512, __m512i, _MM_HINT_T0, _mm_prefetch, _mm256_loadu_si256, _mm512_add_epi32,
     _mm512_and_si512, _mm512_cvtepi32_ps, _mm512_cvtph_ps, _mm512_dpbusd_epi32, _mm512_fmadd_ps,
@@ -20,22 +21,14 @@ const STEPS: usize = BLOCK / 4;
 /// Tiles between the one that is used and the one that a single bunch asks for.
 const AHEAD: usize = 16;
 
-/// Whether this CPU has what [`group`] needs.
-pub(super) fn is_available() -> bool {
-    is_x86_feature_detected!("avx512f")
-        && is_x86_feature_detected!("avx512bw")
-        && is_x86_feature_detected!("avx512vnni")
-        && is_x86_feature_detected!("fma")
-}
-
 // x [rows, in] -> the group's columns of the result
-pub(super) fn group(tiles: &Tiles, x: &Activations, result: &mut GroupColumns) {
+pub(super) fn group(unit: Vnni, tiles: &Tiles, x: &Activations, result: &mut GroupColumns) {
     match tiles.format() {
-        Format::Q4_0 => bunches::<Nibbles>(tiles, x, result),
-        Format::Q4_1 => bunches::<NibblesAndMinimum>(tiles, x, result),
-        Format::Q5_0 => bunches::<Fives>(tiles, x, result),
-        Format::Q5_1 => bunches::<FivesAndMinimum>(tiles, x, result),
-        Format::Q8_0 => bunches::<Bytes>(tiles, x, result),
+        Format::Q4_0 => bunches::<Nibbles>(unit, tiles, x, result),
+        Format::Q4_1 => bunches::<NibblesAndMinimum>(unit, tiles, x, result),
+        Format::Q5_0 => bunches::<Fives>(unit, tiles, x, result),
+        Format::Q5_1 => bunches::<FivesAndMinimum>(unit, tiles, x, result),
+        Format::Q8_0 => bunches::<Bytes>(unit, tiles, x, result),
     }
 }
 
@@ -66,9 +59,9 @@ impl Kind for Bytes {
     const FORMAT: Format = Format::Q8_0;
 }
 
-fn bunches<K: Kind>(tiles: &Tiles, x: &Activations, result: &mut GroupColumns) {
+fn bunches<K: Kind>(unit: Vnni, tiles: &Tiles, x: &Activations, result: &mut GroupColumns) {
     let group = result.group;
-    each_bunch(&Job::<K> { tiles, group, rows: x.rows(), kind: PhantomData }, x, result);
+    each_bunch(unit, &Job::<K> { tiles, group, rows: x.rows(), kind: PhantomData }, x, result);
 }
 
 /// A group's sums over one bunch, compiled for every number of rows.
@@ -76,17 +69,22 @@ pub(super) trait Bunches {
     /// The bunch of `T` rows from `first` on. Each row's sum runs over the blocks in order, whatever `T` is.
     ///
     /// # Safety
-    /// [`is_available`] said yes.
+    /// The CPU has what a [`Vnni`] shows.
     unsafe fn sums<const T: usize>(&self, bunch: &Bunch, first: usize) -> [__m512; T];
 }
 
 /// Sums every bunch and writes what it gives.
-pub(super) fn each_bunch(job: &impl Bunches, x: &Activations, result: &mut GroupColumns) {
+pub(super) fn each_bunch(
+    _shown: Vnni,
+    job: &impl Bunches,
+    x: &Activations,
+    result: &mut GroupColumns,
+) {
     let mut first = 0;
     while first < x.rows() {
         let (bunch, count) = x.bunch(first);
         let place = (first, &mut *result);
-        // SAFETY: `Kernel::best` gives this path only where `is_available` saw the features it is compiled for.
+        // SAFETY: the `Vnni` shows that the CPU has the features these are compiled for.
         unsafe {
             match count {
                 1 => put::<1>(job, &bunch, place),
@@ -128,7 +126,7 @@ struct Job<'a, K> {
 }
 
 impl<K: Kind> Bunches for Job<'_, K> {
-    // SAFETY: callers asked `is_available`.
+    // SAFETY: callers have a `Vnni`.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
     unsafe fn sums<const T: usize>(&self, bunch: &Bunch, first: usize) -> [__m512; T] {

@@ -4,12 +4,12 @@
 #[cfg(target_arch = "x86_64")]
 mod wide;
 
-#[cfg(target_arch = "x86_64")]
-use super::vnni;
 use super::{BATCH, BLOCK, Fidelity, Input};
 use crate::kernels::math::nearest;
 use crate::kernels::simd::{self, LANES, Task, largest_lane};
 use crate::kernels::threads::{self, Parts};
+#[cfg(target_arch = "x86_64")]
+use crate::kernels::wide::Vnni;
 use candle_core::Result;
 
 /// Rows of activations, quantised block by block to ±127.
@@ -140,9 +140,8 @@ const _: () = assert!(BATCH.is_multiple_of(2));
 /// Quantises with the widest unit.
 fn run(bunch: Quantise) {
     #[cfg(target_arch = "x86_64")]
-    if vnni::is_available() {
-        // SAFETY: the CPU was just asked for the features `wide::rows` is compiled for.
-        return unsafe { wide::rows(bunch) };
+    if let Some(unit) = Vnni::detect() {
+        return wide::rows(unit, bunch);
     }
     simd::on_widest_unit(bunch);
 }

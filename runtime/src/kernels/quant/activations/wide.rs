@@ -5,7 +5,7 @@ use super::Quantise;
 use crate::kernels::prologue::Activation;
 use crate::kernels::prologue::Prologue;
 use crate::kernels::quant::{BLOCK, Input};
-use crate::kernels::wide::{gelu_tanh, silu};
+use crate::kernels::wide::{Vnni, gelu_tanh, silu};
 use std::arch::x86_64::{
     __m128i, __m512, _CMP_UNORD_Q, _mm_add_epi64, _mm_cvtsi128_si32, _mm_sad_epu8, _mm_set1_epi8,
     _mm_setzero_si128, _mm_storeu_si128, _mm_unpackhi_epi64, _mm_xor_si128, _mm512_abs_ps,
@@ -17,8 +17,13 @@ use std::arch::x86_64::{
 /// One block of 32 values.
 type Pair = [__m512; 2];
 
+pub(super) fn rows(_shown: Vnni, bunch: Quantise) {
+    // SAFETY: the `Vnni` shows that the CPU has the features this is compiled for.
+    unsafe { rows_compiled(bunch) }
+}
+
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,fma")]
-pub(super) fn rows(mut bunch: Quantise) {
+fn rows_compiled(mut bunch: Quantise) {
     let Input { values, prologue, fidelity } = bunch.input;
     let input_width = prologue.input_width(bunch.width);
     let passes = fidelity.rows();

@@ -18,16 +18,16 @@ use std::arch::x86_64::{
 };
 use std::ops::Range;
 
-// x [rows, in] -> the group's columns of the result; `U` is available
+// x [rows, in] -> the group's columns of the result
 pub(in super::super) fn group<U: Unit>(
+    unit: U,
     tiles: &SuperTiles,
     x: &Activations,
     result: &mut GroupColumns,
 ) {
     let group = result.group;
     each_bunch(x, result, |bunch, count, sums| {
-        // SAFETY: `Kernel::best` gives this path only where the unit is available.
-        unsafe { U::enter(Rows { tiles, group, bunch, count, sums }) };
+        unit.enter(Rows { tiles, group, bunch, count, sums });
     });
 }
 

@@ -7,6 +7,7 @@ use super::super::tiles::Line;
 use super::super::vnni::{Bunches, each_bunch, load, widen};
 use super::super::{BLOCK, GroupColumns};
 use super::{KFormat, PARTS, Pairs, RowPairs, STEPS, SuperTiles};
+use crate::kernels::wide::Vnni;
 use std::arch::x86_64::{
     __m256i, __m512, __m512i, _mm256_load_si256, _mm512_add_epi32, _mm512_and_si512,
     _mm512_cvtepi8_epi16, _mm512_cvtepi32_ps, _mm512_cvtepu8_epi16, _mm512_dpbusd_epi32,
@@ -18,9 +19,14 @@ use std::arch::x86_64::{
 };
 
 // x [rows, in] -> the group's columns of the result
-pub(in super::super) fn group(tiles: &SuperTiles, x: &Activations, result: &mut GroupColumns) {
+pub(in super::super) fn group(
+    unit: Vnni,
+    tiles: &SuperTiles,
+    x: &Activations,
+    result: &mut GroupColumns,
+) {
     let group = result.group;
-    each_bunch(&Job { tiles, group }, x, result);
+    each_bunch(unit, &Job { tiles, group }, x, result);
 }
 
 /// One group of tiles.
@@ -44,7 +50,7 @@ struct Sums<const T: usize> {
 }
 
 impl Bunches for Job<'_> {
-    // SAFETY: callers asked `is_available`.
+    // SAFETY: callers have a `Vnni`.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
     unsafe fn sums<const T: usize>(&self, bunch: &Bunch, _first: usize) -> [__m512; T] {
