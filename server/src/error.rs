@@ -4,6 +4,7 @@
 
 use crate::wire::error::{Code, ErrorBody, Fault, Kind};
 use axum::Json;
+use axum::extract::rejection::QueryRejection;
 use axum::http::header::{HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -294,6 +295,12 @@ impl From<trimtab_steering::Error> for ApiError {
             (None, Kind::Busy) => ApiError::new(Code::Busy, error.to_string()),
             (None, Kind::Model | Kind::Outside | Kind::Internal) => ApiError::failed(&error),
         }
+    }
+}
+
+impl From<QueryRejection> for ApiError {
+    fn from(error: QueryRejection) -> ApiError {
+        ApiError::new(Code::InvalidValue, error.body_text())
     }
 }
 

@@ -10,7 +10,7 @@ mod generation;
 mod group;
 mod request;
 
-pub use answer::{Answer, Event, Finish, Flow, Usage};
+pub use answer::{Answer, Event, Finish, Flow, ShownToken, Usage};
 pub use generation::Generation;
 pub use group::run_group;
 pub use request::{Request, RetryBudget};

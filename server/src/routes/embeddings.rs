@@ -1,6 +1,6 @@
 //! The mean of one site over a text, of length 1.
 
-use super::body::{asker, with_body};
+use super::body::Incoming;
 use crate::app::App;
 use crate::chat::{self, ClientRequest, Ignored, prompt_of, served};
 use crate::error::ApiError;
@@ -8,11 +8,10 @@ use crate::wire::embedding::{
     Embedding, EmbeddingRequest, EmbeddingResponse, EmbeddingUsage, Values,
 };
 use crate::wire::responses::GenerationErrors;
-use crate::wire::rest::Unread;
+use crate::wire::rest::is_nothing;
 use crate::wire::union::{Inputs, Prompt};
 use axum::Json;
-use axum::extract::{Request, State};
-use axum::http::HeaderMap;
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -55,15 +54,15 @@ struct Asked {
 )]
 pub(crate) async fn embeddings(
     State(app): State<Arc<App>>,
-    request: Request,
+    asker: ClientRequest,
+    body: Incoming,
 ) -> Result<Response, ApiError> {
-    let asker = asker(&request)?;
     let visit = asker.visit.clone();
     let work = move |app: &App, body: EmbeddingRequest| {
         body.user.iter().for_each(|user| visit.user(user));
         understood(app, &body)
     };
-    let asked = with_body(&app, request, work).await?;
+    let asked = body.json(work).await?;
     let tokens = asked.inputs.iter().map(Vec::len).sum();
     asker.visit.prompt(tokens);
     let mut data = Vec::with_capacity(asked.inputs.len());
@@ -75,17 +74,15 @@ pub(crate) async fn embeddings(
             data.push(Embedding { object: "embedding", index: data.len(), embedding });
         }
     }
-    let mut headers = HeaderMap::new();
-    asked.ignored.tell(&mut headers);
     let usage = EmbeddingUsage { prompt_tokens: tokens, total_tokens: tokens };
     let body = EmbeddingResponse { object: "list", model: asked.model, data, usage };
-    Ok((headers, Json(body)).into_response())
+    Ok((asked.ignored, Json(body)).into_response())
 }
 
 fn understood(app: &App, body: &EmbeddingRequest) -> Result<Asked, ApiError> {
     let width = app.model.decoder().spec().d_model as u64;
-    let asks = |name: &str| body.rest.get(name).is_some_and(|value| !value.is_nothing());
-    if asks("dimensions") && body.rest.get("dimensions") != Some(&Unread::Number(width)) {
+    let asks = |name: &str| body.rest.get(name).is_some_and(|value| !is_nothing(value));
+    if asks("dimensions") && body.rest.get("dimensions") != Some(&width.into()) {
         let why = format!("vectors have the {width} numbers of the model's stream");
         return Err(ApiError::unsupported("dimensions", why));
     }

@@ -2,7 +2,9 @@
 
 use super::receipt::ReplayableReceipt;
 use super::rest::Rest;
-use super::sampling::{SamplingFields, generation_body};
+use super::sampling::{
+    GenerationBody, GenerationFields, ResponseFormat, StreamOptions, generation_body,
+};
 use super::steering::Steering;
 use super::union::{Content, Texts};
 use serde::{Deserialize, Serialize};
@@ -45,29 +47,6 @@ pub struct ChatMessage {
     pub role: String,
     /// What is said. Only an assistant's or a tool's turn may say nothing.
     pub content: Option<Content>,
-    /// Everything else: names only.
-    #[serde(flatten)]
-    #[schema(ignore)]
-    pub rest: Rest,
-}
-
-/// What a stream holds.
-#[derive(Debug, Clone, Deserialize, ToSchema)]
-pub struct StreamOptions {
-    /// Whether a last chunk brings the token counts.
-    pub include_usage: Option<bool>,
-    /// Everything else: names only.
-    #[serde(flatten)]
-    #[schema(ignore)]
-    pub rest: Rest,
-}
-
-/// The answer's format.
-#[derive(Debug, Clone, Deserialize, ToSchema)]
-pub struct ResponseFormat {
-    /// Only `text` is supported.
-    #[serde(rename = "type")]
-    pub kind: String,
     /// Everything else: names only.
     #[serde(flatten)]
     #[schema(ignore)]
@@ -243,7 +222,7 @@ pub struct Delta {
 }
 
 /// Where in an answer a chunk is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Place {
     /// Delivered tokens of this answer before it.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,8 +1,10 @@
 //! `POST /v1/completions`: the older shape, for prompts without a conversation.
 
-use super::chat::{ResponseFormat, Steered, StreamOptions, Usage};
+use super::chat::{Steered, Usage};
 use super::rest::Rest;
-use super::sampling::{SamplingFields, generation_body};
+use super::sampling::{
+    GenerationBody, GenerationFields, ResponseFormat, StreamOptions, generation_body,
+};
 use super::steering::Steering;
 use super::union::{Inputs, Texts};
 use serde::de::{Error, Unexpected, Visitor};
