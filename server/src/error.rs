@@ -17,7 +17,7 @@ const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 /// A field's path and a message are cut at so many characters: both may quote the request.
 const QUOTED: usize = 400;
 /// Seconds after which a server that is being shut down may have a successor.
-const SUCCESSOR_S: u64 = 5;
+pub(crate) const SUCCESSOR_S: u64 = 5;
 
 /// Whether a client may send the same request again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -41,7 +41,6 @@ mod preparation;
 mod replay;
 mod request_context;
 mod routes;
-mod slow;
 mod sse;
 mod unread_body;
 
