@@ -264,16 +264,15 @@ impl From<Text> for ApiError {
             ),
             Text::UnknownRole { .. }
             | Text::ControlInContent { .. }
-            | Text::ReservedVariable { .. } => ApiError::new(Code::InvalidValue, error.to_string()),
+            | Text::ReservedVariable { .. }
+            | Text::UnknownToken { .. }
+            | Text::ControlFromText { .. } => ApiError::new(Code::InvalidValue, error.to_string()),
             // What a template says to a conversation it does not take, such as roles in another order.
             Text::Template(said) => {
                 // Without words of the template's own, those of the engine that ran it.
                 let said = said.detail().map_or_else(|| said.kind().to_string(), str::to_owned);
                 let message = format!("messages do not fit the model's chat template: {said}");
                 ApiError::new(Code::InvalidValue, message)
-            }
-            Text::UnknownToken { .. } | Text::ControlFromText { .. } => {
-                ApiError::new(Code::InvalidValue, error.to_string())
             }
             other => ApiError::failed(&other),
         }

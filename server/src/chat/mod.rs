@@ -1,11 +1,11 @@
 //! Generation: from a request's body to generations, through the engine, to chunks or one whole answer.
 //!
-//! - `ask` understands a body and makes generations of it. What cannot be done is refused there, before anything waits or
+//! - `request` understands a body and makes generations of it. What cannot be done is refused there, before anything waits or
 //!   runs. `shape` knows which fields ask for another answer than this server gives, `choose` how tokens are chosen,
 //!   `render` the template's variables and where a prompt ends.
 //! - `sets` gives the answers to several prompts to the engine, a few at a time.
-//! - `pieces` turns what the engine tells into pieces of answers.
-//! - `write` makes chunks of pieces, and `fold` one answer of the same pieces.
+//! - `assembler` turns the engine's notices into updates of answers.
+//! - `write` makes chunks of updates, and `fold` one answer of the same updates.
 
 mod assembler;
 mod audit_rows;
@@ -28,7 +28,7 @@ pub(crate) use ignored::Ignored;
 pub(crate) use messages::conversation;
 pub(crate) use render::{Wanted, render};
 pub(crate) use request::{
-    GenerateJob, Made, Streaming, again, chat, completion, known_ids, prompt_of, room, served,
+    GenerateJob, Made, Streaming, again, chat, completion, known_ids, prompt_of, served,
 };
 pub(crate) use sets::places;
 pub(crate) use shape::plain;

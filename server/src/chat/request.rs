@@ -11,7 +11,6 @@ use crate::steer::{About, Guards, Now, Resolved, Turns};
 use crate::wire::chat::ChatRequest;
 use crate::wire::completion::CompletionRequest;
 use crate::wire::error::Code;
-use crate::wire::flag::Flag;
 use crate::wire::receipt::{Replay, Turn};
 use crate::wire::sampling::GenerationFields;
 use crate::wire::steering::{Level, Steering};
@@ -129,7 +128,7 @@ impl GenerateJob {
         let asked = self.fields.steering.as_ref();
         let resolved = now.resolve(asked, self.preset.as_deref(), Some(&tokens))?;
         // Where this context ended the answer, a larger one must not go on.
-        let room = room(app).saturating_sub(tokens.len());
+        let room = app.model.room().saturating_sub(tokens.len());
         let (fields, request) = (&self.fields, &self.request);
         let SamplingParams { temperature, top_k, top_p, min_p } = sampling(app, fields);
         let replay = Replay {
@@ -248,8 +247,8 @@ fn said(
     let replay = Replay {
         messages: Some(messages.iter().map(turn).collect()),
         chat_template_kwargs: kwargs,
-        add_generation_prompt: (end == End::Message).then_some(Flag::No),
-        continue_final_message: (end == End::Inside).then_some(Flag::Yes),
+        add_generation_prompt: (end == End::Message).then_some(false),
+        continue_final_message: (end == End::Inside).then_some(true),
         ..prompted.replay
     };
     (job.form, job.prompts) = (Form::Chat, vec![Prompted { replay, ..prompted }]);
@@ -297,7 +296,7 @@ fn continued(
         few(count, job.fields.steering.as_ref(), &prompted.resolved)?;
         let replay = Replay {
             prompt: Some(prompted.tokens.clone()),
-            echo: echo.is_some().then_some(Flag::Yes),
+            echo: echo.is_some().then_some(true),
             ..prompted.replay
         };
         job.prompts.push(Prompted { echo, replay, ..prompted });
@@ -315,11 +314,9 @@ pub(crate) fn again(
     let message = |turn: &Turn| Message::new(turn.role.clone(), turn.content.clone());
     let messages: Option<Vec<Message>> =
         replay.messages.as_ref().map(|turns| turns.iter().map(message).collect());
-    let is_set = |flag: Option<Flag>| flag.map(|flag| flag == Flag::Yes);
-    let (add, inside) = (replay.add_generation_prompt, replay.continue_final_message);
     let variables = (Some(replay.chat_template_kwargs.clone()), None);
-    let wanted = Wanted::new(variables, (is_set(add), is_set(inside)));
-    let echo = is_set(replay.echo);
+    let end = (replay.add_generation_prompt, replay.continue_final_message);
+    let (wanted, echo) = (Wanted::new(variables, end), replay.echo);
     // The weights are those of the receipt, whatever the model's name is here.
     let fields = GenerationFields { model: app.name().to_owned(), ..replay.fields() };
     let job = GenerateJob::new(app, fields, None, None)?;
@@ -457,14 +454,9 @@ pub(crate) fn known_ids(app: &App, ids: &[u32], at: &str) -> Result<(), ApiError
     }
 }
 
-/// Tokens of a prompt and its answer.
-pub(crate) fn room(app: &App) -> usize {
-    app.model.room()
-}
-
 /// Refuses a prompt that leaves no room for an answer.
 fn fits(app: &App, prompt: &[u32], at: &str) -> Result<(), ApiError> {
-    let room = room(app);
+    let room = app.model.room();
     if prompt.len() < room {
         return Ok(());
     }

@@ -78,7 +78,7 @@ impl Writer {
 
     /// Log-probabilities of tokens in chat's shape, if they were asked for.
     pub(super) fn chat_likely(&self, tokens: &[Token]) -> Option<Logprobs> {
-        Some(logprobs::chat(self.likely.as_ref()?, tokens))
+        Some(Logprobs::of(tokens.iter().map(|token| &token.step), self.likely.as_ref()?))
     }
 
     /// Writes an update as frames of a stream.

@@ -17,6 +17,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use std::sync::Arc;
 use tokio::sync::mpsc::unbounded_channel;
+use trimtab_runtime::engine::{Places, SubmitOptions};
 use trimtab_runtime::plan::Plan;
 use trimtab_runtime::read::Mean;
 use trimtab_runtime::text::Special;
@@ -29,14 +30,6 @@ const MOST_INPUTS: usize = 2048;
 enum Encoding {
     Float,
     Base64,
-}
-
-/// Which texts of a request these are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
-    First,
-    /// Others of the request are done already.
-    Later,
 }
 
 /// What is to be embedded.
@@ -68,8 +61,13 @@ pub(crate) async fn embeddings(
     let mut data = Vec::with_capacity(asked.inputs.len());
     // A few at a time: many texts of one request would take all places in the queue.
     for inputs in asked.inputs.chunks(app.engine.options().parallel) {
-        let place = if data.is_empty() { Place::First } else { Place::Later };
-        for mean in means(&app, &asker, inputs, place).await? {
+        let terms = asker.submit_options(&app);
+        let places = match data.is_empty() {
+            true => app.engine.places(inputs.len()).map_err(|e| chat::turned_away(&app, e))?,
+            // What was done for the earlier texts of the request is not thrown away.
+            false => chat::places(&app, inputs.len(), terms.deadline).await?,
+        };
+        for mean in means(&app, inputs, (places, terms)).await? {
             let embedding = written(&unit(&mean), asked.encoding);
             data.push(Embedding { object: "embedding", index: data.len(), embedding });
         }
@@ -126,22 +124,13 @@ fn all(app: &App, prompts: &[Prompt]) -> Result<Vec<Vec<u32>>, ApiError> {
 // -> [inputs][d_model]
 async fn means(
     app: &App,
-    asker: &ClientRequest,
     inputs: &[Vec<u32>],
-    place: Place,
+    (places, terms): (Places, SubmitOptions),
 ) -> Result<Vec<Vec<f32>>, ApiError> {
     let read = |tokens: &Vec<u32>| {
         let mut session = app.model.session(Plan::empty())?;
         session.push_prompt(tokens)?;
         Mean::of(vec![session], app.settings.embedding_site)
-    };
-    let terms = asker.submit_options(app);
-    let places = match place {
-        Place::First => {
-            app.engine.places(inputs.len()).map_err(|error| chat::turned_away(app, error))?
-        }
-        // What was done for the earlier texts of the request is not thrown away.
-        Place::Later => chat::places(app, inputs.len(), terms.deadline).await?,
     };
     let reads = inputs.iter().map(read).collect::<trimtab_runtime::Result<Vec<_>>>()?;
     let (tell, mut told) = unbounded_channel();

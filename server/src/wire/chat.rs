@@ -9,7 +9,12 @@ use super::steering::Steering;
 use super::union::{Content, Texts};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use trimtab_runtime::sample::Step;
+use trimtab_runtime::text::Tokenizer;
 use utoipa::ToSchema;
+
+/// JSON has no infinity; this is what OpenAI's API says of a token that cannot be.
+const NEVER: f64 = -9999.0;
 
 generation_body! {
 /// A conversation that wants an answer. Fields that are not listed are ignored and named in `x-trimtab-ignored`,
@@ -146,6 +151,35 @@ pub struct TopLogprob {
     pub logprob: f64,
     /// Its bytes.
     pub bytes: Vec<u8>,
+}
+
+impl Logprobs {
+    /// Of the tokens that were sampled.
+    pub fn of<'a>(
+        steps: impl IntoIterator<Item = &'a Option<Step>>,
+        tokenizer: &Tokenizer,
+    ) -> Logprobs {
+        let named = |id, logprob| TopLogprob::of(tokenizer, id, logprob);
+        let entry = |step: &Step| {
+            let TopLogprob { token, logprob, bytes } = named(step.token, step.logprob);
+            let top = step.top.iter().map(|(id, logprob)| named(*id, *logprob));
+            TokenLogprob { token, logprob, bytes, top_logprobs: top.collect() }
+        };
+        Logprobs { content: steps.into_iter().flatten().map(entry).collect() }
+    }
+}
+
+impl TopLogprob {
+    /// A token as people read it, and its bytes.
+    pub(crate) fn of(tokenizer: &Tokenizer, id: u32, logprob: f64) -> TopLogprob {
+        let bytes = tokenizer.token_bytes(id).unwrap_or_default().to_vec();
+        let token = match bytes.as_slice() {
+            // A control token adds nothing to a text, but it has a name.
+            [] => tokenizer.token_text(id).unwrap_or_default().to_owned(),
+            bytes => String::from_utf8_lossy(bytes).into_owned(),
+        };
+        TopLogprob { token, logprob: logprob.max(NEVER), bytes }
+    }
 }
 
 /// What was done to the model.

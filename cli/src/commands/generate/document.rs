@@ -1,9 +1,9 @@
 //! The document of an answer, and of the plain one beside it.
 
-use super::logprobs::Logprobs;
 use crate::commands::answer::{Reply, Timings, Usage};
 use crate::document::Head;
 use serde::Serialize;
+use trimtab_server::wire::chat::Logprobs;
 use trimtab_steering::receipt::Receipt;
 
 /// The document of an answer.

@@ -2,7 +2,6 @@
 
 use super::config::{Arms, Delivery, Generate, Prompt, PromptForm};
 use super::document::Document;
-use super::logprobs::Logprobs;
 use super::printer::Printer;
 use crate::commands::answer::{Asked, Reply, Said, SeedIn, answer, request};
 use crate::commands::monitors::Watching;
@@ -17,6 +16,7 @@ use trimtab_runtime::generate::{Finish, Request};
 use trimtab_runtime::printable::Line;
 use trimtab_runtime::text::{Message, Special};
 use trimtab_server::Display;
+use trimtab_server::wire::chat::Logprobs;
 
 /// Answers one prompt.
 pub fn run(plan: &Generate, console: &Console) -> Result<()> {
@@ -62,7 +62,7 @@ pub fn run(plan: &Generate, console: &Console) -> Result<()> {
         let mut document = document.steered(receipt, plain.as_ref());
         document.logprobs = match plan.logprobs {
             None => None,
-            Some(_) => Some(Logprobs::of(&reply.answer, opened.model.tokenizer()?)),
+            Some(_) => Some(Logprobs::of(&reply.answer.steps, opened.model.tokenizer()?)),
         };
         console.print(&document)?;
     }
