@@ -1,4 +1,4 @@
-//! What the engine tells, as pieces of answers: text with the tokens it is made of, ends, failures.
+//! What the engine tells, as updates of answers: text with the tokens that begin in it, ends, failures.
 
 use super::ClientRequest;
 use super::audit_rows::{AuditRecorder, GuardedAnswer};
@@ -197,13 +197,13 @@ impl Assembler {
                 vec![ChoiceUpdate::Begun { choice }]
             }
             Notice::Event { choice, event } => {
-                let pieces = self.event(choice, at, event);
+                let updates = self.event(choice, at, event);
                 if self.streaming != Streaming::No
                     && let Some(answer) = self.answers.get_mut(choice)
                 {
                     settle(&self.visit, &self.metrics, answer, answer.sent.tokens());
                 }
-                pieces
+                updates
             }
             Notice::Ended { choice, result: Ok(answer) } => self.ended(choice, answer),
             Notice::Ended { result: Err(error), .. } => self.fail(error.into()),
@@ -248,7 +248,7 @@ impl Assembler {
     }
 
     fn ended(&mut self, choice: usize, mut answer: Answer) -> Vec<ChoiceUpdate> {
-        let mut pieces = Vec::new();
+        let mut updates = Vec::new();
         let (tokens, usage) = (answer.tokens.len(), answer.usage);
         self.usage.completion_tokens += tokens;
         self.metrics.discarded(usage.discarded_tokens);
@@ -257,7 +257,7 @@ impl Assembler {
         if let Some(own) = self.answers.get_mut(choice) {
             let sent = own.sent.tokens();
             if sent < tokens {
-                pieces.push(own.sent.rest(choice, answer.steps.split_off(sent)));
+                updates.push(own.sent.rest(choice, answer.steps.split_off(sent)));
             }
             (own.ended, own.receipt) = (Some(tokens), receipt);
             if self.streaming != Streaming::No {
@@ -267,7 +267,7 @@ impl Assembler {
         self.left = self.left.saturating_sub(1);
         let steered = if self.left == 0 { self.steered() } else { None };
         let reason = answer.finish.openai_reason();
-        pieces.push(ChoiceUpdate::Ended { choice, reason, steered });
+        updates.push(ChoiceUpdate::Ended { choice, reason, steered });
         if self.left == 0 {
             // A response that is sent whole is delivered now.
             for answer in &mut self.answers {
@@ -277,9 +277,9 @@ impl Assembler {
             self.prompts.iter_mut().filter_map(|p| p.trace.take()).for_each(Trace::store);
             let Usage { prompt_tokens, completion_tokens, .. } = self.usage;
             self.usage.total_tokens = prompt_tokens + completion_tokens;
-            pieces.push(ChoiceUpdate::Closed { usage: self.usage });
+            updates.push(ChoiceUpdate::Closed { usage: self.usage });
         }
-        pieces
+        updates
     }
 
     fn receipt(&mut self, choice: usize, answer: &Answer) -> Option<ReplayableReceipt> {

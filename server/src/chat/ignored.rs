@@ -55,7 +55,7 @@ impl Ignored {
     }
 }
 
-/// Its headers.
+/// The names and sentences become headers of the response.
 impl IntoResponseParts for Ignored {
     type Error = Infallible;
 

@@ -212,7 +212,7 @@ impl GenerateJob {
     }
 }
 
-/// Understands a conversation.
+/// Understands a conversation that wants an answer.
 pub(crate) fn chat(
     app: &App,
     body: ChatRequest,

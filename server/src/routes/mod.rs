@@ -58,7 +58,7 @@ impl App {
     }
 }
 
-/// Routes for everybody.
+/// Routes that need no key.
 fn open() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
         .routes(routes!(about::health))
@@ -66,7 +66,7 @@ fn open() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(openapi::openapi))
 }
 
-/// Routes for those who have a key.
+/// Routes that need a key.
 fn user() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
         .routes(routes!(generate::chat))
@@ -85,7 +85,7 @@ fn user() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(about::metrics))
 }
 
-/// Routes for administrators.
+/// Routes that need an administrator's key.
 fn admin() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
         .routes(routes!(steering::put_settings))
