@@ -5,11 +5,12 @@ use super::audit_rows::{AuditRecorder, GuardedAnswer};
 use super::request::{GenerateJob, Prompted, Streaming};
 use super::sent_text::SentText;
 use super::trace::{About, Trace};
+use super::update::ChoiceUpdate;
 use crate::app::App;
 use crate::error::ApiError;
 use crate::metrics::Metrics;
 use crate::request_context::RequestContext;
-use crate::steer::{Cause, Facts, Guards, Resolved};
+use crate::steer::{Facts, Guards, Resolved};
 use crate::wire::chat::{Steered, Usage};
 use crate::wire::receipt::{Replay, ReplayableReceipt};
 use std::sync::Arc;
@@ -17,52 +18,7 @@ use std::time::Instant;
 use trimtab_runtime::Error;
 use trimtab_runtime::engine::Notice;
 use trimtab_runtime::generate::{Answer, Event};
-use trimtab_runtime::sample::Step;
 use trimtab_steering::receipt::AnswerFacts;
-
-/// A token of an answer.
-#[derive(Debug, Clone)]
-pub(crate) struct Token {
-    /// How it was chosen; inserted ones were not.
-    pub(crate) step: Option<Step>,
-    /// Characters of the answer before the one that its first byte is in.
-    pub(crate) at: usize,
-}
-
-/// A piece of one of the answers.
-pub(crate) enum ChoiceUpdate {
-    /// It has a place in the engine.
-    Begun {
-        choice: usize,
-    },
-    /// New text, and the tokens that begin in it.
-    Text {
-        choice: usize,
-        text: String,
-        first: usize,
-        tokens: Vec<Token>,
-    },
-    /// Text that had been sent is not part of it any more.
-    Retracted {
-        choice: usize,
-        /// What is left of it.
-        bytes: usize,
-        /// The tokens that are left.
-        tokens: usize,
-        cause: Cause,
-    },
-    /// It has ended; with the last of them comes what was done to the model.
-    Ended {
-        choice: usize,
-        reason: &'static str,
-        steered: Option<Steered>,
-    },
-    Closed {
-        usage: Usage,
-    },
-    /// Something went wrong: the last piece.
-    Failed(ApiError),
-}
 
 /// The answers of one request as they unfold.
 pub(crate) struct Assembler {

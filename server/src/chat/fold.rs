@@ -1,7 +1,7 @@
 //! Pieces folded to one whole answer.
 
-use super::assembler::{ChoiceUpdate, Token};
 use super::request::Form;
+use super::update::{ChoiceUpdate, Token};
 use super::write::Writer;
 use crate::error::ApiError;
 use crate::wire::chat::{ChatChoice, ChatResponse, Said, Steered, Usage};

@@ -1,6 +1,6 @@
 //! How likely tokens were, in the older shape.
 
-use super::assembler::Token;
+use super::update::Token;
 use crate::wire::chat::TopLogprob;
 use crate::wire::completion::TextLogprobs;
 use trimtab_runtime::text::Tokenizer;

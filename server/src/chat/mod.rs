@@ -21,6 +21,7 @@ mod sets;
 mod shape;
 mod stream;
 mod trace;
+mod update;
 mod write;
 
 pub(crate) use assembler::Assembler;

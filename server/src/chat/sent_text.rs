@@ -3,7 +3,7 @@
 //! Where text is taken back inside a piece, the piece is taken back whole and its beginning sent again, so that a client
 //! that drops pieces is left with the right text.
 
-use super::assembler::{ChoiceUpdate, Token};
+use super::update::{ChoiceUpdate, Token};
 use crate::steer::Cause;
 use trimtab_runtime::generate::ShownToken;
 use trimtab_runtime::sample::Step;

@@ -1,7 +1,8 @@
 //! An answer as a stream of events: the pieces as they come, and comments that break a silence.
 
 use super::Job;
-use super::assembler::{Assembler, ChoiceUpdate};
+use super::assembler::Assembler;
+use super::update::ChoiceUpdate;
 use super::write::Writer;
 use crate::error::ApiError;
 use crate::settings::Settings;

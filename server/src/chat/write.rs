@@ -1,8 +1,8 @@
 //! Pieces as the chunks of a stream.
 
-use super::assembler::{ChoiceUpdate, Token};
 use super::logprobs;
 use super::request::{Form, GenerateJob, Placed, Streaming};
+use super::update::{ChoiceUpdate, Token};
 use crate::app::{App, now};
 use crate::request_context::random;
 use crate::sse::frame;
