@@ -213,7 +213,7 @@ impl Assembler {
         if let Some(own) = self.answers.get_mut(choice) {
             let sent = own.sent.tokens();
             if sent < tokens {
-                updates.push(own.sent.rest(choice, answer.steps.split_off(sent)));
+                updates.push(own.sent.rest(choice, answer.steps.drain(..).skip(sent)));
             }
             (own.ended, own.receipt) = (Some(tokens), receipt);
             if self.streaming != Streaming::No {

@@ -43,9 +43,13 @@ impl SentText {
     }
 
     /// Tokens without text behind the last that has some.
-    pub(super) fn rest(&mut self, choice: usize, steps: Vec<Option<Step>>) -> ChoiceUpdate {
+    pub(super) fn rest(
+        &mut self,
+        choice: usize,
+        steps: impl Iterator<Item = Option<Step>>,
+    ) -> ChoiceUpdate {
         let at = self.characters;
-        let tokens = steps.into_iter().map(|step| Token { step, at }).collect();
+        let tokens = steps.map(|step| Token { step, at }).collect();
         self.piece(choice, String::new(), tokens)
     }
 
