@@ -12,7 +12,7 @@ fn main() -> Result<()> {
     let model = Model::open("smollm2-135m-instruct")?;
 
     model.chat(&[Message::new("user", question)]).max_tokens(64).stream(|event| {
-        if let Event::Text(text) = event {
+        if let Event::Text { text, .. } = event {
             print!("{text}");
             // A broken pipe ends the program at the next line anyway.
             std::io::stdout().flush().ok();

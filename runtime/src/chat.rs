@@ -183,7 +183,7 @@ mod tests {
         let by_hand = complete(Generation::new(session, tokenizer, request).unwrap()).unwrap();
         let mut shown = String::new();
         let streamed = model.chat(&messages).max_tokens(6).stream(|event| {
-            if let Event::Text(text) = event {
+            if let Event::Text { text, .. } = event {
                 shown.push_str(&text);
             }
             Flow::Continue

@@ -39,8 +39,12 @@ pub(crate) fn now() -> u64 {
 }
 
 impl App {
-    fn new(model: Arc<Model>, engine: Arc<Engine>, parts: Parts) -> Arc<App> {
-        let Parts { settings, steering, keep } = parts;
+    fn new(
+        model: Arc<Model>,
+        engine: Arc<Engine>,
+        settings: Settings,
+        (steering, keep): (Steering, Persistence),
+    ) -> Arc<App> {
         let device = model.decoder().device().kind();
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Arc::new(App {
@@ -79,13 +83,6 @@ impl App {
     pub(crate) fn is_called(&self, name: &str) -> bool {
         self.model.name() == name || self.settings.names.iter().any(|other| other == name)
     }
-}
-
-/// What a server is made of besides its model and engine.
-struct Parts {
-    settings: Settings,
-    steering: Steering,
-    keep: Persistence,
 }
 
 /// How a model is served: [`Server::builder`] makes one, and what is not said has a default.
@@ -148,7 +145,7 @@ impl Server {
         };
         let (decoder, pool) = (self.model.decoder().clone(), self.model.pool().clone());
         let engine = Arc::new(Engine::start(decoder, pool, self.engine)?);
-        Ok(App::new(self.model, engine, Parts { settings, steering, keep: self.keep }))
+        Ok(App::new(self.model, engine, settings, (steering, self.keep)))
     }
 }
 

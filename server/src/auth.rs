@@ -6,14 +6,16 @@ use crate::keys::{Caller, Hosts};
 use crate::settings::Role;
 use crate::wire::error::Code;
 use axum::extract::{Request, State};
-use axum::http::HeaderMap;
 use axum::middleware::Next;
 use axum::response::Response;
 use std::sync::Arc;
 
-fn caller(app: &App, headers: &HeaderMap) -> Result<Caller, ApiError> {
+/// Finds out whose key a request has, and notes it for the route.
+fn caller(app: &App, request: &mut Request) -> Result<Caller, ApiError> {
     let hosts = if app.settings.insecure.is_on() { Hosts::Any } else { Hosts::Own };
-    app.keys.caller(headers, hosts)
+    let caller = app.keys.caller(request.headers(), hosts)?;
+    request.extensions_mut().insert(caller.clone());
+    Ok(caller)
 }
 
 /// Lets those in who have a key, where there are any.
@@ -22,8 +24,7 @@ pub(crate) async fn user(
     mut request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
-    let caller = caller(&app, request.headers())?;
-    request.extensions_mut().insert(caller);
+    caller(&app, &mut request)?;
     Ok(next.run(request).await)
 }
 
@@ -33,7 +34,7 @@ pub(crate) async fn admin(
     mut request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
-    let caller = caller(&app, request.headers())?;
+    let caller = caller(&app, &mut request)?;
     if !app.settings.admin.is_on() {
         return Err(ApiError::new(
             Code::AdminDisabled,
@@ -43,6 +44,5 @@ pub(crate) async fn admin(
     if caller.role != Role::Admin {
         return Err(ApiError::new(Code::AdminRequired, "key is none of an administrator"));
     }
-    request.extensions_mut().insert(caller);
     Ok(next.run(request).await)
 }

@@ -1,19 +1,22 @@
-//! Whether the client of a connection is still there while it waits for an answer.
+//! Whether the client of a connection is still there while it waits for an answer, and reads it.
 //!
 //! hyper looks for the end of a connection only while its read buffer is empty, so one byte behind a request's body hides a
 //! client that has left until its answer is written. Here the socket is read beside hyper, while a client does nothing
 //! but wait: what comes is kept for hyper, and an end is noticed whatever came before it.
 //!
-//! A client that shuts down its writing half only looks the same as one that has left, and is taken for it.
+//! A client that shuts down its writing half only looks the same as one that has left, and is taken for it. One that asks and
+//! never reads would hold its connection for ever, so a write that waits too long ends it.
 
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::time::{Sleep, sleep};
 
 /// Bytes that are kept for hyper. A client that sends more behind a request before it has its answer is let go:
 /// nothing else would show that it has left.
@@ -93,6 +96,13 @@ struct Reader {
 pub(crate) struct Socket {
     reader: Arc<Mutex<Reader>>,
     writer: OwnedWriteHalf,
+    /// How long a write may wait.
+    patience: Duration,
+    /// Running while a write waits.
+    clock: Option<Pin<Box<Sleep>>>,
+    waits: Waits,
+    /// While a write waits, the connection is not idle.
+    work: Option<Work>,
 }
 
 /// The same socket, as it is watched beside hyper. Both belong to one task.
@@ -101,11 +111,13 @@ pub(crate) struct Lookout {
     waits: Waits,
 }
 
-/// A socket, and what watches it.
-pub(crate) fn watched(stream: TcpStream) -> (Socket, Lookout) {
+/// A socket, and what watches it. A write may wait for its reader so long.
+pub(crate) fn watched(stream: TcpStream, patience: Duration) -> (Socket, Lookout) {
     let (half, writer) = stream.into_split();
     let reader = Arc::new(Mutex::new(Reader { half, ahead: Vec::new() }));
-    (Socket { reader: reader.clone(), writer }, Lookout { reader, waits: Waits::default() })
+    let waits = Waits::default();
+    let lookout = Lookout { reader: reader.clone(), waits: waits.clone() };
+    (Socket { reader, writer, patience, clock: None, waits, work: None }, lookout)
 }
 
 /// Nothing between taking this lock and giving it back can panic halfway.
@@ -155,6 +167,24 @@ impl Lookout {
     }
 }
 
+impl Socket {
+    /// What a write gave, or an error once it has waited too long.
+    fn within<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        write: impl FnOnce(Pin<&mut OwnedWriteHalf>, &mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if let Poll::Ready(done) = write(Pin::new(&mut self.writer), context) {
+            (self.clock, self.work) = (None, None);
+            return Poll::Ready(done);
+        }
+        self.work.get_or_insert_with(|| self.waits.work());
+        let clock = self.clock.get_or_insert_with(|| Box::pin(sleep(self.patience)));
+        ready!(clock.as_mut().poll(context));
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "client does not read")))
+    }
+}
+
 impl AsyncRead for Socket {
     fn poll_read(
         self: Pin<&mut Self>,
@@ -171,7 +201,7 @@ impl AsyncWrite for Socket {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.writer).poll_write(context, bytes)
+        self.within(context, |writer, context| writer.poll_write(context, bytes))
     }
 
     fn poll_write_vectored(
@@ -179,7 +209,7 @@ impl AsyncWrite for Socket {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.writer).poll_write_vectored(context, slices)
+        self.within(context, |writer, context| writer.poll_write_vectored(context, slices))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -187,10 +217,49 @@ impl AsyncWrite for Socket {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.writer).poll_flush(context)
+        self.within(context, |writer, context| writer.poll_flush(context))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.writer).poll_shutdown(context)
+        self.within(context, |writer, context| writer.poll_shutdown(context))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    /// More than the system keeps for a reader.
+    const LONG: usize = 64 << 20;
+
+    async fn pair(patience: Duration) -> ((Socket, Lookout), TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        (watched(listener.accept().await.unwrap().0, patience), client)
+    }
+
+    #[tokio::test]
+    async fn a_client_that_does_not_read_is_let_go() {
+        let ((mut socket, lookout), client) = pair(Duration::from_millis(20)).await;
+        socket.write_all(b"12345678").await.unwrap();
+        assert!(lookout.waits().is_idle());
+        let error = socket.write_all(&vec![0; LONG]).await.unwrap_err();
+        assert!(!lookout.waits().is_idle() && !lookout.waits().any());
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        drop(client);
+    }
+
+    #[tokio::test]
+    async fn a_client_that_reads_slowly_is_served() {
+        let ((mut socket, lookout), mut client) = pair(Duration::from_secs(20)).await;
+        let reader = tokio::spawn(async move {
+            let mut all = vec![0; LONG];
+            client.read_exact(&mut all).await.map(|_| all)
+        });
+        socket.write_all(&vec![7; LONG]).await.unwrap();
+        assert!(reader.await.unwrap().unwrap().iter().all(|byte| *byte == 7));
+        assert!(lookout.waits().is_idle());
     }
 }

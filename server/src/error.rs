@@ -4,6 +4,7 @@
 
 use crate::wire::error::{Code, ErrorBody, Fault, Kind};
 use axum::Json;
+use axum::extract::rejection::QueryRejection;
 use axum::http::header::{HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -16,7 +17,7 @@ const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 /// A field's path and a message are cut at so many characters: both may quote the request.
 const QUOTED: usize = 400;
 /// Seconds after which a server that is being shut down may have a successor.
-const SUCCESSOR_S: u64 = 5;
+pub(crate) const SUCCESSOR_S: u64 = 5;
 
 /// Whether a client may send the same request again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -263,16 +264,15 @@ impl From<Text> for ApiError {
             ),
             Text::UnknownRole { .. }
             | Text::ControlInContent { .. }
-            | Text::ReservedVariable { .. } => ApiError::new(Code::InvalidValue, error.to_string()),
+            | Text::ReservedVariable { .. }
+            | Text::UnknownToken { .. }
+            | Text::ControlFromText { .. } => ApiError::new(Code::InvalidValue, error.to_string()),
             // What a template says to a conversation it does not take, such as roles in another order.
             Text::Template(said) => {
                 // Without words of the template's own, those of the engine that ran it.
                 let said = said.detail().map_or_else(|| said.kind().to_string(), str::to_owned);
                 let message = format!("messages do not fit the model's chat template: {said}");
                 ApiError::new(Code::InvalidValue, message)
-            }
-            Text::UnknownToken { .. } | Text::ControlFromText { .. } => {
-                ApiError::new(Code::InvalidValue, error.to_string())
             }
             other => ApiError::failed(&other),
         }
@@ -294,6 +294,12 @@ impl From<trimtab_steering::Error> for ApiError {
             (None, Kind::Busy) => ApiError::new(Code::Busy, error.to_string()),
             (None, Kind::Model | Kind::Outside | Kind::Internal) => ApiError::failed(&error),
         }
+    }
+}
+
+impl From<QueryRejection> for ApiError {
+    fn from(error: QueryRejection) -> ApiError {
+        ApiError::new(Code::InvalidValue, error.body_text())
     }
 }
 

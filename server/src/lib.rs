@@ -5,7 +5,7 @@
 //! others mount it in theirs; the binary is in `cli`.
 //!
 //! A request's way: `visit` names, times and logs it, `auth` looks at its key, `routes` reads its body into a type of
-//! `wire`, `chat` makes generations of it and gives them to the engine, whose notices become pieces, and `chat`
+//! `wire`, `chat` makes generations of it and gives them to the engine, whose notices become updates, and `chat`
 //! writes these as a stream's chunks or folds them to one answer.
 //!
 //! ```no_run
@@ -41,7 +41,6 @@ mod preparation;
 mod replay;
 mod request_context;
 mod routes;
-mod slow;
 mod sse;
 mod unread_body;
 

@@ -3,7 +3,6 @@
 use crate::app::App;
 use crate::client_presence::watched;
 use crate::connections::Connections;
-use crate::slow::Slow;
 use axum::Router;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
@@ -40,14 +39,14 @@ pub async fn serve(
 ) -> io::Result<()> {
     let (closing, closed) = watch::channel(());
     let tending = tokio::spawn(app.keep.clone().tend());
-    let door = Door {
+    let door = Arc::new(Door {
         router: app.router(),
         slots: Arc::new(Semaphore::new(app.settings.connections)),
         connections: Arc::default(),
         header_timeout: app.settings.header_timeout,
         read_timeout: app.settings.read_timeout,
         closed,
-    };
+    });
     let stop = async {
         tokio::select! {
             () = shutdown => {}
@@ -64,7 +63,7 @@ pub async fn serve(
     door.accept_until(&listener, idle(&app)).await;
     drop(listener);
     drop(door);
-    // Each connection holds a receiver: when all have ended, or the time to wait is over, it ends.
+    // Each connection holds the door, and with it a receiver: when all have ended, or the time to wait is over, it ends.
     closing.send_replace(());
     if timeout(READING, closing.closed()).await.is_err() {
         tracing::warn!("connections were cut: their clients did not read");
@@ -104,22 +103,14 @@ struct Door {
 }
 
 impl Door {
-    async fn accept_until(&self, listener: &TcpListener, end: impl Future<Output = ()>) {
+    async fn accept_until(self: &Arc<Self>, listener: &TcpListener, end: impl Future<Output = ()>) {
         let mut end = pin!(end);
         loop {
             let (stream, slot) = tokio::select! {
                 () = &mut end => return,
                 taken = self.next(listener) => taken,
             };
-            let connection = Connection {
-                router: self.router.clone(),
-                connections: self.connections.clone(),
-                header_timeout: self.header_timeout,
-                read_timeout: self.read_timeout,
-                closed: self.closed.clone(),
-                _slot: slot,
-            };
-            tokio::spawn(connection.run(stream));
+            tokio::spawn(self.clone().serve(stream, slot));
         }
     }
 
@@ -149,31 +140,21 @@ impl Door {
         // The semaphore is never closed.
         self.slots.clone().acquire_owned().await.ok()
     }
-}
 
-struct Connection {
-    router: Router,
-    connections: Arc<Connections>,
-    header_timeout: Duration,
-    read_timeout: Duration,
-    closed: watch::Receiver<()>,
-    _slot: Option<OwnedSemaphorePermit>,
-}
-
-impl Connection {
-    async fn run(mut self, stream: TcpStream) {
+    /// Serves one connection, which has its slot until it ends.
+    async fn serve(self: Arc<Self>, stream: TcpStream, _slot: Option<OwnedSemaphorePermit>) {
+        let mut closed = self.closed.clone();
         // Chunks are small and each is waited for.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "connection keeps its delay");
         }
-        let (socket, lookout) = watched(stream);
+        let (socket, lookout) = watched(stream, self.read_timeout);
         let mut entry = self.connections.enter(lookout.waits().clone());
         let mut builder = Builder::new(TokioExecutor::new()).http1_only();
         builder.http1().timer(TokioTimer::new()).header_read_timeout(self.header_timeout);
         builder.http1().max_buf_size(BUFFER_BYTES);
         let router = AddExtension::new(self.router.clone(), lookout.waits().clone());
         let service = TowerToHyperService::new(router);
-        let socket = Slow::new(socket, self.read_timeout, lookout.waits().clone());
         let mut connection = pin!(builder.serve_connection(TokioIo::new(socket), service));
         let mut stage = Stage::Open;
         loop {
@@ -182,7 +163,7 @@ impl Connection {
                 ended = connection.as_mut() => Next::Over(ended.err().map(|error| error.to_string())),
                 gone = lookout.gone() => Next::Over(Some(format!("client left before its answer: {gone:?}"))),
                 () = entry.asked_to_leave() => Next::Place,
-                _ = self.closed.changed(), if stage == Stage::Open => Next::Close,
+                _ = closed.changed(), if stage == Stage::Open => Next::Close,
             };
             match next {
                 Next::Over(why) => return told(why.as_deref()),

@@ -30,23 +30,8 @@ struct Acted {
     op: String,
 }
 
-/// Which kind of watch looked. What clients call theirs is no label.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Looked {
-    watch: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Rewound {
-    watch: &'static str,
-    outcome: &'static str,
-}
-
-/// Whether a prompt's tokens were there already.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Found {
-    result: &'static str,
-}
+/// Labels whose values are all words of the program. What clients call their watches is no label.
+type Words<const N: usize> = [(&'static str, &'static str); N];
 
 /// What this build is: names and values, because one of the names is another crate's.
 type Built = Vec<(&'static str, String)>;
@@ -88,10 +73,10 @@ pub(crate) struct Metrics {
     steered_tokens: Family<Acted, Counter>,
     dose: Family<Acted, Histogram, fn() -> Histogram>,
     monitor_tokens: Counter,
-    monitor_checks: Family<Looked, Counter>,
-    monitor_hits: Family<Looked, Counter>,
-    rewinds: Family<Rewound, Counter>,
-    prefix_tokens: Family<Found, Counter>,
+    monitor_checks: Family<Words<1>, Counter>,
+    monitor_hits: Family<Words<1>, Counter>,
+    rewinds: Family<Words<2>, Counter>,
+    prefix_tokens: Family<Words<1>, Counter>,
 }
 
 /// What a scrape finds out by looking.
@@ -188,7 +173,7 @@ impl Metrics {
 
     pub(crate) fn prompt(&self, tokens: usize, cached: usize) {
         self.prompt_tokens.inc_by(tokens as u64);
-        let count = |result| self.prefix_tokens.get_or_create(&Found { result });
+        let count = |result| self.prefix_tokens.get_or_create(&[("result", result)]);
         count("hit").inc_by(cached as u64);
         count("miss").inc_by(tokens.saturating_sub(cached) as u64);
     }
@@ -220,14 +205,14 @@ impl Metrics {
     pub(crate) fn watched(&self, record: &Record, kinds: &[&'static str]) {
         let kind = |watch: usize| kinds.get(watch).copied().unwrap_or("unknown");
         for check in &record.checks {
-            let looked = Looked { watch: kind(check.watch) };
+            let looked = [("watch", kind(check.watch))];
             self.monitor_checks.get_or_create(&looked).inc();
             if check.action == Action::Rollback {
                 self.monitor_hits.get_or_create(&looked).inc();
             }
         }
         for rewind in record.rewinds() {
-            let rewound = Rewound { watch: kind(rewind.watch), outcome: rewind.sequel.name() };
+            let rewound = [("watch", kind(rewind.watch)), ("outcome", rewind.sequel.name())];
             self.rewinds.get_or_create(&rewound).inc();
         }
     }

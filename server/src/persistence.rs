@@ -89,17 +89,8 @@ impl Persistence {
 
     /// Keeps an answer. What cannot be kept is told to the log: the answer has been given.
     pub(crate) fn trace(&self, trace: Trace) {
-        let Some(store) = self.store.clone() else { return };
-        let Ok(permit) = self.writing.clone().try_acquire_owned() else {
-            tracing::error!(id = trace.id, "trace was not kept: the state folder is too slow");
-            return;
-        };
-        tokio::spawn(async move {
-            let _permit = permit;
-            if let Err(error) = store.put_trace(&trace).await {
-                tracing::error!(%error, id = trace.id, "trace was not kept");
-            }
-        });
+        let lost = format!("trace {} was not kept", trace.id);
+        self.beside(lost, async move |store| store.put_trace(&trace).await);
     }
 
     /// Whether there is anywhere to note what monitors do.
@@ -109,18 +100,27 @@ impl Persistence {
 
     /// Notes what monitors did to an answer. What cannot be noted is told to the log: the answer has been given.
     pub(crate) fn interventions(&self, mut rows: Vec<GuardActionRow>) {
-        let Some(store) = self.store.clone() else { return };
         if !self.audit_text.is_on() {
             rows.iter_mut().for_each(|row| row.text = None);
         }
+        let lost = "interventions were not noted".to_owned();
+        self.beside(lost, async move |store| store.put_interventions(&rows).await);
+    }
+
+    /// Writes beside the answer. What is `lost` where that fails is told to the log.
+    fn beside<F: Future<Output = trimtab_adapters::Result<()>> + Send + 'static>(
+        &self,
+        lost: String,
+        write: impl FnOnce(Arc<Store>) -> F + Send + 'static,
+    ) {
+        let Some(store) = self.store.clone() else { return };
         let Ok(permit) = self.writing.clone().try_acquire_owned() else {
-            tracing::error!("interventions were not noted: the state folder is too slow");
-            return;
+            return tracing::error!("{lost}: the state folder is too slow");
         };
         tokio::spawn(async move {
             let _permit = permit;
-            if let Err(error) = store.put_interventions(&rows).await {
-                tracing::error!(%error, "interventions were not noted");
+            if let Err(error) = write(store).await {
+                tracing::error!(%error, "{lost}");
             }
         });
     }

@@ -4,11 +4,11 @@
 //! that are here; then, on the same build and device, its tokens are.
 
 use crate::app::App;
-use crate::chat::{self, GenerateJob};
+use crate::chat;
 use crate::error::ApiError;
 use crate::wire;
 use crate::wire::error::Code;
-use crate::wire::receipt::{Replay, ReplayableReceipt};
+use crate::wire::receipt::ReplayableReceipt;
 use serde_json::Value;
 use trimtab_runtime::generate::{Flow, Generation, run};
 
@@ -44,41 +44,12 @@ impl App {
             let why = "it must be a full receipt; ask with steering.receipt set to full";
             ApiError::invalid("request", format!("is missing: {why}"))
         })?;
-        let asked = self.asked(request, receipt.prompt)?;
+        let asked = chat::again(self, request, receipt.prompt)?;
         let (mut generations, _) = asked.generations(self)?;
         run(&mut generations, &mut |_, _| Flow::Continue)?;
         let echo = asked.prompts.into_iter().find_map(|prompt| prompt.echo).unwrap_or_default();
         let text = |one: Generation| Ok(format!("{echo}{}", one.into_answer()?.text));
         generations.into_iter().map(text).collect()
-    }
-
-    /// The request on its tokens, by whichever name the model goes here: its weights are those of the receipt.
-    fn asked(&self, request: Replay, prompt: Option<Vec<u32>>) -> Result<GenerateJob, ApiError> {
-        let model = self.name().to_owned();
-        let said = request.messages.clone();
-        let request = match prompt.or_else(|| request.prompt.clone()) {
-            None => Replay { model, ..request },
-            // With the prompt's tokens there is nothing left to render.
-            Some(prompt) => Replay {
-                model,
-                prompt: Some(prompt),
-                messages: None,
-                chat_template_kwargs: Default::default(),
-                add_generation_prompt: None,
-                continue_final_message: None,
-                ..request
-            },
-        };
-        let body = serde_json::to_vec(&request).map_err(|e| ApiError::failed(&e))?;
-        let mut asked = match request.messages {
-            Some(_) => chat::chat(self, wire::read(&body)?)?,
-            None => chat::completion(self, wire::read(&body)?)?,
-        };
-        // The tokens are those of a conversation: guards guide and judge it as one.
-        if let Some(said) = said {
-            asked.set_conversation(&said);
-        }
-        Ok(asked)
     }
 
     /// Refuses what was made with other weights, another template or other vectors.

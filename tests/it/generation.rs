@@ -8,10 +8,11 @@ use trimtab_runtime::group_sampling::{Candidate, GroupSampler};
 use trimtab_runtime::logits::{Bias, Penalties};
 use trimtab_runtime::monitor::{AnswerView, Monitor, Stage, StopReason, Verdict};
 use trimtab_runtime::plan::Plan;
-use trimtab_runtime::sample::{Sampling, SamplingParams};
+use trimtab_runtime::sample::{Sampling, SamplingParams, Step};
 use trimtab_runtime::session::History;
 use trimtab_runtime::site::Site;
 use trimtab_runtime::testing::{copies, tiny};
+use trimtab_runtime::text::TextStream;
 use trimtab_tests::rig::{Rig, counting_hook, push};
 
 const PROMPT: [u32; 6] = [3, 1, 4, 1, 5, 9];
@@ -58,15 +59,55 @@ fn a_seed_decides_and_batch_mates_do_not() {
     assert_eq!(fifth, answer(7, 40));
 }
 
+/// What texts and the tokens that begin in them add up to.
+#[derive(Default)]
+struct Shown {
+    text: String,
+    /// The byte at which each begins, and how it was chosen.
+    tokens: Vec<(usize, Option<Step>)>,
+}
+
+impl Shown {
+    fn take(&mut self, event: Event) {
+        match event {
+            Event::Text { text, first, tokens } => {
+                assert_eq!(first, self.tokens.len(), "tokens are numbered on");
+                assert!(tokens.iter().all(|token| token.begin < text.len()));
+                let begins = tokens.into_iter().map(|t| (self.text.len() + t.begin, t.step));
+                self.tokens.extend(begins);
+                self.text.push_str(&text);
+            }
+            Event::Retracted { from } => {
+                self.text.truncate(from);
+                self.tokens.retain(|(begin, _)| *begin < from);
+            }
+            _ => {}
+        }
+    }
+
+    /// That these are the tokens of an answer, each at the end of the one before it.
+    fn check(self, answer: &Answer) {
+        assert_eq!(self.text, answer.text);
+        let steps: Vec<_> = self.tokens.iter().map(|(_, step)| step.clone()).collect();
+        assert_eq!(steps, answer.steps);
+        let mut stream = TextStream::new(tiny::tokenizer().unwrap());
+        for token in &answer.tokens {
+            stream.push(*token);
+        }
+        let begins = (0..answer.tokens.len()).map(|n| stream.text_len_at(n));
+        assert!(begins.eq(self.tokens.into_iter().map(|(begin, _)| begin)));
+    }
+}
+
 #[test]
 fn events_add_up_to_the_answer() {
     let rig = Rig::tiny(1024);
-    let (mut text, mut tokens, mut done) = (String::new(), Vec::new(), None);
+    let (mut shown, mut tokens, mut done) = (Shown::default(), Vec::new(), None);
     let mut one = [generation(&rig, Plan::empty(), request(3, 30))];
     let before = copies::so_far();
     run(&mut one, &mut |_, event| {
         match event {
-            Event::Text(t) => text.push_str(&t),
+            Event::Text { .. } => shown.take(event),
             Event::Token(step) => tokens.push(step.token),
             Event::Done(finish) => done = Some(finish),
             other => panic!("{other:?}"),
@@ -77,7 +118,8 @@ fn events_add_up_to_the_answer() {
     assert_eq!(copies::so_far() - before, 30, "one copy per step");
     let [one] = one;
     let answer = one.into_answer().unwrap();
-    assert_eq!((text, tokens, done), (answer.text.clone(), answer.tokens, Some(Finish::Length)));
+    assert_eq!((&tokens, done), (&answer.tokens, Some(Finish::Length)));
+    shown.check(&answer);
     assert_eq!(answer.usage.prompt_tokens, PROMPT.len());
     assert_eq!(answer.text.chars().count(), 30);
     assert!(answer.steps.iter().all(|s| s.as_ref().is_some_and(|s| s.logprob <= 0.0)));
@@ -90,20 +132,18 @@ fn a_stop_string_ends_the_answer_before_itself_and_is_never_shown() {
     let at = whole.find(&stop).unwrap();
     let rig = Rig::tiny(1024);
     let request = Request { stop: vec![stop.clone(), "never".into()], ..request(7, 40) };
-    let mut shown = String::new();
+    let mut shown = Shown::default();
     let mut one = [generation(&rig, Plan::empty(), request)];
     run(&mut one, &mut |_, event| {
-        match event {
-            Event::Text(t) => shown.push_str(&t),
-            Event::Retracted { .. } => panic!("held text must not be shown"),
-            _ => {}
-        }
+        assert!(!matches!(event, Event::Retracted { .. }), "held text must not be shown");
+        shown.take(event);
         Flow::Continue
     })
     .unwrap();
     let [one] = one;
     let answer = one.into_answer().unwrap();
-    assert_eq!((answer.text.as_str(), shown.as_str()), (&whole[..at], &whole[..at]));
+    assert_eq!(answer.text, whole[..at]);
+    shown.check(&answer);
     assert_eq!(answer.finish, Finish::StopString(stop));
 }
 
@@ -242,19 +282,15 @@ fn text_that_was_shown_is_taken_back_in_the_open() {
         fn rewind(&mut self, _: usize) {}
     }
     let rig = Rig::tiny(1024);
-    let mut shown = String::new();
+    let mut shown = Shown::default();
     let mut one = [generation(&rig, Plan::empty(), request(7, 30)).watched_by(Late)];
     run(&mut one, &mut |_, event| {
-        match event {
-            Event::Text(t) => shown.push_str(&t),
-            Event::Retracted { from } => shown.truncate(from),
-            _ => {}
-        }
+        shown.take(event);
         Flow::Continue
     })
     .unwrap();
     let [one] = one;
-    assert_eq!(one.into_answer().unwrap().text, shown);
+    shown.check(&one.into_answer().unwrap());
 }
 
 #[test]

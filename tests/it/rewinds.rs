@@ -161,7 +161,7 @@ fn a_refusal_is_text_behind_what_is_kept() {
         let mut shown = String::new();
         let mut one = [generation(&rig, Plan::empty(), 40).watched_by(watch)];
         run(&mut one, &mut |_, event| {
-            if let trimtab_runtime::generate::Event::Text(text) = event {
+            if let trimtab_runtime::generate::Event::Text { text, .. } = event {
                 shown.push_str(&text);
             }
             Flow::Continue

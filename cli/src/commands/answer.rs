@@ -161,7 +161,7 @@ pub fn answer(
                 last = Instant::now();
                 first.get_or_insert(last);
             }
-            Event::Text(text) => {
+            Event::Text { text, .. } => {
                 shown.push_str(&text);
                 lost = show(Said::More(&text)).err().or(lost.take());
             }

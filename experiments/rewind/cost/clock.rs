@@ -48,7 +48,7 @@ pub fn time(mut generations: Vec<Generation>, until: Until) -> Result<Timing> {
                     first.get_or_insert_with(|| now(began));
                 }
             }
-            Event::Text(_) if index == 0 => {
+            Event::Text { .. } if index == 0 => {
                 text.get_or_insert_with(|| (began.elapsed(), tokens));
                 if until == Until::FirstText {
                     return Flow::Cancel;

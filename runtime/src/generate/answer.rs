@@ -17,7 +17,14 @@ pub enum Event {
     /// A monitor appended these tokens to the answer.
     Inserted(Vec<u32>),
     /// Text that may be shown. Complete characters; concatenation gives the answer, less what is retracted.
-    Text(String),
+    Text {
+        /// The text.
+        text: String,
+        /// Tokens of the answer before those that begin in it.
+        first: usize,
+        /// The tokens that begin in it; none of a text that no token has made.
+        tokens: Vec<ShownToken>,
+    },
     /// Shown text from this byte on is taken back.
     Retracted {
         /// Bytes of shown text that stay.
@@ -32,6 +39,15 @@ pub enum Event {
     },
     /// The answer has ended.
     Done(Finish),
+}
+
+/// A token of the answer, in the text that its first byte is in.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ShownToken {
+    /// Bytes of that text before the character of its first byte.
+    pub begin: usize,
+    /// How it was chosen; inserted tokens have no step.
+    pub step: Option<Step>,
 }
 
 /// Whether a generation should go on.

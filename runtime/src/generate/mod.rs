@@ -10,7 +10,7 @@ mod generation;
 mod group;
 mod request;
 
-pub use answer::{Answer, Event, Finish, Flow, Usage};
+pub use answer::{Answer, Event, Finish, Flow, ShownToken, Usage};
 pub use generation::Generation;
 pub(crate) use group::Lockstep;
 pub use group::{Group, run_group};

@@ -1,16 +1,16 @@
-//! What the engine tells, as pieces of answers: text with the tokens it is made of, ends, failures.
+//! What the engine tells, as updates of answers: text with the tokens that begin in it, ends, failures.
 
 use super::ClientRequest;
 use super::audit_rows::{AuditRecorder, GuardedAnswer};
-use super::count::{Count, Delivery};
-use super::request::{GenerateJob, Prompted};
+use super::request::{GenerateJob, Prompted, Streaming};
 use super::sent_text::SentText;
 use super::trace::{About, Trace};
+use super::update::ChoiceUpdate;
 use crate::app::App;
 use crate::error::ApiError;
 use crate::metrics::Metrics;
 use crate::request_context::RequestContext;
-use crate::steer::{Cause, Facts, Guards, Resolved};
+use crate::steer::{Facts, Guards, Resolved};
 use crate::wire::chat::{Steered, Usage};
 use crate::wire::receipt::{Replay, ReplayableReceipt};
 use std::sync::Arc;
@@ -18,58 +18,11 @@ use std::time::Instant;
 use trimtab_runtime::Error;
 use trimtab_runtime::engine::Notice;
 use trimtab_runtime::generate::{Answer, Event};
-use trimtab_runtime::sample::Step;
-use trimtab_runtime::text::Tokenizer;
 use trimtab_steering::receipt::AnswerFacts;
-
-/// A token of an answer.
-#[derive(Debug, Clone)]
-pub(crate) struct Token {
-    /// How it was chosen; inserted ones were not.
-    pub(crate) step: Option<Step>,
-    /// Characters of the answer before the one that its first byte is in.
-    pub(crate) at: usize,
-}
-
-/// A piece of one of the answers.
-pub(crate) enum ChoiceUpdate {
-    /// It has a place in the engine.
-    Begun {
-        choice: usize,
-    },
-    /// New text, and the tokens that begin in it.
-    Text {
-        choice: usize,
-        text: String,
-        first: usize,
-        steps: Vec<Token>,
-    },
-    /// Text that had been sent is not part of it any more.
-    Retracted {
-        choice: usize,
-        /// What is left of it.
-        bytes: usize,
-        /// The tokens that are left.
-        tokens: usize,
-        cause: Cause,
-    },
-    /// It has ended; with the last of them comes what was done to the model.
-    Ended {
-        choice: usize,
-        reason: &'static str,
-        steered: Option<Steered>,
-    },
-    Closed {
-        usage: Usage,
-    },
-    /// Something went wrong: the last piece.
-    Failed(ApiError),
-}
 
 /// The answers of one request as they unfold.
 pub(crate) struct Assembler {
-    tokenizer: Option<Arc<Tokenizer>>,
-    answers: Vec<SentText>,
+    answers: Vec<Choice>,
     /// Answers that have not ended.
     left: usize,
     usage: Usage,
@@ -82,9 +35,26 @@ pub(crate) struct Assembler {
     guards: Guards,
     visit: Arc<RequestContext>,
     metrics: Arc<Metrics>,
-    /// Tokens that have been delivered.
-    count: Count,
+    streaming: Streaming,
     first: Option<Instant>,
+}
+
+/// One answer, and what was counted of it.
+#[derive(Default)]
+struct Choice {
+    sent: SentText,
+    /// Tokens that were generated and stand.
+    made: usize,
+    rewinds: u32,
+    /// Tokens that went with the rewinds.
+    rewound: usize,
+    /// When the newest token came.
+    newest: Option<Instant>,
+    /// Tokens that are counted as delivered.
+    delivered: usize,
+    /// Tokens of the whole answer, once it has ended.
+    ended: Option<usize>,
+    receipt: Option<ReplayableReceipt>,
 }
 
 /// A prompt, and who is told of its answers.
@@ -120,9 +90,8 @@ impl Assembler {
     ) -> Assembler {
         let ClientRequest { caller, visit } = asker;
         let prompt_tokens = asked.prompt_tokens();
+        let streaming = asked.streaming();
         let (each, sets) = (asked.choices as usize, asked.prompts.len());
-        let delivery = Delivery::of(asked.streaming);
-        let count = Count::new((visit.clone(), app.metrics.clone()), delivery);
         let kept = |(index, prompt): (usize, Prompted)| {
             // Every prompt has a trace of its own, and no two have one name.
             let later = if index == 0 { String::new() } else { format!(".{index}") };
@@ -136,10 +105,8 @@ impl Assembler {
             Kept::new(app, &about, (prompt, each))
         };
         let prompts = asked.prompts.into_iter().enumerate().map(kept).collect();
-        let tokenizer = app.model.tokenizer().ok().cloned();
-        let answers = (0..each * sets).filter_map(|_| tokenizer.clone().map(SentText::new));
         Assembler {
-            answers: answers.collect(),
+            answers: (0..each * sets).map(|_| Choice::default()).collect(),
             left: each * sets,
             usage: Usage { prompt_tokens, ..Usage::default() },
             seed: asked.request.seed,
@@ -148,9 +115,8 @@ impl Assembler {
             each,
             guards,
             metrics: app.metrics.clone(),
-            count,
+            streaming,
             first: None,
-            tokenizer,
             visit,
         }
     }
@@ -160,9 +126,12 @@ impl Assembler {
         self.left == 0
     }
 
-    /// What becomes of the request when the engine is gone.
-    pub(crate) fn lost(&mut self) -> Vec<ChoiceUpdate> {
-        self.fail(Error::Misuse("the engine has gone").into())
+    /// What becomes of the request with the engine's next notice, or without an engine.
+    pub(crate) fn hear(&mut self, told: Option<(Instant, Notice)>) -> Vec<ChoiceUpdate> {
+        match told {
+            Some((at, notice)) => self.take(at, notice),
+            None => self.fail(Error::Misuse("the engine has gone").into()),
+        }
     }
 
     fn fail(&mut self, refusal: ApiError) -> Vec<ChoiceUpdate> {
@@ -171,8 +140,7 @@ impl Assembler {
         vec![ChoiceUpdate::Failed(refusal)]
     }
 
-    /// The pieces that a notice makes.
-    pub(crate) fn take(&mut self, at: Instant, notice: Notice) -> Vec<ChoiceUpdate> {
+    fn take(&mut self, at: Instant, notice: Notice) -> Vec<ChoiceUpdate> {
         match notice {
             Notice::Admitted { choice, waited, cached } => {
                 self.metrics.admitted(waited);
@@ -185,11 +153,13 @@ impl Assembler {
                 vec![ChoiceUpdate::Begun { choice }]
             }
             Notice::Event { choice, event } => {
-                let pieces = self.event(choice, at, event);
-                if let Some(answer) = self.answers.get(choice) {
-                    self.count.goes_on(choice, answer.delivered());
+                let updates = self.event(choice, at, event);
+                if self.streaming != Streaming::No
+                    && let Some(answer) = self.answers.get_mut(choice)
+                {
+                    settle(&self.visit, &self.metrics, answer, answer.sent.tokens());
                 }
-                pieces
+                updates
             }
             Notice::Ended { choice, result: Ok(answer) } => self.ended(choice, answer),
             Notice::Ended { result: Err(error), .. } => self.fail(error.into()),
@@ -199,10 +169,9 @@ impl Assembler {
     }
 
     fn event(&mut self, choice: usize, at: Instant, event: Event) -> Vec<ChoiceUpdate> {
-        let ends = |token| self.tokenizer.as_ref().is_some_and(|t| t.is_end_of_generation(token));
         let Some(answer) = self.answers.get_mut(choice) else { return Vec::new() };
         match event {
-            Event::Token(step) => {
+            Event::Token(_) => {
                 match answer.newest.replace(at) {
                     Some(before) => self.metrics.next(at.saturating_duration_since(before)),
                     None if self.first.is_none() => {
@@ -211,23 +180,22 @@ impl Assembler {
                     }
                     None => {}
                 }
-                // The token that ends an answer is not part of it.
-                if !ends(step.token) {
-                    answer.push(step.token, Some(step));
-                }
+                answer.made += 1;
                 Vec::new()
             }
             Event::Inserted(tokens) => {
-                tokens.into_iter().for_each(|token| answer.push(token, None));
+                answer.made += tokens.len();
                 Vec::new()
             }
-            Event::Text(text) => vec![answer.show(choice, text)],
+            Event::Text { text, tokens, .. } => vec![answer.sent.show(choice, text, tokens)],
             Event::Retracted { from } => {
                 let cause = self.guards.cause(choice, answer.rewinds + 1);
-                answer.retract(choice, from, cause)
+                answer.sent.retract(choice, from, cause)
             }
             Event::Rewound { from, .. } => {
-                answer.rewind(from);
+                answer.rewound += answer.made.saturating_sub(from);
+                answer.made = from;
+                answer.rewinds += 1;
                 Vec::new()
             }
             // How far the prompt is, and the end, which comes again with the answer.
@@ -235,32 +203,39 @@ impl Assembler {
         }
     }
 
-    fn ended(&mut self, choice: usize, answer: Answer) -> Vec<ChoiceUpdate> {
-        let mut pieces = Vec::new();
-        let tokens = answer.tokens.len();
+    fn ended(&mut self, choice: usize, mut answer: Answer) -> Vec<ChoiceUpdate> {
+        let mut updates = Vec::new();
+        let (tokens, usage) = (answer.tokens.len(), answer.usage);
         self.usage.completion_tokens += tokens;
-        let usage = answer.usage;
-        self.count.ends(choice, tokens);
         self.metrics.discarded(usage.discarded_tokens);
         self.metrics.monitored(usage.monitor_tokens);
         let receipt = self.receipt(choice, &answer);
-        if let Some(unfolding) = self.answers.get_mut(choice) {
-            // Tokens without text behind the last that has some.
-            pieces.extend(unfolding.rest(choice, tokens));
-            unfolding.receipt = receipt;
+        if let Some(own) = self.answers.get_mut(choice) {
+            let sent = own.sent.tokens();
+            if sent < tokens {
+                updates.push(own.sent.rest(choice, answer.steps.drain(..).skip(sent)));
+            }
+            (own.ended, own.receipt) = (Some(tokens), receipt);
+            if self.streaming != Streaming::No {
+                settle(&self.visit, &self.metrics, own, tokens);
+            }
         }
         self.left = self.left.saturating_sub(1);
         let steered = if self.left == 0 { self.steered() } else { None };
         let reason = answer.finish.openai_reason();
-        pieces.push(ChoiceUpdate::Ended { choice, reason, steered });
+        updates.push(ChoiceUpdate::Ended { choice, reason, steered });
         if self.left == 0 {
-            self.count.closes();
+            // A response that is sent whole is delivered now.
+            for answer in &mut self.answers {
+                let tokens = answer.ended.unwrap_or(answer.delivered);
+                settle(&self.visit, &self.metrics, answer, tokens);
+            }
             self.prompts.iter_mut().filter_map(|p| p.trace.take()).for_each(Trace::store);
             let Usage { prompt_tokens, completion_tokens, .. } = self.usage;
             self.usage.total_tokens = prompt_tokens + completion_tokens;
-            pieces.push(ChoiceUpdate::Closed { usage: self.usage });
+            updates.push(ChoiceUpdate::Closed { usage: self.usage });
         }
-        pieces
+        updates
     }
 
     fn receipt(&mut self, choice: usize, answer: &Answer) -> Option<ReplayableReceipt> {
@@ -300,26 +275,28 @@ impl Assembler {
     }
 }
 
-/// Tokens that were generated and not delivered are counted too.
+/// Counts so many tokens of an answer as delivered.
+fn settle(visit: &RequestContext, metrics: &Metrics, answer: &mut Choice, tokens: usize) {
+    match tokens.checked_sub(answer.delivered) {
+        Some(more) => {
+            visit.delivered(more);
+            metrics.delivered(more);
+        }
+        None => visit.retracted(answer.delivered - tokens),
+    }
+    answer.delivered = tokens;
+}
+
+/// Tokens that were generated and not delivered count as discarded. What an answer that has ended took back was counted with
+/// its end.
 impl Drop for Assembler {
     fn drop(&mut self) {
         if self.left > 0 {
             self.visit.cut("client_gone");
         }
-        for (choice, answer) in self.answers.iter().enumerate() {
-            self.count.is_dropped(choice, (answer.made(), answer.rewound_tokens));
+        for answer in &self.answers {
+            let made = answer.ended.unwrap_or(answer.made + answer.rewound);
+            self.metrics.discarded(made.saturating_sub(answer.delivered));
         }
     }
-}
-
-/// The error among pieces.
-pub(crate) fn failure(pieces: &[ChoiceUpdate]) -> Option<&ApiError> {
-    pieces.iter().find_map(|piece| match piece {
-        ChoiceUpdate::Failed(refusal) => Some(refusal),
-        ChoiceUpdate::Begun { .. }
-        | ChoiceUpdate::Text { .. }
-        | ChoiceUpdate::Retracted { .. }
-        | ChoiceUpdate::Ended { .. }
-        | ChoiceUpdate::Closed { .. } => None,
-    })
 }

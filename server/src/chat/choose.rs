@@ -3,7 +3,7 @@
 use crate::app::App;
 use crate::error::ApiError;
 use crate::request_context::random;
-use crate::wire::sampling::SamplingFields;
+use crate::wire::sampling::GenerationFields;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use trimtab_runtime::generate::Request;
@@ -18,7 +18,7 @@ const LONGEST_STOP: usize = 1024;
 const MOST_BIAS: f32 = 100.0;
 
 /// What was asked for, and the model's defaults for the rest.
-pub(super) fn sampling(app: &App, fields: &SamplingFields) -> SamplingParams {
+pub(super) fn sampling(app: &App, fields: &GenerationFields) -> SamplingParams {
     let model = app.model.sampling();
     SamplingParams {
         temperature: fields.temperature.unwrap_or(model.temperature),
@@ -32,7 +32,7 @@ pub(super) fn sampling(app: &App, fields: &SamplingFields) -> SamplingParams {
 /// How the tokens of an answer are chosen.
 pub(super) fn request(
     app: &App,
-    fields: &SamplingFields,
+    fields: &GenerationFields,
     limits: &[(&str, Option<i64>)],
 ) -> Result<Request, ApiError> {
     top_k(fields.top_k)?;
@@ -85,7 +85,7 @@ fn top_k(given: Option<i64>) -> Result<(), ApiError> {
     }
 }
 
-fn stops(fields: &SamplingFields) -> Result<Vec<String>, ApiError> {
+fn stops(fields: &GenerationFields) -> Result<Vec<String>, ApiError> {
     let stops = fields.stop.clone().unwrap_or_default().0;
     if stops.len() > MOST_STOPS {
         let problem = format!("has {} texts, at most {MOST_STOPS}", stops.len());
@@ -106,7 +106,7 @@ fn stops(fields: &SamplingFields) -> Result<Vec<String>, ApiError> {
 
 fn processors(
     app: &App,
-    fields: &SamplingFields,
+    fields: &GenerationFields,
 ) -> Result<Vec<Arc<dyn LogitsProcessor>>, ApiError> {
     let none = Penalties::default();
     let penalties = Penalties {

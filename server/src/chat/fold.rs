@@ -1,7 +1,7 @@
 //! Pieces folded to one whole answer.
 
-use super::assembler::{ChoiceUpdate, Token};
 use super::request::Form;
+use super::update::{ChoiceUpdate, Token};
 use super::write::Writer;
 use crate::error::ApiError;
 use crate::wire::chat::{ChatChoice, ChatResponse, Said, Steered, Usage};
@@ -13,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 #[derive(Default)]
 struct Whole {
     text: String,
-    steps: Vec<Token>,
+    tokens: Vec<Token>,
     reason: &'static str,
 }
 
@@ -31,20 +31,20 @@ impl Fold {
         Fold { writer, answers, usage: Usage::default(), steered: None }
     }
 
-    /// Adds a piece; an error ends everything.
-    pub(super) fn take(&mut self, piece: ChoiceUpdate) -> Result<(), ApiError> {
-        match piece {
+    /// Adds an update; an error ends everything.
+    pub(super) fn take(&mut self, update: ChoiceUpdate) -> Result<(), ApiError> {
+        match update {
             ChoiceUpdate::Begun { .. } => {}
-            ChoiceUpdate::Text { choice, text, steps, .. } => {
+            ChoiceUpdate::Text { choice, text, tokens, .. } => {
                 if let Some(whole) = self.answers.get_mut(choice) {
                     whole.text.push_str(&text);
-                    whole.steps.extend(steps);
+                    whole.tokens.extend(tokens);
                 }
             }
             ChoiceUpdate::Retracted { choice, bytes, tokens, .. } => {
                 if let Some(whole) = self.answers.get_mut(choice) {
                     whole.text.truncate(bytes);
-                    whole.steps.truncate(tokens);
+                    whole.tokens.truncate(tokens);
                 }
             }
             ChoiceUpdate::Ended { choice, reason, steered } => {
@@ -70,7 +70,7 @@ impl Fold {
         let Fold { writer, answers, usage, steered } = self;
         let choice = |(index, whole): (usize, Whole)| ChatChoice {
             index,
-            logprobs: writer.chat_likely(&whole.steps),
+            logprobs: writer.chat_likely(&whole.tokens),
             message: Said { role: "assistant", content: whole.text },
             finish_reason: whole.reason,
         };
@@ -88,26 +88,13 @@ impl Fold {
 
     fn text(self) -> CompletionResponse {
         let Fold { writer, answers, usage, steered } = self;
-        let mut choices = Vec::with_capacity(answers.len());
-        for (index, whole) in answers.into_iter().enumerate() {
-            let echo = writer.echo(index).unwrap_or_default().to_owned();
-            choices.push(CompletionChoice {
-                index,
-                logprobs: writer.text_likely(index, &whole.steps),
-                text: echo + &whole.text,
-                finish_reason: Some(whole.reason),
-                steering: None,
-            });
-        }
-        CompletionResponse {
-            id: writer.id,
-            object: "text_completion",
-            created: writer.created,
-            model: writer.model,
-            system_fingerprint: Some(writer.fingerprint),
-            choices,
-            usage: Some(usage),
-            steering: steered,
-        }
+        let choice = |(index, whole): (usize, Whole)| {
+            let text = writer.echo(index).unwrap_or_default().to_owned() + &whole.text;
+            let finish_reason = Some(whole.reason);
+            CompletionChoice { finish_reason, ..writer.text(index, text, &whole.tokens) }
+        };
+        let choices = answers.into_iter().enumerate().map(choice).collect();
+        let response = writer.text_response(choices, Some(usage), steered);
+        CompletionResponse { system_fingerprint: Some(writer.fingerprint), ..response }
     }
 }

@@ -2,9 +2,10 @@
 
 use crate::headers::{IGNORED, WARNING};
 use crate::wire::rest::{Rest, names};
-use axum::http::header::HeaderName;
-use axum::http::{HeaderMap, HeaderValue};
+use axum::http::HeaderValue;
+use axum::response::{IntoResponseParts, ResponseParts};
 use std::collections::BTreeSet;
+use std::convert::Infallible;
 
 /// Names of ignored fields that are told, and the characters of each.
 const MOST_NAMES: usize = 16;
@@ -52,15 +53,19 @@ impl Ignored {
         let more = (more > 0).then(|| format!("+{more}"));
         self.told.iter().cloned().chain(more).collect()
     }
+}
 
-    /// Puts them into the headers of a response.
-    pub(crate) fn tell(&self, headers: &mut HeaderMap) {
-        let mut put = |name: HeaderName, text: String| {
+/// The names and sentences become headers of the response.
+impl IntoResponseParts for Ignored {
+    type Error = Infallible;
+
+    fn into_response_parts(self, mut response: ResponseParts) -> Result<ResponseParts, Infallible> {
+        for (name, text) in [(IGNORED, self.names().join(",")), (WARNING, self.warnings.join("; "))]
+        {
             if let (false, Ok(value)) = (text.is_empty(), HeaderValue::from_str(&text)) {
-                headers.insert(name, value);
+                response.headers_mut().insert(name, value);
             }
-        };
-        put(IGNORED, self.names().join(","));
-        put(WARNING, self.warnings.join("; "));
+        }
+        Ok(response)
     }
 }

@@ -1,16 +1,15 @@
 //! Generation: from a request's body to generations, through the engine, to chunks or one whole answer.
 //!
-//! - `ask` understands a body and makes generations of it. What cannot be done is refused there, before anything waits or
+//! - `request` understands a body and makes generations of it. What cannot be done is refused there, before anything waits or
 //!   runs. `shape` knows which fields ask for another answer than this server gives, `choose` how tokens are chosen,
 //!   `render` the template's variables and where a prompt ends.
 //! - `sets` gives the answers to several prompts to the engine, a few at a time.
-//! - `pieces` turns what the engine tells into pieces of answers.
-//! - `write` makes chunks of pieces, and `fold` one answer of the same pieces.
+//! - `assembler` turns the engine's notices into updates of answers.
+//! - `write` makes chunks of updates, and `fold` one answer of the same updates.
 
 mod assembler;
 mod audit_rows;
 mod choose;
-mod count;
 mod fold;
 mod ignored;
 mod logprobs;
@@ -22,14 +21,15 @@ mod sets;
 mod shape;
 mod stream;
 mod trace;
+mod update;
 mod write;
 
 pub(crate) use assembler::Assembler;
 pub(crate) use ignored::Ignored;
 pub(crate) use messages::conversation;
-pub(crate) use render::{RenderedPrompt, Wanted, render};
+pub(crate) use render::{Wanted, render};
 pub(crate) use request::{
-    GenerateJob, Made, Streaming, chat, completion, known_ids, prompt_of, room, served,
+    GenerateJob, Made, Streaming, again, chat, completion, known_ids, prompt_of, served,
 };
 pub(crate) use sets::places;
 pub(crate) use shape::plain;
@@ -37,9 +37,11 @@ use write::Writer;
 
 use crate::app::App;
 use crate::error::ApiError;
+use crate::headers::SEED;
 use crate::keys::Caller;
 use crate::request_context::RequestContext;
 use crate::wire::error::Code;
+use axum::http::HeaderValue;
 use axum::response::{IntoResponse, Response};
 use fold::Fold;
 use std::sync::Arc;
@@ -99,7 +101,8 @@ pub(crate) async fn answer(
 ) -> Result<Response, ApiError> {
     let job = sets::submit(&app, &asker, (generations, asked.choices as usize))?;
     asker.visit.prompt(asked.prompt_tokens());
-    let headers = asked.headers();
+    let seed = [(SEED, HeaderValue::from(asked.request.seed))];
+    let ignored = asked.ignored.clone();
     let writer = Writer::new(&app, &asked);
     let unfold = Assembler::new(&app, asker, &writer.id, (asked, guards));
     let body = match writer.streaming() {
@@ -108,18 +111,14 @@ pub(crate) async fn answer(
             stream::Sse::begin(job, unfold, writer, &app.settings).await?.into_response()
         }
     };
-    Ok((headers, body).into_response())
+    Ok((seed, ignored, body).into_response())
 }
 
 /// An answer in one piece.
 async fn whole(mut job: Job, mut unfold: Assembler, mut fold: Fold) -> Result<Response, ApiError> {
     while !unfold.is_done() {
-        let pieces = match job.notices.recv().await {
-            Some((at, notice)) => unfold.take(at, notice),
-            None => unfold.lost(),
-        };
-        for piece in pieces {
-            fold.take(piece)?;
+        for update in unfold.hear(job.notices.recv().await) {
+            fold.take(update)?;
         }
     }
     Ok(fold.finish())

@@ -3,8 +3,6 @@
 use super::Ignored;
 use crate::app::App;
 use crate::error::ApiError;
-use crate::wire::chat::ChatRequest;
-use crate::wire::text::TemplateRequest;
 use serde_json::Value;
 use trimtab_runtime::text::{
     Error as Text, GenerationPrompt, Message, Origin, RenderOptions, Rendered, Segment, Tokenizer,
@@ -36,29 +34,15 @@ pub(crate) struct Wanted {
     inside: Option<bool>,
 }
 
-impl From<&ChatRequest> for Wanted {
-    fn from(body: &ChatRequest) -> Wanted {
-        Wanted {
-            kwargs: body.chat_template_kwargs.clone(),
-            effort: body.reasoning_effort.clone(),
-            add: body.add_generation_prompt,
-            inside: body.continue_final_message,
-        }
-    }
-}
-
-impl From<&TemplateRequest> for Wanted {
-    fn from(body: &TemplateRequest) -> Wanted {
-        Wanted {
-            kwargs: body.chat_template_kwargs.clone(),
-            effort: body.reasoning_effort.clone(),
-            add: body.add_generation_prompt,
-            inside: body.continue_final_message,
-        }
-    }
-}
-
 impl Wanted {
+    /// Of the fields `chat_template_kwargs` and `reasoning_effort`, `add_generation_prompt` and `continue_final_message`.
+    pub(crate) fn new(
+        (kwargs, effort): (Option<Variables>, Option<String>),
+        (add, inside): (Option<bool>, Option<bool>),
+    ) -> Wanted {
+        Wanted { kwargs, effort, add, inside }
+    }
+
     fn end(&self) -> Result<End, ApiError> {
         match (self.inside.unwrap_or(false), self.add) {
             (true, Some(true)) => {

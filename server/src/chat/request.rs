@@ -3,25 +3,21 @@
 use super::choose::{request, sampling};
 use super::ignored::Ignored;
 use super::messages::conversation;
-use super::render::{self, End, Wanted};
+use super::render::{self, End, RenderedPrompt, Wanted};
 use super::shape;
 use crate::app::App;
 use crate::error::ApiError;
-use crate::headers::SEED;
-use crate::steer::{About, Guards, Resolved, Turns};
-use crate::wire::chat::{ChatRequest, ResponseFormat, StreamOptions};
+use crate::steer::{About, Guards, Now, Resolved, Turns};
+use crate::wire::chat::ChatRequest;
 use crate::wire::completion::CompletionRequest;
 use crate::wire::error::Code;
-use crate::wire::flag::Flag;
 use crate::wire::receipt::{Replay, Turn};
-use crate::wire::rest::Rest;
-use crate::wire::sampling::SamplingFields;
+use crate::wire::sampling::GenerationFields;
 use crate::wire::steering::{Level, Steering};
 use crate::wire::union::{Inputs, Prompt};
-use axum::http::{HeaderMap, HeaderValue};
 use trimtab_runtime::generate::{Generation, Request};
 use trimtab_runtime::sample::SamplingParams;
-use trimtab_runtime::text::{Control, Message, Special, Variables};
+use trimtab_runtime::text::{Control, Message, Special};
 
 /// Answers to one prompt, and answers to all prompts of one request.
 const MOST_CHOICES: i64 = 8;
@@ -70,22 +66,105 @@ pub(crate) struct Prompted {
 /// What is asked for, whichever route it came by.
 pub(crate) struct GenerateJob {
     pub(crate) form: Form,
-    /// The model as it was asked for.
-    pub(crate) model: String,
+    /// What bodies of both routes say.
+    pub(crate) fields: GenerationFields,
+    /// The preset that the model's name asks for.
+    preset: Option<String>,
     /// At least one. The answers to a prompt are those that it would get alone.
     pub(crate) prompts: Vec<Prompted>,
     /// Answers to each prompt.
     pub(crate) choices: u32,
     /// Of the first choice.
     pub(crate) request: Request,
-    /// Whether tokens come with their log-probabilities.
+    /// Whether tokens come with their log-probabilities, and how many of the most likely ones beside each.
     pub(crate) logprobs: Option<usize>,
-    pub(crate) streaming: Streaming,
-    pub(crate) placed: Placed,
     pub(crate) ignored: Ignored,
 }
 
 impl GenerateJob {
+    /// Understands what both routes share; `most` is chat's other limit on the tokens of an answer.
+    fn new(
+        app: &App,
+        fields: GenerationFields,
+        most: Option<i64>,
+        logprobs: Option<usize>,
+    ) -> Result<GenerateJob, ApiError> {
+        shape::plain(&fields.rest)?;
+        let format = fields.response_format.as_ref();
+        if let Some(format) = format.filter(|format| format.kind != "text") {
+            let why = format!("{:?} constrains tokens, only text is served", format.kind);
+            return Err(ApiError::unsupported("response_format", why));
+        }
+        let preset = served(app, &fields.model)?;
+        let mut ignored = Ignored::default();
+        ignored.note("", &fields.rest);
+        if let Some(options) = &fields.stream_options {
+            ignored.note("stream_options", &options.rest);
+        }
+        if let Some(format) = format {
+            ignored.note("response_format", &format.rest);
+        }
+        let limits = [("max_tokens", fields.max_tokens), ("max_completion_tokens", most)];
+        let request = request(app, &fields, &limits)?;
+        Ok(GenerateJob {
+            form: Form::Text,
+            preset,
+            prompts: Vec::new(),
+            choices: choices(fields.n)?,
+            request: Request { top_logprobs: logprobs.unwrap_or(0), ..request },
+            logprobs,
+            ignored,
+            fields,
+        })
+    }
+
+    /// A prompt with what it is steered by, and a body that asks for the same again but for what is to be continued.
+    fn prompted(
+        &self,
+        app: &App,
+        now: &Now<'_>,
+        (tokens, question): (Vec<u32>, String),
+    ) -> Result<Prompted, ApiError> {
+        let asked = self.fields.steering.as_ref();
+        let resolved = now.resolve(asked, self.preset.as_deref(), Some(&tokens))?;
+        // Where this context ended the answer, a larger one must not go on.
+        let room = app.model.room().saturating_sub(tokens.len());
+        let (fields, request) = (&self.fields, &self.request);
+        let SamplingParams { temperature, top_k, top_p, min_p } = sampling(app, fields);
+        let replay = Replay {
+            model: app.model.name().to_owned(),
+            seed: request.seed,
+            n: self.choices.into(),
+            max_tokens: Some(request.max_tokens.map_or(room, |most| most.min(room)) as u64),
+            temperature,
+            top_p,
+            top_k: top_k as u64,
+            min_p,
+            repeat_penalty: fields.repeat_penalty,
+            presence_penalty: fields.presence_penalty,
+            frequency_penalty: fields.frequency_penalty,
+            logit_bias: fields.logit_bias.clone(),
+            stop: request.stop.clone(),
+            steering: resolved.request.clone(),
+            ..Replay::default()
+        };
+        Ok(Prompted { tokens, question, echo: None, resolved, replay })
+    }
+
+    pub(crate) fn streaming(&self) -> Streaming {
+        let options = self.fields.stream_options.as_ref();
+        let usage = options.and_then(|options| options.include_usage).unwrap_or(false);
+        match (self.fields.stream.unwrap_or(false), usage) {
+            (false, _) => Streaming::No,
+            (true, false) => Streaming::Chunks,
+            (true, true) => Streaming::ChunksAndUsage,
+        }
+    }
+
+    pub(crate) fn placed(&self) -> Placed {
+        if self.fields.steering.is_some() { Placed::Yes } else { Placed::No }
+    }
+
     /// The generations in the order of their choices: all of the first prompt, then those of the next. Each has its guard.
     /// What plan or guard cannot do on this model is refused here.
     pub(crate) fn generations(&self, app: &App) -> Result<Made, ApiError> {
@@ -131,37 +210,14 @@ impl GenerateJob {
     pub(crate) fn prompt_tokens(&self) -> usize {
         self.prompts.iter().map(|prompt| prompt.tokens.len()).sum()
     }
-
-    /// The prompt's tokens are those of a conversation.
-    pub(crate) fn set_conversation(&mut self, turns: &[Turn]) {
-        let messages =
-            turns.iter().map(|turn| Message::new(turn.role.clone(), turn.content.clone()));
-        self.form = Form::Chat;
-        let question = question(&messages.collect::<Vec<Message>>());
-        self.prompts.iter_mut().for_each(|prompt| prompt.question.clone_from(&question));
-    }
-
-    /// What the response's headers say.
-    pub(crate) fn headers(&self) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        headers.insert(SEED, HeaderValue::from(self.request.seed));
-        self.ignored.tell(&mut headers);
-        headers
-    }
 }
 
-pub(crate) fn chat(app: &App, body: ChatRequest) -> Result<GenerateJob, ApiError> {
-    let base = Base {
-        model: &body.model,
-        rest: &body.rest,
-        format: body.response_format.as_ref(),
-        options: body.stream_options.as_ref(),
-    };
-    let (preset, mut ignored) = base.check(app)?;
-    let limits =
-        [("max_tokens", body.max_tokens), ("max_completion_tokens", body.max_completion_tokens)];
-    let fields = body.sampling();
-    let mut request = request(app, &fields, &limits)?;
+/// Understands a conversation that wants an answer.
+pub(crate) fn chat(
+    app: &App,
+    body: ChatRequest,
+    fields: GenerationFields,
+) -> Result<GenerateJob, ApiError> {
     let logprobs = match (body.logprobs, top(body.top_logprobs, "top_logprobs")?) {
         (Some(true), top) => Some(top.unwrap_or(0)),
         (_, Some(1..)) => {
@@ -169,105 +225,116 @@ pub(crate) fn chat(app: &App, body: ChatRequest) -> Result<GenerateJob, ApiError
         }
         (_, _) => None,
     };
-    request.top_logprobs = logprobs.unwrap_or(0);
-    let messages = conversation(app, &body.messages, &mut ignored)?;
-    let prompt = render::render(app, &messages, &Wanted::from(&body), &mut ignored)?;
-    let tokens = render::tokens(app, &prompt.rendered)?;
+    let mut job = GenerateJob::new(app, fields, body.max_completion_tokens, logprobs)?;
+    let messages = conversation(app, &body.messages, &mut job.ignored)?;
+    let variables = (body.chat_template_kwargs, body.reasoning_effort);
+    let end = (body.add_generation_prompt, body.continue_final_message);
+    said(app, job, &messages, &Wanted::new(variables, end))
+}
+
+fn said(
+    app: &App,
+    mut job: GenerateJob,
+    messages: &[Message],
+    wanted: &Wanted,
+) -> Result<GenerateJob, ApiError> {
+    let RenderedPrompt { rendered, kwargs, end } =
+        render::render(app, messages, wanted, &mut job.ignored)?;
+    let tokens = render::tokens(app, &rendered)?;
     fits(app, &tokens, "messages")?;
-    let resolved =
-        app.steering.now().resolve(body.steering.as_ref(), preset.as_deref(), Some(&tokens))?;
-    let choices = choices(body.n)?;
+    let prompted = job.prompted(app, &app.steering.now(), (tokens, question(messages)))?;
+    let turn = |said: &Message| Turn { role: said.role.clone(), content: said.content.clone() };
     let replay = Replay {
         messages: Some(messages.iter().map(turn).collect()),
-        ..ending(
-            replay(app, &fields, (&request, choices, tokens.len()), &resolved),
-            (prompt.kwargs, prompt.end),
-        )
-    };
-    let question = question(&messages);
-    Ok(GenerateJob {
-        form: Form::Chat,
-        choices,
-        streaming: streaming(body.stream, body.stream_options.as_ref()),
-        placed: placed(body.steering.as_ref()),
-        model: body.model,
-        prompts: vec![Prompted { tokens, question, echo: None, resolved, replay }],
-        request,
-        logprobs,
-        ignored,
-    })
-}
-
-fn turn(message: &Message) -> Turn {
-    Turn { role: message.role.clone(), content: message.content.clone() }
-}
-
-/// A body that asks for the same prompt again.
-fn ending(replay: Replay, (kwargs, end): (Variables, End)) -> Replay {
-    Replay {
         chat_template_kwargs: kwargs,
-        add_generation_prompt: (end == End::Message).then_some(Flag::No),
-        continue_final_message: (end == End::Inside).then_some(Flag::Yes),
-        ..replay
-    }
+        add_generation_prompt: (end == End::Message).then_some(false),
+        continue_final_message: (end == End::Inside).then_some(true),
+        ..prompted.replay
+    };
+    (job.form, job.prompts) = (Form::Chat, vec![Prompted { replay, ..prompted }]);
+    Ok(job)
 }
 
 /// Understands texts that are to be continued.
-pub(crate) fn completion(app: &App, body: CompletionRequest) -> Result<GenerateJob, ApiError> {
-    let base = Base {
-        model: &body.model,
-        rest: &body.rest,
-        format: body.response_format.as_ref(),
-        options: body.stream_options.as_ref(),
-    };
-    let (preset, mut ignored) = base.check(app)?;
-    let choices = choices(body.n)?;
-    if body.best_of.is_some_and(|best| best > u64::from(choices)) {
+pub(crate) fn completion(
+    app: &App,
+    body: CompletionRequest,
+    fields: GenerationFields,
+) -> Result<GenerateJob, ApiError> {
+    scored(&body)?;
+    let job = GenerateJob::new(app, fields, None, top(body.logprobs, "logprobs")?)?;
+    if body.best_of.is_some_and(|best| best > u64::from(job.choices)) {
         let why = "answers are not compared; leave it out, or ask for as many with n";
         return Err(ApiError::unsupported("best_of", why));
     }
-    let logprobs = top(body.logprobs, "logprobs")?;
-    scored(&body)?;
-    let fields = body.sampling();
-    let mut request = request(app, &fields, &[("max_tokens", body.max_tokens)])?;
-    request.top_logprobs = logprobs.unwrap_or(0);
     let special = match body.parse_special {
         Some(true) => Special::Parse,
         Some(false) | None => Special::Plain,
     };
-    let (texts, now) = (texts(&body.prompt, choices)?, app.steering.now());
-    let count = texts.len();
-    let mut prompts = Vec::with_capacity(count);
+    let texts = texts(&body.prompt, job.choices)?;
+    continued(app, job, texts, (special, body.echo))
+}
+
+fn continued(
+    app: &App,
+    mut job: GenerateJob,
+    texts: Vec<(String, &Prompt)>,
+    (special, echo): (Special, Option<bool>),
+) -> Result<GenerateJob, ApiError> {
+    let (now, count) = (app.steering.now(), texts.len());
     for (at, prompt) in texts {
         let tokens = prompt_of(app, prompt, (&at, special))?;
-        if special == Special::Plain && !ignored.warns() {
-            stays_text(app, prompt, (&at, &mut ignored))?;
+        if special == Special::Plain && !job.ignored.warns() {
+            stays_text(app, prompt, (&at, &mut job.ignored))?;
         }
         let text = match prompt {
             Prompt::Text(text) => text.clone(),
             Prompt::Ids(ids) => app.model.tokenizer()?.decode(ids, Control::Show),
         };
-        let echo = (body.echo == Some(true)).then(|| text.clone());
-        let resolved = now.resolve(body.steering.as_ref(), preset.as_deref(), Some(&tokens))?;
-        few(count, body.steering.as_ref(), &resolved)?;
+        let echo = (echo == Some(true)).then(|| text.clone());
+        let prompted = job.prompted(app, &now, (tokens, text))?;
+        few(count, job.fields.steering.as_ref(), &prompted.resolved)?;
         let replay = Replay {
-            prompt: Some(tokens.clone()),
-            echo: echo.is_some().then_some(Flag::Yes),
-            ..replay(app, &fields, (&request, choices, tokens.len()), &resolved)
+            prompt: Some(prompted.tokens.clone()),
+            echo: echo.is_some().then_some(true),
+            ..prompted.replay
         };
-        prompts.push(Prompted { tokens, question: text, echo, resolved, replay });
+        job.prompts.push(Prompted { echo, replay, ..prompted });
     }
-    Ok(GenerateJob {
-        form: Form::Text,
-        choices,
-        streaming: streaming(body.stream, body.stream_options.as_ref()),
-        placed: placed(body.steering.as_ref()),
-        model: body.model,
-        prompts,
-        request,
-        logprobs,
-        ignored,
-    })
+    Ok(job)
+}
+
+/// What a receipt asks for again, on its prompt's tokens where there are any: with them nothing is left to render.
+pub(crate) fn again(
+    app: &App,
+    replay: Replay,
+    prompt: Option<Vec<u32>>,
+) -> Result<GenerateJob, ApiError> {
+    let prompt = prompt.or_else(|| replay.prompt.clone());
+    let message = |turn: &Turn| Message::new(turn.role.clone(), turn.content.clone());
+    let messages: Option<Vec<Message>> =
+        replay.messages.as_ref().map(|turns| turns.iter().map(message).collect());
+    let variables = (Some(replay.chat_template_kwargs.clone()), None);
+    let end = (replay.add_generation_prompt, replay.continue_final_message);
+    let (wanted, echo) = (Wanted::new(variables, end), replay.echo);
+    // The weights are those of the receipt, whatever the model's name is here.
+    let fields = GenerationFields { model: app.name().to_owned(), ..replay.fields() };
+    let job = GenerateJob::new(app, fields, None, None)?;
+    match (prompt, messages) {
+        (Some(ids), messages) => {
+            let prompt = Prompt::Ids(ids);
+            let texts = vec![("prompt".to_owned(), &prompt)];
+            let mut job = continued(app, job, texts, (Special::Plain, echo))?;
+            if let Some(messages) = messages {
+                // The tokens are those of a conversation: guards guide and judge it as one.
+                job.form = Form::Chat;
+                job.prompts.iter_mut().for_each(|prompt| prompt.question = question(&messages));
+            }
+            Ok(job)
+        }
+        (None, Some(messages)) => said(app, job, &messages, &wanted),
+        (None, None) => Err(ApiError::invalid("request", "has neither messages nor a prompt")),
+    }
 }
 
 /// Refuses to weigh a prompt's own tokens, as those ask who measure how likely given texts are.
@@ -333,64 +400,6 @@ fn question(messages: &[Message]) -> String {
     said.map(|message| message.content.clone()).unwrap_or_default()
 }
 
-/// A body that asks for the same again, but for what is to be continued.
-fn replay(
-    app: &App,
-    fields: &SamplingFields,
-    (request, choices, prompt): (&Request, u32, usize),
-    resolved: &Resolved,
-) -> Replay {
-    // Where this context ended the answer, a larger one must not go on.
-    let room = room(app).saturating_sub(prompt);
-    let SamplingParams { temperature, top_k, top_p, min_p } = sampling(app, fields);
-    Replay {
-        model: app.model.name().to_owned(),
-        seed: request.seed,
-        n: choices.into(),
-        max_tokens: Some(request.max_tokens.map_or(room, |most| most.min(room)) as u64),
-        temperature,
-        top_p,
-        top_k: top_k as u64,
-        min_p,
-        repeat_penalty: fields.repeat_penalty,
-        presence_penalty: fields.presence_penalty,
-        frequency_penalty: fields.frequency_penalty,
-        logit_bias: fields.logit_bias.clone(),
-        stop: request.stop.clone(),
-        steering: resolved.request.clone(),
-        ..Replay::default()
-    }
-}
-
-/// What both routes begin with.
-struct Base<'a> {
-    model: &'a str,
-    rest: &'a Rest,
-    format: Option<&'a ResponseFormat>,
-    options: Option<&'a StreamOptions>,
-}
-
-impl Base<'_> {
-    /// The preset that the model's name asks for, and what is ignored.
-    fn check(&self, app: &App) -> Result<(Option<String>, Ignored), ApiError> {
-        shape::plain(self.rest)?;
-        if let Some(format) = self.format.filter(|format| format.kind != "text") {
-            let why = format!("{:?} constrains tokens, only text is served", format.kind);
-            return Err(ApiError::unsupported("response_format", why));
-        }
-        let preset = served(app, self.model)?;
-        let mut ignored = Ignored::default();
-        ignored.note("", self.rest);
-        if let Some(options) = self.options {
-            ignored.note("stream_options", &options.rest);
-        }
-        if let Some(format) = self.format {
-            ignored.note("response_format", &format.rest);
-        }
-        Ok((preset, ignored))
-    }
-}
-
 /// The preset of a model's name; a name that is not served is refused.
 pub(crate) fn served(app: &App, name: &str) -> Result<Option<String>, ApiError> {
     if app.is_called(name) {
@@ -445,14 +454,9 @@ pub(crate) fn known_ids(app: &App, ids: &[u32], at: &str) -> Result<(), ApiError
     }
 }
 
-/// Tokens of a prompt and its answer.
-pub(crate) fn room(app: &App) -> usize {
-    app.model.room()
-}
-
 /// Refuses a prompt that leaves no room for an answer.
 fn fits(app: &App, prompt: &[u32], at: &str) -> Result<(), ApiError> {
-    let room = room(app);
+    let room = app.model.room();
     if prompt.len() < room {
         return Ok(());
     }
@@ -473,17 +477,4 @@ fn top(count: Option<u64>, at: &str) -> Result<Option<usize>, ApiError> {
         Some(count @ 0..=MOST_TOP) => Ok(Some(count as usize)),
         Some(count) => Err(ApiError::invalid(at, format!("is {count}, at most {MOST_TOP}"))),
     }
-}
-
-fn streaming(stream: Option<bool>, options: Option<&StreamOptions>) -> Streaming {
-    let usage = options.and_then(|options| options.include_usage).unwrap_or(false);
-    match (stream.unwrap_or(false), usage) {
-        (false, _) => Streaming::No,
-        (true, false) => Streaming::Chunks,
-        (true, true) => Streaming::ChunksAndUsage,
-    }
-}
-
-fn placed(steering: Option<&Steering>) -> Placed {
-    if steering.is_some() { Placed::Yes } else { Placed::No }
 }

@@ -1,125 +1,65 @@
-//! One answer as it unfolds: which of its text and tokens were sent.
+//! One answer as its client has it: the text and tokens that were sent, in their pieces.
 //!
-//! A token and its text do not come together: characters may take several tokens, and text that could become a stop
-//! text is held back. A token belongs to the piece with the first byte of its text, so that the tokens of all pieces are
-//! those of the answer. Where text is taken back inside a piece, the piece is taken back whole and its beginning sent
-//! again, so that a client that drops pieces is left with the right text.
+//! Where text is taken back inside a piece, the piece is taken back whole and its beginning sent again, so that a client
+//! that drops pieces is left with the right text.
 
-use super::assembler::{ChoiceUpdate, Token};
+use super::update::{ChoiceUpdate, Token};
 use crate::steer::Cause;
-use crate::wire::receipt::ReplayableReceipt;
-use std::sync::Arc;
-use std::time::Instant;
+use trimtab_runtime::generate::ShownToken;
 use trimtab_runtime::sample::Step;
-use trimtab_runtime::text::{TextStream, Tokenizer};
 
-/// One answer as it unfolds.
+/// One answer as its client has it.
+#[derive(Default)]
 pub(super) struct SentText {
-    stream: TextStream,
-    /// The text of all tokens so far, shown or not.
     text: String,
-    /// The tokens so far.
-    steps: Vec<Token>,
-    /// Whole characters of their text.
+    /// Characters of the text.
     characters: usize,
-    /// Text that was sent.
-    sent: String,
-    /// The pieces that were sent: the number of each one's first token, and where its text begins.
+    tokens: Vec<Token>,
+    /// The number of each piece's first token, and where its text begins.
     pieces: Vec<(usize, usize)>,
-    /// Tokens that were sent.
-    delivered: usize,
-    /// How often it was rewound, and the tokens that went with it.
-    pub(super) rewinds: u32,
-    pub(super) rewound_tokens: usize,
-    /// When the newest token came.
-    pub(super) newest: Option<Instant>,
-    pub(super) receipt: Option<ReplayableReceipt>,
 }
 
 impl SentText {
-    pub(super) fn new(tokenizer: Arc<Tokenizer>) -> SentText {
-        SentText {
-            stream: TextStream::new(tokenizer),
-            text: String::new(),
-            steps: Vec::new(),
-            characters: 0,
-            sent: String::new(),
-            pieces: Vec::new(),
-            delivered: 0,
-            rewinds: 0,
-            rewound_tokens: 0,
-            newest: None,
-            receipt: None,
-        }
-    }
-
-    pub(super) fn push(&mut self, token: u32, step: Option<Step>) {
-        // A token that ends in the middle of a character has its first byte in the one that is not whole yet.
-        let at = self.characters;
-        let text = self.stream.push(token);
-        self.characters += text.chars().count();
-        self.text.push_str(text);
-        self.steps.push(Token { step, at });
-    }
-
     /// Tokens that were sent.
-    pub(super) fn delivered(&self) -> usize {
-        self.delivered
+    pub(super) fn tokens(&self) -> usize {
+        self.tokens.len()
     }
 
-    /// Tokens that were made and are part of it.
-    pub(super) fn made(&self) -> usize {
-        self.steps.len()
+    /// Text that may be shown, and the tokens that begin in it.
+    pub(super) fn show(
+        &mut self,
+        choice: usize,
+        text: String,
+        tokens: Vec<ShownToken>,
+    ) -> ChoiceUpdate {
+        let (mut at, mut read) = (self.characters, 0);
+        let token = |ShownToken { begin, step }| {
+            at += text.get(read..begin).map_or(0, |more| more.chars().count());
+            read = begin;
+            Token { step, at }
+        };
+        let tokens = tokens.into_iter().map(token).collect();
+        self.piece(choice, text, tokens)
     }
 
-    /// Text that may be shown. What no token has made is said in the place of the answer, whose other tokens are gone.
-    pub(super) fn show(&mut self, choice: usize, text: String) -> ChoiceUpdate {
-        let ahead = self.text.get(self.sent.len()..).unwrap_or_default();
-        // Half a character at the end of an answer becomes a mark that no token has.
-        if !ahead.starts_with(text.trim_end_matches(char::REPLACEMENT_CHARACTER)) {
-            self.forget(self.delivered);
-        }
-        self.piece(choice, text, 0)
+    /// Tokens without text behind the last that has some.
+    pub(super) fn rest(
+        &mut self,
+        choice: usize,
+        steps: impl Iterator<Item = Option<Step>>,
+    ) -> ChoiceUpdate {
+        let at = self.characters;
+        let tokens = steps.map(|step| Token { step, at }).collect();
+        self.piece(choice, String::new(), tokens)
     }
 
-    /// Tokens without text behind the last that has some, if there are any of the first `tokens`.
-    pub(super) fn rest(&mut self, choice: usize, tokens: usize) -> Option<ChoiceUpdate> {
-        (self.delivered < tokens).then(|| self.piece(choice, String::new(), tokens))
-    }
-
-    fn piece(&mut self, choice: usize, text: String, at_least: usize) -> ChoiceUpdate {
-        let first = self.delivered;
-        self.pieces.push((first, self.sent.len()));
-        self.sent.push_str(&text);
-        let steps = self.due(at_least);
-        ChoiceUpdate::Text { choice, text, first, steps }
-    }
-
-    /// The tokens that begin in the text sent so far and were not sent.
-    fn due(&mut self, at_least: usize) -> Vec<Token> {
-        let begins = |n: &usize| self.stream.text_len_at(*n) < self.sent.len();
-        let begun = (self.delivered..self.steps.len()).take_while(begins).count();
-        let until = (self.delivered + begun).max(at_least).min(self.steps.len());
-        let due = self.steps.get(self.delivered..until).unwrap_or_default().to_vec();
-        self.delivered = until;
-        due
-    }
-
-    /// Forgets all but the first tokens.
-    fn forget(&mut self, tokens: usize) {
-        self.text.truncate(self.stream.text_len_at(tokens));
-        self.stream.truncate(tokens);
-        // The first token that goes knows how much there was before it.
-        self.characters = self.steps.get(tokens).map_or(self.characters, |token| token.at);
-        self.steps.truncate(tokens);
-        self.delivered = self.delivered.min(tokens);
-    }
-
-    /// Forgets tokens that were rewound.
-    pub(super) fn rewind(&mut self, tokens: usize) {
-        self.rewound_tokens += self.steps.len().saturating_sub(tokens);
-        self.forget(tokens);
-        self.rewinds += 1;
+    fn piece(&mut self, choice: usize, text: String, tokens: Vec<Token>) -> ChoiceUpdate {
+        let first = self.tokens.len();
+        self.pieces.push((first, self.text.len()));
+        self.text.push_str(&text);
+        self.characters += text.chars().count();
+        self.tokens.extend_from_slice(&tokens);
+        ChoiceUpdate::Text { choice, text, first, tokens }
     }
 
     /// Takes back the text from a byte on: every piece with some of it, and what those had before it again.
@@ -129,7 +69,7 @@ impl SentText {
         bytes: usize,
         cause: Cause,
     ) -> Vec<ChoiceUpdate> {
-        let ends = |at: usize| self.pieces.get(at + 1).map_or(self.sent.len(), |next| next.1);
+        let ends = |at: usize| self.pieces.get(at + 1).map_or(self.text.len(), |next| next.1);
         let touched = (0..self.pieces.len()).find(|at| ends(*at) > bytes);
         let Some(&(from, _)) = touched.and_then(|at| self.pieces.get(at)) else {
             return Vec::new();
@@ -138,52 +78,54 @@ impl SentText {
         let first = self.pieces.iter().position(|(number, _)| *number >= from).unwrap_or_default();
         let begin = self.pieces.get(first).map_or(0, |piece| piece.1);
         self.pieces.truncate(first);
-        let again = self.sent.get(begin..bytes).unwrap_or_default().to_owned();
-        self.sent.truncate(begin);
-        self.delivered = from;
-        let mut pieces =
+        let again = self.text.get(begin..bytes).unwrap_or_default().to_owned();
+        self.text.truncate(begin);
+        self.characters = self.text.chars().count();
+        let stay = self.characters + again.chars().count();
+        let mut tokens = self.tokens.split_off(from);
+        tokens.retain(|token| token.at < stay);
+        let mut updates =
             vec![ChoiceUpdate::Retracted { choice, bytes: begin, tokens: from, cause }];
         if !again.is_empty() {
-            pieces.push(self.piece(choice, again, 0));
+            updates.push(self.piece(choice, again, tokens));
         }
-        pieces
+        updates
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
-    /// A tokenizer of bytes: `a`, and the two bytes of `é`.
-    fn bytes() -> Arc<Tokenizer> {
-        let level = json!({
-            "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false, "use_regex": true,
-        });
-        let tokenizer = json!({
-            "version": "1.0", "normalizer": null, "post_processor": null, "added_tokens": [],
-            "pre_tokenizer": level, "decoder": level,
-            "model": {"type": "BPE", "vocab": {"a": 0, "\u{c3}": 1, "\u{a9}": 2}, "merges": []},
-        });
-        let folder = std::env::temp_dir().join(format!("trimtab-places-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        let file = folder.join("tokenizer.json");
-        std::fs::write(&file, tokenizer.to_string()).unwrap();
-        let read = Tokenizer::from_file(&file);
-        std::fs::remove_dir_all(&folder).unwrap();
-        Arc::new(read.unwrap())
+    fn token(begin: usize) -> ShownToken {
+        ShownToken { begin, step: None }
+    }
+
+    fn sent(update: &ChoiceUpdate) -> (&str, usize, Vec<usize>) {
+        let ChoiceUpdate::Text { text, first, tokens, .. } = update else { panic!("no text") };
+        (text, *first, tokens.iter().map(|token| token.at).collect())
     }
 
     #[test]
-    fn a_token_is_where_the_character_of_its_first_byte_is() {
-        let mut unfolding = SentText::new(bytes());
-        [0, 1, 2, 0, 1, 2].into_iter().for_each(|id| unfolding.push(id, None));
-        assert_eq!(unfolding.text, "aéaé");
-        let places = |steps: &[Token]| steps.iter().map(|token| token.at).collect::<Vec<_>>();
-        assert_eq!(places(&unfolding.steps), [0, 1, 1, 2, 3, 3]);
-        // Taken back in the middle of a character, it goes on there.
-        unfolding.rewind(2);
-        [2, 0].into_iter().for_each(|id| unfolding.push(id, None));
-        assert_eq!(places(&unfolding.steps), [0, 1, 1, 2]);
+    fn a_piece_is_taken_back_whole_and_its_beginning_sent_again() {
+        let mut answer = SentText::default();
+        // The two bytes of é are two tokens, which begin where it does.
+        let first = answer.show(0, "aéa".to_owned(), vec![token(0), token(1), token(1), token(3)]);
+        assert_eq!(sent(&first), ("aéa", 0, vec![0, 1, 1, 2]));
+        let second = answer.show(0, "éb".to_owned(), vec![token(0), token(2)]);
+        assert_eq!(sent(&second), ("éb", 4, vec![3, 4]));
+        let updates = answer.retract(0, 6, Cause::default());
+        let [ChoiceUpdate::Retracted { bytes: 4, tokens: 4, .. }, again] = updates.as_slice()
+        else {
+            panic!("{} updates", updates.len());
+        };
+        assert_eq!(sent(again), ("é", 4, vec![3]));
+        assert_eq!(sent(&answer.show(0, "c".to_owned(), vec![token(0)])), ("c", 5, vec![4]));
+        let updates = answer.retract(0, 0, Cause::default());
+        assert!(matches!(
+            updates.as_slice(),
+            [ChoiceUpdate::Retracted { bytes: 0, tokens: 0, .. }]
+        ));
+        assert_eq!((answer.tokens(), answer.characters), (0, 0));
     }
 }

@@ -6,20 +6,17 @@
 use super::{ClientRequest, Job, Sink, turned_away};
 use crate::app::App;
 use crate::error::ApiError;
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
 use trimtab_runtime::Error;
 use trimtab_runtime::engine::{Notice, Places, SubmitOptions, Ticket};
 use trimtab_runtime::generate::{Flow, Generation};
 
 /// How long a full queue is left alone.
 const BREATH: Duration = Duration::from_millis(20);
-/// How often it is seen to that the engine is there.
-const PULSE: Duration = Duration::from_millis(500);
 
 /// Gives later sets to the engine. Dropped, it gives no more, and those that run are cancelled.
 pub(super) struct Later(JoinHandle<()>);
@@ -38,42 +35,45 @@ struct SetSubmitter {
     app: Arc<App>,
     terms: SubmitOptions,
     tell: UnboundedSender<(Instant, Notice)>,
-    /// Hears of each answer that ends.
-    ended: UnboundedSender<()>,
+    /// A permit for each answer that may run at a time; a set that is larger than that runs alone.
+    running: Arc<Semaphore>,
 }
 
 /// Gives the answers of a request to the engine: `each` to every prompt.
 pub(super) fn submit(
     app: &Arc<App>,
     asker: &ClientRequest,
-    (mut generations, each): (Vec<Generation>, usize),
+    (generations, each): (Vec<Generation>, usize),
 ) -> Result<Job, ApiError> {
-    let mut sets: VecDeque<Set> = VecDeque::new();
-    let mut first = 0;
-    while generations.len() > each.max(1) {
-        let rest = generations.split_off(each.max(1));
-        sets.push_back((first, std::mem::replace(&mut generations, rest)));
-        first += each.max(1);
-    }
-    sets.push_back((first, generations));
+    let each = each.max(1);
+    let (prompts, mut generations) = (generations.len().div_ceil(each), generations.into_iter());
+    let set = move |at: usize| (at * each, generations.by_ref().take(each).collect());
+    let mut sets = (0..prompts).map(set);
+    let set: Set = sets.next().unwrap_or_default();
     let (tell, notices) = unbounded_channel();
-    let (ended, heard) = unbounded_channel();
-    let giver = SetSubmitter { app: app.clone(), terms: asker.submit_options(app), tell, ended };
-    let set = sets.pop_front().unwrap_or_default();
-    let running = set.1.len();
-    let places = app.engine.places(running).map_err(|error| turned_away(app, error))?;
-    let ticket = giver.give(places, set)?;
-    let later = (!sets.is_empty()).then(|| Later(tokio::spawn(giver.follow(sets, heard, running))));
+    let most = app.engine.options().parallel.max(each);
+    let running = Arc::new(Semaphore::new(most));
+    let giver = SetSubmitter { app: app.clone(), terms: asker.submit_options(app), tell, running };
+    let places = app.engine.places(set.1.len()).map_err(|error| turned_away(app, error))?;
+    // Nothing else has taken any yet.
+    let permit = giver.running.clone().try_acquire_many_owned(set.1.len() as u32).ok();
+    let ticket = giver.give(places, set, permit)?;
+    let later = (prompts > 1).then(|| Later(tokio::spawn(giver.follow(sets, most))));
     Ok(Job { notices, _ticket: ticket, _later: later })
 }
 
 impl SetSubmitter {
-    fn give(&self, places: Places, (first, generations): Set) -> Result<Ticket, Error> {
-        let (tell, ended) = (self.tell.clone(), self.ended.clone());
+    /// Each answer of the set gives its part of the permit back when it ends, or with the engine.
+    fn give(
+        &self,
+        places: Places,
+        (first, generations): Set,
+        mut permit: Option<OwnedSemaphorePermit>,
+    ) -> Result<Ticket, Error> {
+        let tell = self.tell.clone();
         let sink: Sink = Box::new(move |notice| {
-            if matches!(notice, Notice::Ended { .. }) {
-                // Behind the last set there is nothing to wait for.
-                ended.send(()).ok();
+            if let (Notice::Ended { .. }, Some(permit)) = (&notice, &mut permit) {
+                drop(permit.split(1));
             }
             match tell.send((Instant::now(), shifted(notice, first))) {
                 Ok(()) => Flow::Continue,
@@ -85,45 +85,32 @@ impl SetSubmitter {
     }
 
     /// Gives the sets that are left, as others end. It ends when all have, so that its tickets last as long.
-    async fn follow(self, sets: VecDeque<Set>, ended: UnboundedReceiver<()>, running: usize) {
-        let choice = sets.front().map_or(0, |set| set.0);
-        if let Err(error) = self.give_all(sets, ended, running).await {
-            // The reader of the notices ends the request.
-            let notice = Notice::Ended { choice, result: Err(error) };
-            self.tell.send((Instant::now(), notice)).ok();
-        }
-    }
-
-    async fn give_all(
-        &self,
-        mut sets: VecDeque<Set>,
-        mut ended: UnboundedReceiver<()>,
-        mut running: usize,
-    ) -> Result<(), Error> {
-        let most = self.app.engine.options().parallel;
-        let mut tickets = Vec::with_capacity(sets.len());
-        while let Some(set) = sets.pop_front() {
-            while running > 0 && running + set.1.len() > most {
-                self.one_ends(&mut ended).await?;
-                running -= 1;
+    async fn follow(self, sets: impl Iterator<Item = Set>, most: usize) {
+        let mut tickets = Vec::new();
+        for set in sets {
+            let (choice, count) = (set.0, set.1.len());
+            match self
+                .place(count)
+                .await
+                .and_then(|(places, permit)| self.give(places, set, permit))
+            {
+                Ok(ticket) => tickets.push(ticket),
+                // The reader of the notices ends the request.
+                Err(error) => {
+                    let notice = Notice::Ended { choice, result: Err(error) };
+                    self.tell.send((Instant::now(), notice)).ok();
+                    return;
+                }
             }
-            let places = places(&self.app, set.1.len(), self.terms.deadline).await?;
-            running += set.1.len();
-            tickets.push(self.give(places, set)?);
         }
-        while running > 0 {
-            self.one_ends(&mut ended).await?;
-            running -= 1;
-        }
-        Ok(())
+        // Nothing closes the semaphore.
+        self.running.acquire_many(most as u32).await.ok();
     }
 
-    /// Waits for an answer to end. An engine that has ended by itself sends nothing.
-    async fn one_ends(&self, ended: &mut UnboundedReceiver<()>) -> Result<(), Error> {
-        while timeout(PULSE, ended.recv()).await.is_err() {
-            is_there(&self.app)?;
-        }
-        Ok(())
+    /// Places in the queue for a set, once few enough answers run.
+    async fn place(&self, count: usize) -> Result<(Places, Option<OwnedSemaphorePermit>), Error> {
+        let permit = self.running.clone().acquire_many_owned(count as u32).await.ok();
+        Ok((places(&self.app, count, self.terms.deadline).await?, permit))
     }
 }
 

@@ -4,11 +4,12 @@
 //! taken; anything else in these fields is refused by name.
 
 use crate::error::ApiError;
-use crate::wire::rest::{Rest, Unread};
+use crate::wire::rest::{Rest, is_nothing, says};
+use serde_json::Value;
 
 /// Refuses fields that ask for an answer of another shape.
 pub(crate) fn plain(rest: &Rest) -> Result<(), ApiError> {
-    match rest.iter().find(|(name, value)| !value.is_nothing() && reshapes(name, value, rest)) {
+    match rest.iter().find(|(name, value)| !is_nothing(value) && reshapes(name, value, rest)) {
         None => Ok(()),
         Some((name, _)) => {
             let why = "an answer to it has another shape; leave it out";
@@ -17,15 +18,15 @@ pub(crate) fn plain(rest: &Rest) -> Result<(), ApiError> {
     }
 }
 
-fn reshapes(name: &str, value: &Unread, rest: &Rest) -> bool {
-    let forbidden = |choice: &str| rest.get(choice).is_some_and(|choice| choice.says("none"));
+fn reshapes(name: &str, value: &Value, rest: &Rest) -> bool {
+    let forbidden = |choice: &str| rest.get(choice).is_some_and(|choice| says(choice, "none"));
     match name {
         // Tools that may not be called change nothing.
         "tools" => !forbidden("tool_choice"),
         "functions" => !forbidden("function_call"),
         // Without tools there is nothing to choose; with them, they are what is refused.
-        "tool_choice" | "function_call" => !value.says("none") && !value.says("auto"),
-        "modalities" => !value.says("text"),
+        "tool_choice" | "function_call" => !says(value, "none") && !says(value, "auto"),
+        "modalities" => !says(value, "text"),
         "audio" | "suffix" => true,
         _ => false,
     }

@@ -1,7 +1,8 @@
 //! An answer as a stream of events: the pieces as they come, and comments that break a silence.
 
 use super::Job;
-use super::assembler::{Assembler, failure};
+use super::assembler::Assembler;
+use super::update::ChoiceUpdate;
 use super::write::Writer;
 use crate::error::ApiError;
 use crate::settings::Settings;
@@ -37,36 +38,32 @@ impl Sse {
     pub(crate) async fn begin(
         mut job: Job,
         mut unfold: Assembler,
-        mut writer: Writer,
+        writer: Writer,
         settings: &Settings,
     ) -> Result<Sse, ApiError> {
         let keep_alive = settings.keep_alive;
         let silence = Box::pin(sleep(keep_alive));
-        let pieces = match timeout(settings.first_word, job.notices.recv()).await {
-            Ok(Some((at, notice))) => unfold.take(at, notice),
-            Ok(None) => unfold.lost(),
-            Err(_) => {
-                let ready = KEEP_ALIVE.to_owned();
-                return Ok(Sse { job, unfold, writer, ready, keep_alive, silence });
-            }
-        };
-        if let Some(refusal) = failure(&pieces) {
-            return Err(refusal.clone());
-        }
         let mut ready = String::new();
-        pieces.into_iter().for_each(|piece| writer.write(piece, &mut ready));
+        match timeout(settings.first_word, job.notices.recv()).await {
+            Err(_) => ready.push_str(KEEP_ALIVE),
+            Ok(told) => {
+                for update in unfold.hear(told) {
+                    match update {
+                        ChoiceUpdate::Failed(refusal) => return Err(refusal),
+                        update => writer.write(update, &mut ready),
+                    }
+                }
+            }
+        }
         Ok(Sse { job, unfold, writer, ready, keep_alive, silence })
     }
 
     /// Writes what the engine has told since.
     fn listen(&mut self, context: &mut Context) {
         while !self.unfold.is_done() {
-            let pieces = match self.job.notices.poll_recv(context) {
-                Poll::Ready(Some((at, notice))) => self.unfold.take(at, notice),
-                Poll::Ready(None) => self.unfold.lost(),
-                Poll::Pending => return,
-            };
-            pieces.into_iter().for_each(|piece| self.writer.write(piece, &mut self.ready));
+            let Poll::Ready(told) = self.job.notices.poll_recv(context) else { return };
+            let updates = self.unfold.hear(told);
+            updates.into_iter().for_each(|update| self.writer.write(update, &mut self.ready));
         }
     }
 }

@@ -1,16 +1,15 @@
 //! Pieces as the chunks of a stream.
 
-use super::assembler::{ChoiceUpdate, Token};
 use super::logprobs;
 use super::request::{Form, GenerateJob, Placed, Streaming};
+use super::update::{ChoiceUpdate, Token};
 use crate::app::{App, now};
-use crate::error::ApiError;
 use crate::request_context::random;
 use crate::sse::frame;
 use crate::steer::Cause;
 use crate::wire;
 use crate::wire::chat::{ChatChunk, ChunkChoice, Delta, Logprobs, Place, Retract, Steered, Usage};
-use crate::wire::completion::{CompletionChoice, CompletionResponse, TextLogprobs};
+use crate::wire::completion::{CompletionChoice, CompletionResponse};
 use std::sync::Arc;
 use trimtab_runtime::text::Tokenizer;
 
@@ -27,15 +26,8 @@ pub(crate) struct Writer {
     each: usize,
     streaming: Streaming,
     placed: Placed,
-    likely: Likely,
-    tokenizer: Option<Arc<Tokenizer>>,
-}
-
-/// Whether tokens come with their log-probabilities.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Likely {
-    Left,
-    Listed,
+    /// Spells tokens, where these come with their log-probabilities.
+    likely: Option<Arc<Tokenizer>>,
 }
 
 /// What is new of an answer.
@@ -43,7 +35,7 @@ enum Likely {
 struct News {
     role: Option<&'static str>,
     text: Option<String>,
-    steps: Vec<Token>,
+    tokens: Vec<Token>,
     reason: Option<&'static str>,
     place: Option<Place>,
     steered: Option<Steered>,
@@ -59,14 +51,13 @@ impl Writer {
             form: asked.form,
             id: format!("{prefix}-{:016x}", random()),
             created: now(),
-            model: asked.model.clone(),
+            model: asked.fields.model.clone(),
             fingerprint: app.fingerprint.clone(),
             echoes: asked.prompts.iter().map(|prompt| prompt.echo.clone()).collect(),
             each: asked.choices as usize,
-            streaming: asked.streaming,
-            placed: asked.placed,
-            likely: if asked.logprobs.is_some() { Likely::Listed } else { Likely::Left },
-            tokenizer: app.model.tokenizer().ok().cloned(),
+            streaming: asked.streaming(),
+            placed: asked.placed(),
+            likely: asked.logprobs.and(app.model.tokenizer().ok().cloned()),
         }
     }
 
@@ -86,130 +77,111 @@ impl Writer {
     }
 
     /// Log-probabilities of tokens in chat's shape, if they were asked for.
-    pub(super) fn chat_likely(&self, steps: &[Token]) -> Option<Logprobs> {
-        let tokenizer = self.tokenizer.as_ref().filter(|_| self.likely == Likely::Listed)?;
-        Some(logprobs::chat(tokenizer, steps))
+    pub(super) fn chat_likely(&self, tokens: &[Token]) -> Option<Logprobs> {
+        Some(Logprobs::of(tokens.iter().map(|token| &token.step), self.likely.as_ref()?))
     }
 
-    /// The same in the older shape.
-    pub(super) fn text_likely(&self, choice: usize, steps: &[Token]) -> Option<TextLogprobs> {
-        let tokenizer = self.tokenizer.as_ref().filter(|_| self.likely == Likely::Listed)?;
-        let begin = self.echo(choice).map_or(0, |echo| echo.chars().count());
-        Some(logprobs::text(tokenizer, steps, begin))
-    }
-
-    /// Writes a piece as frames of a stream.
-    pub(crate) fn write(&mut self, piece: ChoiceUpdate, out: &mut String) {
-        match piece {
-            ChoiceUpdate::Begun { choice } => self.begin(choice, out),
-            ChoiceUpdate::Text { choice, text, first, steps } => {
+    /// Writes an update as frames of a stream.
+    pub(crate) fn write(&self, update: ChoiceUpdate, out: &mut String) {
+        let (choice, news) = match update {
+            ChoiceUpdate::Begun { choice } => match self.begin(choice) {
+                Some(news) => (choice, news),
+                None => return,
+            },
+            ChoiceUpdate::Text { choice, text, first, tokens } => {
                 // Tokens without text are of interest to those only who count or weigh them.
-                if text.is_empty() && self.likely == Likely::Left && self.placed == Placed::No {
+                if text.is_empty() && self.likely.is_none() && self.placed == Placed::No {
                     return;
                 }
-                let place = self.place(Some(first), Some(steps.len()), None);
-                let news = News { text: Some(text), steps, place, ..News::default() };
-                self.news(choice, news, out);
+                let place = Place {
+                    token_index: Some(first),
+                    tokens: Some(tokens.len()),
+                    ..Place::default()
+                };
+                let place = Some(place);
+                (choice, News { text: Some(text), tokens, place, ..News::default() })
             }
             ChoiceUpdate::Retracted { choice, tokens, cause: Cause { attempt, watch }, .. } => {
-                let retract = Retract { from: tokens, attempt, watch };
-                let place = self.place(None, None, Some(retract));
-                let news = News { text: Some(String::new()), place, ..News::default() };
-                self.news(choice, news, out);
+                let retract = Some(Retract { from: tokens, attempt, watch });
+                let place = Some(Place { retract, ..Place::default() });
+                (choice, News { text: Some(String::new()), place, ..News::default() })
             }
             ChoiceUpdate::Ended { choice, reason, steered } => {
-                let news = News { reason: Some(reason), steered, ..News::default() };
-                self.news(choice, news, out);
+                (choice, News { reason: Some(reason), steered, ..News::default() })
             }
             ChoiceUpdate::Closed { usage } => {
                 if self.streaming == Streaming::ChunksAndUsage {
-                    self.usage(usage, out);
+                    out.push_str(&frame(&self.chunk(None, Some(usage))));
                 }
-                out.push_str(&frame("[DONE]"));
+                return out.push_str(&frame("[DONE]"));
             }
-            ChoiceUpdate::Failed(refusal) => self.fail(&refusal, out),
-        }
-    }
-
-    fn place(
-        &self,
-        token_index: Option<usize>,
-        tokens: Option<usize>,
-        retract: Option<Retract>,
-    ) -> Option<Place> {
-        let place = Place { token_index, tokens, retract };
-        (self.placed == Placed::Yes).then_some(place)
+            ChoiceUpdate::Failed(refusal) => {
+                out.push_str(&frame(&wire::write(&refusal.body())));
+                return out.push_str(&frame("[DONE]"));
+            }
+        };
+        out.push_str(&frame(&self.chunk(Some((choice, news)), None)));
     }
 
     /// The first chunk of an answer: who speaks, or the prompt again.
-    fn begin(&mut self, choice: usize, out: &mut String) {
-        let news = match (self.form, self.echo(choice)) {
-            (Form::Chat, _) => {
-                let text = Some(String::new());
-                News { role: Some("assistant"), text, ..News::default() }
-            }
-            (Form::Text, Some(echo)) => News { text: Some(echo.to_owned()), ..News::default() },
-            (Form::Text, None) => return,
+    fn begin(&self, choice: usize) -> Option<News> {
+        let (role, text) = match self.form {
+            Form::Chat => (Some("assistant"), String::new()),
+            Form::Text => (None, self.echo(choice)?.to_owned()),
         };
-        self.news(choice, news, out);
+        Some(News { role, text: Some(text), ..News::default() })
     }
 
-    fn news(&mut self, index: usize, news: News, out: &mut String) {
-        let News { role, text, steps, reason, place, steered } = news;
-        let written = match self.form {
-            Form::Chat => {
-                let logprobs = self.chat_likely(&steps).filter(|likely| !likely.content.is_empty());
-                let delta = Delta { role, content: text };
-                let choice =
-                    ChunkChoice { index, delta, logprobs, finish_reason: reason, steering: place };
-                wire::write(&self.chat_chunk(vec![choice], None, steered))
-            }
+    fn chunk(&self, news: Option<(usize, News)>, usage: Option<Usage>) -> String {
+        let (index, mut news) = news.map_or((None, News::default()), |(at, news)| (Some(at), news));
+        let steering = news.steered.take();
+        news.place = news.place.filter(|_| self.placed == Placed::Yes);
+        match self.form {
             Form::Text => {
-                let likely = self.text_likely(index, &steps);
-                let choice = CompletionChoice {
-                    index,
-                    text: text.unwrap_or_default(),
-                    logprobs: likely.filter(|likely| !likely.tokens.is_empty()),
-                    finish_reason: reason,
-                    steering: place,
-                };
-                wire::write(&self.text_chunk(vec![choice], None, steered))
+                let choices = index.map(|index| self.text_choice(index, news));
+                wire::write(&self.text_response(choices.into_iter().collect(), usage, steering))
             }
-        };
-        out.push_str(&frame(&written));
-    }
-
-    fn usage(&self, usage: Usage, out: &mut String) {
-        let written = match self.form {
-            Form::Chat => wire::write(&self.chat_chunk(Vec::new(), Some(usage), None)),
-            Form::Text => wire::write(&self.text_chunk(Vec::new(), Some(usage), None)),
-        };
-        out.push_str(&frame(&written));
-    }
-
-    fn fail(&self, refusal: &ApiError, out: &mut String) {
-        out.push_str(&frame(&wire::write(&refusal.body())));
-        out.push_str(&frame("[DONE]"));
-    }
-
-    fn chat_chunk(
-        &self,
-        choices: Vec<ChunkChoice>,
-        usage: Option<Usage>,
-        steering: Option<Steered>,
-    ) -> ChatChunk {
-        ChatChunk {
-            id: self.id.clone(),
-            object: "chat.completion.chunk",
-            created: self.created,
-            model: self.model.clone(),
-            choices,
-            usage,
-            steering,
+            Form::Chat => wire::write(&ChatChunk {
+                id: self.id.clone(),
+                object: "chat.completion.chunk",
+                created: self.created,
+                model: self.model.clone(),
+                choices: index.map(|index| self.chat_choice(index, news)).into_iter().collect(),
+                usage,
+                steering,
+            }),
         }
     }
 
-    fn text_chunk(
+    fn chat_choice(&self, index: usize, news: News) -> ChunkChoice {
+        let logprobs = self.chat_likely(&news.tokens);
+        ChunkChoice {
+            index,
+            delta: Delta { role: news.role, content: news.text },
+            logprobs: logprobs.filter(|likely| !likely.content.is_empty()),
+            finish_reason: news.reason,
+            steering: news.place,
+        }
+    }
+
+    fn text_choice(&self, index: usize, news: News) -> CompletionChoice {
+        let whole = CompletionChoice {
+            finish_reason: news.reason,
+            steering: news.place,
+            ..self.text(index, news.text.unwrap_or_default(), &news.tokens)
+        };
+        let logprobs = whole.logprobs.filter(|likely| !likely.tokens.is_empty());
+        CompletionChoice { logprobs, ..whole }
+    }
+
+    /// Text of an answer in the older shape, with its log-probabilities if they were asked for.
+    pub(super) fn text(&self, index: usize, text: String, tokens: &[Token]) -> CompletionChoice {
+        let begin = self.echo(index).map_or(0, |echo| echo.chars().count());
+        let logprobs = self.likely.as_ref().map(|names| logprobs::text(names, tokens, begin));
+        CompletionChoice { index, text, logprobs, finish_reason: None, steering: None }
+    }
+
+    pub(super) fn text_response(
         &self,
         choices: Vec<CompletionChoice>,
         usage: Option<Usage>,

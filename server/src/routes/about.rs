@@ -1,14 +1,14 @@
 //! What the server says of itself.
 
 use crate::app::App;
-use crate::error::ApiError;
+use crate::error::{ApiError, SUCCESSOR_S};
 use crate::metrics::Now;
 use crate::wire::health::{Health, VersionBody};
 use crate::wire::responses::UserErrors;
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use std::sync::Arc;
 
@@ -16,8 +16,6 @@ use std::sync::Arc;
 const API: u32 = 1;
 const VECTOR_SPEC: u32 = 1;
 const RECEIPT_SPEC: u32 = 1;
-/// Seconds after which a server that is being shut down may have a successor.
-const SUCCESSOR_S: &str = "5";
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Whether requests are taken
@@ -31,7 +29,11 @@ const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=
 pub(crate) async fn health(State(app): State<Arc<App>>) -> Response {
     if app.engine.is_draining() {
         let body = Json(Health { status: "draining" });
-        return (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, SUCCESSOR_S)], body)
+        return (
+            StatusCode::SERVICE_UNAVAILABLE,
+            [(RETRY_AFTER, HeaderValue::from(SUCCESSOR_S))],
+            body,
+        )
             .into_response();
     }
     Json(Health { status: "ok" }).into_response()

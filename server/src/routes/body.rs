@@ -8,92 +8,111 @@ use crate::request_context::RequestContext;
 use crate::wire;
 use crate::wire::error::Code;
 use axum::body::Body;
-use axum::extract::Request;
+use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_stream::StreamExt;
 
 /// Who asks. The layers around the routes have put it into the request.
-pub(super) fn asker(request: &Request) -> Result<ClientRequest, ApiError> {
-    let extensions = request.extensions();
-    let caller = extensions.get::<Caller>().cloned();
-    let visit = extensions.get::<Arc<RequestContext>>().cloned();
-    match (caller, visit) {
-        (Some(caller), Some(visit)) => Ok(ClientRequest { caller, visit }),
-        _ => Err(ApiError::failed(&"route is not behind its layers")),
-    }
-}
+impl FromRequestParts<Arc<App>> for ClientRequest {
+    type Rejection = ApiError;
 
-/// Reads a body and works on what it says, apart from the threads that serve connections: to render, tokenise and check a
-/// long conversation takes a while. It takes its turn among all that do so.
-pub(super) async fn with_body<T, B>(
-    app: &Arc<App>,
-    request: Request,
-    work: impl FnOnce(&App, B) -> Result<T, ApiError> + Send + 'static,
-) -> Result<T, ApiError>
-where
-    T: Send + 'static,
-    B: DeserializeOwned,
-{
-    is_json(request.headers())?;
-    let visit = asker(&request)?.visit;
-    let mut held = app.preparation.hold();
-    let bytes = came(app, request, app.settings.max_body, |length| held.grow(length)).await?;
-    let late = Instant::from_std(visit.since + app.settings.timeout);
-    let turn = timeout_at(late, app.preparation.turn(bytes.len())).await;
-    let turn = turn.unwrap_or_else(|_| Err(trimtab_runtime::Error::Deadline.into()))?;
-    let span = visit.span().clone();
-    let app = app.clone();
-    let done = turn.run(move || {
-        let (_entered, _held) = (span.enter(), held);
-        if app.settings.log_content.is_on() {
-            // As one quoted text: a line break in it must not look like a line of this log.
-            tracing::info!(body = ?String::from_utf8_lossy(&bytes), "asked");
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<App>) -> Result<Self, ApiError> {
+        let caller = parts.extensions.get::<Caller>().cloned();
+        let visit = parts.extensions.get::<Arc<RequestContext>>().cloned();
+        match (caller, visit) {
+            (Some(caller), Some(visit)) => Ok(ClientRequest { caller, visit }),
+            _ => Err(ApiError::failed(&"route is not behind its layers")),
         }
-        work(&app, wire::read(&bytes)?)
-    });
-    done.await.unwrap_or_else(|error| Err(ApiError::failed(&error)))
-}
-
-/// Reads a body of at most so many bytes and works on it, apart from the threads that serve connections.
-pub(super) async fn raw<T: Send + 'static>(
-    app: &Arc<App>,
-    request: Request,
-    most: usize,
-    work: impl FnOnce(&App, Vec<u8>) -> Result<T, ApiError> + Send + 'static,
-) -> Result<T, ApiError> {
-    let span = asker(&request)?.visit.span().clone();
-    let bytes = came(app, request, most, |_| Ok(())).await?;
-    let app = app.clone();
-    let done = tokio::task::spawn_blocking(move || span.in_scope(|| work(&app, bytes)));
-    done.await.unwrap_or_else(|error| Err(ApiError::failed(&error)))
-}
-
-/// A body of at most so many bytes, once it has come whole. `grows` hears of its length and may end it.
-async fn came(
-    app: &App,
-    request: Request,
-    most: usize,
-    grows: impl FnMut(usize) -> Result<(), ApiError>,
-) -> Result<Vec<u8>, ApiError> {
-    let visit = asker(&request)?.visit;
-    let said = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
-    if said.and_then(|said| said.parse::<u64>().ok()).is_some_and(|said| said > most as u64) {
-        return Err(too_large(most));
     }
-    let limit = app.settings.body_timeout;
-    let read = timeout(limit, bytes(request.into_body(), most, grows));
-    let bytes = read.await.map_err(|_| {
-        let message = format!("body did not come within {} s", limit.as_secs_f64());
-        // Nothing was done yet, and the next try may be faster.
-        let should_retry = ShouldRetry::ByStatus;
-        ApiError { should_retry, ..ApiError::new(Code::DeadlineExceeded, message) }
-    })??;
-    visit.has_come();
-    Ok(bytes)
+}
+
+/// A request whose body is not read yet.
+pub(crate) struct Incoming {
+    app: Arc<App>,
+    visit: Arc<RequestContext>,
+    headers: HeaderMap,
+    body: Body,
+}
+
+impl FromRequest<Arc<App>> for Incoming {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, ApiError> {
+        let (mut parts, body) = request.into_parts();
+        let visit = ClientRequest::from_request_parts(&mut parts, app).await?.visit;
+        Ok(Incoming { app: app.clone(), visit, headers: parts.headers, body })
+    }
+}
+
+impl Incoming {
+    /// Reads the body and works on what it says, apart from the threads that serve connections: to render, tokenise and check
+    /// a long conversation takes a while. It takes its turn among all that do so.
+    pub(super) async fn json<T, B>(
+        self,
+        work: impl FnOnce(&App, B) -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError>
+    where
+        T: Send + 'static,
+        B: DeserializeOwned,
+    {
+        is_json(&self.headers)?;
+        let (app, span) = (self.app.clone(), self.visit.span().clone());
+        let late = Instant::from_std(self.visit.since + app.settings.timeout);
+        let mut held = app.preparation.hold();
+        let bytes = self.came(app.settings.max_body, |length| held.grow(length)).await?;
+        let turn = timeout_at(late, app.preparation.turn(bytes.len())).await;
+        let turn = turn.unwrap_or_else(|_| Err(trimtab_runtime::Error::Deadline.into()))?;
+        let done = turn.run(move || {
+            let (_entered, _held) = (span.enter(), held);
+            if app.settings.log_content.is_on() {
+                // As one quoted text: a line break in it must not look like a line of this log.
+                tracing::info!(body = ?String::from_utf8_lossy(&bytes), "asked");
+            }
+            work(&app, wire::read(&bytes)?)
+        });
+        done.await.unwrap_or_else(|error| Err(ApiError::failed(&error)))
+    }
+
+    /// Reads a body of at most so many bytes and works on it, apart from the threads that serve connections.
+    pub(super) async fn raw<T: Send + 'static>(
+        self,
+        most: usize,
+        work: impl FnOnce(&App, Vec<u8>) -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let (app, span) = (self.app.clone(), self.visit.span().clone());
+        let bytes = self.came(most, |_| Ok(())).await?;
+        let work = move || span.in_scope(|| work(&app, bytes));
+        tokio::task::spawn_blocking(work)
+            .await
+            .unwrap_or_else(|error| Err(ApiError::failed(&error)))
+    }
+
+    /// The body, once it has come whole, of at most so many bytes. `grows` hears of its length and may end it.
+    async fn came(
+        self,
+        most: usize,
+        grows: impl FnMut(usize) -> Result<(), ApiError>,
+    ) -> Result<Vec<u8>, ApiError> {
+        let said = self.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+        if said.and_then(|said| said.parse::<u64>().ok()).is_some_and(|said| said > most as u64) {
+            return Err(too_large(most));
+        }
+        let limit = self.app.settings.body_timeout;
+        let read = timeout(limit, bytes(self.body, most, grows));
+        let bytes = read.await.map_err(|_| {
+            let message = format!("body did not come within {} s", limit.as_secs_f64());
+            // Nothing was done yet, and the next try may be faster.
+            let should_retry = ShouldRetry::ByStatus;
+            ApiError { should_retry, ..ApiError::new(Code::DeadlineExceeded, message) }
+        })??;
+        self.visit.has_come();
+        Ok(bytes)
+    }
 }
 
 fn too_large(most: usize) -> ApiError {

@@ -1,6 +1,6 @@
 //! The mean of one site over a text, of length 1.
 
-use super::body::{asker, with_body};
+use super::body::Incoming;
 use crate::app::App;
 use crate::chat::{self, ClientRequest, Ignored, prompt_of, served};
 use crate::error::ApiError;
@@ -8,16 +8,16 @@ use crate::wire::embedding::{
     Embedding, EmbeddingRequest, EmbeddingResponse, EmbeddingUsage, Values,
 };
 use crate::wire::responses::GenerationErrors;
-use crate::wire::rest::Unread;
+use crate::wire::rest::is_nothing;
 use crate::wire::union::{Inputs, Prompt};
 use axum::Json;
-use axum::extract::{Request, State};
-use axum::http::HeaderMap;
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use std::sync::Arc;
 use tokio::sync::mpsc::unbounded_channel;
+use trimtab_runtime::engine::{Places, SubmitOptions};
 use trimtab_runtime::plan::Plan;
 use trimtab_runtime::read::Mean;
 use trimtab_runtime::text::Special;
@@ -30,14 +30,6 @@ const MOST_INPUTS: usize = 2048;
 enum Encoding {
     Float,
     Base64,
-}
-
-/// Which texts of a request these are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
-    First,
-    /// Others of the request are done already.
-    Later,
 }
 
 /// What is to be embedded.
@@ -55,37 +47,40 @@ struct Asked {
 )]
 pub(crate) async fn embeddings(
     State(app): State<Arc<App>>,
-    request: Request,
+    asker: ClientRequest,
+    body: Incoming,
 ) -> Result<Response, ApiError> {
-    let asker = asker(&request)?;
     let visit = asker.visit.clone();
     let work = move |app: &App, body: EmbeddingRequest| {
         body.user.iter().for_each(|user| visit.user(user));
         understood(app, &body)
     };
-    let asked = with_body(&app, request, work).await?;
+    let asked = body.json(work).await?;
     let tokens = asked.inputs.iter().map(Vec::len).sum();
     asker.visit.prompt(tokens);
     let mut data = Vec::with_capacity(asked.inputs.len());
     // A few at a time: many texts of one request would take all places in the queue.
     for inputs in asked.inputs.chunks(app.engine.options().parallel) {
-        let place = if data.is_empty() { Place::First } else { Place::Later };
-        for mean in means(&app, &asker, inputs, place).await? {
+        let terms = asker.submit_options(&app);
+        let places = match data.is_empty() {
+            true => app.engine.places(inputs.len()).map_err(|e| chat::turned_away(&app, e))?,
+            // What was done for the earlier texts of the request is not thrown away.
+            false => chat::places(&app, inputs.len(), terms.deadline).await?,
+        };
+        for mean in means(&app, inputs, (places, terms)).await? {
             let embedding = written(&unit(&mean), asked.encoding);
             data.push(Embedding { object: "embedding", index: data.len(), embedding });
         }
     }
-    let mut headers = HeaderMap::new();
-    asked.ignored.tell(&mut headers);
     let usage = EmbeddingUsage { prompt_tokens: tokens, total_tokens: tokens };
     let body = EmbeddingResponse { object: "list", model: asked.model, data, usage };
-    Ok((headers, Json(body)).into_response())
+    Ok((asked.ignored, Json(body)).into_response())
 }
 
 fn understood(app: &App, body: &EmbeddingRequest) -> Result<Asked, ApiError> {
     let width = app.model.decoder().spec().d_model as u64;
-    let asks = |name: &str| body.rest.get(name).is_some_and(|value| !value.is_nothing());
-    if asks("dimensions") && body.rest.get("dimensions") != Some(&Unread::Number(width)) {
+    let asks = |name: &str| body.rest.get(name).is_some_and(|value| !is_nothing(value));
+    if asks("dimensions") && body.rest.get("dimensions") != Some(&width.into()) {
         let why = format!("vectors have the {width} numbers of the model's stream");
         return Err(ApiError::unsupported("dimensions", why));
     }
@@ -129,22 +124,13 @@ fn all(app: &App, prompts: &[Prompt]) -> Result<Vec<Vec<u32>>, ApiError> {
 // -> [inputs][d_model]
 async fn means(
     app: &App,
-    asker: &ClientRequest,
     inputs: &[Vec<u32>],
-    place: Place,
+    (places, terms): (Places, SubmitOptions),
 ) -> Result<Vec<Vec<f32>>, ApiError> {
     let read = |tokens: &Vec<u32>| {
         let mut session = app.model.session(Plan::empty())?;
         session.push_prompt(tokens)?;
         Mean::of(vec![session], app.settings.embedding_site)
-    };
-    let terms = asker.submit_options(app);
-    let places = match place {
-        Place::First => {
-            app.engine.places(inputs.len()).map_err(|error| chat::turned_away(app, error))?
-        }
-        // What was done for the earlier texts of the request is not thrown away.
-        Place::Later => chat::places(app, inputs.len(), terms.deadline).await?,
     };
     let reads = inputs.iter().map(read).collect::<trimtab_runtime::Result<Vec<_>>>()?;
     let (tell, mut told) = unbounded_channel();

@@ -1,14 +1,16 @@
 //! The routes that generate.
 
-use super::body::{asker, with_body};
+use super::body::Incoming;
 use crate::app::App;
-use crate::chat;
+use crate::chat::{self, ClientRequest, GenerateJob};
 use crate::error::ApiError;
 use crate::wire::chat::{ChatRequest, ChatResponse};
 use crate::wire::completion::{CompletionRequest, CompletionResponse};
 use crate::wire::responses::GenerationErrors;
-use axum::extract::{Request, State};
+use crate::wire::sampling::{GenerationBody, GenerationFields};
+use axum::extract::State;
 use axum::response::Response;
+use serde::de::DeserializeOwned;
 use std::sync::Arc;
 
 /// Answers a conversation
@@ -24,18 +26,10 @@ use std::sync::Arc;
 )]
 pub(crate) async fn chat(
     State(app): State<Arc<App>>,
-    request: Request,
+    asker: ClientRequest,
+    body: Incoming,
 ) -> Result<Response, ApiError> {
-    let asker = asker(&request)?;
-    let visit = asker.visit.clone();
-    let work = move |app: &App, body: ChatRequest| {
-        body.user.iter().for_each(|user| visit.user(user));
-        let asked = chat::chat(app, body)?;
-        let generations = asked.generations(app)?;
-        Ok((asked, generations))
-    };
-    let (asked, generations) = with_body(&app, request, work).await?;
-    chat::answer(app, asker, asked, generations).await
+    generate(app, asker, body, chat::chat).await
 }
 
 /// Continues a text
@@ -51,16 +45,26 @@ pub(crate) async fn chat(
 )]
 pub(crate) async fn completions(
     State(app): State<Arc<App>>,
-    request: Request,
+    asker: ClientRequest,
+    body: Incoming,
 ) -> Result<Response, ApiError> {
-    let asker = asker(&request)?;
+    generate(app, asker, body, chat::completion).await
+}
+
+async fn generate<B: DeserializeOwned + GenerationBody + 'static>(
+    app: Arc<App>,
+    asker: ClientRequest,
+    body: Incoming,
+    understand: fn(&App, B, GenerationFields) -> Result<GenerateJob, ApiError>,
+) -> Result<Response, ApiError> {
     let visit = asker.visit.clone();
-    let work = move |app: &App, body: CompletionRequest| {
-        body.user.iter().for_each(|user| visit.user(user));
-        let asked = chat::completion(app, body)?;
-        let generations = asked.generations(app)?;
-        Ok((asked, generations))
+    let work = move |app: &App, mut body: B| {
+        let fields = body.shared();
+        fields.user.iter().for_each(|user| visit.user(user));
+        let job = understand(app, body, fields)?;
+        let generations = job.generations(app)?;
+        Ok((job, generations))
     };
-    let (asked, generations) = with_body(&app, request, work).await?;
-    chat::answer(app, asker, asked, generations).await
+    let (job, generations) = body.json(work).await?;
+    chat::answer(app, asker, job, generations).await
 }

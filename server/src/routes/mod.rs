@@ -1,14 +1,14 @@
 //! What is where, and who may go there.
 
-pub(crate) mod about;
+mod about;
 mod body;
-pub(crate) mod embeddings;
-pub(crate) mod generate;
-pub(crate) mod models;
+mod embeddings;
+mod generate;
+mod models;
 mod openapi;
 mod page;
-pub(crate) mod steering;
-pub(crate) mod text;
+mod steering;
+mod text;
 
 use crate::app::App;
 use crate::error::ApiError;
@@ -21,41 +21,23 @@ use axum::http::uri::PathAndQuery;
 use axum::http::{HeaderValue, StatusCode, Uri};
 use axum::middleware::{Next, from_fn, from_fn_with_state, map_request};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post, put};
+use axum::routing::get;
 use std::sync::Arc;
 use tower_http::decompression::RequestDecompressionLayer;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 impl App {
     /// All routes, to be served or mounted in another application.
     pub fn router(self: &Arc<App>) -> Router {
-        let mut open = Router::new()
-            .route("/health", get(about::health))
-            .route("/version", get(about::version))
-            .route("/openapi.json", get(openapi::openapi));
+        let (mut open, ..) = open().split_for_parts();
         if !self.settings.no_ui.is_on() {
             open = open.route("/", get(page::page));
         }
-        let user = Router::new()
-            .route("/v1/chat/completions", post(generate::chat))
-            .route("/v1/completions", post(generate::completions))
-            .route("/v1/embeddings", post(embeddings::embeddings))
-            .route("/tokenize", post(text::tokenize))
-            .route("/detokenize", post(text::detokenize))
-            .route("/apply-template", post(text::apply_template))
-            .route("/v1/models", get(models::list))
-            .route("/v1/models/{*id}", get(models::one))
-            .route("/v1/steering", get(steering::settings))
-            .route("/v1/steering/check", post(steering::check))
-            .route("/v1/steering/vectors", get(steering::list))
-            .route("/v1/steering/vectors/{id}", get(steering::describe))
-            .route("/metrics", get(about::metrics))
-            .route_layer(from_fn_with_state(self.clone(), auth::user));
-        let admin = Router::new()
-            .route("/v1/steering", put(steering::put_settings))
-            .route("/v1/steering/audit", get(steering::audits))
-            .route("/v1/steering/vectors", post(steering::load))
-            .route("/v1/steering/vectors/{id}", put(steering::upload).delete(steering::delete))
-            .route_layer(from_fn_with_state(self.clone(), auth::admin));
+        let user: Router<_> =
+            user().route_layer(from_fn_with_state(self.clone(), auth::user)).into();
+        let admin: Router<_> =
+            admin().route_layer(from_fn_with_state(self.clone(), auth::admin)).into();
         let mut all = open
             .merge(user)
             .merge(admin)
@@ -74,6 +56,42 @@ impl App {
         // A path is rewritten before it is looked up, so that logs and metrics know one name of each route.
         Router::new().fallback_service(all).layer(map_request(usual_path))
     }
+}
+
+/// Routes that need no key.
+fn open() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(about::health))
+        .routes(routes!(about::version))
+        .routes(routes!(openapi::openapi))
+}
+
+/// Routes that need a key.
+fn user() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(generate::chat))
+        .routes(routes!(generate::completions))
+        .routes(routes!(embeddings::embeddings))
+        .routes(routes!(text::tokenize))
+        .routes(routes!(text::detokenize))
+        .routes(routes!(text::apply_template))
+        .routes(routes!(models::list))
+        // Names of models have slashes.
+        .route("/v1/models/{*id}", get(models::one))
+        .routes(routes!(steering::settings))
+        .routes(routes!(steering::check))
+        .routes(routes!(steering::list))
+        .routes(routes!(steering::describe))
+        .routes(routes!(about::metrics))
+}
+
+/// Routes that need an administrator's key.
+fn admin() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(steering::put_settings))
+        .routes(routes!(steering::audits))
+        .routes(routes!(steering::load))
+        .routes(routes!(steering::upload, steering::delete))
 }
 
 /// Refuses a body in an encoding that nothing has undone.

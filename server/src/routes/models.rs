@@ -1,7 +1,7 @@
 //! What is served.
 
 use crate::app::App;
-use crate::chat::{room, served};
+use crate::chat::served;
 use crate::error::ApiError;
 use crate::wire::error::Code;
 use crate::wire::model::{ModelFacts, ModelList, ModelObject};
@@ -46,8 +46,8 @@ fn described(app: &App, id: String) -> ModelObject {
         object: "model",
         created: app.since,
         owned_by: "trimtab",
-        max_model_len: room(app),
-        context_length: room(app),
+        max_model_len: app.model.room(),
+        context_length: app.model.room(),
         trimtab: ModelFacts {
             arch: spec.arch.name,
             n_layers: spec.n_layers(),

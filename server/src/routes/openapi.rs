@@ -1,6 +1,6 @@
 //! The document at `/openapi.json`: made of the routes and the wire's types, so that it cannot fall behind them.
 
-use super::{about, embeddings, generate, models, steering, text};
+use super::models;
 use crate::wire::chat::ChatChunk;
 use crate::wire::error::ErrorBody;
 use axum::Json;
@@ -10,29 +10,7 @@ use utoipa::{Modify, OpenApi};
 #[derive(OpenApi)]
 #[openapi(
     info(title = "trimtab", description = "A chat server whose answers can be steered."),
-    paths(
-        generate::chat,
-        generate::completions,
-        embeddings::embeddings,
-        text::tokenize,
-        text::detokenize,
-        text::apply_template,
-        models::list,
-        models::one,
-        steering::settings,
-        steering::put_settings,
-        steering::check,
-        steering::audits,
-        steering::list,
-        steering::describe,
-        steering::upload,
-        steering::load,
-        steering::delete,
-        about::health,
-        about::version,
-        self::openapi,
-        about::metrics,
-    ),
+    paths(models::one),
     components(schemas(ErrorBody, ChatChunk)),
     security(("bearer" = [])),
     modifiers(&Bearer),
@@ -55,5 +33,6 @@ impl Modify for Bearer {
     responses((status = 200, description = "The document", body = Object)),
 )]
 pub(crate) async fn openapi() -> Json<utoipa::openapi::OpenApi> {
-    Json(Document::openapi())
+    let routes = super::open().merge(super::user()).merge(super::admin());
+    Json(Document::openapi().merge_from(routes.into_openapi()))
 }

@@ -2,7 +2,7 @@
 //!
 //! Every change is noted with who made it.
 
-use super::body::{asker, raw, with_body};
+use super::body::Incoming;
 use crate::app::App;
 use crate::chat::ClientRequest;
 use crate::error::ApiError;
@@ -17,7 +17,7 @@ use crate::wire::vector::{
 };
 use axum::Json;
 use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use std::sync::Arc;
 
@@ -52,11 +52,11 @@ pub(crate) async fn settings(State(app): State<Arc<App>>) -> Json<SteeringObject
 )]
 pub(crate) async fn put_settings(
     State(app): State<Arc<App>>,
-    request: Request,
+    asker: ClientRequest,
+    body: Incoming,
 ) -> Result<Json<SteeringObject>, ApiError> {
-    let asker = asker(&request)?;
     let work = |app: &App, put: PutSteering| app.steering.put_settings(put);
-    let object = with_body(&app, request, work).await?;
+    let object = body.json(work).await?;
     audit(&app, &asker, "steering.put", &object.version.to_string()).await?;
     Ok(Json(object))
 }
@@ -74,8 +74,7 @@ pub(crate) async fn audits(
     State(app): State<Arc<App>>,
     query: Result<Query<AuditQuery>, QueryRejection>,
 ) -> Result<Json<AuditList>, ApiError> {
-    let unreadable = |e: QueryRejection| ApiError::new(Code::InvalidValue, e.body_text());
-    let Query(AuditQuery { since, limit }) = query.map_err(unreadable)?;
+    let Query(AuditQuery { since, limit }) = query?;
     let limit = limit.unwrap_or(USUAL_AUDITS);
     if !(1..=MOST_AUDITS).contains(&limit) {
         return Err(ApiError::invalid("limit", format!("is {limit}, not 1 to {MOST_AUDITS}")));
@@ -90,12 +89,8 @@ pub(crate) async fn audits(
     post, path = "/v1/steering/check", tag = "steering", request_body = Check,
     responses((status = 200, description = "What it comes to", body = Checked), GenerationErrors),
 )]
-pub(crate) async fn check(
-    State(app): State<Arc<App>>,
-    request: Request,
-) -> Result<Json<Checked>, ApiError> {
-    let work = |app: &App, check: Check| app.steering.check(&check);
-    with_body(&app, request, work).await.map(Json)
+pub(crate) async fn check(body: Incoming) -> Result<Json<Checked>, ApiError> {
+    body.json(|app: &App, check: Check| app.steering.check(&check)).await.map(Json)
 }
 
 /// Lists the vectors that requests may name
@@ -139,14 +134,13 @@ pub(crate) async fn upload(
     State(app): State<Arc<App>>,
     id: Id,
     query: Result<Query<UploadQuery>, QueryRejection>,
-    request: Request,
+    asker: ClientRequest,
+    body: Incoming,
 ) -> Made {
-    let (asker, id) = (asker(&request)?, named(id)?);
-    let unreadable = |e: QueryRejection| ApiError::new(Code::InvalidValue, e.body_text());
-    let Query(query) = query.map_err(unreadable)?;
+    let (id, Query(query)) = (named(id)?, query?);
     let name = id.clone();
     let work = move |app: &App, bytes| app.steering.upload(&name, bytes, &query);
-    let registered = raw(&app, request, app.steering.upload_limit(), work).await?;
+    let registered = body.raw(app.steering.upload_limit(), work).await?;
     made(&app, &asker, &id, registered).await
 }
 
@@ -159,10 +153,13 @@ pub(crate) async fn upload(
         AdminErrors,
     ),
 )]
-pub(crate) async fn load(State(app): State<Arc<App>>, request: Request) -> Made {
-    let asker = asker(&request)?;
+pub(crate) async fn load(
+    State(app): State<Arc<App>>,
+    asker: ClientRequest,
+    body: Incoming,
+) -> Made {
     let work = |app: &App, load: LoadVector| Ok((load.id.clone(), app.steering.load(&load)?));
-    let (id, registered) = with_body(&app, request, work).await?;
+    let (id, registered) = body.json(work).await?;
     made(&app, &asker, &id, registered).await
 }
 
@@ -175,9 +172,9 @@ pub(crate) async fn load(State(app): State<Arc<App>>, request: Request) -> Made 
 pub(crate) async fn delete(
     State(app): State<Arc<App>>,
     id: Id,
-    request: Request,
+    asker: ClientRequest,
 ) -> Result<Json<VectorDeleted>, ApiError> {
-    let (asker, id) = (asker(&request)?, named(id)?);
+    let id = named(id)?;
     let (name, of) = (id.clone(), app.clone());
     let done = tokio::task::spawn_blocking(move || of.steering.delete(&name));
     done.await.unwrap_or_else(|error| Err(ApiError::failed(&error)))?;

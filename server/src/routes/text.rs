@@ -1,8 +1,8 @@
 //! Tokens of a text, text of tokens, the prompt of a conversation.
 
-use super::body::with_body;
+use super::body::Incoming;
 use crate::app::App;
-use crate::chat::{Ignored, RenderedPrompt, Wanted, conversation, known_ids, plain, render};
+use crate::chat::{Ignored, Wanted, conversation, known_ids, plain, render};
 use crate::error::ApiError;
 use crate::wire::responses::TextErrors;
 use crate::wire::rest::Rest;
@@ -11,10 +11,7 @@ use crate::wire::text::{
     TokenizeRequest, TokenizeResponse, Tokens,
 };
 use axum::Json;
-use axum::extract::{Request, State};
-use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
-use std::sync::Arc;
 use trimtab_runtime::text::{Control, Special, Tokenizer};
 
 /// Bytes around each token that is listed with its text: its id, names and marks.
@@ -24,13 +21,7 @@ const AROUND_BYTES: usize = 24;
 fn told(rest: &Rest, body: impl IntoResponse) -> Response {
     let mut ignored = Ignored::default();
     ignored.note("", rest);
-    written(&ignored, body)
-}
-
-fn written(ignored: &Ignored, body: impl IntoResponse) -> Response {
-    let mut headers = HeaderMap::new();
-    ignored.tell(&mut headers);
-    (headers, body).into_response()
+    (ignored, body).into_response()
 }
 
 /// The tokens of a text
@@ -38,10 +29,7 @@ fn written(ignored: &Ignored, body: impl IntoResponse) -> Response {
     post, path = "/tokenize", tag = "text", request_body = TokenizeRequest,
     responses((status = 200, description = "Its tokens", body = TokenizeResponse), TextErrors),
 )]
-pub(crate) async fn tokenize(
-    State(app): State<Arc<App>>,
-    request: Request,
-) -> Result<Response, ApiError> {
+pub(crate) async fn tokenize(body: Incoming) -> Result<Response, ApiError> {
     let work = |app: &App, body: TokenizeRequest| {
         let tokenizer = app.model.tokenizer()?;
         // As llama.cpp's documentation has it: parsed unless the request says otherwise.
@@ -63,7 +51,7 @@ pub(crate) async fn tokenize(
         };
         Ok(told(&body.rest, Json(TokenizeResponse { tokens })))
     };
-    with_body(&app, request, work).await
+    body.json(work).await
 }
 
 /// A token with its text, or with its bytes where these are none.
@@ -84,10 +72,7 @@ fn piece(tokenizer: &Tokenizer, id: u32) -> TokenPiece {
     post, path = "/detokenize", tag = "text", request_body = DetokenizeRequest,
     responses((status = 200, description = "Their text", body = DetokenizeResponse), TextErrors),
 )]
-pub(crate) async fn detokenize(
-    State(app): State<Arc<App>>,
-    request: Request,
-) -> Result<Response, ApiError> {
+pub(crate) async fn detokenize(body: Incoming) -> Result<Response, ApiError> {
     let work = |app: &App, body: DetokenizeRequest| {
         known_ids(app, &body.tokens, "tokens")?;
         let tokenizer = app.model.tokenizer()?;
@@ -95,7 +80,7 @@ pub(crate) async fn detokenize(
         let content = tokenizer.decode(&body.tokens, Control::Show);
         Ok(told(&body.rest, Json(DetokenizeResponse { content })))
     };
-    with_body(&app, request, work).await
+    body.json(work).await
 }
 
 /// Refuses tokens whose answer would be longer than a body may be: a few digits can name a token of a hundred bytes.
@@ -118,18 +103,17 @@ fn bounded(app: &App, tokens: &[u32], (at, around): (&'static str, usize)) -> Re
     post, path = "/apply-template", tag = "text", request_body = TemplateRequest,
     responses((status = 200, description = "The prompt", body = TemplateResponse), TextErrors),
 )]
-pub(crate) async fn apply_template(
-    State(app): State<Arc<App>>,
-    request: Request,
-) -> Result<Response, ApiError> {
+pub(crate) async fn apply_template(body: Incoming) -> Result<Response, ApiError> {
     let work = |app: &App, body: TemplateRequest| {
         plain(&body.rest)?;
         let mut ignored = Ignored::default();
         let messages = conversation(app, &body.messages, &mut ignored)?;
-        let RenderedPrompt { rendered, .. } =
-            render(app, &messages, &Wanted::from(&body), &mut ignored)?;
+        let variables = (body.chat_template_kwargs, body.reasoning_effort);
+        let end = (body.add_generation_prompt, body.continue_final_message);
+        let prompt = render(app, &messages, &Wanted::new(variables, end), &mut ignored)?;
         ignored.note("", &body.rest);
-        Ok(written(&ignored, Json(TemplateResponse { prompt: rendered.text() })))
+        let response = TemplateResponse { prompt: prompt.rendered.text() };
+        Ok((ignored, Json(response)).into_response())
     };
-    with_body(&app, request, work).await
+    body.json(work).await
 }

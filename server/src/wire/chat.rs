@@ -2,12 +2,19 @@
 
 use super::receipt::ReplayableReceipt;
 use super::rest::Rest;
-use super::sampling::{SamplingFields, generation_body};
+use super::sampling::{
+    GenerationBody, GenerationFields, ResponseFormat, StreamOptions, generation_body,
+};
 use super::steering::Steering;
 use super::union::{Content, Texts};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use trimtab_runtime::sample::Step;
+use trimtab_runtime::text::Tokenizer;
 use utoipa::ToSchema;
+
+/// JSON has no infinity; this is what OpenAI's API says of a token that cannot be.
+const NEVER: f64 = -9999.0;
 
 generation_body! {
 /// A conversation that wants an answer. Fields that are not listed are ignored and named in `x-trimtab-ignored`,
@@ -45,29 +52,6 @@ pub struct ChatMessage {
     pub role: String,
     /// What is said. Only an assistant's or a tool's turn may say nothing.
     pub content: Option<Content>,
-    /// Everything else: names only.
-    #[serde(flatten)]
-    #[schema(ignore)]
-    pub rest: Rest,
-}
-
-/// What a stream holds.
-#[derive(Debug, Clone, Deserialize, ToSchema)]
-pub struct StreamOptions {
-    /// Whether a last chunk brings the token counts.
-    pub include_usage: Option<bool>,
-    /// Everything else: names only.
-    #[serde(flatten)]
-    #[schema(ignore)]
-    pub rest: Rest,
-}
-
-/// The answer's format.
-#[derive(Debug, Clone, Deserialize, ToSchema)]
-pub struct ResponseFormat {
-    /// Only `text` is supported.
-    #[serde(rename = "type")]
-    pub kind: String,
     /// Everything else: names only.
     #[serde(flatten)]
     #[schema(ignore)]
@@ -169,6 +153,35 @@ pub struct TopLogprob {
     pub bytes: Vec<u8>,
 }
 
+impl Logprobs {
+    /// Of the tokens that were sampled.
+    pub fn of<'a>(
+        steps: impl IntoIterator<Item = &'a Option<Step>>,
+        tokenizer: &Tokenizer,
+    ) -> Logprobs {
+        let named = |id, logprob| TopLogprob::of(tokenizer, id, logprob);
+        let entry = |step: &Step| {
+            let TopLogprob { token, logprob, bytes } = named(step.token, step.logprob);
+            let top = step.top.iter().map(|(id, logprob)| named(*id, *logprob));
+            TokenLogprob { token, logprob, bytes, top_logprobs: top.collect() }
+        };
+        Logprobs { content: steps.into_iter().flatten().map(entry).collect() }
+    }
+}
+
+impl TopLogprob {
+    /// A token as people read it, and its bytes.
+    pub(crate) fn of(tokenizer: &Tokenizer, id: u32, logprob: f64) -> TopLogprob {
+        let bytes = tokenizer.token_bytes(id).unwrap_or_default().to_vec();
+        let token = match bytes.as_slice() {
+            // A control token adds nothing to a text, but it has a name.
+            [] => tokenizer.token_text(id).unwrap_or_default().to_owned(),
+            bytes => String::from_utf8_lossy(bytes).into_owned(),
+        };
+        TopLogprob { token, logprob: logprob.max(NEVER), bytes }
+    }
+}
+
 /// What was done to the model.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(untagged)]
@@ -243,7 +256,7 @@ pub struct Delta {
 }
 
 /// Where in an answer a chunk is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Place {
     /// Delivered tokens of this answer before it.
     #[serde(skip_serializing_if = "Option::is_none")]

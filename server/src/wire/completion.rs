@@ -1,14 +1,16 @@
 //! `POST /v1/completions`: the older shape, for prompts without a conversation.
 
-use super::chat::{ResponseFormat, Steered, StreamOptions, Usage};
+use super::chat::{Steered, Usage};
 use super::rest::Rest;
-use super::sampling::{SamplingFields, generation_body};
+use super::sampling::{
+    GenerationBody, GenerationFields, ResponseFormat, StreamOptions, generation_body,
+};
 use super::steering::Steering;
 use super::union::{Inputs, Texts};
-use serde::de::{Error, Unexpected, Visitor};
+use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 use std::collections::BTreeMap;
-use std::fmt;
 use utoipa::ToSchema;
 
 generation_body! {
@@ -36,30 +38,10 @@ pub struct CompletionRequest {
 
 /// A number; `false` is none, as clients of the chat route write it.
 fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
-    struct Count;
-    impl<'de> Visitor<'de> for Count {
-        type Value = Option<u64>;
-
-        fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-            f.write_str("a whole number, 0 or more")
-        }
-
-        fn visit_bool<E: Error>(self, wanted: bool) -> Result<Option<u64>, E> {
-            match wanted {
-                false => Ok(None),
-                true => Err(E::invalid_type(Unexpected::Bool(true), &self)),
-            }
-        }
-
-        fn visit_u64<E>(self, count: u64) -> Result<Option<u64>, E> {
-            Ok(Some(count))
-        }
-
-        fn visit_unit<E>(self) -> Result<Option<u64>, E> {
-            Ok(None)
-        }
+    match Value::deserialize(deserializer)? {
+        Value::Null | Value::Bool(false) => Ok(None),
+        other => u64::deserialize(other).map(Some).map_err(D::Error::custom),
     }
-    deserializer.deserialize_any(Count)
 }
 
 /// A whole answer, or a piece of one.

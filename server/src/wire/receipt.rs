@@ -1,7 +1,8 @@
 //! The receipt on the wire: what was done to an answer, and in its full form all that is needed to do it again.
 
-use super::flag::Flag;
+use super::sampling::GenerationFields;
 use super::steering::Steering;
+use super::union::Texts;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use trimtab_steering::receipt::Receipt;
@@ -35,19 +36,16 @@ pub struct Replay {
     pub chat_template_kwargs: BTreeMap<String, serde_json::Value>,
     /// Whether the prompt ends with the beginning of an answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<bool>)]
-    pub add_generation_prompt: Option<Flag>,
+    pub add_generation_prompt: Option<bool>,
     /// Whether the answer goes on where the last message ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<bool>)]
-    pub continue_final_message: Option<Flag>,
+    pub continue_final_message: Option<bool>,
     /// A text's tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prompt: Option<Vec<u32>>,
     /// Whether the prompt is repeated before the answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<bool>)]
-    pub echo: Option<Flag>,
+    pub echo: Option<bool>,
     /// Of every draw.
     pub seed: u64,
     /// How many answers.
@@ -80,6 +78,31 @@ pub struct Replay {
     pub stop: Vec<String>,
     /// What is done to the model.
     pub steering: Steering,
+}
+
+impl Replay {
+    /// As the fields that both generating routes share.
+    pub(crate) fn fields(self) -> GenerationFields {
+        // What is too large is refused where the fields are read.
+        let whole = |number| i64::try_from(number).unwrap_or(i64::MIN);
+        GenerationFields {
+            model: self.model,
+            max_tokens: self.max_tokens.map(whole),
+            temperature: Some(self.temperature),
+            top_p: Some(self.top_p),
+            top_k: Some(whole(self.top_k)),
+            min_p: Some(self.min_p),
+            repeat_penalty: self.repeat_penalty,
+            presence_penalty: self.presence_penalty,
+            frequency_penalty: self.frequency_penalty,
+            logit_bias: self.logit_bias,
+            stop: Some(Texts(self.stop)),
+            seed: Some(whole(self.seed)),
+            n: Some(whole(self.n)),
+            steering: Some(self.steering),
+            ..GenerationFields::default()
+        }
+    }
 }
 
 /// What was said.

@@ -35,47 +35,29 @@ fn errors(statuses: &[u16]) -> BTreeMap<String, RefOr<Response>> {
     statuses.iter().map(response).collect()
 }
 
-/// Errors of routes that run the model.
-pub(crate) struct GenerationErrors;
+/// The errors of routes of one kind.
+macro_rules! errors {
+    ($($(#[$meta:meta])* $name:ident: $statuses:expr;)*) => {$(
+        $(#[$meta])*
+        pub(crate) struct $name;
 
-impl IntoResponses for GenerationErrors {
-    fn responses() -> BTreeMap<String, RefOr<Response>> {
-        errors(&[400, 401, 403, 404, 413, 415, 422, 429, 500, 503, 504])
-    }
+        impl IntoResponses for $name {
+            fn responses() -> BTreeMap<String, RefOr<Response>> {
+                errors(&$statuses)
+            }
+        }
+    )*};
 }
 
-/// Errors of routes that turn text into something.
-pub(crate) struct TextErrors;
-
-impl IntoResponses for TextErrors {
-    fn responses() -> BTreeMap<String, RefOr<Response>> {
-        errors(&[400, 401, 413, 415, 429, 500, 504])
-    }
-}
-
-/// Errors of routes for administrators.
-pub(crate) struct AdminErrors;
-
-impl IntoResponses for AdminErrors {
-    fn responses() -> BTreeMap<String, RefOr<Response>> {
-        errors(&[400, 401, 403, 404, 409, 413, 415, 422, 429, 500, 504])
-    }
-}
-
-/// Errors of routes that need a key.
-pub(crate) struct UserErrors;
-
-impl IntoResponses for UserErrors {
-    fn responses() -> BTreeMap<String, RefOr<Response>> {
-        errors(&[401, 500])
-    }
-}
-
-/// Errors of routes that name a model.
-pub(crate) struct ModelErrors;
-
-impl IntoResponses for ModelErrors {
-    fn responses() -> BTreeMap<String, RefOr<Response>> {
-        errors(&[401, 404, 500])
-    }
+errors! {
+    /// Errors of routes that run the model.
+    GenerationErrors: [400, 401, 403, 404, 413, 415, 422, 429, 500, 503, 504];
+    /// Errors of routes that turn text into something.
+    TextErrors: [400, 401, 413, 415, 429, 500, 504];
+    /// Errors of routes for administrators.
+    AdminErrors: [400, 401, 403, 404, 409, 413, 415, 422, 429, 500, 504];
+    /// Errors of routes that need a key.
+    UserErrors: [401, 500];
+    /// Errors of routes that name a model.
+    ModelErrors: [401, 404, 500];
 }

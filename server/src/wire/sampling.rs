@@ -3,23 +3,40 @@
 //! A macro writes them into both bodies. A flattened struct would be read from a copy that has lost its place, and errors
 //! name the field.
 
+use super::rest::Rest;
+use super::steering::Steering;
 use super::union::Texts;
+use serde::Deserialize;
 use std::collections::BTreeMap;
+use utoipa::ToSchema;
 
-/// How tokens are to be chosen, as a body says it. Its fields are those of the body.
-#[derive(Debug, Clone, Default)]
-#[expect(missing_docs)] // those of the body
-pub struct SamplingFields {
-    pub temperature: Option<f32>,
-    pub top_p: Option<f32>,
-    pub top_k: Option<i64>,
-    pub min_p: Option<f32>,
-    pub repeat_penalty: Option<f32>,
-    pub presence_penalty: Option<f32>,
-    pub frequency_penalty: Option<f32>,
-    pub logit_bias: Option<BTreeMap<String, f32>>,
-    pub stop: Option<Texts>,
-    pub seed: Option<i64>,
+/// What a stream holds.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+pub struct StreamOptions {
+    /// Whether a last chunk brings the token counts.
+    pub include_usage: Option<bool>,
+    /// Everything else: names only.
+    #[serde(flatten)]
+    #[schema(ignore)]
+    pub rest: Rest,
+}
+
+/// The answer's format.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+pub struct ResponseFormat {
+    /// Only `text` is supported.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Everything else: names only.
+    #[serde(flatten)]
+    #[schema(ignore)]
+    pub rest: Rest,
+}
+
+/// A body of a generating route.
+pub(crate) trait GenerationBody {
+    /// Takes the shared fields out of it.
+    fn shared(&mut self) -> GenerationFields;
 }
 
 /// A body of a generating route: fields of its own, and the shared ones.
@@ -79,23 +96,37 @@ macro_rules! generation_body {
             pub rest: Rest,
         }
 
-        impl $name {
-            /// How tokens are to be chosen.
-            pub fn sampling(&self) -> SamplingFields {
-                SamplingFields {
-                    temperature: self.temperature,
-                    top_p: self.top_p,
-                    top_k: self.top_k,
-                    min_p: self.min_p,
-                    repeat_penalty: self.repeat_penalty,
-                    presence_penalty: self.presence_penalty,
-                    frequency_penalty: self.frequency_penalty,
-                    logit_bias: self.logit_bias.clone(),
-                    stop: self.stop.clone(),
-                    seed: self.seed,
+        impl GenerationBody for $name {
+            fn shared(&mut self) -> GenerationFields {
+                GenerationFields {
+                    model: std::mem::take(&mut self.model),
+                    max_tokens: self.max_tokens.take(),
+                    temperature: self.temperature.take(),
+                    top_p: self.top_p.take(),
+                    top_k: self.top_k.take(),
+                    min_p: self.min_p.take(),
+                    repeat_penalty: self.repeat_penalty.take(),
+                    presence_penalty: self.presence_penalty.take(),
+                    frequency_penalty: self.frequency_penalty.take(),
+                    logit_bias: self.logit_bias.take(),
+                    stop: self.stop.take(),
+                    seed: self.seed.take(),
+                    n: self.n.take(),
+                    stream: self.stream.take(),
+                    stream_options: self.stream_options.take(),
+                    response_format: self.response_format.take(),
+                    user: self.user.take(),
+                    steering: self.steering.take(),
+                    rest: std::mem::take(&mut self.rest),
                 }
             }
         }
     };
 }
 pub(super) use generation_body;
+
+generation_body! {
+/// The shared fields by themselves.
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+pub struct GenerationFields {}
+}

@@ -4,7 +4,6 @@ pub mod args;
 mod chunks;
 pub mod config;
 mod document;
-mod logprobs;
 mod printer;
 pub mod replay;
 mod run;

@@ -2,7 +2,6 @@
 
 use super::config::{Delivery, Generate, PromptForm};
 use super::document::document;
-use super::logprobs::Logprobs;
 use super::printer::Printer;
 use crate::commands::answer::{Asked, Reply, Said, SeedIn, answer, request};
 use crate::commands::monitors::Watching;
@@ -18,6 +17,7 @@ use trimtab_runtime::generate::{Finish, Request};
 use trimtab_runtime::printable::Line;
 use trimtab_runtime::text::{Message, Special};
 use trimtab_server::Display;
+use trimtab_server::wire::chat::Logprobs;
 
 pub fn run(plan: &Generate, console: &Console) -> Result<()> {
     // Read first: who forgot the prompt, or named a file that is none, should not wait for the model.
@@ -58,7 +58,7 @@ pub fn run(plan: &Generate, console: &Console) -> Result<()> {
         let (head, receipt) = (opened.head("generate"), steering.receipt(&reply, seed, &opened));
         let likely = match plan.logprobs {
             None => None,
-            Some(_) => Some(Logprobs::of(&reply.answer, opened.model.tokenizer()?)),
+            Some(_) => Some(Logprobs::of(&reply.answer.steps, opened.model.tokenizer()?)),
         };
         let document = document(head, (&reply, seed), receipt, plain.as_ref());
         console.print(&document.with("logprobs", likely))?;

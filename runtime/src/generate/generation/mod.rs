@@ -5,7 +5,7 @@ mod monitor_query;
 mod monitors;
 mod rewind_point;
 
-use super::answer::{Answer, Event, Finish, Flow, Usage};
+use super::answer::{Answer, Event, Finish, Flow, ShownToken, Usage};
 use super::request::Request;
 use crate::decoder::{LogitsAt, Outputs, Row, RowReadout, WithFinal};
 use crate::error::{Error, Result, contain};
@@ -514,8 +514,7 @@ impl Generation {
         if self.stream.text_len_at(self.tokens.len()) <= len {
             return;
         }
-        let begins_inside = |n: &usize| self.stream.text_len_at(*n) < len;
-        let kept = (0..self.tokens.len()).rev().find(begins_inside).map_or(0, |n| n + 1);
+        let kept = self.begun(len);
         self.tokens.truncate(kept);
         self.ends.truncate(kept);
         self.places.truncate(kept);
@@ -524,9 +523,22 @@ impl Generation {
 
     fn show(&mut self, to: usize, out: &mut Emitter) {
         if let Some(fresh) = self.text.get(self.shown..to).filter(|t| !t.is_empty()) {
-            out.send(Event::Text(fresh.to_owned()));
+            let (first, end) = (self.begun(self.shown), self.begun(to));
+            let token = |n: usize| {
+                let begin = self.stream.text_len_at(n).saturating_sub(self.shown);
+                ShownToken { begin, step: self.pieces.get(n).and_then(|piece| piece.step.clone()) }
+            };
+            let tokens = (first..end).map(token).collect();
+            out.send(Event::Text { text: fresh.to_owned(), first, tokens });
             self.shown = to;
         }
+    }
+
+    /// Tokens that begin in the first `bytes` of the text.
+    fn begun(&self, bytes: usize) -> usize {
+        // Each token but the first begins where the one before it ends.
+        let ends = self.ends.partition_point(|end| *end < bytes);
+        if bytes == 0 { 0 } else { (ends + 1).min(self.tokens.len()) }
     }
 }
 

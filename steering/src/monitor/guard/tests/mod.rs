@@ -83,7 +83,7 @@ fn guarded(watches: Vec<Watch>, rules: Rules, request: Request) -> Seen {
     let (mut text, mut retracted) = (String::new(), Vec::new());
     run(&mut one, &mut |_, event| {
         match event {
-            Event::Text(more) => text.push_str(&more),
+            Event::Text { text: more, .. } => text.push_str(&more),
             Event::Retracted { from } => {
                 retracted.push(from);
                 text.truncate(from);
@@ -385,7 +385,7 @@ fn held_text_is_never_taken_back_and_retractions_add_up() {
         let mut texts = vec![String::new(); 8];
         run(&mut all, &mut |who, event| {
             match event {
-                Event::Text(more) => texts[who].push_str(&more),
+                Event::Text { text: more, .. } => texts[who].push_str(&more),
                 Event::Retracted { from } => {
                     assert!(
                         who >= 4,
