@@ -17,19 +17,18 @@ const ON_OFF: [(&str, bool); 2] = [("on", true), ("off", false)];
 
 /// Where a model's files come from.
 #[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Model")]
 pub struct SourceArgs {
     /// A repository of the Hugging Face hub (also -hf, -hfr).
-    #[arg(long, value_name = "USER/REPO[:QUANT]")]
+    #[arg(long, value_name = "USER/REPO[:QUANT]", help_heading = "Model")]
     pub hf_repo: Option<String>,
     /// The file to take from the repository (also -hff).
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = "Model")]
     pub hf_file: Option<String>,
     /// Branch, tag or commit of the repository.
-    #[arg(long, value_name = "REV")]
+    #[arg(long, value_name = "REV", help_heading = "Model")]
     pub revision: Option<String>,
     /// Use no network.
-    #[arg(long)]
+    #[arg(long, help_heading = "Model")]
     pub offline: bool,
 }
 

@@ -36,7 +36,7 @@ struct Place {
     auc: Option<f32>,
 }
 
-/// Who says how long the stream is.
+/// Where the stream's length is known from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Teller {
