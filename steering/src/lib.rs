@@ -54,6 +54,7 @@ pub mod compose;
 pub mod eval;
 
 pub mod monitor;
+pub mod spec;
 
 pub mod verify;
 

@@ -8,11 +8,10 @@ use super::shape;
 use crate::app::App;
 use crate::error::ApiError;
 use crate::headers::SEED;
-use crate::steer::{About, Guards, Resolved, Turns};
+use crate::steer::{Guards, Resolved};
 use crate::wire::chat::{ChatRequest, ResponseFormat, StreamOptions};
 use crate::wire::completion::CompletionRequest;
 use crate::wire::error::Code;
-use crate::wire::flag::Flag;
 use crate::wire::receipt::{Replay, Turn};
 use crate::wire::rest::Rest;
 use crate::wire::sampling::SamplingFields;
@@ -22,6 +21,7 @@ use axum::http::{HeaderMap, HeaderValue};
 use trimtab_runtime::generate::{Generation, Request};
 use trimtab_runtime::sample::SamplingParams;
 use trimtab_runtime::text::{Control, Message, Special, Variables};
+use trimtab_steering::spec::{GuardTerms, Turns};
 
 /// Answers to one prompt, and answers to all prompts of one request.
 const MOST_CHOICES: i64 = 8;
@@ -105,13 +105,13 @@ impl GenerateJob {
         (prompt, choice): (&Prompted, u32),
         guards: &mut Guards,
     ) -> Result<Generation, ApiError> {
-        let session = app.model.session(prompt.resolved.plan.clone());
+        let session = app.model.session(prompt.resolved.lowered.plan.clone());
         let mut session = session.map_err(|error| ApiError::from(error).about("steering"))?;
         session.push_prompt(&prompt.tokens)?;
         let retries = prompt.resolved.retries();
         let request = Request { choice, retries, ..self.request.clone() };
         let generation = Generation::new(session, app.model.tokenizer()?.clone(), request)?;
-        let about = About {
+        let terms = GuardTerms {
             library: &app.library,
             request: &prompt.question,
             turns: match self.form {
@@ -120,8 +120,10 @@ impl GenerateJob {
             },
             // Answers to one prompt are quoted between delimiters of their own.
             seed: self.request.seed.wrapping_add(choice.into()),
+            steered: &prompt.resolved.lowered,
+            limit: prompt.resolved.limit,
         };
-        Ok(match prompt.resolved.guard(&about, guards)? {
+        Ok(match prompt.resolved.guard(&terms, guards)? {
             Some(guard) => generation.watched_by(guard),
             None => generation,
         })
@@ -206,8 +208,8 @@ fn turn(message: &Message) -> Turn {
 fn ending(replay: Replay, (kwargs, end): (Variables, End)) -> Replay {
     Replay {
         chat_template_kwargs: kwargs,
-        add_generation_prompt: (end == End::Message).then_some(Flag::No),
-        continue_final_message: (end == End::Inside).then_some(Flag::Yes),
+        add_generation_prompt: (end == End::Message).then_some(false),
+        continue_final_message: (end == End::Inside).then_some(true),
         ..replay
     }
 }
@@ -252,7 +254,7 @@ pub(crate) fn completion(app: &App, body: CompletionRequest) -> Result<GenerateJ
         few(count, body.steering.as_ref(), &resolved)?;
         let replay = Replay {
             prompt: Some(tokens.clone()),
-            echo: echo.is_some().then_some(Flag::Yes),
+            echo: echo.is_some().then_some(true),
             ..replay(app, &fields, (&request, choices, tokens.len()), &resolved)
         };
         prompts.push(Prompted { tokens, question: text, echo, resolved, replay });

@@ -3,11 +3,11 @@
 //! A path is refused by its text first, and then by where it really leads, so that neither dots nor links escape. The
 //! messages never hold a path of the machine's: only what the request said.
 
-use super::field_error::FieldError;
 use crate::wire::error::Code;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Component, Path, PathBuf};
+use trimtab_steering::spec::FieldError;
 
 /// What a source can be.
 #[derive(Debug, PartialEq, Eq)]

@@ -1,6 +1,5 @@
 //! The receipt on the wire: what was done to an answer, and in its full form all that is needed to do it again.
 
-use super::flag::Flag;
 use super::steering::Steering;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -35,19 +34,16 @@ pub struct Replay {
     pub chat_template_kwargs: BTreeMap<String, serde_json::Value>,
     /// Whether the prompt ends with the beginning of an answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<bool>)]
-    pub add_generation_prompt: Option<Flag>,
+    pub add_generation_prompt: Option<bool>,
     /// Whether the answer goes on where the last message ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<bool>)]
-    pub continue_final_message: Option<Flag>,
+    pub continue_final_message: Option<bool>,
     /// A text's tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prompt: Option<Vec<u32>>,
     /// Whether the prompt is repeated before the answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<bool>)]
-    pub echo: Option<Flag>,
+    pub echo: Option<bool>,
     /// Of every draw.
     pub seed: u64,
     /// How many answers.

@@ -7,7 +7,7 @@ use super::words::Word;
 use crate::commands::answer::{Reply, Said, SeedIn, request};
 use crate::commands::generate::config::Arms;
 use crate::commands::generate::{Document, PLAIN, report, stdin_text, titled};
-use crate::commands::monitors::Watching;
+use crate::commands::monitors::{Display, Watching};
 use crate::commands::opened::{Opened, open};
 use crate::commands::vectors::{self, Steering};
 use crate::console::Console;
@@ -16,7 +16,6 @@ use std::io::{BufRead, IsTerminal};
 use trimtab_runtime::filetype::{self, NotText};
 use trimtab_runtime::generate::{Finish, Request};
 use trimtab_runtime::session::History;
-use trimtab_server::Display;
 
 /// Talks.
 pub fn run(plan: &Chat, console: &Console) -> Result<()> {
