@@ -18,13 +18,10 @@ use trimtab_steering::monitor::policy::{BuiltIn, Policy};
 use trimtab_steering::monitor::record::{Check, GuardAction, Outcome};
 use trimtab_steering::monitor::{Action, Guard, Record, Records};
 use trimtab_steering::spec::{
-    AdmitTerms, FieldError, GuardLibrary, GuardTerms, LoadedVector, MonitorSpec, ResolvedMonitor,
-    SpecContext, SteeredModel, Turns,
+    AdmitTerms, FieldError, GuardLibrary, GuardTerms, LoadedVector, MonitorSpec, SpecContext,
+    SteeredModel, Turns,
 };
 use trimtab_steering::stack::{Lowered, Stack};
-
-/// Lists and objects of a monitor's file inside each other.
-const NESTING: usize = 32;
 
 /// Whether text that was shown can be taken back where answers go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +46,7 @@ pub struct Guarded {
 
 /// What watches answers, and how much is told of it.
 pub struct Watching {
-    monitor: ResolvedMonitor,
+    spec: MonitorSpec,
     model: SteeredModel,
     vectors: BTreeMap<String, Arc<LoadedVector>>,
     policies: BTreeMap<String, Arc<Policy>>,
@@ -82,23 +79,20 @@ impl Watching {
         prepare(&judged, folder.as_deref(), console, &library)?;
         let model = SteeredModel::of(&opened.model)?;
         let vectors = vectors(&plan.vectors, &model)?;
-        let within = |refusal: Error| Error::within(path)(refusal);
-        let context =
-            SpecContext { model: &model, vectors: &vectors, policies: &all, prompt: None };
-        let monitor = context.monitor(&spec).map_err(|fault| within(refused(fault)))?;
         let (policies, telling) = (all, plan.telling);
-        let watching = Watching { monitor, model, vectors, policies, library, dose, telling };
-        watching.guard(Some(""), &Steering::none(), 0).map_err(within)?;
+        let watching = Watching { spec, model, vectors, policies, library, dose, telling };
+        watching.guard(Some(""), &Steering::none(), 0).map_err(Error::within(path))?;
         Ok(Some(watching))
     }
 
     /// The guard of an answer. The request is what the user wants, in words; `None` of a text that is continued.
     pub fn guard(&self, request: Option<&str>, steering: &Steering, seed: u64) -> Result<Guarded> {
-        let Watching { model, vectors, policies, library, dose, .. } = self;
+        let Watching { spec, model, vectors, policies, library, dose, .. } = self;
         let context = SpecContext { model, vectors, policies, prompt: None };
         let empty = Stack::new(*dose);
         let stack = if steering.is_empty() { &empty } else { steering.stack() };
-        let monitor = self.monitor.beside(context, stack).map_err(refused)?;
+        let monitor = context.monitor(spec).and_then(|monitor| monitor.beside(context, stack));
+        let monitor = monitor.map_err(refused)?;
         let terms = GuardTerms {
             library,
             request: request.unwrap_or_default(),
@@ -129,8 +123,7 @@ fn refused(fault: FieldError) -> Error {
 
 /// The monitor of a file.
 fn read(path: &Path) -> Result<MonitorSpec> {
-    let limits = JsonLimits { nesting: NESTING, ..JsonLimits::NONE };
-    json::read(&read_data(path)?, limits).map_err(|error| match error.kind {
+    json::read(&read_data(path)?, JsonLimits::NONE).map_err(|error| match error.kind {
         JsonErrorKind::Syntax => {
             let problem = error.problem.rsplit_once(" at line ").map_or("", |(text, _)| text);
             let told = format!("{} line {} {problem}", path.display(), error.line);

@@ -2,9 +2,10 @@
 //!
 //! Every change is stored before it is in force, so that what was answered as done survives a crash.
 
+use super::layer::{Layer, LayerSource};
 use super::registry::{State, hashes_to, object};
 use super::repository::{Lock, StoredSettings, StoredVector};
-use super::resolve::{self, Layer, LayerSource};
+use super::resolve::resolve;
 use super::{Steering, held, vector_root};
 use crate::error::ApiError;
 use crate::wire::error::Code;
@@ -70,7 +71,8 @@ impl Steering {
         named("id", &asked.id)?;
         self.one_at_a_time(|| {
             let (root, limit) = (self.setup.vector_root.as_deref(), self.setup.upload_limit);
-            let bytes = vector_root::read(&asked.source, root, self.setup.sources, limit)?;
+            let bytes = vector_root::read(&asked.source, root, self.setup.sources, limit)
+                .map_err(|fault| fault.under("source"))?;
             if let Some(sha256) = &asked.sha256 {
                 hashes_to(&bytes, sha256)?;
             }
@@ -218,7 +220,7 @@ impl Steering {
                 let problem = "is false; to have no default, leave it out";
                 return Err(FieldError::value("default.use_default", problem).into());
             }
-            resolve::resolve(self.bench(state, None), std::slice::from_ref(layer))?;
+            resolve(self.bench(state, None), std::slice::from_ref(layer))?;
         }
         for (name, object) in &state.settings.presets {
             named("presets", name)?;
@@ -232,7 +234,7 @@ impl Steering {
             let layer = Layer { voice: LayerSource::Body(path), object, lock: Lock::Open };
             let layers: Vec<Layer<'_>> =
                 default.iter().filter(|_| with_default).cloned().chain([layer]).collect();
-            resolve::resolve(self.bench(state, None), &layers)?;
+            resolve(self.bench(state, None), &layers)?;
         }
         Ok(())
     }

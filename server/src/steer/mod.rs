@@ -8,6 +8,7 @@
 
 mod admin;
 mod guards;
+mod layer;
 mod lock;
 mod registry;
 mod repository;
@@ -25,8 +26,8 @@ pub use vector_root::Access;
 
 use crate::error::ApiError;
 use crate::wire::steering as wire;
+use layer::{Layer, LayerSource};
 use registry::State;
-use resolve::{Layer, LayerSource};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};

@@ -2,7 +2,7 @@
 
 use super::repository::StoredSettings;
 use super::vector_root::{self, Access};
-use super::{Bench, INLINE_LIMIT};
+use super::{Bench, INLINE_LIMIT, Setup};
 use crate::wire::error::Code;
 use crate::wire::vector::{ScaleObject, VectorObject};
 use base64::Engine as _;
@@ -14,8 +14,7 @@ use trimtab_steering::compose::dose::{Dosed, drift};
 use trimtab_steering::file::card::{Operation, OperationKind, SiteCard, Status};
 use trimtab_steering::file::{Warning, sha256};
 use trimtab_steering::spec::{
-    AdmitTerms, FieldError, InlineFile, LoadedVector, SteeredModel, VectorLookup, VectorOrigin,
-    not_registered,
+    AdmitTerms, FieldError, InlineFile, LoadedVector, SteeredModel, VectorLookup,
 };
 
 /// Everything that requests can name. Never changed: a new one takes its place.
@@ -84,44 +83,35 @@ impl VectorLookup for Bench<'_> {
         self.state.vectors.get(id).cloned()
     }
 
-    fn find(&self, origin: VectorOrigin<'_>) -> Result<Arc<LoadedVector>, FieldError> {
-        let loaded = match origin {
-            VectorOrigin::Id(id) => {
-                return self.registered(id).ok_or_else(|| not_registered("id", id));
-            }
-            VectorOrigin::Source(text) => self.source(text),
-            VectorOrigin::Inline(inline) => self.inline(inline).map_err(|e| e.under("inline")),
-        };
-        loaded.map(Arc::new)
+    fn source(&self, source: &str) -> Result<Arc<LoadedVector>, FieldError> {
+        let Setup { sources, upload_limit, .. } = *self.setup;
+        if sources == Access::Closed {
+            return Err(closed("source"));
+        }
+        let root = self.setup.vector_root.as_deref();
+        self.loaded(source, &vector_root::read(source, root, sources, upload_limit)?)
+    }
+
+    fn inline(&self, file: &InlineFile) -> Result<Arc<LoadedVector>, FieldError> {
+        if self.setup.inline == Access::Closed {
+            return Err(closed("inline"));
+        }
+        let bytes = decoded(&file.safetensors_b64)?;
+        hashes_to(&bytes, &file.sha256)?;
+        self.loaded("inline", &bytes)
     }
 }
 
 impl Bench<'_> {
-    fn source(&self, text: &str) -> Result<LoadedVector, FieldError> {
-        let setup = self.setup;
-        if setup.sources == Access::Closed {
-            return Err(closed("source"));
-        }
-        let root = setup.vector_root.as_deref();
-        let bytes = vector_root::read(text, root, setup.sources, setup.upload_limit)?;
-        let loaded = LoadedVector::read(text, &bytes, &self.frame.pin, AdmitTerms::default());
-        loaded.map_err(|e| e.under("source"))
-    }
-
-    /// Faults are at its fields.
-    fn inline(&self, inline: &InlineFile) -> Result<LoadedVector, FieldError> {
-        if self.setup.inline == Access::Closed {
-            return Err(FieldError { path: String::new(), ..closed("inline") });
-        }
-        let bytes = decoded(&inline.safetensors_b64)?;
-        hashes_to(&bytes, &inline.sha256)?;
-        LoadedVector::read("inline", &bytes, &self.frame.pin, AdmitTerms::default())
+    fn loaded(&self, label: &str, bytes: &[u8]) -> Result<Arc<LoadedVector>, FieldError> {
+        let terms = AdmitTerms::default();
+        LoadedVector::read(label, bytes, &self.frame.pin, terms).map(Arc::new)
     }
 }
 
 fn closed(field: &str) -> FieldError {
     let problem = format!("is switched off; start the server with --allow-{field}, or use id");
-    FieldError::new(Code::SourceDisabled, field, problem)
+    FieldError::new(Code::SourceDisabled, "", problem)
 }
 
 fn decoded(text: &str) -> Result<Vec<u8>, FieldError> {

@@ -4,6 +4,7 @@
 //! of its list. Nothing that cannot be done as asked is left out: it is refused, at the field that asked for it.
 
 use super::Bench;
+use super::layer::{Layer, LayerSource};
 use super::repository::Lock;
 use super::resolved::Resolved;
 use crate::error::ApiError;
@@ -14,58 +15,6 @@ use trimtab_steering::monitor::guard::Stream;
 use trimtab_steering::receipt::PlanPrints;
 use trimtab_steering::spec::{FieldError, MonitorSpec, ResolvedMonitor, VectorSpec};
 use trimtab_steering::stack::{Lowered, Stack};
-
-/// Whose object a layer is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum LayerSource {
-    /// It stands at this path of the body.
-    Body(String),
-    /// Something of the server's, by its name for people, and the field that named it.
-    Server(String, &'static str),
-}
-
-/// One of the objects that are put together.
-#[derive(Debug, Clone)]
-pub(crate) struct Layer<'a> {
-    pub(crate) voice: LayerSource,
-    pub(crate) object: &'a Steering,
-    /// Whether requests can drop it.
-    pub(crate) lock: Lock,
-}
-
-impl LayerSource {
-    /// Of a part of its object.
-    pub(crate) fn inside(&self, part: &str) -> LayerSource {
-        match self {
-            LayerSource::Body(path) => LayerSource::Body(format!("{path}.{part}")),
-            LayerSource::Server(name, param) => {
-                LayerSource::Server(format!("{name}: {part}"), param)
-            }
-        }
-    }
-
-    /// Whether it is the request's own.
-    pub(crate) fn is_body(&self) -> bool {
-        matches!(self, LayerSource::Body(_))
-    }
-
-    pub(crate) fn refusal(&self, fault: FieldError) -> ApiError {
-        match self {
-            LayerSource::Body(path) => fault.under(path).into(),
-            LayerSource::Server(name, param) => {
-                // Only its name stands in the body.
-                let ApiError { code, message, .. } = fault.into();
-                ApiError::new(code, format!("{name}: {message}")).at(*param)
-            }
-        }
-    }
-}
-
-impl Layer<'_> {
-    fn refusal(&self, fault: FieldError) -> ApiError {
-        self.voice.refusal(fault)
-    }
-}
 
 /// Where a vector was asked for, and what would be asked to get the same again.
 #[derive(Clone)]

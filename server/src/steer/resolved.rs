@@ -1,6 +1,6 @@
 //! What one request is steered by, and the receipt for it.
 
-use super::resolve::LayerSource;
+use super::layer::LayerSource;
 use crate::wire::receipt::{Replay, ReplayableReceipt};
 use crate::wire::steering::{Level, Steering};
 use trimtab_runtime::site::Site;

@@ -21,6 +21,9 @@ mod resolve;
 mod settle;
 mod vector;
 
+#[cfg(test)]
+mod tests;
+
 pub use guard::GuardTerms;
 pub use library::{GuardLibrary, Turns};
 pub use lower::SpecContext;

@@ -90,12 +90,18 @@ pub trait VectorLookup {
     /// The vector that is registered under a name.
     fn registered(&self, id: &str) -> Option<Arc<LoadedVector>>;
 
+    /// A vector that is read from somewhere. Faults are at the source itself.
+    fn source(&self, source: &str) -> Result<Arc<LoadedVector>, FieldError>;
+
+    /// A vector that stands in a specification. Faults are at its fields.
+    fn inline(&self, file: &InlineFile) -> Result<Arc<LoadedVector>, FieldError>;
+
     /// A vector from wherever its file is. A fault is at `id`, `source` or `inline`.
     fn find(&self, origin: VectorOrigin<'_>) -> Result<Arc<LoadedVector>, FieldError> {
         match origin {
             VectorOrigin::Id(id) => self.registered(id).ok_or_else(|| not_registered("id", id)),
-            VectorOrigin::Source(_) => Err(closed("source")),
-            VectorOrigin::Inline(_) => Err(closed("inline")),
+            VectorOrigin::Source(source) => self.source(source).map_err(|e| e.under("source")),
+            VectorOrigin::Inline(file) => self.inline(file).map_err(|e| e.under("inline")),
         }
     }
 }
@@ -104,10 +110,18 @@ impl VectorLookup for BTreeMap<String, Arc<LoadedVector>> {
     fn registered(&self, id: &str) -> Option<Arc<LoadedVector>> {
         self.get(id).cloned()
     }
+
+    fn source(&self, _: &str) -> Result<Arc<LoadedVector>, FieldError> {
+        Err(closed())
+    }
+
+    fn inline(&self, _: &InlineFile) -> Result<Arc<LoadedVector>, FieldError> {
+        Err(closed())
+    }
 }
 
-fn closed(field: &str) -> FieldError {
-    FieldError::new("source_disabled", field, "is not read here; name the vector by its id")
+fn closed() -> FieldError {
+    FieldError::new("source_disabled", "", "is not read here; name the vector by its id")
 }
 
 /// There is no vector of this name.

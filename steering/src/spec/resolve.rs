@@ -113,10 +113,10 @@ impl ResolvedMonitor {
     }
 
     /// The same for an answer under these vectors: those of a retry stand behind them.
-    pub fn beside(&self, context: SpecContext<'_>, stack: &Stack) -> Result<Self, FieldError> {
+    pub fn beside(mut self, context: SpecContext<'_>, stack: &Stack) -> Result<Self, FieldError> {
         let vectors = self.retry_vectors();
         if vectors.is_empty() {
-            return Ok(self.clone());
+            return Ok(self);
         }
         let at = |index: usize, fault: FieldError| fault.under(&format!("retry.vectors[{index}]"));
         let mut all = stack.clone();
@@ -129,6 +129,7 @@ impl ResolvedMonitor {
                 None => FieldError { path: "retry.vectors".to_owned(), ..fault },
             }
         });
-        Ok(ResolvedMonitor { retry: Some(retry?), ..self.clone() })
+        self.retry = Some(retry?);
+        Ok(self)
     }
 }
