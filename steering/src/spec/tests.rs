@@ -80,7 +80,7 @@ fn beside(answer: f32, retry: f64) -> Result<ResolvedMonitor, FieldError> {
     let (model, vectors, policies) = (model(), vectors(), BuiltIn::policies());
     let context =
         SpecContext { model: &model, vectors: &vectors, policies: &policies, prompt: None };
-    let mut stack = Stack::new(DoseLimit::at_site(0.5));
+    let mut stack = Stack::new(DoseLimit { site: 0.5, ..DoseLimit::default() });
     let own = VectorSpec { id: Some("calm".to_owned()), scale: Some(answer), ..Default::default() };
     context.push(&mut stack, &own, Standing::Free).unwrap();
     context.monitor(&retrying(retry)).unwrap().beside(context, &stack)
