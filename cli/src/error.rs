@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use trimtab_runtime::filetype::{self, FileType, NotText, Unreadable};
+use trimtab_steering::spec::FieldError;
 
 /// Result of this program.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -88,6 +89,9 @@ pub enum Error {
     Stdout(#[source] std::io::Error),
     #[error("{}", .0.message)]
     Server(Box<trimtab_server::ApiError>),
+    /// A field of a specification is refused.
+    #[error(transparent)]
+    Field(Box<FieldError>),
     /// The state folder cannot be used.
     #[error(transparent)]
     State(Box<trimtab_adapters::Error>),
@@ -171,6 +175,12 @@ impl From<trimtab_adapters::Error> for Error {
 impl From<trimtab_server::ApiError> for Error {
     fn from(refusal: trimtab_server::ApiError) -> Self {
         Error::Server(Box::new(refusal))
+    }
+}
+
+impl From<FieldError> for Error {
+    fn from(fault: FieldError) -> Self {
+        Error::Field(Box::new(fault))
     }
 }
 

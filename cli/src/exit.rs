@@ -10,8 +10,8 @@ use std::io::Write;
 use std::process::ExitCode;
 use trimtab_runtime::hub::ErrorKind as Hub;
 use trimtab_runtime::{Error as Runtime, Kind};
-use trimtab_server::wire::error::Code;
 use trimtab_steering::Error as Steering;
+use trimtab_steering::spec::FieldCause;
 
 /// Exit number and wire code of an error.
 fn verdict(error: &Error) -> (u8, &'static str) {
@@ -33,8 +33,13 @@ fn verdict(error: &Error) -> (u8, &'static str) {
         Error::Bind { .. } => (5, "unavailable"),
         Error::System { .. } => (1, "internal"),
         Error::Server(refusal) if refusal.status.is_server_error() => (1, "internal"),
-        Error::Server(refusal) if is_malformed(refusal.code) => (2, "invalid_value"),
+        Error::Server(refusal) if is_malformed(&refusal.code.text()) => (2, "invalid_value"),
         Error::Server(_) => (3, "operation_refused"),
+        Error::Field(fault) if is_malformed(fault.code()) => (2, "invalid_value"),
+        Error::Field(fault) => match &fault.cause {
+            FieldCause::Refused(error) if error.kind() == Kind::Internal => (1, "internal"),
+            FieldCause::Problem { .. } | FieldCause::Refused(_) => (3, "operation_refused"),
+        },
         Error::State(error) => match error.kind() {
             Kind::Busy => (5, error.code()),
             Kind::Input | Kind::Refused => (3, error.code()),
@@ -62,11 +67,8 @@ fn verdict(error: &Error) -> (u8, &'static str) {
 }
 
 /// Whether a document says something that cannot be meant.
-fn is_malformed(code: Code) -> bool {
-    matches!(
-        code,
-        Code::InvalidJson | Code::InvalidValue | Code::UnknownField | Code::UnsupportedField
-    )
+fn is_malformed(code: &str) -> bool {
+    matches!(code, "invalid_json" | "invalid_value" | "unknown_field" | "unsupported_field")
 }
 
 /// Reports a failure and gives its number.

@@ -8,7 +8,7 @@ use trimtab_runtime::generate::Generation;
 use trimtab_runtime::logits::Bias;
 use trimtab_runtime::monitor::AnswerView;
 use trimtab_runtime::sample::{Draw, Purpose};
-use trimtab_steering::monitor::guard::{Guides, OnExhausted};
+use trimtab_steering::monitor::guard::Guides;
 use trimtab_steering::monitor::guidance::Asides;
 use trimtab_steering::monitor::policy::{Caps, Policy};
 use trimtab_steering::monitor::sharpness::{Sharpness, Sink};
@@ -187,8 +187,8 @@ impl<'a> Kit<'a> {
         // The limit on time would make results depend on the machine.
         let caps = Caps { time_factor: 100.0, ..*self.policy.caps() };
         let caps = if arm == Arm::Refuse { Caps { rewinds: 0, ..caps } } else { caps };
-        let on_exhausted = OnExhausted::Refuse(self.policy.refusal().to_owned());
-        Ok(Rules { rewind, caps, guidance, on_exhausted, ..Rules::default() })
+        let refusal = self.policy.refusal().to_owned();
+        Ok(Rules { rewind, caps, guidance, refusal, ..Rules::default() })
     }
 }
 

@@ -6,15 +6,14 @@ use crate::metrics::Metrics;
 use crate::persistence::Persistence;
 use crate::preparation::Preparation;
 use crate::settings::{Params, Settings};
-use crate::steer::{Library, ModelFacts, Setup, Steering};
+use crate::steer::{Setup, Steering};
 use crate::wire::error::Code;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 use trimtab_runtime::Model;
 use trimtab_runtime::engine::{Engine, EngineOptions};
 use trimtab_runtime::fingerprint::Fingerprint;
-use trimtab_steering::monitor::policy::Policy;
+use trimtab_steering::spec::{GuardLibrary, SteeredModel};
 
 /// A model that is served.
 pub struct App {
@@ -24,7 +23,7 @@ pub struct App {
     pub(crate) keys: Keys,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) steering: Steering,
-    pub(crate) library: Library,
+    pub(crate) library: GuardLibrary,
     pub(crate) keep: Persistence,
     pub(crate) preparation: Preparation,
     /// When it began to be served, in Unix seconds.
@@ -52,7 +51,7 @@ impl App {
             keys: Keys::new(&settings.keys),
             metrics: Arc::new(Metrics::new(&settings.build, device)),
             steering,
-            library: Library::new(model.clone()),
+            library: GuardLibrary::new(model.clone()),
             keep,
             since: now(),
             fingerprint: fingerprint(&model, &settings),
@@ -62,16 +61,9 @@ impl App {
         })
     }
 
-    /// Makes ready to judge answers under a policy: takes what its labels mean on this build from a folder, or measures it
-    /// on some hundred texts and leaves it there. Says which share of harmless texts the model cannot tell. `progress` hears
-    /// how many texts of how many were read.
-    pub fn calibrate(
-        &self,
-        policy: &Arc<Policy>,
-        folder: Option<&Path>,
-        progress: &mut dyn FnMut(usize, usize),
-    ) -> Result<f64, ApiError> {
-        Ok(self.library.calibrate(policy, folder, progress)?)
+    /// What guards need of the model: policies are made ready there.
+    pub fn library(&self) -> &GuardLibrary {
+        &self.library
     }
 
     /// The name that is shown for the model.
@@ -140,7 +132,7 @@ impl Server {
         let steering = match self.steering {
             Some(steering) => steering,
             None => {
-                Steering::new(ModelFacts::of(&self.model)?, Setup::default(), self.keep.clone())
+                Steering::new(SteeredModel::of(&self.model)?, Setup::default(), self.keep.clone())
             }
         };
         let (decoder, pool) = (self.model.decoder().clone(), self.model.pool().clone());

@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use trimtab_runtime::Error as Runtime;
 use trimtab_runtime::printable::Line;
 use trimtab_runtime::text::Error as Text;
+use trimtab_steering::spec::{FieldCause, FieldError};
 
 /// OpenAI's clients try again after 409, 429 and 5xx unless this header says otherwise.
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
@@ -300,6 +301,23 @@ impl From<trimtab_steering::Error> for ApiError {
 impl From<QueryRejection> for ApiError {
     fn from(error: QueryRejection) -> ApiError {
         ApiError::new(Code::InvalidValue, error.body_text())
+    }
+}
+
+impl From<FieldError> for ApiError {
+    fn from(fault: FieldError) -> ApiError {
+        let FieldError { path, cause } = fault;
+        let refusal = match cause {
+            FieldCause::Problem { code, problem } => {
+                let code = Code::of(&code).unwrap_or(Code::InvalidValue);
+                ApiError::new(code, format!("{path} {problem}"))
+            }
+            FieldCause::Refused(error) => {
+                let ApiError { code, message, .. } = ApiError::from(*error);
+                ApiError::new(code, format!("{path}: {message}"))
+            }
+        };
+        refusal.at(path)
     }
 }
 

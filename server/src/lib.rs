@@ -31,7 +31,6 @@ mod client_presence;
 mod connections;
 mod cors;
 mod error;
-mod guarding;
 mod headers;
 mod keys;
 mod listen;
@@ -49,7 +48,6 @@ mod tests;
 
 pub use app::{App, Server};
 pub use error::{ApiError, ShouldRetry};
-pub use guarding::{Answered, Desk, Display, Guarded, Guarding};
 pub use listen::serve;
 pub use persistence::Persistence;
 pub use replay::Replayed;

@@ -18,7 +18,7 @@
 //! # Ok::<(), trimtab_steering::Error>(())
 //! ```
 //!
-//! The crate has no features.
+//! The feature `openapi` adds schemas to the types that stand in documents of HTTP.
 //!
 //! It is a crate of its own because the runtime must not know what a direction means: the runtime offers sites and
 //! hooks, and everything here is an intervention bound to them, or makes one. Nothing here learns while serving: that is
@@ -54,6 +54,7 @@ pub mod compose;
 pub mod eval;
 
 pub mod monitor;
+pub mod spec;
 
 pub mod verify;
 

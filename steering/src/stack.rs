@@ -151,6 +151,23 @@ impl Stack {
         self.entries.iter().map(|entry| &entry.vector)
     }
 
+    /// The first vector, by its index, that acts on a token where an earlier one acts, with that one and the site.
+    pub fn meeting(&self, prompt: Option<&[u32]>) -> Option<(usize, &StackVector, Site)> {
+        let acting = self.vectors().enumerate().filter(|(_, vector)| vector.scale() != 0.0);
+        let acting: Vec<(usize, &StackVector)> = acting.collect();
+        for (number, (index, second)) in acting.iter().enumerate() {
+            let sites = second.sites();
+            for (_, first) in acting.iter().take(number) {
+                let shared = first.sites().into_iter().find(|site| sites.contains(site));
+                let meets = |_: &Site| first.scope().overlaps(second.scope(), prompt);
+                if let Some(site) = shared.filter(meets) {
+                    return Some((*index, first, site));
+                }
+            }
+        }
+        None
+    }
+
     /// The names of the vectors: those of their cards, each made different.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.entries.iter().map(|entry| entry.name.as_str())
@@ -300,26 +317,27 @@ impl Lowered {
         self.doses.sites.iter().map(|at| (at.site, at.dose)).collect()
     }
 
-    /// The warnings of a receipt, each once.
-    pub fn warnings(&self) -> Vec<&'static str> {
-        let of_vectors = self.applied.iter().flat_map(|applied| applied.warnings.iter().copied());
-        let mut all: Vec<&'static str> = Vec::new();
-        for code in of_vectors.chain(self.doses.notes.iter().filter_map(dose::Note::code)) {
-            if !all.contains(&code) {
-                all.push(code);
+    /// The warnings of a receipt, each once; those of what is done on a retry stand behind.
+    pub fn warnings(&self, retry: Option<&Lowered>) -> Vec<String> {
+        let mut all: Vec<String> = Vec::new();
+        for Lowered { applied, doses, .. } in [Some(self), retry].into_iter().flatten() {
+            let of_vectors = applied.iter().flat_map(|applied| applied.warnings.iter().copied());
+            for code in of_vectors.chain(doses.notes.iter().filter_map(dose::Note::code)) {
+                if !all.iter().any(|known| known == code) {
+                    all.push(code.to_owned());
+                }
             }
         }
         all
     }
+
+    /// The vectors of an answer's last attempt: after a rewind those of the retry, where it has its own.
+    pub fn in_force<'a>(&'a self, retry: Option<&'a Lowered>, rewinds: u32) -> &'a [Applied] {
+        &retry.filter(|_| rewinds > 0).unwrap_or(self).applied
+    }
 }
 
 impl Applied {
-    /// The same behind so many other items of a plan.
-    pub fn behind(mut self, items: usize) -> Applied {
-        self.sites.iter_mut().for_each(|at| at.item += items);
-        self
-    }
-
     /// What it did to an answer, by what the plan's items have counted.
     pub fn receipt(&self, fired: &[u64]) -> VectorReceipt {
         let site = |at: &AppliedSite| SiteReceipt {

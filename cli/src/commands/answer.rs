@@ -1,5 +1,6 @@
 //! One answer, timed, with its text handed on as it comes.
 
+use super::monitors::Guarded;
 use super::opened::Opened;
 use crate::console::Console;
 use crate::document::Fields;
@@ -11,9 +12,8 @@ use std::hash::{BuildHasher, Hasher};
 use std::time::Instant;
 use trimtab_runtime::generate::{Answer, Event, Finish, Flow, Generation, Request, run};
 use trimtab_runtime::session::Session;
-use trimtab_server::Guarded;
 use trimtab_steering::monitor::Record;
-use trimtab_steering::stack::Applied;
+use trimtab_steering::stack::Lowered;
 
 /// Seconds and rates of one answer.
 #[derive(Debug, Clone, Serialize)]
@@ -34,10 +34,8 @@ pub struct Reply {
     pub timings: Timings,
     /// What its guard found and did.
     pub record: Option<Record>,
-    /// The vectors of a retry; empty where a retry has none of its own.
-    pub retry: Vec<Applied>,
-    /// What is to be known about them.
-    pub warnings: Vec<String>,
+    /// What is done to the model on a retry, where that is something else.
+    pub retry: Option<Lowered>,
 }
 
 impl Reply {
@@ -149,8 +147,7 @@ pub fn answer(
     let (started, began) = (asked.started, Instant::now());
     let guarded = asked.guarded.as_ref();
     let record = guarded.map(|guarded| guarded.records.clone());
-    let (retry, warnings) =
-        guarded.map(|g| (g.retry.clone(), g.warnings.clone())).unwrap_or_default();
+    let retry = guarded.and_then(|guarded| guarded.retry.clone());
     let generation = generation(opened, session, asked)?;
     let (mut first, mut last, mut lost) = (None, began, None);
     let mut shown = String::new();
@@ -192,5 +189,5 @@ pub fn answer(
         gen_per_s: rate(usage.completion_tokens.saturating_sub(1), gen_s),
     };
     let record = record.map(|records| records.read());
-    Ok(Reply { answer, session, timings, record, retry, warnings })
+    Ok(Reply { answer, session, timings, record, retry })
 }

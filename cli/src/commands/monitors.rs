@@ -1,24 +1,57 @@
 //! Monitors of `chat` and `generate`: a guard for each answer, and what is told of it.
 
 use super::opened::Opened;
-use super::serve::{Prepare, folder_of_state, policies, prepare, read};
+use super::serve::{bytes, folder_of_state, policies, prepare};
+use super::vectors::Steering;
 use crate::console::Console;
 use crate::error::{Error, Result, read_data};
+use crate::flags::Named;
 use crate::flags::monitor::{Monitors, Telling};
-use serde_json::Value;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use trimtab_server::{Answered, Desk, Display, Guarded, Guarding};
+use trimtab_runtime::generate::RetryBudget;
+use trimtab_runtime::json::{self, JsonErrorKind, JsonLimits};
 use trimtab_steering::compose::dose::DoseLimit;
-use trimtab_steering::file::said;
-use trimtab_steering::monitor::policy::Policy;
+use trimtab_steering::monitor::guard::Stream;
+use trimtab_steering::monitor::policy::{BuiltIn, Policy};
 use trimtab_steering::monitor::record::{Check, GuardAction, Outcome};
-use trimtab_steering::monitor::{Action, Record};
-use trimtab_steering::stack::Lowered;
+use trimtab_steering::monitor::{Action, Guard, Record, Records};
+use trimtab_steering::spec::{
+    AdmitTerms, FieldError, GuardLibrary, GuardTerms, LoadedVector, MonitorSpec, SpecContext,
+    SteeredModel, Turns,
+};
+use trimtab_steering::stack::{Lowered, Stack};
 
-/// Who watches answers, and how much is told of it.
+/// Whether text that was shown can be taken back where answers go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Display {
+    /// It cannot, so text is held back whatever the monitor says.
+    Permanent,
+    /// It can.
+    Erasable,
+}
+
+/// A guard and what belongs to it.
+pub struct Guarded {
+    /// To be given to the generation.
+    pub guard: Guard,
+    /// What it finds and does.
+    pub records: Records,
+    /// To be put into the request: the guard counts against the same.
+    pub retries: RetryBudget,
+    /// What is done to the model on a retry, where that is something else.
+    pub retry: Option<Lowered>,
+}
+
+/// What watches answers, and how much is told of it.
 pub struct Watching {
-    guarding: Guarding,
+    spec: MonitorSpec,
+    model: SteeredModel,
+    vectors: BTreeMap<String, Arc<LoadedVector>>,
+    policies: BTreeMap<String, Arc<Policy>>,
+    library: GuardLibrary,
+    dose: DoseLimit,
     telling: Telling,
 }
 
@@ -32,24 +65,44 @@ impl Watching {
         console: &Console,
     ) -> Result<Option<Watching>> {
         let Some(path) = &plan.file else { return Ok(None) };
-        let document = read_data(path)?;
-        let parsed = parsed(path, &document)?;
-        let mut desk = Desk::new(opened.model.clone()).within(dose);
-        policies(&plan.policies)?.into_iter().for_each(|policy| desk.add(policy));
+        let mut spec = read(path)?;
+        if display == Display::Permanent {
+            spec.stream = Some(Stream::Hold);
+        }
+        let library = GuardLibrary::new(opened.model.clone());
+        let mut all = BuiltIn::policies();
+        let own = policies(&plan.policies)?;
+        all.extend(own.into_iter().map(|policy| (policy.name().to_owned(), policy)));
         let judged: Vec<Arc<Policy>> =
-            judged(&parsed).iter().filter_map(|name| desk.policy(name)).collect();
+            spec.policies().into_iter().filter_map(|name| all.get(name).cloned()).collect();
         let folder = if judged.is_empty() { None } else { Some(folder_of_state(None)?) };
-        let calibrate: Prepare = &|policy, folder, progress| desk.prepare(policy, folder, progress);
-        prepare(&judged, folder.as_deref(), console, calibrate)?;
-        let vectors = read(&plan.vectors)?;
-        let guarding = Guarding::new(desk, document.as_bytes(), (vectors, display));
-        let guarding = guarding.map_err(|refusal| Error::within(path)(refusal.into()))?;
-        Ok(Some(Watching { guarding, telling: plan.telling }))
+        prepare(&judged, folder.as_deref(), console, &library)?;
+        let model = SteeredModel::of(&opened.model)?;
+        let vectors = vectors(&plan.vectors, &model)?;
+        let (policies, telling) = (all, plan.telling);
+        let watching = Watching { spec, model, vectors, policies, library, dose, telling };
+        watching.guard(Some(""), &Steering::none(), 0).map_err(Error::within(path))?;
+        Ok(Some(watching))
     }
 
-    /// The guard of an answer.
-    pub fn guard(&self, request: Option<&str>, steered: &Lowered, seed: u64) -> Result<Guarded> {
-        Ok(self.guarding.guard(&Answered { request, steered, seed })?)
+    /// The guard of an answer. The request is what the user wants, in words; `None` of a text that is continued.
+    pub fn guard(&self, request: Option<&str>, steering: &Steering, seed: u64) -> Result<Guarded> {
+        let Watching { spec, model, vectors, policies, library, dose, .. } = self;
+        let context = SpecContext { model, vectors, policies, prompt: None };
+        let empty = Stack::new(*dose);
+        let stack = if steering.is_empty() { &empty } else { steering.stack() };
+        let monitor = context.monitor(spec).and_then(|monitor| monitor.beside(context, stack));
+        let monitor = monitor.map_err(refused)?;
+        let terms = GuardTerms {
+            library,
+            request: request.unwrap_or_default(),
+            turns: if request.is_some() { Turns::Template } else { Turns::Plain },
+            seed,
+            steered: steering.lowered(),
+            limit: *dose,
+        };
+        let (guard, records) = monitor.guard(&terms).map_err(refused)?;
+        Ok(Guarded { guard, records, retries: monitor.retries(), retry: monitor.retry })
     }
 
     /// Tells what a guard found and did.
@@ -63,25 +116,33 @@ impl Watching {
     }
 }
 
-/// The document as JSON.
-fn parsed(path: &Path, document: &str) -> Result<Value> {
-    serde_json::from_str(document).map_err(|e| {
-        let (problem, line) = said(&e);
-        Error::usage("--monitor", format!("{} line {line} is not JSON: {problem}", path.display()))
+/// Where a monitor would stand in a request.
+fn refused(fault: FieldError) -> Error {
+    fault.under("steering.monitor").into()
+}
+
+/// The monitor of a file.
+fn read(path: &Path) -> Result<MonitorSpec> {
+    json::read(&read_data(path)?, JsonLimits::NONE).map_err(|error| match error.kind {
+        JsonErrorKind::Syntax => {
+            let problem = error.problem.rsplit_once(" at line ").map_or("", |(text, _)| text);
+            let told = format!("{} line {} {problem}", path.display(), error.line);
+            Error::usage("--monitor", told)
+        }
+        _ => {
+            let fault = FieldError::value(error.dotted(), error.problem);
+            Error::within(path)(fault.into())
+        }
     })
 }
 
-/// The policies that watches of kind `coot` name: the model has to be calibrated for them. What is wrong with the document is
-/// said where it is read whole.
-fn judged(parsed: &Value) -> Vec<String> {
-    let watches = parsed.get("watch").and_then(Value::as_array).into_iter().flatten();
-    let judges = watches.filter(|watch| watch.get("kind").and_then(Value::as_str) == Some("coot"));
-    let name =
-        |watch: &Value| watch.get("policy").and_then(Value::as_str).unwrap_or("default").to_owned();
-    let mut names: Vec<String> = judges.map(name).collect();
-    names.sort();
-    names.dedup();
-    names
+/// The vectors that a monitor may name.
+fn vectors(named: &[Named], model: &SteeredModel) -> Result<BTreeMap<String, Arc<LoadedVector>>> {
+    let load = |Named { id, path }: &Named| {
+        let loaded = LoadedVector::read(id, &bytes(path)?, &model.pin, AdmitTerms::default());
+        Ok((id.clone(), Arc::new(loaded.map_err(|fault| fault.under(id))?)))
+    };
+    named.iter().map(load).collect()
 }
 
 /// How an answer came out, on one line.

@@ -2,11 +2,11 @@
 
 use super::trace::About;
 use crate::persistence::Persistence;
-use crate::steer::{Monitoring, kind};
 use std::collections::BTreeMap;
 use trimtab_adapters::store::{GuardActionRow, now_ms};
 use trimtab_steering::monitor::record::{self, Check};
 use trimtab_steering::monitor::{Action, Record};
+use trimtab_steering::spec::ResolvedMonitor;
 
 /// Rows of one answer for what its watches found and nothing followed from.
 const MOST_CHECKS: usize = 64;
@@ -33,7 +33,7 @@ impl AuditRecorder {
     pub(super) fn new(
         keep: &Persistence,
         about: &About<'_>,
-        monitor: Option<&Monitoring>,
+        monitor: Option<&ResolvedMonitor>,
     ) -> Option<AuditRecorder> {
         let monitor = monitor?;
         let bytes: Vec<u8> = about.prompt.iter().flat_map(|token| token.to_le_bytes()).collect();
@@ -46,7 +46,7 @@ impl AuditRecorder {
             prompt_sha256: trimtab_steering::file::sha256(&bytes),
             ..GuardActionRow::default()
         };
-        let kinds = monitor.written.watch.iter().map(|watch| kind(watch.kind)).collect();
+        let kinds = monitor.spec.watch.iter().map(|watch| watch.kind.as_str()).collect();
         Some(AuditRecorder { keep: keep.clone(), row, kinds, policies: monitor.policies() })
     }
 

@@ -7,7 +7,7 @@ use super::render::{self, End, RenderedPrompt, Wanted};
 use super::shape;
 use crate::app::App;
 use crate::error::ApiError;
-use crate::steer::{About, Guards, Now, Resolved, Turns};
+use crate::steer::{Guards, Now, Resolved};
 use crate::wire::chat::ChatRequest;
 use crate::wire::completion::CompletionRequest;
 use crate::wire::error::Code;
@@ -18,6 +18,7 @@ use crate::wire::union::{Inputs, Prompt};
 use trimtab_runtime::generate::{Generation, Request};
 use trimtab_runtime::sample::SamplingParams;
 use trimtab_runtime::text::{Control, Message, Special};
+use trimtab_steering::spec::{GuardTerms, Turns};
 
 /// Answers to one prompt, and answers to all prompts of one request.
 const MOST_CHOICES: i64 = 8;
@@ -184,13 +185,13 @@ impl GenerateJob {
         (prompt, choice): (&Prompted, u32),
         guards: &mut Guards,
     ) -> Result<Generation, ApiError> {
-        let session = app.model.session(prompt.resolved.plan.clone());
+        let session = app.model.session(prompt.resolved.lowered.plan.clone());
         let mut session = session.map_err(|error| ApiError::from(error).about("steering"))?;
         session.push_prompt(&prompt.tokens)?;
         let retries = prompt.resolved.retries();
         let request = Request { choice, retries, ..self.request.clone() };
         let generation = Generation::new(session, app.model.tokenizer()?.clone(), request)?;
-        let about = About {
+        let terms = GuardTerms {
             library: &app.library,
             request: &prompt.question,
             turns: match self.form {
@@ -199,8 +200,10 @@ impl GenerateJob {
             },
             // Answers to one prompt are quoted between delimiters of their own.
             seed: self.request.seed.wrapping_add(choice.into()),
+            steered: &prompt.resolved.lowered,
+            limit: prompt.resolved.limit,
         };
-        Ok(match prompt.resolved.guard(&about, guards)? {
+        Ok(match prompt.resolved.guard(&terms, guards)? {
             Some(guard) => generation.watched_by(guard),
             None => generation,
         })

@@ -9,7 +9,6 @@ use crate::error::ApiError;
 use crate::steer::Registered;
 use crate::wire::audit::{AuditEntry, AuditList, AuditQuery};
 use crate::wire::error::Code;
-use crate::wire::flag::Flag;
 use crate::wire::responses::{AdminErrors, GenerationErrors, ModelErrors, UserErrors};
 use crate::wire::vector::{
     Check, Checked, LoadVector, PutSteering, SteeringObject, UploadQuery, VectorDeleted,
@@ -179,7 +178,7 @@ pub(crate) async fn delete(
     let done = tokio::task::spawn_blocking(move || of.steering.delete(&name));
     done.await.unwrap_or_else(|error| Err(ApiError::failed(&error)))?;
     audit(&app, &asker, "vector.delete", &id).await?;
-    Ok(Json(VectorDeleted { id, object: "steering.vector".to_owned(), deleted: Flag::Yes }))
+    Ok(Json(VectorDeleted { id, object: "steering.vector".to_owned(), deleted: true }))
 }
 
 async fn made(app: &App, asker: &ClientRequest, id: &str, registered: Registered) -> Made {

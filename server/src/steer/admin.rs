@@ -2,20 +2,20 @@
 //!
 //! Every change is stored before it is in force, so that what was answered as done survives a crash.
 
-use super::field_error::FieldError;
-use super::registry::{Loaded, State, Terms, hashes_to, unknown};
+use super::layer::{Layer, LayerSource};
+use super::registry::{State, hashes_to, object};
 use super::repository::{Lock, StoredSettings, StoredVector};
-use super::resolve::{self, Layer, LayerSource};
+use super::resolve::resolve;
 use super::{Steering, held, vector_root};
 use crate::error::ApiError;
 use crate::wire::error::Code;
-use crate::wire::flag::Flag;
 use crate::wire::steering as wire;
 use crate::wire::vector::{
     Check, Checked, LimitsObject, LoadVector, PutSteering, SteeringObject, UploadQuery, VectorList,
     VectorObject,
 };
 use std::sync::{Arc, TryLockError};
+use trimtab_steering::spec::{AdmitTerms, FieldError, LoadedVector, not_registered};
 use trimtab_steering::steer::NullVectors;
 
 /// Letters in the name of a vector or a preset.
@@ -34,16 +34,16 @@ impl Steering {
     /// All registered vectors.
     pub fn list(&self) -> VectorList {
         let state = self.state();
-        let data = state.vectors.values().map(|loaded| loaded.object(&self.frame)).collect();
+        let data = state.vectors.values().map(|loaded| object(loaded, &self.frame)).collect();
         VectorList { object: "list".to_owned(), data }
     }
 
     /// One registered vector, with all that its file says.
     pub fn describe(&self, id: &str) -> Result<VectorObject, ApiError> {
         let state = self.state();
-        let loaded = state.vectors.get(id).ok_or_else(|| unknown("id", id).refusal())?;
+        let loaded = state.vectors.get(id).ok_or_else(|| not_registered("id", id))?;
         let header = serde_json::from_str(&loaded.file.header()?);
-        Ok(VectorObject { header: header.ok(), ..loaded.object(&self.frame) })
+        Ok(VectorObject { header: header.ok(), ..object(loaded, &self.frame) })
     }
 
     /// Registers the bytes of a native file.
@@ -53,9 +53,8 @@ impl Steering {
         bytes: Vec<u8>,
         query: &UploadQuery,
     ) -> Result<Registered, ApiError> {
-        named("id", id).map_err(FieldError::refusal)?;
-        let bytes = vector_root::fits(bytes, self.setup.upload_limit, "file")
-            .map_err(FieldError::refusal)?;
+        named("id", id)?;
+        let bytes = vector_root::fits(bytes, self.setup.upload_limit, "file")?;
         let stored = StoredVector {
             id: id.to_owned(),
             sha256: trimtab_steering::file::sha256(&bytes),
@@ -69,13 +68,13 @@ impl Steering {
 
     /// Registers a file that the server finds itself.
     pub fn load(&self, asked: &LoadVector) -> Result<Registered, ApiError> {
-        named("id", &asked.id).map_err(FieldError::refusal)?;
+        named("id", &asked.id)?;
         self.one_at_a_time(|| {
             let (root, limit) = (self.setup.vector_root.as_deref(), self.setup.upload_limit);
-            let bytes = vector_root::read(&asked.source, root, self.setup.sources, limit);
-            let bytes = bytes.map_err(FieldError::refusal)?;
+            let bytes = vector_root::read(&asked.source, root, self.setup.sources, limit)
+                .map_err(|fault| fault.under("source"))?;
             if let Some(sha256) = &asked.sha256 {
-                hashes_to(&bytes, sha256).map_err(FieldError::refusal)?;
+                hashes_to(&bytes, sha256)?;
             }
             let stored = StoredVector {
                 id: asked.id.clone(),
@@ -94,11 +93,11 @@ impl Steering {
         let _changing = held(&self.change);
         let mut state = State::clone(&self.state());
         if state.vectors.remove(id).is_none() {
-            return Err(unknown("id", id).refusal());
+            return Err(not_registered("id", id).into());
         }
         if let Some(user) = user(&state.settings, id) {
             let problem = format!("is {id:?}, which {user} names; change that first");
-            return Err(FieldError::new(Code::InUse, "id", problem).refusal());
+            return Err(FieldError::new(Code::InUse, "id", problem).into());
         }
         self.shelf.delete_vector(id)?;
         self.publish(state);
@@ -120,9 +119,7 @@ impl Steering {
                 "is {}, and version {version} is in force; read it again",
                 put.expected_version
             );
-            return Err(
-                FieldError::new(Code::VersionConflict, "expected_version", problem).refusal()
-            );
+            return Err(FieldError::new(Code::VersionConflict, "expected_version", problem).into());
         }
         state.settings = StoredSettings {
             version: version + 1,
@@ -142,10 +139,10 @@ impl Steering {
     /// What a steering object would do. Makes no token.
     pub fn check(&self, check: &Check) -> Result<Checked, ApiError> {
         let resolved = self.now().resolve(Some(&check.steering), None, None)?;
-        let dose = resolved.dose.iter().map(|(site, dose)| (site.to_string(), *dose));
+        let doses = resolved.lowered.site_doses();
         Ok(Checked {
-            ok: Flag::Yes,
-            dose: dose.collect(),
+            ok: true,
+            dose: doses.into_iter().map(|(site, dose)| (site.to_string(), dose)).collect(),
             warnings: resolved.warnings,
             resolved: resolved.request,
         })
@@ -155,10 +152,7 @@ impl Steering {
         SteeringObject {
             version: settings.version,
             default: settings.default.clone(),
-            locked: match settings.lock {
-                Lock::Locked => Flag::Yes,
-                Lock::Open => Flag::No,
-            },
+            locked: settings.lock == Lock::Locked,
             allow: settings.allow.clone(),
             presets: settings.presets.clone(),
             warnings: Vec::new(),
@@ -179,20 +173,20 @@ impl Steering {
     }
 
     fn register(&self, stored: StoredVector, field: &str) -> Result<Registered, ApiError> {
-        let terms = Terms { accept: stored.accept_model.as_deref(), null: stored.null };
-        let loaded = Loaded::read(&stored.id, &stored.bytes, &self.frame, terms);
-        let loaded = loaded.map_err(|e| e.under(field).refusal())?;
+        let terms = AdmitTerms { accept: stored.accept_model.as_deref(), null: stored.null };
+        let loaded = LoadedVector::read(&stored.id, &stored.bytes, &self.frame.pin, terms);
+        let loaded = loaded.map_err(|e| e.under(field))?;
         let _changing = held(&self.change);
         let mut state = State::clone(&self.state());
         if let Some(known) = state.vectors.get(&stored.id) {
             if known.sha256 == stored.sha256 {
-                return Ok(Registered::Known(Box::new(known.object(&self.frame))));
+                return Ok(Registered::Known(Box::new(object(known, &self.frame))));
             }
             let problem = format!("is {:?}, which is another file; delete it first", stored.id);
-            return Err(FieldError::new(Code::IdInUse, "id", problem).refusal());
+            return Err(FieldError::new(Code::IdInUse, "id", problem).into());
         }
         self.shelf.put_vector(&stored)?;
-        let object = loaded.object(&self.frame);
+        let object = object(&loaded, &self.frame);
         let reachable = state.settings.allow.contains(&stored.id);
         state.vectors.insert(stored.id, Arc::new(loaded));
         if reachable {
@@ -206,7 +200,7 @@ impl Steering {
     fn admit(&self, state: &State) -> Result<(), ApiError> {
         for (index, id) in state.settings.allow.iter().enumerate() {
             if !state.vectors.contains_key(id) {
-                return Err(unknown(&format!("allow[{index}]"), id).refusal());
+                return Err(not_registered(&format!("allow[{index}]"), id).into());
             }
         }
         let default = state.settings.default.as_ref().map(|object| Layer {
@@ -221,26 +215,26 @@ impl Steering {
             }
         };
         if let Some(layer) = &default {
-            nested("default", layer.object).map_err(FieldError::refusal)?;
+            nested("default", layer.object)?;
             if layer.object.use_default == Some(false) {
                 let problem = "is false; to have no default, leave it out";
-                return Err(FieldError::value("default.use_default", problem).refusal());
+                return Err(FieldError::value("default.use_default", problem).into());
             }
-            resolve::resolve(self.bench(state, None), std::slice::from_ref(layer))?;
+            resolve(self.bench(state, None), std::slice::from_ref(layer))?;
         }
         for (name, object) in &state.settings.presets {
-            named("presets", name).map_err(FieldError::refusal)?;
+            named("presets", name)?;
             let path = format!("presets.{name}");
-            nested(&path, object).map_err(FieldError::refusal)?;
+            nested(&path, object)?;
             let with_default = object.use_default != Some(false);
             if !with_default && state.settings.lock == Lock::Locked {
                 let problem = "is false, and the default is to be locked";
-                return Err(FieldError::value(format!("{path}.use_default"), problem).refusal());
+                return Err(FieldError::value(format!("{path}.use_default"), problem).into());
             }
             let layer = Layer { voice: LayerSource::Body(path), object, lock: Lock::Open };
             let layers: Vec<Layer<'_>> =
                 default.iter().filter(|_| with_default).cloned().chain([layer]).collect();
-            resolve::resolve(self.bench(state, None), &layers)?;
+            resolve(self.bench(state, None), &layers)?;
         }
         Ok(())
     }

@@ -7,17 +7,18 @@
 //! It does not hold against words: a prompt, a banned token or a monitor of the request's own can still argue with what
 //! the default pushes towards.
 
-use super::field_error::FieldError;
-use super::fields::{self, Origin};
-use super::piece::Bench;
-use super::registry::{self, Loaded, State};
+use super::Bench;
+use super::registry::State;
 use super::repository::Lock;
 use crate::error::ApiError;
 use crate::wire::error::Code;
-use crate::wire::monitor::GuidanceKind;
-use crate::wire::steering::{Rescale, Steering, Vector};
+use crate::wire::steering::Steering;
 use std::sync::Arc;
 use trimtab_steering::file::card::Operation;
+use trimtab_steering::ops::Rescale;
+use trimtab_steering::spec::{
+    FieldError, GuidanceKind, LoadedVector, VectorLookup, VectorOrigin, VectorSpec, not_registered,
+};
 
 /// Beyond this cosine, one direction is told to overlap another. Two random ones of 576 numbers are rarely beyond 0.15.
 const OVERLAP: f64 = 0.2;
@@ -35,7 +36,7 @@ pub(super) struct Claim<'a> {
 pub(super) fn hold(state: &State, claim: &Claim<'_>) -> Result<(), ApiError> {
     match state.settings.lock {
         Lock::Open => Ok(()),
-        Lock::Locked => held(state, claim).map_err(|fault| fault.under("steering").refusal()),
+        Lock::Locked => held(state, claim).map_err(|fault| fault.under("steering").into()),
     }
 }
 
@@ -73,7 +74,7 @@ fn brings_nothing(state: &State, asked: &Steering) -> Result<(), FieldError> {
     Ok(())
 }
 
-fn all_allowed(state: &State, vectors: &Option<Vec<Vector>>) -> Result<(), FieldError> {
+fn all_allowed(state: &State, vectors: &Option<Vec<VectorSpec>>) -> Result<(), FieldError> {
     let mut numbered = vectors.iter().flatten().enumerate();
     numbered.try_for_each(|(index, vector)| {
         allowed(state, vector).map_err(|e| e.under(&format!("[{index}]")))
@@ -81,14 +82,14 @@ fn all_allowed(state: &State, vectors: &Option<Vec<Vector>>) -> Result<(), Field
 }
 
 /// Refuses a vector that the operator does not allow, or allows and not in this way.
-fn allowed(state: &State, vector: &Vector) -> Result<(), FieldError> {
-    let (field, name) = match Origin::try_from(vector)? {
-        Origin::Id(id) if state.settings.allow.iter().any(|allowed| allowed == id) => {
+fn allowed(state: &State, vector: &VectorSpec) -> Result<(), FieldError> {
+    let (field, name) = match vector.origin()? {
+        VectorOrigin::Id(id) if state.settings.allow.iter().any(|allowed| allowed == id) => {
             return as_filed(state, id, vector);
         }
-        Origin::Id(id) => ("id", format!("{id:?}")),
-        Origin::Source(source) => ("source", format!("{source:?}")),
-        Origin::Inline(_) => ("inline", "the request's own".to_owned()),
+        VectorOrigin::Id(id) => ("id", format!("{id:?}")),
+        VectorOrigin::Source(source) => ("source", format!("{source:?}")),
+        VectorOrigin::Inline(_) => ("inline", "the request's own".to_owned()),
     };
     let allow = match state.settings.allow.as_slice() {
         [] => "none".to_owned(),
@@ -102,10 +103,10 @@ fn allowed(state: &State, vector: &Vector) -> Result<(), FieldError> {
 }
 
 /// Refuses to do anything else with an allowed vector than its file says: what the operator looked at was that.
-fn as_filed(state: &State, id: &str, vector: &Vector) -> Result<(), FieldError> {
-    let loaded = state.vectors.get(id).ok_or_else(|| registry::unknown("id", id))?;
+fn as_filed(state: &State, id: &str, vector: &VectorSpec) -> Result<(), FieldError> {
+    let loaded = state.vectors.get(id).ok_or_else(|| not_registered("id", id))?;
     let own = loaded.file.card().operation;
-    let field = match fields::operation(vector, own)? {
+    let field = match vector.operation(own)? {
         Some(other) if other != own => "op",
         _ if vector.rescale == Some(Rescale::KeepNorm) => "rescale",
         _ => return Ok(()),
@@ -129,7 +130,7 @@ pub(super) fn warnings(bench: Bench<'_>) -> Vec<String> {
     let kept = directions(bench, default);
     let mut told = Vec::new();
     for id in &settings.allow {
-        let named = Vector { id: Some(id.clone()), ..Vector::default() };
+        let named = VectorSpec { id: Some(id.clone()), ..VectorSpec::default() };
         told.extend(weakness(bench, &named, &kept).map(|what| format!("allow: {what}")));
     }
     for (name, object) in &settings.presets {
@@ -142,14 +143,14 @@ pub(super) fn warnings(bench: Bench<'_>) -> Vec<String> {
 }
 
 /// The vectors that act under an object, those behind a rewind too.
-fn acting(object: &Steering) -> Vec<Vector> {
+fn acting(object: &Steering) -> Vec<VectorSpec> {
     let retry = object.monitor.as_ref().and_then(|monitor| monitor.retry.as_ref());
     let retry = retry.and_then(|retry| retry.vectors.as_ref());
     object.vectors.iter().chain(retry).flatten().cloned().collect()
 }
 
 /// Everything a default pushes along or looks at.
-fn directions(bench: Bench<'_>, default: &Steering) -> Vec<Arc<Loaded>> {
+fn directions(bench: Bench<'_>, default: &Steering) -> Vec<Arc<LoadedVector>> {
     let acting = acting(default);
     let gates = acting.iter().filter_map(|vector| vector.gate.as_ref()?.vector.clone());
     let watches = default.monitor.iter().flat_map(|monitor| &monitor.watch);
@@ -158,16 +159,15 @@ fn directions(bench: Bench<'_>, default: &Steering) -> Vec<Arc<Loaded>> {
     acting.iter().filter_map(|vector| file(bench, vector)).chain(read).collect()
 }
 
-fn file(bench: Bench<'_>, vector: &Vector) -> Option<Arc<Loaded>> {
-    let origin = Origin::try_from(vector).ok()?;
-    registry::find(origin, (bench.frame, bench.setup, bench.state)).ok()
+fn file(bench: Bench<'_>, vector: &VectorSpec) -> Option<Arc<LoadedVector>> {
+    bench.find(vector.origin().ok()?).ok()
 }
 
 /// How a vector could take back what the default does, if it could.
-fn weakness(bench: Bench<'_>, vector: &Vector, kept: &[Arc<Loaded>]) -> Option<String> {
+fn weakness(bench: Bench<'_>, vector: &VectorSpec, kept: &[Arc<LoadedVector>]) -> Option<String> {
     let loaded = file(bench, vector)?;
     let own = loaded.file.card().operation;
-    let operation = fields::operation(vector, own).ok().flatten().unwrap_or(own);
+    let operation = vector.operation(own).ok().flatten().unwrap_or(own);
     let name = &loaded.label;
     if operation != Operation::Add {
         let op = operation.kind();
@@ -186,8 +186,8 @@ fn weakness(bench: Bench<'_>, vector: &Vector, kept: &[Arc<Loaded>]) -> Option<S
 }
 
 /// The cosine furthest from 0 between any rows of two files. Blocks do not matter, since all write into one stream.
-fn cosine(one: &Loaded, other: &Loaded) -> f64 {
-    let rows = |loaded: &'_ Loaded| -> Vec<Vec<f32>> {
+fn cosine(one: &LoadedVector, other: &LoadedVector) -> f64 {
+    let rows = |loaded: &'_ LoadedVector| -> Vec<Vec<f32>> {
         let rows = loaded.file.directions().iter().flat_map(|direction| direction.rows());
         rows.map(<[f32]>::to_vec).collect()
     };

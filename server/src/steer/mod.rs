@@ -7,40 +7,34 @@
 //! Reading never waits for a change: files are read, checked and stored before the pointer moves.
 
 mod admin;
-mod field_error;
-mod fields;
+mod guards;
+mod layer;
 mod lock;
-mod model_facts;
-mod monitor;
-mod piece;
 mod registry;
 mod repository;
 mod resolve;
 mod resolved;
-mod scope;
 #[cfg(test)]
 mod tests;
 mod vector_root;
 
 pub use admin::Registered;
-pub use model_facts::{Invariance, ModelFacts};
-pub(crate) use monitor::{About, Cause, Guards, Library, Monitoring, Turns, kind};
+pub(crate) use guards::{Cause, Guards};
 pub use repository::{Lock, NoRepository, Repository, StoredSettings, StoredVector};
 pub use resolved::{Facts, GateCounts, Resolved};
 pub use vector_root::Access;
 
 use crate::error::ApiError;
 use crate::wire::steering as wire;
-use field_error::FieldError;
-use piece::Bench;
-use registry::{Loaded, State, Terms};
-use resolve::{Layer, LayerSource};
+use layer::{Layer, LayerSource};
+use registry::State;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use trimtab_runtime::printable::Line;
 use trimtab_steering::compose::dose::DoseLimit;
 use trimtab_steering::monitor::policy::{BuiltIn, Policy};
+use trimtab_steering::spec::{AdmitTerms, FieldError, LoadedVector, SpecContext, SteeredModel};
 
 /// Bytes of a vector inside a request.
 pub(crate) const INLINE_LIMIT: u64 = 4 << 20;
@@ -68,13 +62,6 @@ pub struct Setup {
     pub policies: BTreeMap<String, Arc<Policy>>,
 }
 
-/// The policies that ship with the program, by their names.
-fn built_in() -> BTreeMap<String, Arc<Policy>> {
-    let named =
-        |which: BuiltIn| Some((which.name().to_owned(), Arc::new(Policy::built_in(which).ok()?)));
-    BuiltIn::ALL.into_iter().filter_map(named).collect()
-}
-
 impl Default for Setup {
     fn default() -> Self {
         Setup {
@@ -84,14 +71,14 @@ impl Default for Setup {
             dose: DoseLimit::default(),
             vector_limit: VECTORS,
             upload_limit: UPLOAD_LIMIT,
-            policies: built_in(),
+            policies: BuiltIn::policies(),
         }
     }
 }
 
 /// What requests may be steered by.
 pub struct Steering {
-    frame: ModelFacts,
+    frame: SteeredModel,
     setup: Setup,
     shelf: Box<dyn Repository>,
     state: RwLock<Arc<State>>,
@@ -109,7 +96,7 @@ impl std::fmt::Debug for Steering {
 
 impl Steering {
     /// Without vectors, presets or default.
-    pub fn new(frame: ModelFacts, setup: Setup, shelf: impl Repository + 'static) -> Steering {
+    pub fn new(frame: SteeredModel, setup: Setup, shelf: impl Repository + 'static) -> Steering {
         Steering {
             frame,
             setup,
@@ -131,13 +118,13 @@ impl Steering {
         let mut state = State::clone(&self.state());
         let mut left_out = Vec::new();
         for stored in vectors {
-            let terms = Terms { accept: stored.accept_model.as_deref(), null: stored.null };
-            match Loaded::read(&stored.id, &stored.bytes, &self.frame, terms) {
+            let terms = AdmitTerms { accept: stored.accept_model.as_deref(), null: stored.null };
+            match LoadedVector::read(&stored.id, &stored.bytes, &self.frame.pin, terms) {
                 Ok(loaded) => {
                     state.vectors.insert(stored.id, Arc::new(loaded));
                 }
                 Err(fault) => {
-                    let refusal = fault.under(&stored.id).refusal();
+                    let refusal = fault.under(&stored.id).into();
                     left_out.push((stored.id, refusal));
                 }
             }
@@ -188,6 +175,23 @@ impl Steering {
     /// Puts a state into force. The caller holds `change`.
     fn publish(&self, state: State) {
         *self.state.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(state);
+    }
+}
+
+/// What a request is resolved with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bench<'a> {
+    frame: &'a SteeredModel,
+    setup: &'a Setup,
+    state: &'a State,
+    /// `None` where a request is only looked at.
+    prompt: Option<&'a [u32]>,
+}
+
+impl Bench<'_> {
+    fn context(&self) -> SpecContext<'_> {
+        let (model, policies, prompt) = (self.frame, &self.setup.policies, self.prompt);
+        SpecContext { model, vectors: self, policies, prompt }
     }
 }
 
@@ -257,7 +261,7 @@ fn preset<'a>(
         (None, None) => return Ok(None),
         (Some(named), Some(other)) if named != other => {
             let problem = format!("is {named}, and the model's name asks for {other}; name one");
-            return Err(FieldError::value(PARAM, problem).refusal());
+            return Err(FieldError::value(PARAM, problem).into());
         }
         (Some(name), _) => (name, PARAM),
         (None, Some(name)) => (name, "model"),
@@ -271,7 +275,7 @@ fn preset<'a>(
             let known: Vec<&str> = state.settings.presets.keys().map(String::as_str).collect();
             let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
             let problem = format!("is {name:?}, which is no preset; there is {known}");
-            Err(FieldError::value(param, problem).refusal())
+            Err(FieldError::value(param, problem).into())
         }
     }
 }

@@ -1,120 +1,73 @@
-//! Vectors that were read and may be used on the served model, and what is said of them.
+//! What may be steered by on the served model, and what is said of it.
 
-use super::field_error::FieldError;
-use super::fields::Origin;
-use super::model_facts::ModelFacts;
 use super::repository::StoredSettings;
-use super::vector_root;
-use super::{INLINE_LIMIT, Setup};
+use super::vector_root::{self, Access};
+use super::{Bench, INLINE_LIMIT, Setup};
 use crate::wire::error::Code;
-use crate::wire::flag::Flag;
-use crate::wire::steering::Op;
 use crate::wire::vector::{ScaleObject, VectorObject};
 use base64::Engine as _;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use trimtab_runtime::site::Site;
+use trimtab_steering::SteerOptions;
 use trimtab_steering::compose::dose::{Dosed, drift};
-use trimtab_steering::file::card::{Operation, Status};
+use trimtab_steering::file::card::{Operation, OperationKind, SiteCard, Status};
 use trimtab_steering::file::{Warning, sha256};
-use trimtab_steering::steer::NullVectors;
-use trimtab_steering::{SteerOptions, VectorFile};
+use trimtab_steering::spec::{
+    AdmitTerms, FieldError, InlineFile, LoadedVector, SteeredModel, VectorLookup,
+};
 
 /// Everything that requests can name. Never changed: a new one takes its place.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct State {
     pub(crate) settings: StoredSettings,
-    pub(crate) vectors: BTreeMap<String, Arc<Loaded>>,
+    pub(crate) vectors: BTreeMap<String, Arc<LoadedVector>>,
 }
 
-/// What is said beside a file that is brought.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Terms<'a> {
-    pub(crate) accept: Option<&'a str>,
-    pub(crate) null: NullVectors,
+/// What is known of a vector, without its header.
+pub(crate) fn object(loaded: &LoadedVector, frame: &SteeredModel) -> VectorObject {
+    let card = loaded.file.card();
+    let foreign = |w: &Warning| matches!(w, Warning::ModelDiffers { .. });
+    let accepted = loaded.warnings.iter().any(foreign);
+    VectorObject {
+        object: "steering.vector".to_owned(),
+        id: loaded.label.clone(),
+        sha256: loaded.sha256.clone(),
+        content_sha256: loaded.file.content_sha256().to_owned(),
+        op: OperationKind::from(card.operation),
+        rank: loaded.file.directions().first().map_or(1, |direction| direction.rank()),
+        sites: card.sites.keys().map(ToString::to_string).collect(),
+        scale: ScaleObject { default: card.scale.default, safe: card.scale.safe },
+        status: status(card.status).to_owned(),
+        dose_per_unit: dose_per_unit(loaded, frame),
+        model_match: if accepted { "accepted" } else { "exact" }.to_owned(),
+        template_match: !loaded.warnings.contains(&Warning::TemplateDiffers),
+        bytes: loaded.bytes,
+        warnings: told(loaded, frame),
+        header: None,
+    }
 }
 
-/// A file that belongs to the served model.
-#[derive(Debug)]
-pub(crate) struct Loaded {
-    /// Its id or source; `inline` for one that came with the request.
-    pub(crate) label: String,
-    pub(crate) sha256: String,
-    pub(crate) bytes: u64,
-    pub(crate) file: Arc<VectorFile>,
-    pub(crate) warnings: Vec<Warning>,
-    pub(crate) null: NullVectors,
+fn told(loaded: &LoadedVector, frame: &SteeredModel) -> Vec<String> {
+    let drift = drift(&Dosed::new(&loaded.file, &SteerOptions::default()), &frame.norms);
+    let drift = drift.map(|_| "stream_norm_drift");
+    loaded.warnings.iter().map(Warning::code).chain(drift).map(str::to_owned).collect()
 }
 
-impl Loaded {
-    /// Reads a file and holds it against the model.
-    pub(crate) fn read(
-        label: &str,
-        bytes: &[u8],
-        frame: &ModelFacts,
-        terms: Terms<'_>,
-    ) -> Result<Loaded, FieldError> {
-        let told = |e| FieldError::of(e, "");
-        let file = VectorFile::from_bytes(bytes).map_err(told)?;
-        let warnings = file.admit(&frame.pin, terms.accept).map_err(told)?;
-        let card = file.card();
-        if card.status == Status::Null && terms.null == NullVectors::Refuse {
-            let name = card.name.clone();
-            return Err(told(trimtab_steering::Error::StatusNull { name }));
-        }
-        let (label, sha256) = (label.to_owned(), sha256(bytes));
-        let (bytes, file) = (bytes.len() as u64, Arc::new(file));
-        Ok(Loaded { label, sha256, bytes, file, warnings, null: terms.null })
-    }
-
-    /// What is known of it, without its header.
-    pub(crate) fn object(&self, frame: &ModelFacts) -> VectorObject {
-        let card = self.file.card();
-        let foreign = |w: &Warning| matches!(w, Warning::ModelDiffers { .. });
-        let accepted = self.warnings.iter().any(foreign);
-        VectorObject {
-            object: "steering.vector".to_owned(),
-            id: self.label.clone(),
-            sha256: self.sha256.clone(),
-            content_sha256: self.file.content_sha256().to_owned(),
-            op: Op::from(card.operation),
-            rank: self.file.directions().first().map_or(1, |direction| direction.rank()),
-            sites: card.sites.keys().map(ToString::to_string).collect(),
-            scale: ScaleObject { default: card.scale.default, safe: card.scale.safe },
-            status: status(card.status).to_owned(),
-            dose_per_unit: self.dose_per_unit(frame),
-            model_match: if accepted { "accepted" } else { "exact" }.to_owned(),
-            template_match: match self.warnings.contains(&Warning::TemplateDiffers) {
-                true => Flag::No,
-                false => Flag::Yes,
-            },
-            bytes: self.bytes,
-            warnings: self.told(frame),
-            header: None,
-        }
-    }
-
-    fn told(&self, frame: &ModelFacts) -> Vec<String> {
-        let drift = drift(&Dosed::new(&self.file, &SteerOptions::default()), &frame.norms);
-        let drift = drift.map(|_| "stream_norm_drift");
-        self.warnings.iter().map(Warning::code).chain(drift).map(str::to_owned).collect()
-    }
-
-    fn dose_per_unit(&self, frame: &ModelFacts) -> BTreeMap<String, f64> {
-        let card = self.file.card();
-        let dose = |(site, entry): (&trimtab_runtime::site::Site, &_)| {
-            let entry: &trimtab_steering::file::card::SiteCard = entry;
-            let norm = frame.norms.get(site).copied().or(entry.stream_norm)?;
-            let dose = match card.operation {
-                Operation::Add => f64::from(entry.magnitude?) / f64::from(norm),
-                Operation::Rotate { degrees } => {
-                    2.0 * (f64::from(degrees).abs() / 2.0).to_radians().sin()
-                }
-                Operation::Project | Operation::Clamp { .. } => return None,
-            };
-            Some((site.to_string(), dose))
+fn dose_per_unit(loaded: &LoadedVector, frame: &SteeredModel) -> BTreeMap<String, f64> {
+    let card = loaded.file.card();
+    let dose = |(site, entry): (&Site, &SiteCard)| {
+        let norm = frame.norms.get(site).copied().or(entry.stream_norm)?;
+        let dose = match card.operation {
+            Operation::Add => f64::from(entry.magnitude?) / f64::from(norm),
+            Operation::Rotate { degrees } => {
+                2.0 * (f64::from(degrees).abs() / 2.0).to_radians().sin()
+            }
+            Operation::Project | Operation::Clamp { .. } => return None,
         };
-        card.sites.iter().filter_map(dose).collect()
-    }
+        Some((site.to_string(), dose))
+    };
+    card.sites.iter().filter_map(dose).collect()
 }
 
 fn status(status: Status) -> &'static str {
@@ -125,43 +78,40 @@ fn status(status: Status) -> &'static str {
     }
 }
 
-/// The file a request names, wherever it is.
-pub(crate) fn find(
-    origin: Origin<'_>,
-    (frame, setup, state): (&ModelFacts, &Setup, &State),
-) -> Result<Arc<Loaded>, FieldError> {
-    let terms = Terms::default();
-    match origin {
-        Origin::Id(id) => state.vectors.get(id).cloned().ok_or_else(|| unknown("id", id)),
-        Origin::Source(_) if setup.sources == vector_root::Access::Closed => Err(closed("source")),
-        Origin::Source(text) => {
-            let root = setup.vector_root.as_deref();
-            let bytes = vector_root::read(text, root, setup.sources, setup.upload_limit)?;
-            let loaded = Loaded::read(text, &bytes, frame, terms);
-            loaded.map(Arc::new).map_err(|e| e.under("source"))
+impl VectorLookup for Bench<'_> {
+    fn registered(&self, id: &str) -> Option<Arc<LoadedVector>> {
+        self.state.vectors.get(id).cloned()
+    }
+
+    fn source(&self, source: &str) -> Result<Arc<LoadedVector>, FieldError> {
+        let Setup { sources, upload_limit, .. } = *self.setup;
+        if sources == Access::Closed {
+            return Err(closed("source"));
         }
-        Origin::Inline(_) if setup.inline == vector_root::Access::Closed => Err(closed("inline")),
-        Origin::Inline(inline) => {
-            let bytes = decoded(&inline.safetensors_b64).map_err(|e| e.under("inline"))?;
-            hashes_to(&bytes, &inline.sha256).map_err(|e| e.under("inline"))?;
-            let loaded = Loaded::read("inline", &bytes, frame, terms);
-            loaded.map(Arc::new).map_err(|e| e.under("inline"))
+        let root = self.setup.vector_root.as_deref();
+        self.loaded(source, &vector_root::read(source, root, sources, upload_limit)?)
+    }
+
+    fn inline(&self, file: &InlineFile) -> Result<Arc<LoadedVector>, FieldError> {
+        if self.setup.inline == Access::Closed {
+            return Err(closed("inline"));
         }
+        let bytes = decoded(&file.safetensors_b64)?;
+        hashes_to(&bytes, &file.sha256)?;
+        self.loaded("inline", &bytes)
     }
 }
 
-/// There is no vector of this name.
-pub(crate) fn unknown(field: &str, id: &str) -> FieldError {
-    FieldError::new(
-        Code::VectorNotFound,
-        field,
-        format!("is {id:?}, and no such vector is registered"),
-    )
+impl Bench<'_> {
+    fn loaded(&self, label: &str, bytes: &[u8]) -> Result<Arc<LoadedVector>, FieldError> {
+        let terms = AdmitTerms::default();
+        LoadedVector::read(label, bytes, &self.frame.pin, terms).map(Arc::new)
+    }
 }
 
-fn closed(field: &'static str) -> FieldError {
+fn closed(field: &str) -> FieldError {
     let problem = format!("is switched off; start the server with --allow-{field}, or use id");
-    FieldError::new(Code::SourceDisabled, field, problem)
+    FieldError::new(Code::SourceDisabled, "", problem)
 }
 
 fn decoded(text: &str) -> Result<Vec<u8>, FieldError> {

@@ -1,35 +1,28 @@
 //! What one request is steered by, and the receipt for it.
 
-use super::field_error::FieldError;
-use super::monitor::Monitoring;
-use crate::error::ApiError;
-use crate::wire::error::Code;
+use super::layer::LayerSource;
 use crate::wire::receipt::{Replay, ReplayableReceipt};
-use crate::wire::steering::{Level, Op, Steering};
-use std::collections::BTreeMap;
-use trimtab_runtime::plan::Plan;
+use crate::wire::steering::{Level, Steering};
 use trimtab_runtime::site::Site;
-use trimtab_steering::compose::dose::{DoseLimit, DosePolicy};
+use trimtab_steering::compose::dose::DoseLimit;
+use trimtab_steering::file::card::OperationKind;
 use trimtab_steering::receipt::{AnswerFacts, PlanPrints, Receipt, ReceiptModel};
-use trimtab_steering::stack::Applied;
-
-/// A dose that is above its limit by rounding alone is not above it.
-const SLACK: f64 = 1.0 + 1e-6;
+use trimtab_steering::spec::ResolvedMonitor;
+use trimtab_steering::stack::{Applied, Lowered};
 
 /// What one request is steered by. Whatever changes on the server, this stays.
 #[derive(Debug, Clone)]
 pub struct Resolved {
     /// What is done to the model.
-    pub plan: Plan,
-    /// Predicted dose of all vectors at each site where it is known beforehand.
-    pub dose: BTreeMap<Site, f64>,
+    pub lowered: Lowered,
     /// What is to be known about the vectors.
     pub warnings: Vec<String>,
     /// What would be asked to get the same again: everything after defaults and presets were applied.
     pub request: Steering,
     pub(crate) prints: PlanPrints,
-    pub(crate) vectors: Vec<Applied>,
-    pub(crate) monitor: Option<Monitoring>,
+    pub(crate) monitor: Option<ResolvedMonitor>,
+    /// Whose monitor it is.
+    pub(crate) voice: LayerSource,
     pub(crate) level: Level,
     pub(crate) limit: DoseLimit,
     pub(crate) model: ReceiptModel,
@@ -56,7 +49,7 @@ pub struct GateCounts {
     /// Where.
     pub site: Site,
     /// By what.
-    pub op: Op,
+    pub op: OperationKind,
     /// How many.
     pub tokens: u64,
     /// Predicted dose, where it can be.
@@ -66,38 +59,7 @@ pub struct GateCounts {
 impl Resolved {
     /// Whether nothing is done to the model, and nothing watches it.
     pub fn is_plain(&self) -> bool {
-        self.vectors.is_empty() && self.monitor.is_none()
-    }
-
-    /// Puts it beside what pushes at each site already. A retry does both, and is refused if together they push too hard.
-    pub(crate) fn beside(&mut self, doses: &BTreeMap<Site, f64>) -> Result<(), ApiError> {
-        let retry = self.monitor.as_mut().and_then(|monitor| monitor.retry.as_mut());
-        for all in retry.map(|retry| &mut retry.dose).into_iter().chain([&mut self.dose]) {
-            for (site, dose) in doses {
-                *all.entry(*site).or_default() += dose;
-            }
-        }
-        let (most, held) = (self.limit.site, self.limit.policy != DosePolicy::Warn);
-        let retry = self.monitor.as_ref().and_then(|monitor| monitor.retry.as_ref());
-        let over =
-            retry.and_then(|retry| retry.dose.iter().find(|(_, dose)| **dose > most * SLACK));
-        match over.filter(|_| held && !doses.is_empty()) {
-            None => Ok(()),
-            Some((site, dose)) => {
-                let problem = format!(
-                    "push {dose:.3} at {site} together with the answer's own, at most {most:.3} is allowed"
-                );
-                let fault = FieldError::new(Code::DoseExceeded, "retry.vectors", problem);
-                Err(fault.under("monitor").refusal())
-            }
-        }
-    }
-
-    /// How much a push of guidance may add at a site to what is in force on a retry.
-    pub(crate) fn room(&self, site: Site) -> f64 {
-        let retry = self.monitor.as_ref().and_then(|monitor| monitor.retry.as_ref());
-        let doses = retry.map_or(&self.dose, |retry| &retry.dose);
-        (self.limit.site - doses.get(&site).copied().unwrap_or(0.0)).max(0.0)
+        self.lowered.applied.is_empty() && self.monitor.is_none()
     }
 
     /// What fired where, for metrics.
@@ -113,13 +75,10 @@ impl Resolved {
         })
     }
 
-    /// The vectors of an answer's last attempt: after a rewind those of the retry too.
+    /// The vectors of an answer's last attempt.
     fn in_force(&self, rewinds: u32) -> &[Applied] {
         let retry = self.monitor.as_ref().and_then(|monitor| monitor.retry.as_ref());
-        match retry.filter(|_| rewinds > 0) {
-            Some(retry) => &retry.vectors,
-            None => &self.vectors,
-        }
+        self.lowered.in_force(retry, rewinds)
     }
 
     /// The receipt, if one is due: something was done to the model and the request did not say `none`, or it said

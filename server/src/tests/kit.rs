@@ -1,7 +1,7 @@
 //! A served tiny model, requests to it, and a brake for its engine.
 
 use crate::settings::{Key, Params, Switch};
-use crate::steer::{ModelFacts, Setup, Steering};
+use crate::steer::{Setup, Steering};
 use crate::{App, Persistence, Server};
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -19,6 +19,7 @@ use trimtab_runtime::generate::{Event, Flow, Generation, Request as Asked};
 use trimtab_runtime::plan::Plan;
 use trimtab_runtime::testing::tiny;
 use trimtab_runtime::text::Variables;
+use trimtab_steering::spec::SteeredModel;
 
 /// The longest that anything may take.
 pub const LONG: Duration = Duration::from_secs(30);
@@ -73,7 +74,7 @@ impl House {
         let model = tiny_model();
         let keep = Persistence::in_store(store, Switch::On);
         let steering =
-            Steering::new(ModelFacts::of(&model).unwrap(), Setup::default(), keep.clone());
+            Steering::new(SteeredModel::of(&model).unwrap(), Setup::default(), keep.clone());
         let kept = (keep.vectors().await.unwrap(), keep.settings().await.unwrap());
         assert_eq!(steering.restore(kept.0, kept.1), []);
         let keys = vec![Key::user("alice", "a"), Key::admin("root", "r")];

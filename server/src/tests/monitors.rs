@@ -2,7 +2,7 @@
 
 use super::kit::*;
 use crate::settings::{Key, Params, Switch};
-use crate::steer::{ModelFacts, Setup, Steering};
+use crate::steer::{Setup, Steering};
 use crate::{Persistence, Server};
 use axum::body::Body;
 use axum::http::Request;
@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use trimtab_adapters::store::{GuardActionRow, Store};
 use trimtab_runtime::testing::tiny;
+use trimtab_steering::spec::SteeredModel;
 
 /// What the tiny model says to `chat`, so that a test can object to a part of it.
 async fn plain(house: &House, more: Value) -> String {
@@ -283,7 +284,7 @@ async fn what_cannot_be_watched_is_refused_before_a_token() {
 async fn keeping(store: Store, text: Switch, admin: Switch) -> House {
     let model = tiny_model();
     let keep = Persistence::in_store(store, Switch::On).with_audit_text(text);
-    let steering = Steering::new(ModelFacts::of(&model).unwrap(), Setup::default(), keep.clone());
+    let steering = Steering::new(SteeredModel::of(&model).unwrap(), Setup::default(), keep.clone());
     let keys = vec![Key::user("alice", "a"), Key::admin("root", "r")];
     let settings = Params { keys, admin, ..Params::default() }.check().unwrap();
     let server = Server::builder(model).settings(settings).steering(steering).keep(keep);

@@ -2,6 +2,7 @@
 
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use utoipa::ToSchema;
 
 /// What went wrong, for programs.
@@ -125,6 +126,12 @@ impl Code {
     /// The code of this text.
     pub fn of(text: &str) -> Option<Code> {
         serde_json::from_value(serde_json::Value::String(text.to_owned())).ok()
+    }
+}
+
+impl From<Code> for Cow<'static, str> {
+    fn from(code: Code) -> Cow<'static, str> {
+        code.text().into()
     }
 }
 

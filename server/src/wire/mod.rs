@@ -1,17 +1,16 @@
 //! The types of the wire: the only place where HTTP's JSON is known.
 //!
-//! Core types are not wire types. What comes in is converted by `TryFrom` or a function that may refuse, what goes out
-//! by `From`, both at the edge, so that a change of the protocol never reaches the runtime.
+//! What comes in is converted by `TryFrom` or a function that may refuse, what goes out by `From`, both at the edge, so
+//! that a change of the protocol never reaches the runtime. What a user writes in files too, vectors and monitors, is a type
+//! of `trimtab_steering::spec`, and so is each closed list of words.
 
 pub mod audit;
 pub mod chat;
 pub mod completion;
 pub mod embedding;
 pub mod error;
-pub mod flag;
 pub mod health;
 pub mod model;
-pub mod monitor;
 mod read;
 pub mod receipt;
 pub(crate) mod responses;

@@ -1,9 +1,9 @@
 //! Administration of steering: registered vectors, presets and the server default.
 
-use super::flag::Flag;
-use super::steering::{Op, Steering};
+use super::steering::Steering;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use trimtab_steering::file::card::OperationKind;
 use utoipa::ToSchema;
 
 /// A registered vector.
@@ -18,7 +18,7 @@ pub struct VectorObject {
     /// Of its directions.
     pub content_sha256: String,
     /// What is done with it.
-    pub op: Op,
+    pub op: OperationKind,
     /// Rows at each site.
     pub rank: usize,
     /// Where it can act.
@@ -32,8 +32,7 @@ pub struct VectorObject {
     /// `exact`, or `accepted` for a vector of another model that an operator accepted.
     pub model_match: String,
     /// Whether it was made under the template in force.
-    #[schema(value_type = bool)]
-    pub template_match: Flag,
+    pub template_match: bool,
     /// Length of its file.
     pub bytes: u64,
     /// What is to be known about it.
@@ -96,8 +95,7 @@ pub struct VectorDeleted {
     /// `steering.vector`.
     pub object: String,
     /// `true`.
-    #[schema(value_type = bool)]
-    pub deleted: Flag,
+    pub deleted: bool,
 }
 
 /// What the server does to every answer, and what requests can name.
@@ -108,8 +106,7 @@ pub struct SteeringObject {
     /// What every answer gets that does not drop it.
     pub default: Option<Steering>,
     /// Whether requests cannot drop it.
-    #[schema(value_type = bool)]
-    pub locked: Flag,
+    pub locked: bool,
     /// Registered vectors that requests may bring while the default is locked.
     pub allow: Vec<String>,
     /// By name.
@@ -158,8 +155,7 @@ pub struct Check {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Checked {
     /// `true`: what cannot be done is an error.
-    #[schema(value_type = bool)]
-    pub ok: Flag,
+    pub ok: bool,
     /// Everything after defaults and presets were applied.
     pub resolved: Steering,
     /// Predicted dose of all vectors at each site where it is known beforehand.

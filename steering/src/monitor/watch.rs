@@ -2,33 +2,41 @@
 
 use super::detect::{Action, Detector};
 use crate::error::{Error, Result};
+use serde::{Deserialize, Serialize};
 
 /// When a watch looks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Cadence {
+    /// Where a sentence ends, and at the latest after 32 unchecked tokens.
+    #[default]
+    Sentence,
     /// After every so many tokens.
     Tokens(usize),
-    /// Where a sentence ends, and at the latest after 32 unchecked tokens.
-    Sentence,
 }
 
-/// What follows from a hit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What is done where a watch hits.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
 pub enum Then {
     /// The answer is rewound and generated again.
+    #[default]
     Rewind,
     /// The answer ends.
     Stop,
-    /// It is written down.
+    /// The answer goes on, and the receipt says so.
     Report,
 }
 
-/// Whether an answer may go on unjudged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What becomes of an answer that cannot be judged.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Guard))]
+#[serde(rename_all = "snake_case")]
 pub enum Duty {
-    /// No: three checks in a row that could not tell end it.
+    /// It is not given: three checks in a row that could not tell end it.
+    #[default]
     Mandatory,
-    /// Yes, but it is flagged.
+    /// It is given and flagged.
     Advisory,
 }
 

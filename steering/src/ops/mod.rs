@@ -22,6 +22,7 @@ pub(crate) mod running;
 use crate::direction::{Direction, finite};
 use crate::error::{Error, Result};
 use crate::file::card::{Operation, SiteCard};
+use serde::{Deserialize, Serialize};
 use std::ops::RangeInclusive;
 use trimtab_runtime::fingerprint::FingerprintBuilder;
 use trimtab_runtime::site::Site;
@@ -37,7 +38,9 @@ pub enum Unit {
 }
 
 /// What happens to a token's length.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
 pub enum Rescale {
     /// It is what the operation makes it.
     #[default]

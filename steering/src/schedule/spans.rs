@@ -3,8 +3,12 @@
 //! A scanner takes the answer's bytes one by one and remembers a few words. Markers are ASCII, so half a character
 //! cannot be mistaken for one, and a marker may come in any number of tokens.
 
-/// A kind of span in which a vector can rest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+use serde::{Deserialize, Serialize};
+
+/// A kind of span of an answer in which a vector can be off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Pause))]
+#[serde(rename_all = "snake_case")]
 pub enum Span {
     /// `<tool_call>` to `</tool_call>`, or from `[TOOL_CALLS]` or `<|python_tag|>` to the end of the answer.
     ToolCall,

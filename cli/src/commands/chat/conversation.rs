@@ -9,8 +9,6 @@ use std::time::Instant;
 use trimtab_runtime::generate::Request;
 use trimtab_runtime::session::{History, Session};
 use trimtab_runtime::text::Message;
-use trimtab_steering::scope::Scope;
-use trimtab_steering::stack::Lowered;
 
 /// A conversation with one model.
 pub struct Conversation<'a> {
@@ -21,9 +19,7 @@ pub struct Conversation<'a> {
     /// Messages that `/reset` keeps: the system prompt.
     kept: usize,
     /// What the next turn runs under.
-    steered: Lowered,
-    /// The tokens that each vector of it acts on.
-    scopes: Vec<Scope>,
+    steering: Steering,
     /// The last turn: the keys and values of its session are the conversation's past.
     past: Option<Reply>,
     history: History,
@@ -39,16 +35,14 @@ impl<'a> Conversation<'a> {
     ) -> Conversation<'a> {
         let messages: Vec<Message> =
             system.into_iter().map(|text| Message::new("system", text)).collect();
-        let (kept, steered, past) = (messages.len(), steering.lowered().clone(), None);
-        let scopes = steering.scopes();
+        let (kept, steering, past) = (messages.len(), steering.clone(), None);
         Conversation {
             opened,
             watching,
             request,
             kept,
             messages,
-            steered,
-            scopes,
+            steering,
             past,
             history: History::Recompute,
         }
@@ -74,12 +68,12 @@ impl<'a> Conversation<'a> {
         let (started, model) = (Instant::now(), &self.opened.model);
         let space = model.prefix_space("");
         let tokens = model.chat_prompt(&self.messages)?;
-        self.scopes.iter().try_for_each(|scope| scope.admit(&tokens))?;
+        self.steering.admit(&tokens)?;
         let session = match self.continued(&tokens)? {
             Some(session) => session,
             None => {
                 self.history = History::Recompute;
-                let mut session = model.session(self.steered.plan.clone())?;
+                let mut session = model.session(self.steering.plan().clone())?;
                 session.push_prompt(&tokens)?;
                 session.adopt_prefix(&space)?;
                 session
@@ -87,7 +81,7 @@ impl<'a> Conversation<'a> {
         };
         let (request, question) = (self.request.clone(), self.messages.last());
         let question = question.map(|message| message.content.as_str());
-        let guard = |watching: &Watching| watching.guard(question, &self.steered, request.seed);
+        let guard = |watching: &Watching| watching.guard(question, &self.steering, request.seed);
         let guarded = self.watching.map(guard).transpose()?;
         let reply = answer(self.opened, session, Asked { request, guarded, started }, show)?;
         reply.session.publish_prefix(&space);
@@ -105,15 +99,14 @@ impl<'a> Conversation<'a> {
         else {
             return Ok(None);
         };
-        session.replan(self.steered.plan.clone(), History::Keep)?;
+        session.replan(self.steering.plan().clone(), History::Keep)?;
         session.push_prompt(rest)?;
         Ok(Some(session))
     }
 
     /// Puts other vectors in force from the next turn on. With [`History::Keep`] what was read stays as it was read.
     pub fn replan(&mut self, steering: &Steering, history: History) {
-        self.steered = steering.lowered().clone();
-        self.scopes = steering.scopes();
+        self.steering = steering.clone();
         self.history = history;
     }
 

@@ -5,7 +5,7 @@ use super::conversation::Conversation;
 use super::words::{self, Word};
 use crate::commands::answer::{Reply, Said, SeedIn, request};
 use crate::commands::generate::{PLAIN, document, report, stdin_text, titled};
-use crate::commands::monitors::Watching;
+use crate::commands::monitors::{Display, Watching};
 use crate::commands::opened::Opened;
 use crate::commands::vectors::{self, Steering};
 use crate::console::Console;
@@ -15,7 +15,6 @@ use std::io::{BufRead, IsTerminal};
 use trimtab_runtime::filetype::{self, NotText};
 use trimtab_runtime::generate::{Finish, Request};
 use trimtab_runtime::session::History;
-use trimtab_server::Display;
 
 pub fn run(plan: &Chat, console: &Console) -> Result<()> {
     let piped = !std::io::stdin().is_terminal();

@@ -4,7 +4,7 @@ use super::config::{Delivery, Generate, PromptForm};
 use super::document::document;
 use super::printer::Printer;
 use crate::commands::answer::{Asked, Reply, Said, SeedIn, answer, request};
-use crate::commands::monitors::Watching;
+use crate::commands::monitors::{Display, Watching};
 use crate::commands::opened::Opened;
 use crate::commands::vectors::{self, Steering};
 use crate::console::Console;
@@ -16,7 +16,6 @@ use trimtab_runtime::Model;
 use trimtab_runtime::generate::{Finish, Request};
 use trimtab_runtime::printable::Line;
 use trimtab_runtime::text::{Message, Special};
-use trimtab_server::Display;
 use trimtab_server::wire::chat::Logprobs;
 
 pub fn run(plan: &Generate, console: &Console) -> Result<()> {
@@ -112,12 +111,12 @@ struct Task<'a> {
 impl Task<'_> {
     /// The answer under some vectors, printed as it comes.
     fn heard(&self, steering: &Steering, label: Option<&str>) -> Result<Reply> {
-        let (started, steered) = (Instant::now(), steering.lowered());
-        let mut session = self.opened.model.session(steered.plan.clone())?;
+        let started = Instant::now();
+        let mut session = self.opened.model.session(steering.plan().clone())?;
         session.push_prompt(&self.tokens)?;
         self.printer.begin(label)?;
         let request = self.request.clone();
-        let guard = |watching: &Watching| watching.guard(self.question, steered, request.seed);
+        let guard = |watching: &Watching| watching.guard(self.question, steering, request.seed);
         let guarded = self.watching.map(guard).transpose()?;
         let show = &mut |said: Said| match said {
             Said::More(text) => self.printer.piece(text),

@@ -11,20 +11,24 @@ use trimtab_runtime::Model;
 use trimtab_runtime::engine::EngineOptions;
 use trimtab_runtime::hub::Progress;
 use trimtab_server::settings::Settings;
-use trimtab_server::steer::{Access, ModelFacts, Setup, Steering, StoredVector};
-use trimtab_server::wire::flag::Flag;
+use trimtab_server::steer::{Access, Setup, Steering, StoredVector};
 use trimtab_server::wire::vector::PutSteering;
-use trimtab_server::{ApiError, App, Persistence, Server};
+use trimtab_server::{App, Persistence, Server};
 use trimtab_steering::compose::dose::DoseLimit;
 use trimtab_steering::file::sha256;
 use trimtab_steering::monitor::policy::{BuiltIn, Policy};
+use trimtab_steering::spec::{GuardLibrary, SteeredModel};
 use trimtab_steering::steer::NullVectors;
+
+/// The bytes of a vector's file.
+pub fn bytes(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).map_err(|source| Error::Read { path: path.to_owned(), source })
+}
 
 /// Reads the vectors that requests may name.
 pub fn read(vectors: &[Named]) -> Result<Vec<StoredVector>> {
     let stored = |named: &Named| {
-        let bytes = std::fs::read(&named.path)
-            .map_err(|source| Error::Read { path: named.path.clone(), source })?;
+        let bytes = bytes(&named.path)?;
         Ok(StoredVector {
             id: named.id.clone(),
             sha256: sha256(&bytes),
@@ -52,19 +56,12 @@ pub fn policies(named: &[String]) -> Result<Vec<Arc<Policy>>> {
     Ok(policies)
 }
 
-/// Makes a model ready to judge by one policy; gives the share of harmless texts that it cannot tell.
-pub type Prepare<'a> = &'a dyn Fn(
-    &Arc<Policy>,
-    Option<&Path>,
-    &mut dyn FnMut(usize, usize),
-) -> std::result::Result<f64, ApiError>;
-
 /// Makes ready to judge by policies, which reads some hundred texts where that was not done before.
 pub fn prepare(
     policies: &[Arc<Policy>],
     folder: Option<&Path>,
     console: &Console,
-    prepare: Prepare,
+    library: &GuardLibrary,
 ) -> Result<()> {
     let folder = folder.map(|folder| folder.join("calibrations")).filter(|_| !policies.is_empty());
     if let Some(folder) = &folder {
@@ -73,7 +70,7 @@ pub fn prepare(
     }
     for policy in policies {
         let (meter, mut read) = (Meter::new(console), 0);
-        let unknown = prepare(policy, folder.as_deref(), &mut |done, all| {
+        let unknown = library.calibrate(policy, folder.as_deref(), &mut |done, all| {
             if read == 0 {
                 meter.begin_items(&format!("measuring the judge of policy {}", policy.name()), all);
             }
@@ -128,7 +125,7 @@ pub async fn app(
     let mut setup = behind.setup;
     let named = judged.iter().map(|policy| (policy.name().to_owned(), policy.clone()));
     setup.policies.extend(named);
-    let steering = Steering::new(ModelFacts::of(&model)?, setup, keep.clone());
+    let steering = Steering::new(SteeredModel::of(&model)?, setup, keep.clone());
     // What was named on the command line is there for this run, and in the place of what was kept under its name.
     let named: Vec<String> = vectors.iter().map(|vector| vector.id.clone()).collect();
     let kept = keep.vectors().await?.into_iter().filter(|kept| !named.contains(&kept.id));
@@ -150,8 +147,7 @@ pub async fn app(
     }
     let server = Server::builder(model).engine(behind.engine).settings(settings);
     let app = server.steering(steering).keep(keep).build()?;
-    let calibrate: Prepare = &|policy, folder, progress| app.calibrate(policy, folder, progress);
-    tokio::task::block_in_place(|| prepare(&judged, behind.folder, console, calibrate))?;
+    tokio::task::block_in_place(|| prepare(&judged, behind.folder, console, app.library()))?;
     Ok(app)
 }
 
@@ -166,7 +162,7 @@ fn preset(steering: &Steering, text: &str) -> std::result::Result<(), String> {
     object.insert("expected_version".to_owned(), now.version.into());
     let put: PutSteering = serde_json::from_value(document).map_err(|error| error.to_string())?;
     let same = put.default == now.default
-        && put.locked.unwrap_or(false) == (now.locked == Flag::Yes)
+        && put.locked.unwrap_or(false) == now.locked
         && put.allow.clone().unwrap_or_default() == now.allow
         && put.presets.clone().unwrap_or_default() == now.presets;
     if same {

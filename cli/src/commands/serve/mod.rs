@@ -7,5 +7,5 @@ mod log;
 mod run;
 
 pub use config::folder_of_state;
-pub use desk::{Behind, Prepare, app, policies, prepare, read};
+pub use desk::{Behind, app, bytes, policies, prepare, read};
 pub use run::{run, threads};

@@ -20,7 +20,6 @@ use trimtab_steering::file::Warning;
 use trimtab_steering::file::card::{ModelPin, Pinned};
 use trimtab_steering::import::{self, ImportOptions, SourceFile};
 use trimtab_steering::neutral::medians;
-use trimtab_steering::scope::Scope;
 use trimtab_steering::stack::{Lowered, Stack, StackVector};
 use trimtab_steering::{Error as Refusal, Steer, SteerOptions, VectorFile};
 
@@ -63,7 +62,7 @@ pub fn unreadable(error: Refusal) -> Error {
 }
 
 /// Vectors on a model: their plan, and what is known about it.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Steering {
     stack: Stack,
     /// The stream's length where it was measured on this model.
@@ -153,16 +152,11 @@ impl Steering {
         &self.lowered.plan
     }
 
-    /// The tokens that each vector acts on, of those that act.
-    pub fn scopes(&self) -> Vec<Scope> {
-        let each = self.stack.vectors().zip(&self.lowered.applied);
-        let acting = each.filter(|(_, applied)| applied.scale != 0.0);
-        acting.map(|(vector, _)| vector.scope().clone()).collect()
-    }
-
     /// Refuses a prompt on which a vector would act on no token, now or later.
     pub fn admit(&self, prompt: &[u32]) -> Result<()> {
-        Ok(self.scopes().iter().try_for_each(|scope| scope.admit(prompt))?)
+        let each = self.stack.vectors().zip(&self.lowered.applied);
+        let mut acting = each.filter(|(_, applied)| applied.scale != 0.0);
+        Ok(acting.try_for_each(|(vector, _)| vector.scope().admit(prompt))?)
     }
 
     /// How many different operations, and which.
@@ -186,6 +180,11 @@ impl Steering {
     pub fn label(&self) -> String {
         let each = self.lowered.applied.iter().map(|v| format!("{} ×{}", v.id, v.scale));
         each.collect::<Vec<_>>().join(", ")
+    }
+
+    /// The vectors as they were asked for.
+    pub fn stack(&self) -> &Stack {
+        &self.stack
     }
 
     /// The vectors as they act on the model.

@@ -24,17 +24,9 @@ impl Steering {
             fired: &answer.fired,
             record: reply.record.as_ref(),
         };
-        let applied = match reply.retry.as_slice() {
-            [] => &self.lowered.applied,
-            _ if answer.rewinds == 0 => &self.lowered.applied,
-            _ => &reply.retry,
-        };
-        let mut warnings: Vec<String> =
-            self.lowered.warnings().into_iter().map(str::to_owned).collect();
-        let new = reply.warnings.iter().filter(|new| !warnings.contains(new));
-        let new: Vec<String> = new.cloned().collect();
-        warnings.extend(new);
-        let vectors = (applied.as_slice(), warnings.as_slice());
+        let retry = reply.retry.as_ref();
+        let warnings = self.lowered.warnings(retry);
+        let vectors = (self.lowered.in_force(retry, answer.rewinds), warnings.as_slice());
         let receipt = Receipt::new(&ReceiptModel::of(model), &prints, vectors, &facts);
         let variables = model.template().map(|template| template.variables().clone());
         let chat_template_kwargs: Variables = variables.unwrap_or_default();

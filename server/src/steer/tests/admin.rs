@@ -171,7 +171,7 @@ fn what_was_stored_comes_back() {
     assert_eq!((left_out[0].0.as_str(), left_out[0].1.code), ("y", Code::ModelMismatch));
     assert_eq!(second.settings(), first.settings());
     let plan = |steering: &Steering| {
-        steering.now().resolve(None, None, Some(&super::PROMPT)).unwrap().plan.fingerprint()
+        steering.now().resolve(None, None, Some(&super::PROMPT)).unwrap().lowered.plan.fingerprint()
     };
     assert_eq!(plan(&second), plan(&first));
     // A default whose vector is gone steers and serves no request.
@@ -190,11 +190,14 @@ fn a_check_says_what_would_be_done() {
     };
     let checked =
         check(r#"{"vectors":[{"id":"calm","scale":0.8},{"id":"one","scale":0.3}]}"#).unwrap();
-    assert_eq!(checked.ok, wire::flag::Flag::Yes);
+    assert!(checked.ok);
     // Both push along other axes at block 1: 1.6 and 0.6 in a stream of 10.
     let expected = (1.6_f64.powi(2) + 0.6_f64.powi(2)).sqrt() / 10.0;
     assert!((checked.dose["resid_post.1"] - expected).abs() < 1e-6, "{:?}", checked.dose);
-    assert_eq!(checked.resolved.vectors.unwrap()[0].op, Some(wire::steering::Op::Add));
+    assert_eq!(
+        checked.resolved.vectors.unwrap()[0].op,
+        Some(trimtab_steering::file::card::OperationKind::Add)
+    );
     // Without a prompt, nothing is said about one.
     assert!(check(r#"{"vectors":[{"id":"calm","apply":{"prompt_positions":[40]}}]}"#).is_ok());
     let refusal = check(r#"{"vectors":[{"id":"clam"}]}"#).unwrap_err();
@@ -206,7 +209,7 @@ fn a_frame_is_what_vectors_are_held_against() {
     let folder = Folder::new();
     trimtab_runtime::testing::tiny::write(&folder.0).unwrap();
     let model = trimtab_runtime::Model::open(&folder.0.display().to_string()).unwrap();
-    let frame = crate::steer::ModelFacts::of(&model).unwrap();
+    let frame = trimtab_steering::spec::SteeredModel::of(&model).unwrap();
     // A model of token ids only: nothing to measure the stream on, so the cards' lengths count.
     assert!(frame.norms.is_empty() && frame.tokenizer.is_none());
     let (pin, weights) = (frame.pin.clone(), model.identity().weights_sha256.clone());

@@ -12,7 +12,7 @@ const SETTINGS: &str = r#"{"expected_version":0,
                "strict":{"conflict":"error"}}}"#;
 
 fn order(resolved: &crate::steer::Resolved) -> Vec<(String, f32)> {
-    resolved.vectors.iter().map(|vector| (vector.id.clone(), vector.scale)).collect()
+    resolved.lowered.applied.iter().map(|vector| (vector.id.clone(), vector.scale)).collect()
 }
 
 #[test]
@@ -93,17 +93,17 @@ fn a_change_touches_only_what_is_resolved_after_it() {
     let steering = server();
     put(&steering, SETTINGS).unwrap();
     let before = steering.now().resolve(None, None, Some(&PROMPT)).unwrap();
-    let fingerprint = before.plan.fingerprint();
+    let fingerprint = before.lowered.plan.fingerprint();
     let changed = r#"{"expected_version":1,"default":{"vectors":[{"id":"one","scale":0.2}]}}"#;
     put(&steering, changed).unwrap();
     steering.delete("calm").unwrap();
-    assert_eq!(before.plan.fingerprint(), fingerprint);
+    assert_eq!(before.lowered.plan.fingerprint(), fingerprint);
     assert_eq!(order(&before), [("calm".to_owned(), 0.1)]);
     let after = steering.now().resolve(None, None, Some(&PROMPT)).unwrap();
     assert_eq!(order(&after), [("one".to_owned(), 0.2)]);
-    assert_ne!(after.plan.fingerprint(), fingerprint);
+    assert_ne!(after.lowered.plan.fingerprint(), fingerprint);
     // The old keys stay good for the old plan: nothing about them has changed.
-    let kv = |resolved: &crate::steer::Resolved| resolved.plan.kv_fingerprint(0..12, 12, 3);
+    let kv = |resolved: &crate::steer::Resolved| resolved.lowered.plan.kv_fingerprint(0..12, 12, 3);
     assert_ne!(kv(&before), kv(&after));
 }
 
@@ -113,7 +113,7 @@ fn the_resolved_request_comes_to_the_same_plan() {
     put(&steering, SETTINGS).unwrap();
     let same = |text: &str, first: &Fingerprint| {
         let again = resolve(&steering, text).unwrap();
-        assert_eq!(again.plan.fingerprint(), *first, "{text}");
+        assert_eq!(again.lowered.plan.fingerprint(), *first, "{text}");
         assert_eq!(serde_json::to_string(&again.request).unwrap(), text);
     };
     for text in [
@@ -134,6 +134,6 @@ fn the_resolved_request_comes_to_the_same_plan() {
     ] {
         let first = resolve(&steering, text).unwrap();
         let written = serde_json::to_string(&first.request).unwrap();
-        same(&written, &first.plan.fingerprint());
+        same(&written, &first.lowered.plan.fingerprint());
     }
 }

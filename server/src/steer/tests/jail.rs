@@ -1,6 +1,7 @@
 //! No path leads out of the folder of vectors.
 
 use super::Folder;
+use crate::error::ApiError;
 use crate::steer::vector_root::{Access, jailed, read};
 use crate::wire::error::Code;
 use std::os::unix::fs::symlink;
@@ -41,7 +42,7 @@ fn only_what_is_under_the_folder_is_found() {
         "missing",
         "sub/x/y",
     ] {
-        let refusal = jailed(root, escape).unwrap_err().refusal();
+        let refusal = ApiError::from(jailed(root, escape).unwrap_err());
         let code = refusal.code;
         assert!(matches!(code, Code::InvalidValue | Code::VectorNotFound), "{escape}: {code:?}");
         // What is on the machine is not told.
@@ -57,7 +58,7 @@ fn only_files_of_a_bearable_length_are_read() {
     std::fs::write(folder.0.join("five"), b"12345").unwrap();
     let root = Some(folder.0.as_path());
     let code = |text: &str, root, limit| {
-        read(text, root, Access::Closed, limit).map_err(|fault| fault.refusal().code)
+        read(text, root, Access::Closed, limit).map_err(|fault| ApiError::from(fault).code)
     };
     assert_eq!(code("file:five", root, 5), Ok(b"12345".to_vec()));
     assert_eq!(code("file:five", root, 4), Err(Code::FileTooLarge));

@@ -77,7 +77,7 @@ fn what_a_lock_leaves_is_there() {
     let steering = locked();
     let ids = |asked: &str| {
         let resolved = resolve(&steering, asked).unwrap();
-        resolved.vectors.iter().map(|vector| vector.id.clone()).collect::<Vec<_>>()
+        resolved.lowered.applied.iter().map(|vector| vector.id.clone()).collect::<Vec<_>>()
     };
     assert_eq!(ids("{}"), ["calm"]);
     assert_eq!(ids(r#"{"use_default":true,"vectors":[],"preset":"house"}"#), ["calm", "one"]);
@@ -155,7 +155,7 @@ fn nothing_a_request_brings_scales_a_locked_default_down() {
         let asked = r#"{"vectors":[{"id":"deep","scale":50}]}"#;
         let resolved = resolve(&steering, asked).unwrap();
         assert!(resolved.warnings.contains(&"dose_clamped".to_owned()));
-        let scale = |id: &str| resolved.vectors.iter().find(|v| v.id == id).unwrap().scale;
+        let scale = |id: &str| resolved.lowered.applied.iter().find(|v| v.id == id).unwrap().scale;
         assert_eq!((scale("calm") < 0.2, scale("deep") < 50.0), (clamped, true), "{locked}");
     }
 }

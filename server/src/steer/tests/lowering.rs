@@ -1,15 +1,16 @@
 //! What stays a constant addition, which costs next to nothing, and when a rest inside tool calls makes it a hook.
 
 use super::{PROMPT, frame, read, resolve, served, server};
-use crate::steer::{Facts, ModelFacts, NoRepository, Resolved, Setup};
+use crate::steer::{Facts, NoRepository, Resolved, Setup};
 use trimtab_runtime::plan::Plan;
 use trimtab_runtime::session::Session;
 use trimtab_runtime::testing::tiny;
 use trimtab_steering::receipt::AnswerFacts;
+use trimtab_steering::spec::SteeredModel;
 
 fn is_free(resolved: &Resolved) -> bool {
     let spec = tiny::decoder().unwrap().spec().clone();
-    resolved.plan.bind(&spec).unwrap().is_stateless()
+    resolved.lowered.plan.bind(&spec).unwrap().is_stateless()
 }
 
 #[test]
@@ -35,8 +36,8 @@ fn plain_additions_stay_free() {
 
 #[test]
 fn the_rest_in_tool_calls_is_there_where_one_can_come() {
-    let taught = ModelFacts { template: "{{ '<tool_call>' }}".to_owned(), ..frame() };
-    let deaf = ModelFacts { tokenizer: None, ..taught.clone() };
+    let taught = SteeredModel { template: "{{ '<tool_call>' }}".to_owned(), ..frame() };
+    let deaf = SteeredModel { tokenizer: None, ..taught.clone() };
     let text = r#"{"vectors":[{"id":"calm"}]}"#;
     let prompt_only = r#"{"vectors":[{"id":"calm","apply":{"prompt":"all"}}]}"#;
     let refused = r#"{"vectors":[{"id":"calm","pause_in":[]}]}"#;
@@ -65,7 +66,7 @@ fn a_hook_at_two_sites_counts_each_by_itself() {
         {"id":"calm","apply":{"generation_window":[1,null]},"gate":{"kind":"decay","half_life":2}},
         {"id":"calm","scale":0,"op":"clamp","max":1}]}"#;
     let resolved = resolve(&steering, text).unwrap();
-    let mut session = Session::new(decoder, &pool, resolved.plan.clone()).unwrap();
+    let mut session = Session::new(decoder, &pool, resolved.lowered.plan.clone()).unwrap();
     session.push_prompt(&PROMPT).unwrap();
     session.prefill().unwrap();
     for token in [5, 6, 7] {
@@ -95,9 +96,9 @@ fn the_plan_is_the_vectors_applied_by_hand() {
         session.push_prompt(&PROMPT).unwrap();
         session.advance(&[9]).unwrap().logits.remove(0)
     };
-    assert_eq!(logits(resolved.plan), logits(Plan::of(by_hand)));
+    assert_eq!(logits(resolved.lowered.plan), logits(Plan::of(by_hand)));
     assert_ne!(
         logits(Plan::empty()),
-        logits(steering.now().resolve(Some(&asked), None, Some(&PROMPT)).unwrap().plan)
+        logits(steering.now().resolve(Some(&asked), None, Some(&PROMPT)).unwrap().lowered.plan)
     );
 }

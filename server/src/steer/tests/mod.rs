@@ -9,7 +9,7 @@ mod monitors;
 mod receipts;
 mod refusals;
 
-use super::{Invariance, ModelFacts, Repository, Setup, Steering, StoredSettings, StoredVector};
+use super::{Repository, Setup, Steering, StoredSettings, StoredVector};
 use crate::error::ApiError;
 use crate::wire;
 use crate::wire::error::Code;
@@ -22,6 +22,8 @@ use trimtab_runtime::testing::tiny;
 use trimtab_steering::file::card::{
     Card, Method, MethodName, ModelPin, Operation, Pinned, Role, SiteCard, Status,
 };
+use trimtab_steering::receipt::ReceiptModel;
+use trimtab_steering::spec::SteeredModel;
 use trimtab_steering::{Direction, VectorFile};
 
 /// Length of the stream at every site of the tests' model.
@@ -46,15 +48,19 @@ fn pin(weights: &str) -> ModelPin {
     }
 }
 
-fn frame() -> ModelFacts {
+fn frame() -> SteeredModel {
     let spec = tiny::decoder().unwrap().spec().clone();
-    ModelFacts {
+    SteeredModel {
+        receipt: ReceiptModel {
+            weights_sha256: pin("90be41d7").weights_sha256,
+            template_sha256: None,
+            batch_invariant: true,
+        },
         pin: pin("90be41d7"),
         norms: Site::all(spec.n_layers()).map(|site| (site, NORM)).collect(),
         spec,
         tokenizer: Some(tiny::tokenizer().unwrap()),
         template: String::new(),
-        invariance: Invariance::Holds,
     }
 }
 
@@ -117,7 +123,7 @@ impl Repository for Notes {
 
 /// A server with these vectors: `calm` adds at two sites, `one` at one, `out` projects, `turn` rotates, `null` had no
 /// effect, `sense` only reads, `bare` has no anchor, `tail` acts on the prompt's last token, `deep` on block 2.
-fn served(frame: ModelFacts, setup: Setup, shelf: impl Repository + 'static) -> Steering {
+fn served(frame: SteeredModel, setup: Setup, shelf: impl Repository + 'static) -> Steering {
     let steering = Steering::new(frame, setup, shelf);
     let no_anchor = |card: &mut Card| {
         card.sites.values_mut().for_each(|site| site.anchor = None);

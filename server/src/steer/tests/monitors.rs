@@ -4,14 +4,15 @@ use super::{PROMPT, frame, put, read, resolve, served, server, told};
 use crate::error::ApiError;
 use crate::steer::{NoRepository, Setup};
 use crate::wire::error::Code;
-use crate::wire::monitor::{GuidanceKind, Monitor, Stream};
 use crate::wire::vector::Check;
 use serde_json::{Value, json};
+use trimtab_steering::monitor::guard::Stream;
+use trimtab_steering::spec::{GuidanceKind, MonitorSpec};
 
 const AT: &str = "steering.monitor";
 
 /// Reads a whole body, as a route does, and resolves it.
-fn ask(monitor: &Value) -> Result<Monitor, ApiError> {
+fn ask(monitor: &Value) -> Result<MonitorSpec, ApiError> {
     let body = json!({"steering": {"monitor": monitor}}).to_string();
     let check: Check = crate::wire::read(body.as_bytes())?;
     let resolved = server().now().resolve(Some(&check.steering), None, Some(&PROMPT))?;
@@ -259,7 +260,7 @@ fn the_request_replaces_the_preset_and_that_the_default_as_a_whole() {
         assert_eq!((monitor.watch.len(), monitor.watch[0].name.as_deref()), (1, Some(name)));
         // Only a client that asks for it is sent what may be taken back.
         assert_eq!(monitor.stream, Some(stream), "{text}");
-        assert_eq!(resolved.vectors.len(), 1);
+        assert_eq!(resolved.lowered.applied.len(), 1);
     }
     assert!(resolve(&steering, r#"{"use_default":false}"#).unwrap().is_plain());
 }
@@ -298,10 +299,10 @@ fn the_vectors_of_a_retry_stand_behind_those_of_the_request() {
         "retry":{"vectors":[{"id":"out","scale":0.5}]}}}"#;
     let resolved = server().now().resolve(Some(&read(text)), None, Some(&PROMPT)).unwrap();
     let retry = resolved.monitor.as_ref().unwrap().retry.as_ref().unwrap();
-    let ids: Vec<&str> = retry.vectors.iter().map(|vector| vector.id.as_str()).collect();
+    let ids: Vec<&str> = retry.applied.iter().map(|vector| vector.id.as_str()).collect();
     assert_eq!(ids, ["one", "out"]);
-    assert_eq!(resolved.vectors.len(), 1);
-    assert_ne!(retry.plan.fingerprint(), resolved.plan.fingerprint());
+    assert_eq!(resolved.lowered.applied.len(), 1);
+    assert_ne!(retry.plan.fingerprint(), resolved.lowered.plan.fingerprint());
     let written = resolved.request.monitor.unwrap().retry.unwrap().vectors.unwrap();
     assert_eq!((written.len(), written[0].scale), (1, Some(0.5)));
 }

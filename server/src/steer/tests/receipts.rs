@@ -48,7 +48,7 @@ fn a_full_one_holds_what_comes_to_the_same() {
     let receipt = first.receipt(&Facts { replay: Some(&replay), ..facts() }).unwrap();
     let request = receipt.request.unwrap().steering;
     let again = steering.now().resolve(Some(&request), None, Some(&PROMPT)).unwrap();
-    assert_eq!(again.plan.fingerprint(), first.plan.fingerprint());
+    assert_eq!(again.lowered.plan.fingerprint(), first.lowered.plan.fingerprint());
     assert_eq!(again.receipt(&facts()).unwrap().summary.plan, receipt.summary.plan);
 }
 

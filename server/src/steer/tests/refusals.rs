@@ -2,7 +2,7 @@
 
 use super::{Folder, PROMPT, adding, file, frame, put, resolve, served, server, told};
 use crate::error::ApiError;
-use crate::steer::{Access, ModelFacts, NoRepository, Setup, Steering};
+use crate::steer::{Access, NoRepository, Setup, Steering};
 use crate::wire;
 use crate::wire::error::Code;
 use base64::Engine as _;
@@ -10,6 +10,7 @@ use trimtab_runtime::site::Site;
 use trimtab_steering::compose::dose::{DoseLimit, DosePolicy};
 use trimtab_steering::file::card::{Card, Operation};
 use trimtab_steering::file::sha256;
+use trimtab_steering::spec::SteeredModel;
 
 /// Reads a whole body, as a route does, and resolves it.
 fn ask(steering: &Steering, text: &str) -> Result<crate::steer::Resolved, ApiError> {
@@ -334,7 +335,7 @@ fn inline_vectors_are_held_to_size_hash_and_model() {
     let good = adding(&[Site::ResidPost(0)]);
     let resolved = ask(&steering, &of(&b64(&good), &sha256(&good))).unwrap();
     let registered = ask(&steering, r#"{"vectors":[{"id":"calm","layers":[0]}]}"#).unwrap();
-    assert_eq!(resolved.plan.fingerprint(), registered.plan.fingerprint());
+    assert_eq!(resolved.lowered.plan.fingerprint(), registered.lowered.plan.fingerprint());
     let other = file(|card: &mut Card| card.model = None, Operation::Add, &[Site::ResidPost(0)]);
     let large = vec![0; (4 << 20) + 1];
     let field = |name: &str| format!("steering.vectors[0].inline{name}");
@@ -359,7 +360,7 @@ fn sources_are_read_where_that_is_allowed() {
     let source = |text: &str| format!(r#"{{"vectors":[{{"source":"{text}"}}]}}"#);
     let resolved = ask(&steering, &source("file:calm.safetensors")).unwrap();
     let again = resolve(&steering, &serde_json::to_string(&resolved.request).unwrap()).unwrap();
-    assert_eq!(resolved.plan.fingerprint(), again.plan.fingerprint());
+    assert_eq!(resolved.lowered.plan.fingerprint(), again.lowered.plan.fingerprint());
     let at = "steering.vectors[0].source";
     refused(
         &steering,
@@ -381,13 +382,16 @@ fn the_policy_says_what_a_dose_above_the_limit_is() {
     let text = r#"{"vectors":[{"id":"one","scale":5}],"receipt":"full"}"#;
     let clamped = ask(&of(DosePolicy::Clamp), text).unwrap();
     assert_eq!(clamped.warnings, ["dose_clamped"]);
-    assert!((clamped.vectors[0].scale - 2.5).abs() < 1e-4);
+    assert!((clamped.lowered.applied[0].scale - 2.5).abs() < 1e-4);
     // What is written is what was done.
     let written = serde_json::to_string(&clamped.request).unwrap();
     let again = resolve(&of(DosePolicy::Refuse), &written).unwrap();
-    assert_eq!(again.plan.fingerprint(), clamped.plan.fingerprint());
+    assert_eq!(again.lowered.plan.fingerprint(), clamped.lowered.plan.fingerprint());
     let warned = ask(&of(DosePolicy::Warn), text).unwrap();
-    assert_eq!((warned.vectors[0].scale, warned.warnings), (5.0, vec!["dose_exceeded".to_owned()]));
+    assert_eq!(
+        (warned.lowered.applied[0].scale, warned.warnings),
+        (5.0, vec!["dose_exceeded".to_owned()])
+    );
     // Half of a diameter's worth of turning is a dose too, though the file's own operation is to add.
     let turned = r#"{"vectors":[{"id":"one","op":"rotate","degrees":90}]}"#;
     refused(
@@ -395,8 +399,11 @@ fn the_policy_says_what_a_dose_above_the_limit_is() {
         &[(turned, 400, Code::DoseExceeded, "steering.vectors[0].scale")],
     );
     // Without a length of the stream there is no dose to hold a vector to.
-    let unmeasured =
-        served(ModelFacts { norms: Default::default(), ..frame() }, Setup::default(), NoRepository);
+    let unmeasured = served(
+        SteeredModel { norms: Default::default(), ..frame() },
+        Setup::default(),
+        NoRepository,
+    );
     refused(
         &unmeasured,
         &[(r#"{"vectors":[{"id":"one"}]}"#, 400, Code::InvalidValue, "steering.vectors[0].id")],

@@ -231,8 +231,9 @@ impl Guard {
     fn give_up(&mut self, answer: &AnswerView, cause: &Cause, why: &str) -> Verdict {
         let from = self.floor().max(self.mark());
         let keep = end(answer, from);
-        match self.rules.on_exhausted.clone() {
-            OnExhausted::Refuse(reply) => {
+        match self.rules.on_exhausted {
+            OnExhausted::Refuse => {
+                let reply = self.rules.refusal.clone();
                 self.write_down(answer, cause, from, "refuse");
                 self.records.write(|record| record.end(Outcome::Exhausted, why));
                 Verdict::Stop { keep, reason: StopReason::Refused { why: why.to_owned(), reply } }

@@ -14,7 +14,7 @@ mod rules;
 mod tests;
 
 pub use guides::Guides;
-pub use rules::{Combine, Guidance, OnExhausted, RewindTo, Rules, Stream};
+pub use rules::{Combine, Guidance, OnExhausted, REFUSAL, RewindTo, Rules, Stream};
 
 use super::detect::{Action, Detection, Finding};
 use super::record::{Check, Outcome, Record};
@@ -25,7 +25,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use trimtab_runtime::monitor::{AnswerView, Heard, Monitor, Senses, Stage, Verdict};
 
 /// The most watches of one guard.
-const MOST_WATCHES: usize = 4;
+pub(crate) const MOST_WATCHES: usize = 4;
 /// What watches found at one place, by their numbers.
 type Found = Vec<(usize, Finding)>;
 
@@ -100,7 +100,7 @@ impl Guard {
         watches.iter().try_for_each(Watch::check)?;
         rules.check()?;
         let mandatory = watches.iter().any(|watch| watch.duty == Duty::Mandatory);
-        if mandatory && !matches!(rules.on_exhausted, OnExhausted::Refuse(_)) {
+        if mandatory && rules.on_exhausted != OnExhausted::Refuse {
             let problem = "lets an answer go on that a mandatory watch could not judge; refuse it";
             return Err(Error::setting("on_exhausted", problem));
         }

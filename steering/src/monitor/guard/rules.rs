@@ -6,8 +6,12 @@ use super::super::policy::Caps;
 use super::super::sharpness::Sharpness;
 use super::guides::Guides;
 use crate::error::{Error, Result};
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use trimtab_runtime::plan::Plan;
+
+/// What is said in the place of an answer unless something else is given.
+pub const REFUSAL: &str = "I can't help with that.";
 
 /// Where a rewind goes.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,11 +56,14 @@ pub enum Guidance {
     Vector(Arc<Guides>),
 }
 
-/// What happens when rewinding has not helped.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What becomes of an answer that may not be rewound any more.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
 pub enum OnExhausted {
-    /// What is not clean is dropped, and this is said instead.
-    Refuse(String),
+    /// What is not clean is dropped, and a refusal is said instead.
+    #[default]
+    Refuse,
     /// What is not clean is dropped.
     Stop,
     /// The answer goes on, flagged.
@@ -64,18 +71,24 @@ pub enum OnExhausted {
 }
 
 /// When text leaves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
 pub enum Stream {
     /// When a clean check covers it, so that nothing is ever taken back.
+    #[default]
     Hold,
     /// At once; what is rewound is taken back in the open.
     Retract,
 }
 
-/// How several watches make one decision.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Whether one watch that hits is enough.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
 pub enum Combine {
     /// One that hits is enough.
+    #[default]
     Any,
     /// All watches that rewind must hit, each with its newest check.
     All,
@@ -98,6 +111,8 @@ pub struct Rules {
     pub plan: Plan,
     /// What happens when rewinding has not helped.
     pub on_exhausted: OnExhausted,
+    /// What is said in the place of an answer that is refused.
+    pub refusal: String,
     /// When text leaves.
     pub stream: Stream,
     /// How several watches make one decision.
@@ -113,7 +128,8 @@ impl Default for Rules {
             room: MOST,
             retry: None,
             plan: Plan::empty(),
-            on_exhausted: OnExhausted::Refuse("I can't help with that.".to_owned()),
+            on_exhausted: OnExhausted::Refuse,
+            refusal: REFUSAL.to_owned(),
             stream: Stream::Hold,
             combine: Combine::Any,
         }
@@ -139,11 +155,9 @@ impl Rules {
             let problem = format!("is {}, expected a dose of 0 or more", self.room);
             return Err(Error::setting("room", problem));
         }
-        match &self.on_exhausted {
-            OnExhausted::Refuse(reply) if reply.trim().is_empty() => {
-                Err(Error::setting("refusal", "is empty, expected a sentence"))
-            }
-            _ => Ok(()),
+        if self.on_exhausted == OnExhausted::Refuse && self.refusal.trim().is_empty() {
+            return Err(Error::setting("refusal", "is empty, expected a sentence"));
         }
+        Ok(())
     }
 }

@@ -19,7 +19,9 @@ use super::guidance::{Catalogue, Level};
 use crate::error::{Error, Result};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 /// A policy that ships with the program.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -49,6 +51,14 @@ impl BuiltIn {
     /// The one of this name.
     pub fn named(name: &str) -> Option<BuiltIn> {
         BuiltIn::ALL.into_iter().find(|one| one.name() == name)
+    }
+
+    /// All of them, read, by their names.
+    pub fn policies() -> BTreeMap<String, Arc<Policy>> {
+        let named = |which: BuiltIn| {
+            Some((which.name().to_owned(), Arc::new(Policy::built_in(which).ok()?)))
+        };
+        BuiltIn::ALL.into_iter().filter_map(named).collect()
     }
 
     /// Its file.

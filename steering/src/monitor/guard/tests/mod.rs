@@ -228,7 +228,7 @@ fn a_span_that_comes_back_is_banned_and_the_third_time_ends_it() {
 fn means_that_are_exhausted_may_end_the_answer_or_let_it_be() {
     let run = |on_exhausted| {
         let caps = Caps { rewinds: 1, ..Caps::default() };
-        let rules = Rules { caps, on_exhausted, ..Rules::default() };
+        let rules = Rules { caps, on_exhausted, refusal: "No.".into(), ..Rules::default() };
         guarded(vec![watch(hit_at(40, 9))], rules, request(60, 0.0))
     };
     let straight = plain(60, 0.0);
@@ -241,7 +241,7 @@ fn means_that_are_exhausted_may_end_the_answer_or_let_it_be() {
         (kept.record.outcome, kept.record.why.as_deref()),
         (Outcome::Flagged, Some("guard_exhausted"))
     );
-    let refused = run(OnExhausted::Refuse("No.".into()));
+    let refused = run(OnExhausted::Refuse);
     assert_eq!(refused.text, format!("{}\n\nNo.", &straight.text[..32]));
 }
 
@@ -354,9 +354,9 @@ fn rules_of(seed: u64, stream: Stream) -> Rules {
     let on_exhausted = match seed % 3 {
         0 => OnExhausted::Keep,
         1 => OnExhausted::Stop,
-        _ => OnExhausted::Refuse("No.".into()),
+        _ => OnExhausted::Refuse,
     };
-    Rules { rewind, on_exhausted, stream, ..Rules::default() }
+    Rules { rewind, on_exhausted, refusal: "No.".into(), stream, ..Rules::default() }
 }
 
 fn watches_of(seed: u64) -> Vec<Watch> {
@@ -498,10 +498,8 @@ fn terms_that_make_no_sense_are_refused_by_name() {
     assert!(rules(Rules { rewind: fixed, ..Rules::default() }).starts_with("window is 0"));
     let caps = Caps { rewinds: 11, ..Caps::default() };
     assert!(rules(Rules { caps, ..Rules::default() }).starts_with("max is 11"));
-    let empty = OnExhausted::Refuse(" ".into());
-    assert!(
-        rules(Rules { on_exhausted: empty, ..Rules::default() }).starts_with("refusal is empty")
-    );
+    let empty = Rules { refusal: " ".into(), ..Rules::default() };
+    assert!(rules(empty).starts_with("refusal is empty"));
 }
 
 #[test]

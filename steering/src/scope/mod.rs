@@ -6,6 +6,8 @@
 //!
 //! The names of the fields are those of EasySteer's `apply` object, which the HTTP API and the vector files use too.
 
+mod overlap;
+
 use crate::error::{Error, Result};
 use trimtab_runtime::hook::Positions;
 
@@ -311,10 +313,15 @@ impl Scope {
         }
     }
 
+    /// Whether it can select a token of an answer.
+    pub fn touches_answer(&self) -> bool {
+        !self.0.generation.is_untouched()
+    }
+
     /// Refuses a prompt on which the scope would select nothing, now or later.
     pub fn admit(&self, prompt: &[u32]) -> Result<()> {
         let chosen = |(at, token): (usize, &u32)| self.selects(at, *token, prompt.len());
-        if !self.0.generation.is_untouched() || prompt.iter().enumerate().any(chosen) {
+        if self.touches_answer() || prompt.iter().enumerate().any(chosen) {
             return Ok(());
         }
         let reason = format!("no token of this prompt of {} is in the scope", prompt.len());

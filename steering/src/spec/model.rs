@@ -1,29 +1,19 @@
 //! What steering has to know of the model it acts on.
 
-use crate::error::ApiError;
+use crate::error::Result;
+use crate::file::card::{ModelPin, Pinned};
+use crate::neutral::medians;
+use crate::receipt::ReceiptModel;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use trimtab_runtime::Model;
 use trimtab_runtime::decoder::spec::ModelSpec;
 use trimtab_runtime::site::Site;
 use trimtab_runtime::text::Tokenizer;
-use trimtab_steering::file::card::{ModelPin, Pinned};
-use trimtab_steering::neutral::medians;
-use trimtab_steering::receipt::ReceiptModel;
 
-/// Whether an answer depends on who else is served.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Invariance {
-    /// It never does.
-    #[default]
-    Holds,
-    /// Its last bits may.
-    Unproven,
-}
-
-/// The served model, as far as steering is concerned.
+/// A model, as far as steering is concerned.
 #[derive(Debug, Clone)]
-pub struct ModelFacts {
+pub struct SteeredModel {
     /// What vectors are held against.
     pub pin: ModelPin,
     /// The numbers of the architecture, to bind plans.
@@ -34,23 +24,14 @@ pub struct ModelFacts {
     pub template: String,
     /// Median length of the stream at each site, where it was measured.
     pub norms: BTreeMap<Site, f32>,
-    /// What receipts say about other requests' influence.
-    pub invariance: Invariance,
+    /// What receipts say about it.
+    pub receipt: ReceiptModel,
 }
 
-impl ModelFacts {
-    /// What receipts say about it.
-    pub(crate) fn receipt(&self) -> ReceiptModel {
-        ReceiptModel {
-            weights_sha256: self.pin.weights_sha256.clone(),
-            template_sha256: self.pin.template_sha256.clone(),
-            batch_invariant: self.invariance == Invariance::Holds,
-        }
-    }
-
+impl SteeredModel {
     /// Of an opened model. Measures the stream's length at every site on neutral text, in one pass over 512 tokens; a
     /// model without a tokenizer cannot read text, and there the cards' lengths count.
-    pub fn of(model: &Model) -> Result<ModelFacts, ApiError> {
+    pub fn of(model: &Model) -> Result<SteeredModel> {
         let spec = model.decoder().spec().clone();
         let tokenizer = model.tokenizer().ok().cloned();
         let norms = match tokenizer {
@@ -60,16 +41,13 @@ impl ModelFacts {
                 medians(model, &sites, &mut |_, _| {})?
             }
         };
-        Ok(ModelFacts {
+        Ok(SteeredModel {
             pin: ModelPin::of(model, Pinned::Extract)?,
             spec,
             template: model.template().map(|t| t.source().to_owned()).unwrap_or_default(),
             tokenizer,
             norms,
-            invariance: match ReceiptModel::of(model).batch_invariant {
-                true => Invariance::Holds,
-                false => Invariance::Unproven,
-            },
+            receipt: ReceiptModel::of(model),
         })
     }
 }

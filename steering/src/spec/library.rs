@@ -3,27 +3,28 @@
 //! Notes are made ready when a request first needs them, and kept. A judge has to be measured on hundreds of texts, so it
 //! is there from the start or not at all. The keys are policies, of which an operator has few.
 
-use super::super::field_error::FieldError;
-use super::guard::About;
-use crate::wire::monitor::{Guard, PerceiverKind, Watch};
+use super::monitor::{PerceiverKind, WatchSpec};
+use super::refusal::FieldError;
+use crate::error::Result;
+use crate::monitor::guard::Guides;
+use crate::monitor::guidance::{Asides, vector};
+use crate::monitor::policy::Policy;
+use crate::monitor::scorer::{
+    Calibration, Form, Judge, Judging, MARGIN, MOST_UNKNOWN, Parser, Wording,
+};
+use crate::monitor::{Detector, Duty};
+use crate::neutral;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use trimtab_runtime::Model;
-use trimtab_steering::monitor::Detector;
-use trimtab_steering::monitor::guard::Guides;
-use trimtab_steering::monitor::guidance::{Asides, vector};
-use trimtab_steering::monitor::policy::Policy;
-use trimtab_steering::monitor::scorer::{
-    Calibration, Form, Judge, Judging, MARGIN, MOST_UNKNOWN, Parser, Wording,
-};
-use trimtab_steering::{Error, neutral};
 
 /// In which form a conversation is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Turns {
+pub enum Turns {
     /// Turns of a template.
     Template,
+    /// A text that is continued.
     Plain,
 }
 
@@ -40,8 +41,8 @@ impl<K: Ord, T> Default for Once<K, T> {
 }
 
 impl<K: Ord, T> Once<K, T> {
-    /// What is there, or what is made; who wants another key does not wait for it.
-    fn get(&self, key: K, make: impl FnOnce() -> Result<T, Error>) -> Result<Arc<T>, Error> {
+    /// What is there, or what is made; a caller with another key does not wait for it.
+    fn get(&self, key: K, make: impl FnOnce() -> Result<T>) -> Result<Arc<T>> {
         let place = {
             let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             places.entry(key).or_default().clone()
@@ -58,9 +59,8 @@ impl<K: Ord, T> Once<K, T> {
 
 impl Court {
     /// Refuses to let a judge stop answers that cannot tell harmless ones.
-    fn admits(&self, guard: Option<Guard>, margin: f64) -> Result<(), FieldError> {
-        let mandatory = guard.unwrap_or_default() == Guard::Mandatory;
-        if !mandatory || self.calibration.allows_mandatory(margin) {
+    fn admits(&self, duty: Duty, margin: f64) -> Result<(), FieldError> {
+        if duty == Duty::Advisory || self.calibration.allows_mandatory(margin) {
             return Ok(());
         }
         let (unknown, most) = (self.calibration.unknown_rate(margin), MOST_UNKNOWN);
@@ -82,18 +82,18 @@ struct Court {
 }
 
 /// What guards need of the model.
-pub(crate) struct Library {
-    pub(super) model: Arc<Model>,
+pub struct GuardLibrary {
+    model: Arc<Model>,
     asides: Once<(String, Turns), Asides>,
     guides: Once<String, Guides>,
     /// By the digest of their policy.
     courts: RwLock<BTreeMap<String, Arc<Court>>>,
 }
 
-impl Library {
+impl GuardLibrary {
     /// Of a model, with nothing made yet.
-    pub(crate) fn new(model: Arc<Model>) -> Library {
-        Library {
+    pub fn new(model: Arc<Model>) -> GuardLibrary {
+        GuardLibrary {
             model,
             asides: Once::default(),
             guides: Once::default(),
@@ -101,14 +101,19 @@ impl Library {
         }
     }
 
+    /// How many blocks the model has.
+    pub(super) fn blocks(&self) -> usize {
+        self.model.decoder().spec().n_layers()
+    }
+
     /// Makes ready to judge under a policy: what its labels mean on this build is taken from a folder or measured. Says which
-    /// share of harmless texts it cannot tell.
-    pub(crate) fn calibrate(
+    /// share of harmless texts it cannot tell. `progress` hears how many texts of how many were read.
+    pub fn calibrate(
         &self,
         policy: &Arc<Policy>,
         folder: Option<&Path>,
         progress: &mut dyn FnMut(usize, usize),
-    ) -> Result<f64, Error> {
+    ) -> Result<f64> {
         let form = Arc::new(Form::new(&self.model, Wording::scorer(policy))?);
         let calibration = match folder {
             Some(folder) => Calibration::obtain(folder, &form, policy, progress)?,
@@ -126,8 +131,8 @@ impl Library {
     pub(super) fn judge(
         &self,
         policy: &Policy,
-        written: &Watch,
-        about: &About<'_>,
+        spec: &WatchSpec,
+        (request, seed): (&str, u64),
     ) -> Result<Box<dyn Detector>, FieldError> {
         let courts = self.courts.read().unwrap_or_else(PoisonError::into_inner);
         let court = courts.get(&policy.digest()).cloned();
@@ -139,22 +144,22 @@ impl Library {
             );
             FieldError::value("policy", problem)
         })?;
-        let margin = f64::from(written.margin.unwrap_or_default());
+        let margin = f64::from(spec.margin.unwrap_or_default());
         let told = |e| FieldError::at(e, "policy");
-        if written.perceiver == Some(PerceiverKind::Parse) {
-            let parser = Parser::new(&court.parser, &court.policy, about.request, about.seed);
+        if spec.perceiver == Some(PerceiverKind::Parse) {
+            let parser = Parser::new(&court.parser, &court.policy, request, seed);
             return Ok(Box::new(parser.map_err(told)?));
         }
-        court.admits(written.guard, margin)?;
+        court.admits(spec.guard.unwrap_or_default(), margin)?;
         let judging = Judging { margin, ..Judging::default() };
         let judge =
             Judge::new(court.form.clone(), &court.policy, court.calibration.clone(), judging);
-        let scorer = judge.and_then(|judge| judge.scorer(about.request, about.seed));
+        let scorer = judge.and_then(|judge| judge.scorer(request, seed));
         Ok(Box::new(scorer.map_err(told)?))
     }
 
     /// The notes of a policy as tokens.
-    pub(super) fn asides(&self, policy: &Policy, turns: Turns) -> Result<Arc<Asides>, Error> {
+    pub(super) fn asides(&self, policy: &Policy, turns: Turns) -> Result<Arc<Asides>> {
         self.asides.get((policy.digest(), turns), || match turns {
             Turns::Template => Asides::new(&self.model, policy.catalogue()),
             Turns::Plain => Asides::plain(&self.model, policy.catalogue()),
@@ -162,7 +167,7 @@ impl Library {
     }
 
     /// The notes of a policy as pushes.
-    pub(super) fn guides(&self, policy: &Policy) -> Result<Arc<Guides>, Error> {
+    pub(super) fn guides(&self, policy: &Policy) -> Result<Arc<Guides>> {
         let doses = (vector::DOSE, vector::MOST);
         let neutral = neutral::Text::tune();
         self.guides

@@ -1,32 +1,34 @@
-//! The `monitor` object of a request: what watches an answer, and what is done when it goes wrong.
+//! What watches an answer, and what is done when it goes wrong.
 //!
-//! Flat like the rest of `steering`: a watch has the fields of every kind, and which of them belong to its kind is
-//! decided where it is resolved, so that a refusal names field and kind.
+//! A watch has the fields of every kind, and which of them belong to its kind is decided where it is resolved, so that a
+//! refusal names field and kind.
 
-use super::steering::Vector;
-use serde::de::{Error, Visitor};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use std::fmt;
-use utoipa::openapi::RefOr;
-use utoipa::openapi::schema::{KnownFormat, Object, OneOf, Schema, SchemaFormat, Type};
-use utoipa::{PartialSchema, ToSchema};
+use super::vector::VectorSpec;
+use crate::monitor::guard::{Combine, OnExhausted, Stream};
+use crate::monitor::watch::{Cadence, Duty, Then};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+/// The policy of a watch that names none.
+pub(super) const DEFAULT_POLICY: &str = "default";
 
 /// What watches an answer. An unknown key, at any depth, is an error.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Monitor))]
 #[serde(deny_unknown_fields)]
-pub struct Monitor {
+pub struct MonitorSpec {
     /// One to four watches.
-    #[schema(min_items = 1, max_items = 4)]
-    pub watch: Vec<Watch>,
+    #[cfg_attr(feature = "openapi", schema(min_items = 1, max_items = 4))]
+    pub watch: Vec<WatchSpec>,
     /// Whether one watch that hits is enough.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub combine: Option<Combine>,
     /// Where an answer is taken up again, and how often.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub rewind: Option<Rewind>,
+    pub rewind: Option<RewindSpec>,
     /// What is different when it is taken up again.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub retry: Option<Retry>,
+    pub retry: Option<RetrySpec>,
     /// What becomes of an answer that may not be rewound any more.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub on_exhausted: Option<OnExhausted>,
@@ -39,9 +41,10 @@ pub struct Monitor {
 }
 
 /// One watch. The fields belong to kinds.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Watch))]
 #[serde(deny_unknown_fields)]
-pub struct Watch {
+pub struct WatchSpec {
     /// Which fields count.
     pub kind: WatchKind,
     /// What it is called in receipts; otherwise its vector, or its kind.
@@ -85,7 +88,7 @@ pub struct Watch {
     pub policy: Option<String>,
     /// Of `coot`: what becomes of an answer that cannot be judged.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub guard: Option<Guard>,
+    pub guard: Option<Duty>,
     /// Of `coot`: `"sentence"`, or tokens from check to check.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cadence: Option<Cadence>,
@@ -107,7 +110,8 @@ pub struct Watch {
 }
 
 /// The kinds of watch.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum WatchKind {
     /// A direction in the stream.
@@ -116,6 +120,7 @@ pub enum WatchKind {
     /// The letters of the answer.
     Text,
     /// The model's own judgement, under a policy.
+    #[serde(alias = "policy")]
     Coot,
     /// Not built yet.
     Cue,
@@ -123,21 +128,9 @@ pub enum WatchKind {
     Geometry,
 }
 
-/// What is done where a watch hits.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Then {
-    /// The answer is taken up again further up.
-    #[default]
-    Rewind,
-    /// It ends.
-    Stop,
-    /// It goes on; the receipt says so.
-    Report,
-}
-
 /// Who judges an answer.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum PerceiverKind {
     /// Labels are scored.
@@ -147,42 +140,11 @@ pub enum PerceiverKind {
     Parse,
 }
 
-/// What becomes of an answer that cannot be judged.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Guard {
-    /// It is not given.
-    #[default]
-    Mandatory,
-    /// It is given and flagged.
-    Advisory,
-}
-
-/// From check to check.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Cadence {
-    /// At the ends of sentences.
-    #[default]
-    Sentence,
-    /// So many tokens.
-    Tokens(u32),
-}
-
-/// Whether one watch that hits is enough.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Combine {
-    /// It is.
-    #[default]
-    Any,
-    /// All have to hit.
-    All,
-}
-
 /// Where an answer is taken up again, and how often.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Rewind))]
 #[serde(deny_unknown_fields)]
-pub struct Rewind {
+pub struct RewindSpec {
     /// By which rule.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub to: Option<RewindRule>,
@@ -204,7 +166,8 @@ pub struct Rewind {
 }
 
 /// By which rule the point is found where an answer is taken up again.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum RewindRule {
     /// The last point that a check found clean.
@@ -217,19 +180,21 @@ pub enum RewindRule {
 }
 
 /// What is different when an answer is taken up again.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Retry))]
 #[serde(deny_unknown_fields)]
-pub struct Retry {
+pub struct RetrySpec {
     /// Vectors beside those of the request, from there on.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub vectors: Option<Vec<Vector>>,
+    pub vectors: Option<Vec<VectorSpec>>,
     /// What is said to the model.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub guidance: Option<GuidanceKind>,
 }
 
 /// What is said to the model when an answer is taken up again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum GuidanceKind {
     /// Nothing.
@@ -242,81 +207,34 @@ pub enum GuidanceKind {
     Vector,
 }
 
-/// What becomes of an answer that may not be rewound any more.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum OnExhausted {
-    /// It is refused.
-    #[default]
-    Refuse,
-    /// It ends where it was clean.
-    Stop,
-    /// It goes on, and the receipt says so.
-    Keep,
+impl MonitorSpec {
+    /// The policies that its watches judge by, in order of their names: the model has to be calibrated for them.
+    pub fn policies(&self) -> BTreeSet<&str> {
+        self.judges().map(|(_, watch)| watch.policy()).collect()
+    }
+
+    /// The watches that judge by a policy, and their places.
+    pub(super) fn judges(&self) -> impl Iterator<Item = (usize, &WatchSpec)> {
+        self.watch.iter().enumerate().filter(|(_, watch)| watch.kind == WatchKind::Coot)
+    }
 }
 
-/// When text leaves.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Stream {
-    /// Once it cannot be taken back any more.
-    #[default]
-    Hold,
-    /// At once; chunks may take it back.
-    Retract,
+impl WatchSpec {
+    /// The name of the policy that it judges by, or would.
+    pub(super) fn policy(&self) -> &str {
+        self.policy.as_deref().unwrap_or(DEFAULT_POLICY)
+    }
 }
 
-const SENTENCE: &str = "sentence";
-
-impl Serialize for Cadence {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+impl WatchKind {
+    /// As it is written.
+    pub fn as_str(self) -> &'static str {
         match self {
-            Cadence::Sentence => serializer.serialize_str(SENTENCE),
-            Cadence::Tokens(tokens) => serializer.serialize_u32(*tokens),
+            WatchKind::Probe => "probe",
+            WatchKind::Text => "text",
+            WatchKind::Coot => "coot",
+            WatchKind::Cue => "cue",
+            WatchKind::Geometry => "geometry",
         }
-    }
-}
-
-impl<'de> Deserialize<'de> for Cadence {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Shape;
-        impl Visitor<'_> for Shape {
-            type Value = Cadence;
-
-            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("\"sentence\" or a number of tokens")
-            }
-
-            fn visit_str<E: Error>(self, text: &str) -> Result<Cadence, E> {
-                match text {
-                    SENTENCE => Ok(Cadence::Sentence),
-                    _ => Err(E::invalid_value(serde::de::Unexpected::Str(text), &self)),
-                }
-            }
-
-            fn visit_u64<E: Error>(self, tokens: u64) -> Result<Cadence, E> {
-                // A number that is too large for the field is too large for the cadence.
-                Ok(Cadence::Tokens(u32::try_from(tokens).unwrap_or(u32::MAX)))
-            }
-        }
-        deserializer.deserialize_any(Shape)
-    }
-}
-
-impl PartialSchema for Cadence {
-    fn schema() -> RefOr<Schema> {
-        let word = Object::builder().schema_type(Type::String).enum_values(Some([SENTENCE]));
-        let tokens = Object::builder()
-            .schema_type(Type::Integer)
-            .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int32)))
-            .minimum(Some(1))
-            .maximum(Some(64));
-        Schema::OneOf(OneOf::builder().item(word).item(tokens).build()).into()
-    }
-}
-
-impl ToSchema for Cadence {
-    fn name() -> std::borrow::Cow<'static, str> {
-        "Cadence".into()
     }
 }

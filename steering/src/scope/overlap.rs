@@ -1,28 +1,28 @@
-//! Which scopes meet: the overlap of two, and whether one touches the answer.
+//! Which scopes meet.
 
-use trimtab_steering::scope::{Phase, Scope, ScopeParams};
+use super::{Phase, Scope, ScopeParams};
 
 /// Answers on which scopes are compared beyond the positions that they name.
 const LENGTHS: usize = 64;
 /// A token that no request names: what a list of tokens does not pick.
 const UNNAMED: u32 = u32::MAX;
 
-/// Whether two scopes can select one token: of this prompt, or of prompts of any length where none is given, or of an
-/// answer. Lists of tokens count as picking everywhere, because which tokens an answer has is not known beforehand.
-pub(crate) fn overlap(one: &Scope, other: &Scope, prompt: Option<&[u32]>) -> bool {
-    let (one, other) = (one.params(), other.params());
-    in_answer(&one.generation, &other.generation)
-        || match prompt {
-            Some(prompt) => in_prompt(&one.prompt, &other.prompt, prompt),
-            None => {
-                let unnamed = [UNNAMED; LENGTHS];
-                let lengths = 1..=LENGTHS;
-                picks_tokens(&one.prompt, &other.prompt)
-                    || lengths.into_iter().any(|n| {
-                        in_prompt(&one.prompt, &other.prompt, unnamed.get(..n).unwrap_or_default())
-                    })
+impl Scope {
+    /// Whether two scopes can select one token: of this prompt, or of prompts of any length where none is given, or of an
+    /// answer. Lists of tokens count as picking everywhere, because which tokens an answer has is not known beforehand.
+    pub fn overlaps(&self, other: &Scope, prompt: Option<&[u32]>) -> bool {
+        let (one, other) = (self.params(), other.params());
+        let (first, second) = (&one.prompt, &other.prompt);
+        let unnamed = [UNNAMED; LENGTHS];
+        let lengths = || (1..=LENGTHS).filter_map(|n| unnamed.get(..n));
+        in_answer(&one.generation, &other.generation)
+            || match prompt {
+                Some(prompt) => in_prompt(first, second, prompt),
+                None => {
+                    picks_tokens(first, second) || lengths().any(|n| in_prompt(first, second, n))
+                }
             }
-        }
+    }
 }
 
 /// Whether two phases are both included in, and at least one by its tokens.
@@ -65,9 +65,4 @@ fn in_answer(one: &Phase, other: &Phase) -> bool {
 /// A scope of one phase, if it can select anything.
 fn only(prompt: Phase, generation: Phase) -> Option<Scope> {
     ScopeParams { prompt, generation }.check().ok()
-}
-
-/// Whether a scope can select a token of an answer.
-pub(crate) fn touches_answer(scope: &Scope) -> bool {
-    !scope.params().generation.include.is_empty()
 }
