@@ -134,18 +134,15 @@ fn m11_arms_are_forced_apart_exactly_once() {
     impl GroupSampler for Same {
         fn choose(&mut self, rows: &[Candidate]) -> trimtab_runtime::Result<Vec<u32>> {
             let logits: Vec<f32> = (0..tiny::VOCABULARY).map(|id| -(id as f32)).collect();
-            let same = |row: &Candidate<'_>| (row.index, row.tokens.to_vec(), row.draw);
-            let owned: Vec<_> = rows.iter().map(same).collect();
-            let rows: Vec<Candidate<'_>> = owned
-                .iter()
-                .map(|(index, tokens, draw)| Candidate {
-                    index: *index,
-                    logits: &logits,
-                    tokens,
-                    reading: None,
-                    draw: *draw,
-                })
-                .collect();
+            let same = |row: &Candidate<'_>| Candidate {
+                index: row.index,
+                logits: &logits,
+                context: Context { ..row.context },
+                reading: None,
+                sampling: row.sampling,
+                draw: row.draw,
+            };
+            let rows: Vec<Candidate<'_>> = rows.iter().map(same).collect();
             self.0.choose(&rows)
         }
     }

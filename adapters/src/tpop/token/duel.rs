@@ -15,8 +15,6 @@ use trimtab_runtime::sample::{Draw, Sampling};
 pub struct TokenDuel {
     taste: Arc<TokenTaste>,
     sampling: Sampling,
-    /// Where each answer begins in its sequence.
-    starts: [Option<usize>; 2],
     /// The mean of the tokens that arm a has written.
     written: Vec<f32>,
     first_of_a: Option<u32>,
@@ -31,7 +29,6 @@ impl TokenDuel {
         TokenDuel {
             taste,
             sampling,
-            starts: [None; 2],
             written,
             first_of_a: None,
             forced: 0,
@@ -47,13 +44,6 @@ impl TokenDuel {
     /// KL spent on each arm so far, in nats, steps that were taken back included.
     pub fn kl(&self) -> [f64; 2] {
         self.kl
-    }
-
-    /// The tokens of the answer, without the prompt's.
-    fn answer<'a>(&mut self, row: &Candidate<'a>) -> &'a [u32] {
-        let tokens = row.tokens;
-        let known = self.starts.get_mut(row.index).map(|start| *start.get_or_insert(tokens.len()));
-        tokens.get(known.unwrap_or(tokens.len())..).unwrap_or_default()
     }
 
     /// A token of a row under its tilt, one token being forbidden.
@@ -95,7 +85,7 @@ fn arm(index: usize) -> TokenArm {
 impl GroupSampler for TokenDuel {
     // rows of [vocab_size] -> one token each
     fn choose(&mut self, candidates: &[Candidate]) -> Result<Vec<u32>> {
-        let answers: Vec<&[u32]> = candidates.iter().map(|row| self.answer(row)).collect();
+        let answers: Vec<&[u32]> = candidates.iter().map(|row| row.context.generated()).collect();
         let a = candidates.iter().zip(&answers).find(|(row, _)| row.index == 0);
         if let Some((_, answer)) = a {
             self.written = self.taste.features().of_answer(answer);
