@@ -35,7 +35,7 @@ fn another_build_must_be_accepted_by_the_files_own_hash() {
     assert_eq!(error.code(), "model_mismatch");
     let Error::ModelMismatch { accept, .. } = error else { panic!("{error}") };
     assert_eq!(accept, "ab12ab12ab12");
-    let warnings = pinned().admit(&other, Some(&accept)).unwrap();
+    let warnings = pinned().admit(&other, Some(accept.as_str())).unwrap();
     assert!(matches!(&warnings[..], [Warning::ModelDiffers { .. }]));
     assert_eq!(pinned().admit(&other, ["unpinned", &accept]).unwrap(), warnings);
     for wrong in ["ab12ab12ab1", "cdcdcdcdcdcd", "unpinned", "", "AB12AB12AB12"] {
