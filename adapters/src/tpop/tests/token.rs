@@ -4,7 +4,7 @@ use super::*;
 use trimtab_runtime::decoder::Decoder;
 use trimtab_runtime::generate::{Answer, Flow, Generation, Request, complete, run_group};
 use trimtab_runtime::group_sampling::{Candidate, GroupSampler};
-use trimtab_runtime::logits::Bias;
+use trimtab_runtime::logits::{Bias, Context};
 use trimtab_runtime::plan::Plan;
 use trimtab_runtime::sample::{Sampling, SamplingParams};
 use trimtab_runtime::session::Session;
@@ -134,15 +134,15 @@ fn m11_arms_are_forced_apart_exactly_once() {
     impl GroupSampler for Same {
         fn choose(&mut self, rows: &[Candidate]) -> trimtab_runtime::Result<Vec<u32>> {
             let logits: Vec<f32> = (0..tiny::VOCABULARY).map(|id| -(id as f32)).collect();
-            let same = |row: &Candidate<'_>| Candidate {
+            let same = rows.iter().map(|row| Candidate {
                 index: row.index,
                 logits: &logits,
                 context: Context { ..row.context },
                 reading: None,
                 sampling: row.sampling,
                 draw: row.draw,
-            };
-            let rows: Vec<Candidate<'_>> = rows.iter().map(same).collect();
+            });
+            let rows: Vec<Candidate<'_>> = same.collect();
             self.0.choose(&rows)
         }
     }
