@@ -95,6 +95,23 @@ pub enum Error {
         /// The adapter.
         id: String,
     },
+    /// A value outside its range.
+    #[error("{field} {problem}")]
+    Invalid {
+        /// The field as users write it.
+        field: &'static str,
+        /// What is wrong, with the value.
+        problem: String,
+    },
+    /// The model's head failed.
+    #[error(transparent)]
+    Model(#[from] trimtab_runtime::Error),
+    /// A stored state of a learner that cannot be taken.
+    #[error("adapter state {problem}")]
+    StateRefused {
+        /// What is wrong with it.
+        problem: String,
+    },
     /// Anything else that the database says.
     #[error("{doing} failed: {source}")]
     Database {
@@ -121,6 +138,9 @@ impl Error {
             Error::Busy { .. } => "busy",
             Error::Exists { .. } => "id_in_use",
             Error::NoAdapter { .. } => "adapter_not_found",
+            Error::Invalid { .. } => "value_invalid",
+            Error::StateRefused { .. } => "adapter_state_refused",
+            Error::Model(_) => "runtime",
             Error::Io { .. }
             | Error::Migration { .. }
             | Error::Document { .. }
@@ -134,8 +154,10 @@ impl Error {
             Error::NotADatabase { .. }
             | Error::Foreign { .. }
             | Error::Newer { .. }
-            | Error::NoAdapter { .. } => Kind::Input,
-            Error::Exists { .. } => Kind::Refused,
+            | Error::NoAdapter { .. }
+            | Error::Invalid { .. } => Kind::Input,
+            Error::Model(error) => error.kind(),
+            Error::Exists { .. } | Error::StateRefused { .. } => Kind::Refused,
             Error::InUse { .. } | Error::Busy { .. } => Kind::Busy,
             Error::Io { .. }
             | Error::Migration { .. }
@@ -161,6 +183,11 @@ impl Error {
                 Some(_) | None => Error::Database { doing, source },
             }
         }
+    }
+
+    /// A value that is refused, and why.
+    pub(crate) fn invalid(field: &'static str, problem: impl Into<String>) -> Error {
+        Error::Invalid { field, problem: problem.into() }
     }
 
     /// The same; what is damaged is named.
