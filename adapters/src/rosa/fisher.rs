@@ -36,7 +36,7 @@ impl Fisher<'_> {
         Ok(image)
     }
 
-    /// `(F − λI)·v`
+    /// `(F − λI)·v`: the operator without its ridge.
     // v [values] -> [values]
     pub(super) fn curve(&self, v: &[f64]) -> Result<Vec<f64>> {
         let shift = self.reach.tangent(v)?;

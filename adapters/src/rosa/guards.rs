@@ -175,27 +175,35 @@ impl Inspection<'_> {
         if strange > 0 {
             return Ok(readings);
         }
-        let step = mean(&self.rows(self.logits, &answer, 0));
+        let step = mean(&self.divergences(self.logits, &answer).0);
         readings.push(GuardReading::new(GuardName::AnswerStep, step, 2.0 * self.limit));
-        readings.extend(self.canary_readings(&canary));
+        readings.extend(self.canary_readings(&effects, &canary));
         readings.push(GuardReading::new(GuardName::Bias, self.bias(&effects, &canary), MOST_BIAS));
         let norm = self.push_norm(new);
         readings.push(GuardReading::new(GuardName::Norm, norm, MOST_DOSE * self.stream_norm));
         Ok(readings)
     }
 
-    /// The divergence of each row, forth (0) or back (1).
-    // a [n, V], b [n, V] -> [n]
-    fn rows(&self, a: &[f32], b: &[f32], way: usize) -> Vec<f64> {
+    /// KL(a‖b) and KL(b‖a) of each row.
+    // a [n, V], b [n, V] -> [n], [n]
+    fn divergences(&self, a: &[f32], b: &[f32]) -> (Vec<f64>, Vec<f64>) {
         let vocabulary = self.head.vocabulary().max(1);
         let rows = a.chunks(vocabulary).zip(b.chunks(vocabulary));
-        rows.map(|(a, b)| logits::divergences(a, b).get(way).copied().unwrap_or(f64::NAN)).collect()
+        rows.map(|(a, b)| logits::divergences(a, b).into()).unzip()
     }
 
-    fn canary_readings(&self, [old, new]: &[Vec<f32>; 2]) -> [GuardReading; 5] {
-        let (base, params) = (&self.canary.base, self.params);
-        let (forth, back) = (self.rows(base, new, 0), self.rows(base, new, 1));
-        let step = mean(&self.rows(old, new, 0));
+    fn canary_readings(
+        &self,
+        [before, _]: &[Effect; 2],
+        [old, new]: &[Vec<f32>; 2],
+    ) -> [GuardReading; 5] {
+        let params = self.params;
+        let (forth, back) = self.divergences(&self.canary.base, new);
+        let step = match before {
+            // The old version is the untaught model.
+            Effect::Nothing => mean(&forth),
+            Effect::Bias(_) | Effect::Push(_) => mean(&self.divergences(old, new).0),
+        };
         [
             GuardReading::new(GuardName::CanaryStep, step, params.canary_step),
             GuardReading::new(GuardName::CanaryMean, mean(&forth), params.canary_mean),

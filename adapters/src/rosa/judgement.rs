@@ -54,8 +54,8 @@ impl Judgement {
     }
 
     /// The same, about some tokens of the answer.
-    pub fn about(self, span: Vec<Range<usize>>) -> Judgement {
-        Judgement { span: Some(span), ..self }
+    pub fn about(self, span: impl IntoIterator<Item = Range<usize>>) -> Judgement {
+        Judgement { span: Some(span.into_iter().collect()), ..self }
     }
 
     /// Whether it is a judgement of an answer of so many tokens.
@@ -96,9 +96,9 @@ mod tests {
         }
         let unsure = Judgement { confidence: f64::NAN, ..Judgement::up() };
         assert!(unsure.check(3).is_err());
-        assert!(Judgement::down().about(vec![0..2, 2..3]).check(3).is_ok());
+        assert!(Judgement::down().about([0..2, 2..3]).check(3).is_ok());
         for span in [0..4, 2..2, 3..5] {
-            assert!(Judgement::down().about(vec![span]).check(3).is_err());
+            assert!(Judgement::down().about(Some(span)).check(3).is_err());
         }
     }
 }

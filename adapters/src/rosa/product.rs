@@ -36,7 +36,7 @@ pub(super) fn squared(row: &[f32]) -> f64 {
     row.iter().map(|x| f64::from(*x) * f64::from(*x)).sum()
 }
 
-/// `sum += scale · row`
+/// `sum += scale · row`, coordinate by coordinate.
 // sum [d], row [d] -> sum [d]
 pub(super) fn add(sum: &mut [f64], scale: f64, row: &[f32]) {
     sum.iter_mut().zip(row).for_each(|(sum, x)| *sum += scale * f64::from(*x));

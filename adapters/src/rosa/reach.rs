@@ -197,14 +197,14 @@ impl Inner {
         self.weight.len().max(1)
     }
 
-    /// `diag(w)·D_k`
+    /// `diag(w)·D_k`: one column of a step, weighted as the norm does.
     // step [d, rank] -> [d]
     fn weighted(&self, step: &[f64], k: usize) -> Vec<f64> {
         let column = step.iter().skip(k).step_by(self.rank);
         column.zip(&self.weight).map(|(x, w)| x * f64::from(*w)).collect()
     }
 
-    /// `r·a_t`
+    /// `r·a_t`: how strongly a position meets each column.
     // -> [rank]
     fn slope(&self, at: usize) -> Vec<f64> {
         let inner = self.inner.get(at).into_iter().flatten();
@@ -215,7 +215,7 @@ impl Inner {
         (0..self.inner.len()).map(|at| self.slope(at)).collect()
     }
 
-    /// `D·a_t`
+    /// `D·a_t`: what a step adds to the stream at a position.
     // step [d, rank] -> [d]
     fn push(&self, step: &[f64], a: &[f64]) -> Vec<f64> {
         step.chunks(self.rank).map(|row| product::dot64(row, a)).collect()
@@ -245,7 +245,7 @@ impl Inner {
         rows.map(each).unzip()
     }
 
-    /// `diag(w)·W_Sᵀ·C_k − Σ_t (r²/d)·own_t·a_tk·x_t`
+    /// The parameters' gradient from its two parts: `diag(w)·W_Sᵀ·C_k − Σ_t (r²/d)·own_t·a_tk·x_t`.
     // columns [rank][d], own [t] -> [d, rank]
     fn pulled(&self, columns: &[Vec<f64>], own: &[f64]) -> Vec<f64> {
         let mut sum = vec![0f64; self.width() * self.rank];

@@ -210,7 +210,7 @@ struct World {
     canary: Canary,
     /// `[WORDING + 1, d]`
     states: Vec<f32>,
-    /// By answer.
+    /// Which answers are preferred.
     preferred: Vec<bool>,
     /// Logits of the answers in the untaught policy and in the optimum.
     base: Vec<f32>,
@@ -372,7 +372,7 @@ impl<'a> Talk<'a> {
             repeated: self.wrong.contains(&answer),
             applied: false,
         };
-        let said = self.judged(right, turn);
+        let said = self.judged(if right { 1.0 } else { -1.0 }, turn);
         if said < 0.0 {
             self.wrong.push(answer);
         }
@@ -396,8 +396,8 @@ impl<'a> Talk<'a> {
         Ok(sampling.choose(&policy, &self.draw(turn, "rosa.toy.answer"))?)
     }
 
-    fn judged(&self, right: bool, turn: usize) -> f64 {
-        let truth = if right { 1.0 } else { -1.0 };
+    /// What is said of an answer whose reward is the truth.
+    fn judged(&self, truth: f64, turn: usize) -> f64 {
         let flips = self.draw(turn, "rosa.toy.flip").uniform() < self.toy.params.flipped;
         let said = if flips { -truth } else { truth };
         match self.arm {
@@ -419,7 +419,7 @@ impl<'a> Talk<'a> {
         };
         let trace = world.trace(&self.state, answer, turn)?;
         let judgement = match self.toy.params.rosa.mask {
-            CreditMask::AnswerSpan => Judgement::value(said).about(vec![DECIDING..DECIDING + 1]),
+            CreditMask::AnswerSpan => Judgement::value(said).about(Some(DECIDING..DECIDING + 1)),
             CreditMask::Entropy | CreditMask::Uniform => Judgement::value(said),
         };
         let rosa = self.toy.rosa.clone().with_direction(self.arm.direction(self.seed, turn));

@@ -68,7 +68,7 @@ impl<'a> SupportRows<'a> {
         }
     }
 
-    /// ‖row‖² of each.
+    /// ‖row‖² of each token, the pseudo-token's last.
     // -> [n]
     pub(super) fn squared_norms(&self, facts: &HeadFacts) -> Vec<f32> {
         match self {

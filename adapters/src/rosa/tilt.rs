@@ -10,7 +10,7 @@
 pub(super) struct Tilt {
     /// `c`, how far the policy goes towards the token, of the reward's sign.
     pub(super) pull: f64,
-    /// KL(π*‖p), nats.
+    /// KL(π*‖p) of the position, nats.
     pub(super) divergence: f64,
 }
 

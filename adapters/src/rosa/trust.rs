@@ -30,7 +30,7 @@ pub(super) struct Measured {
     pub(super) credited: f64,
     /// Mean KL(p_old‖p_new) over the positions.
     pub(super) even: f64,
-    /// Σ w KL(π*‖π_new).
+    /// Σ w KL(π*‖π_new): how far from the better policy.
     pub(super) distance: f64,
     /// Mean change of ln p(y) by credit.
     pub(super) rise: f64,
@@ -82,7 +82,7 @@ impl Aim<'_> {
     }
 }
 
-/// `ln Σ p·exp(u)`
+/// `ln Σ p·exp(u)`, by way of the largest `u`.
 // p [n], u [n] -> []
 fn log_mean_exp(p: &[f32], u: &[f64]) -> f64 {
     let most = u.iter().fold(f64::NEG_INFINITY, |most, u| most.max(*u));

@@ -114,7 +114,9 @@ fn each_reason_not_to_learn_is_named() {
     let empty = AnswerTrace { id: "b".to_owned(), ..AnswerTrace::default() };
     assert_eq!(refusal(&scene, &empty, &Judgement::down()), Some(SkipReason::TooShort));
     let mut one = scene.trace.clone();
-    (one.tokens.truncate(1), one.lse.truncate(1), one.states.truncate(8));
+    one.tokens.truncate(1);
+    one.lse.truncate(1);
+    one.states.truncate(8);
     assert_eq!(refusal(&scene, &one, &Judgement::down()), Some(SkipReason::TooShort));
     let mut other = scene.trace.clone();
     other.lse.iter_mut().for_each(|lse| *lse += 0.02);
@@ -131,11 +133,11 @@ fn a_token_the_model_cannot_have_chosen_is_another_models_or_the_users() {
     let least = (0..80).min_by(|a, b| row[*a].total_cmp(&row[*b])).unwrap();
     assert!(f64::from(row[least]) - trace.lse[0] < -40.0);
     trace.tokens[0] = least as u32;
-    let judgement = Judgement::up().about(vec![0..6]);
+    let judgement = Judgement::up().about(Some(0..6));
     assert_eq!(refusal(&scene, &trace, &judgement), Some(SkipReason::TraceMismatch));
     trace.origin = TokenOrigin::Written;
     assert_eq!(refusal(&scene, &trace, &judgement), None);
-    let only = Judgement::up().about(vec![0..1]);
+    let only = Judgement::up().about(Some(0..1));
     assert_eq!(refusal(&scene, &trace, &only), Some(SkipReason::NoCredit));
 }
 

@@ -5,11 +5,17 @@ use super::super::journal::{JournalEntry, JournalOutcome, replay};
 use super::super::refusal::SkipReason;
 use super::*;
 
-/// A conversation of judgements of both signs: its entries and versions, and the answers that were judged.
-fn conversation(
-    mut scene: Scene,
-    turns: usize,
-) -> (Scene, Vec<RosaState>, Vec<JournalEntry>, Vec<(AnswerTrace, Judgement)>) {
+/// What a conversation leaves behind.
+struct Talk {
+    scene: Scene,
+    versions: Vec<RosaState>,
+    entries: Vec<JournalEntry>,
+    /// The answers that led to a version.
+    judged: Vec<(AnswerTrace, Judgement)>,
+}
+
+/// A conversation of judgements of both signs.
+fn conversation(mut scene: Scene, turns: usize) -> Talk {
     let mut history = RosaHistory::default();
     let (mut versions, mut entries, mut judged) =
         (vec![scene.state.clone()], Vec::new(), Vec::new());
@@ -26,7 +32,7 @@ fn conversation(
             judged.push((trace, judgement));
         }
     }
-    (scene, versions, entries, judged)
+    Talk { scene, versions, entries, judged }
 }
 
 fn assert_equal(a: &RosaState, b: &RosaState) {
@@ -39,7 +45,7 @@ fn assert_equal(a: &RosaState, b: &RosaState) {
 fn m10_the_journal_alone_rebuilds_every_version() {
     for scene in both_blocks(41, (80, 8), 2.0) {
         let start = scene.state.clone();
-        let (_, versions, entries, _) = conversation(scene, 8);
+        let Talk { versions, entries, .. } = conversation(scene, 8);
         assert!(versions.len() > 4, "{entries:?}");
         let lines: Vec<String> =
             entries.iter().map(|entry| serde_json::to_string(entry).unwrap()).collect();
@@ -67,8 +73,9 @@ fn m10_the_journal_alone_rebuilds_every_version() {
 fn m10_the_same_judgements_give_the_same_versions() {
     for mut scene in both_blocks(42, (80, 8), 2.0) {
         let start = scene.state.clone();
-        let (after, versions, _, judged) = conversation(scene, 6);
-        scene = after;
+        let talk = conversation(scene, 6);
+        let (versions, judged) = (talk.versions, talk.judged);
+        scene = talk.scene;
         scene.state = start;
         for ((trace, judgement), version) in judged.iter().zip(&versions[1..]) {
             let update = scene.rosa.update(&scene.model(), &scene.state, trace, judgement).unwrap();
@@ -83,7 +90,7 @@ fn a_decayed_state_is_replayed_too() {
     let params = RosaParams { decay: 0.8, ..open_params() };
     let scene = Scene::with(43, (80, 8), 2.0, params);
     let start = scene.state.clone();
-    let (_, versions, entries, _) = conversation(scene, 6);
+    let Talk { versions, entries, .. } = conversation(scene, 6);
     assert_equal(&replay(&start, &entries).unwrap(), versions.last().unwrap());
 }
 

@@ -129,31 +129,36 @@ fn objective(problem: &Problem, lambda: f64, step: &[f64]) -> f64 {
     problem.aim(&tilts, lambda).measure(&shift).distance + lambda / 2.0 * dot64(step, step)
 }
 
+/// The objective along a direction.
+fn along(problem: &Problem, lambda: f64, (v, h): (&[f64], f64)) -> f64 {
+    objective(problem, lambda, &v.iter().map(|x| h * x).collect::<Vec<_>>())
+}
+
+/// Compares the gradient with slopes along random directions, and sees one of the wrong sign.
+fn check_gradient(scene: &Scene, problem: &Problem) {
+    let fisher = problem.fisher(&scene.state.block).unwrap();
+    let pulls: Vec<f64> = problem.tilts().iter().map(|tilt| tilt.pull).collect();
+    let gradient = fisher.gradient(&pulls).unwrap();
+    let mut wrong = 0f64;
+    for number in 0..10 {
+        let v = scene.probe(number);
+        let v: Vec<f64> = v.iter().map(|x| x / norm(&v)).collect();
+        let at = |h: f64| along(problem, fisher.lambda, (&v, h));
+        let slope = (at(1e-4) - at(-1e-4)) / 2e-4;
+        let expected = dot64(&gradient, &v);
+        assert!((slope + expected).abs() <= 1e-5, "{slope} {expected}");
+        wrong = wrong.max((slope - expected).abs());
+    }
+    assert!(wrong > 1e-3, "a gradient of the wrong sign is not seen: {wrong}");
+    let solved = problem.solve(&scene.state.block).ok().unwrap();
+    assert!(dot64(&gradient, &solved.step) > 0.0);
+}
+
 #[test]
 fn m03_the_gradient_is_the_finite_difference_slope() {
     for (reward, peak) in [(-1.0, DIFFUSE), (1.0, DIFFUSE), (-0.5, PEAKED), (1.0, PEAKED)] {
         for scene in both_blocks(7, (50, 8), peak) {
-            scene.look(scene.all(), reward, |problem| {
-                let fisher = problem.fisher(&scene.state.block).unwrap();
-                let pulls: Vec<f64> = problem.tilts().iter().map(|tilt| tilt.pull).collect();
-                let gradient = fisher.gradient(&pulls).unwrap();
-                let mut wrong = 0f64;
-                for number in 0..10 {
-                    let v = scene.probe(number);
-                    let v: Vec<f64> = v.iter().map(|x| x / norm(&v)).collect();
-                    let at = |h: f64| {
-                        let step: Vec<f64> = v.iter().map(|x| h * x).collect();
-                        objective(problem, fisher.lambda, &step)
-                    };
-                    let slope = (at(1e-4) - at(-1e-4)) / 2e-4;
-                    let along = dot64(&gradient, &v);
-                    assert!((slope + along).abs() <= 1e-5, "{slope} {along}");
-                    wrong = wrong.max((slope - along).abs());
-                }
-                assert!(wrong > 1e-3, "a gradient of the wrong sign is not seen: {wrong}");
-                let solved = problem.solve(&scene.state.block).ok().unwrap();
-                assert!(dot64(&gradient, &solved.step) > 0.0);
-            });
+            scene.look(scene.all(), reward, |problem| check_gradient(&scene, problem));
         }
     }
 }
@@ -165,10 +170,7 @@ fn m03_the_operator_is_the_curvature_of_an_offsets_objective() {
         let fisher = problem.fisher(&scene.state.block).unwrap();
         for number in 0..5 {
             let v = scene.probe(number);
-            let at = |h: f64| {
-                let step: Vec<f64> = v.iter().map(|x| h * x).collect();
-                objective(problem, fisher.lambda, &step)
-            };
+            let at = |h: f64| along(problem, fisher.lambda, (&v, h));
             let second = (at(1e-3) - 2.0 * at(0.0) + at(-1e-3)) / 1e-6;
             let exact = dot64(&v, &fisher.apply(&v).unwrap());
             assert!((second / exact - 1.0).abs() < 1e-3, "{second} {exact}");
