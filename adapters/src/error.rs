@@ -98,6 +98,23 @@ pub enum Error {
     /// A learner of tastes refused.
     #[error(transparent)]
     Tpop(#[from] crate::tpop::TpopError),
+    /// A value outside its range.
+    #[error("{field} {problem}")]
+    Invalid {
+        /// The field as users write it.
+        field: &'static str,
+        /// What is wrong, with the value.
+        problem: String,
+    },
+    /// The model's head failed.
+    #[error(transparent)]
+    Model(#[from] trimtab_runtime::Error),
+    /// A stored state of a learner that cannot be taken.
+    #[error("adapter state {problem}")]
+    StateRefused {
+        /// What is wrong with it.
+        problem: String,
+    },
     /// Anything else that the database says.
     #[error("{doing} failed: {source}")]
     Database {
@@ -125,6 +142,9 @@ impl Error {
             Error::Exists { .. } => "id_in_use",
             Error::NoAdapter { .. } => "adapter_not_found",
             Error::Tpop(error) => error.code(),
+            Error::Invalid { .. } => "value_invalid",
+            Error::StateRefused { .. } => "adapter_state_refused",
+            Error::Model(_) => "runtime",
             Error::Io { .. }
             | Error::Migration { .. }
             | Error::Document { .. }
@@ -138,8 +158,10 @@ impl Error {
             Error::NotADatabase { .. }
             | Error::Foreign { .. }
             | Error::Newer { .. }
-            | Error::NoAdapter { .. } => Kind::Input,
-            Error::Exists { .. } => Kind::Refused,
+            | Error::NoAdapter { .. }
+            | Error::Invalid { .. } => Kind::Input,
+            Error::Model(error) => error.kind(),
+            Error::Exists { .. } | Error::StateRefused { .. } => Kind::Refused,
             Error::InUse { .. } | Error::Busy { .. } => Kind::Busy,
             Error::Tpop(error) => error.kind(),
             Error::Io { .. }
@@ -166,6 +188,11 @@ impl Error {
                 Some(_) | None => Error::Database { doing, source },
             }
         }
+    }
+
+    /// A value that is refused, and why.
+    pub(crate) fn invalid(field: &'static str, problem: impl Into<String>) -> Error {
+        Error::Invalid { field, problem: problem.into() }
     }
 
     /// The same; what is damaged is named.

@@ -4,13 +4,10 @@
 //! settings, the versions of adapters and an audit log. What is said to be stored is there after
 //! a crash; of what is said to be deleted, no copy of its text is left in the folder.
 //!
-//! [`tpop`] learns a taste from choices between two answers or two settings: numbers in, numbers out.
-//!
-//! The crate will also hold the other adapters: one-step updates from feedback, the evidence they take, and
-//! the host that publishes their states. A state goes in, evidence goes in, a new state comes out; the host checks it
-//! (norm cap, divergence on canary prompts) and gives it a version that never changes. The tables for those versions
-//! are here before the learners, because they carry the promise that is hardest to add later: the schema itself
-//! refuses to change a version, and keys every one by its owner, so that the states of two users never mix.
+//! Two learners are here as functions of numbers: [`rosa`], one step from one judgement, and [`tpop`], a taste learnt from
+//! choices between two answers or two settings. A state goes in, evidence goes in, a new state comes out. The crate will
+//! also hold the host that publishes states for owners; the tables for their versions are here already: the schema
+//! itself refuses to change a version, and keys every one by its owner, so that the states of two users never mix.
 //!
 //! It is a crate of its own because remembering has promises the rest does not need. It will not hold gradient
 //! training over data sets (that is `trimtab-trainer`), nor know what HTTP is: the structs here are rows, not wire
@@ -31,6 +28,7 @@
 //! ```
 
 mod error;
+pub mod rosa;
 pub mod store;
 pub mod tpop;
 

@@ -3,6 +3,7 @@
 use crate::error::Result;
 use crate::logits::Context;
 use crate::sample::{Draw, Sampling};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// One answer of a group whose next tokens are chosen together.
 #[derive(Debug)]
@@ -45,6 +46,21 @@ pub trait GroupSampler: Send {
 
     /// An answer has ended: by itself, cancelled, or with an error of its own.
     fn end(&mut self, _index: usize) {}
+}
+
+/// A sampler that can be read back while a group has it, and afterwards.
+impl<S: GroupSampler> GroupSampler for Arc<Mutex<S>> {
+    fn choose(&mut self, candidates: &[Candidate]) -> Result<Vec<u32>> {
+        self.lock().unwrap_or_else(PoisonError::into_inner).choose(candidates)
+    }
+
+    fn rewind(&mut self, index: usize, tokens: usize) {
+        self.lock().unwrap_or_else(PoisonError::into_inner).rewind(index, tokens);
+    }
+
+    fn end(&mut self, index: usize) {
+        self.lock().unwrap_or_else(PoisonError::into_inner).end(index);
+    }
 }
 
 impl<S: GroupSampler + ?Sized> GroupSampler for &mut S {

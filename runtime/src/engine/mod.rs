@@ -168,8 +168,8 @@ impl Engine {
     /// Runs answers whose tokens a sampler chooses together, as [`run_group`](crate::generate::run_group) does: all of them
     /// at once, each in a place of its own. With a prefix space they share their prompt.
     ///
-    /// A group that can never run is refused: one of more answers than run together, or one whose answers at their longest
-    /// do not fit the pool together.
+    /// A group that can never run is refused: one of more answers than run together, or one whose prompts do not fit the
+    /// pool together. Where answers at their longest would not, they share the pool and each ends as full at its part.
     pub fn submit_group(
         &self,
         group: Group,
@@ -188,16 +188,16 @@ impl Engine {
         terms: SubmitOptions,
         sink: impl FnMut(Notice) -> Flow + Send + 'static,
     ) -> Result<Ticket> {
-        let Group { generations, sampler } = group;
+        let Group { mut generations, sampler } = group;
         self.check_places(&places, generations.len())?;
-        self.check_group(&generations, &terms)?;
+        self.fit_group(&mut generations, &terms)?;
         let job = self.next_job();
         let lockstep = Lockstep::new(job, generations.len(), sampler);
         let seats = Job::row(job, self.answers(generations)?, terms, Box::new(sink));
         self.seat(places, Job::led(seats, Some(lockstep)).into_iter().collect())
     }
 
-    fn check_group(&self, generations: &[Generation], terms: &SubmitOptions) -> Result<()> {
+    fn fit_group(&self, generations: &mut [Generation], terms: &SubmitOptions) -> Result<()> {
         let answers = generations.len();
         let refuse = |problem| Err(Error::Invalid { field: "group", problem });
         if answers > self.options.parallel {
@@ -205,12 +205,20 @@ impl Engine {
             return refuse(format!("has {answers} answers, the engine runs {parallel} at a time"));
         }
         let shared = terms.space.as_ref().map_or(0, |_| shared_prompt(generations) / BLOCK_LEN);
-        let own = generations.iter().map(|g| g.most().div_ceil(BLOCK_LEN).saturating_sub(shared));
-        let (needed, pool) = (own.sum::<usize>() + shared, self.pool.usage().blocks);
+        let blocks = |tokens: usize| tokens.div_ceil(BLOCK_LEN).saturating_sub(shared);
+        let least = |g: &Generation| blocks(g.session().len() + 1);
+        let needed = generations.iter().map(least).sum::<usize>() + shared;
+        let most = generations.iter().map(|g| blocks(g.most())).sum::<usize>() + shared;
+        let pool = self.pool.usage().blocks;
         if needed > pool {
             return refuse(format!(
-                "of {answers} answers takes up to {needed} key-value blocks, the pool has {pool}"
+                "of {answers} answers needs {needed} key-value blocks, the pool has {pool}"
             ));
+        }
+        if most > pool {
+            let each = (pool - needed) / answers.max(1);
+            let room = |g: &Generation| (shared + least(g) + each) * BLOCK_LEN;
+            generations.iter_mut().for_each(|g| g.set_room(room(g)));
         }
         Ok(())
     }

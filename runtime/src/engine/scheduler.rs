@@ -407,7 +407,9 @@ impl Scheduler {
         else {
             return;
         };
-        if running.stage == Stage::Answer || generation.session().pending() > 1 {
+        let session = generation.session();
+        let run = session.len() - session.pending();
+        if running.stage == Stage::Answer || run + 1 < session.prompt_len() {
             return;
         }
         running.stage = Stage::Answer;
@@ -436,6 +438,7 @@ impl Scheduler {
 
     /// Hands the answers that have ended over, and gives their places free.
     fn retire(&mut self) {
+        self.end_groups();
         let mut index = 0;
         while let Some(generation) = self.generations.get(index) {
             if !generation.is_finished() {
@@ -454,18 +457,18 @@ impl Scheduler {
             note.tell_end(Notice::Ended { choice, result });
             followers.into_iter().rev().for_each(|seat| self.line.push_front(seat));
         }
-        let running = &self.running;
-        self.groups.retain_mut(|group| {
-            let runs = running.iter().any(|running| running.note.job == group.job);
-            if !runs {
-                group.conclude();
-            }
-            runs
-        });
         for read in self.take_reads(|_, task| task.is_finished()) {
             self.leave(1);
             read.end(None);
         }
         self.shared.counts.active.store(self.occupied(), Ordering::Relaxed);
+    }
+
+    /// Lets go of the samplers whose answers have all ended, before the last of their sinks hears of it.
+    fn end_groups(&mut self) {
+        let all = self.running.iter().zip(&self.generations);
+        let running = all.filter(|(_, generation)| !generation.is_finished());
+        let jobs: Vec<u64> = running.map(|(running, _)| running.note.job).collect();
+        self.groups.retain(|group| jobs.contains(&group.job));
     }
 }

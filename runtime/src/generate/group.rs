@@ -57,9 +57,20 @@ impl<'a> Lockstep<'a> {
     pub(super) fn advance(&mut self, generations: &mut [Generation], sink: Sink) {
         let places = self.members.iter().map(|(_, place)| *place);
         let unfinished = |place: &usize| generations.get(*place).is_some_and(|g| !g.is_finished());
-        let places: Vec<usize> = places.filter(unfinished).collect();
+        let mut places: Vec<usize> = places.filter(unfinished).collect();
         let scored = |place: &usize| generations.get(*place).is_some_and(Generation::is_scored);
         if places.is_empty() || !places.iter().all(scored) {
+            return;
+        }
+        // Logits that leave no choice end their own row, before the sampler meets them.
+        for place in &places {
+            let Some(generation) = generations.get_mut(*place) else { continue };
+            if let Some(error) = generation.check_choice().err() {
+                generation.fail(error, &mut |event| sink(*place, event));
+            }
+        }
+        places.retain(|place| generations.get(*place).is_some_and(|g| !g.is_finished()));
+        if places.is_empty() {
             return;
         }
         let tokens =
@@ -106,8 +117,11 @@ impl<'a> Lockstep<'a> {
         }
     }
 
-    /// Tells the sampler that all answers have ended.
-    pub(crate) fn conclude(&mut self) {
+}
+
+/// However the answers have ended, also before they ran, the sampler is told.
+impl Drop for Lockstep<'_> {
+    fn drop(&mut self) {
         let Lockstep { sampler, live, .. } = self;
         // No answer is left that a panic could end.
         contain("group sampler", || live.drain(..).for_each(|index| sampler.end(index))).ok();

@@ -52,7 +52,6 @@ fn drive(generations: &mut [Generation], groups: &mut [Lockstep], sink: Sink) ->
         let turn: Vec<usize> = all.filter(|(_, g)| g.runs()).map(|(index, _)| index).collect();
         round(generations, &turn, &mut [], groups, sink);
     }
-    groups.iter_mut().for_each(Lockstep::conclude);
     Ok(())
 }
 

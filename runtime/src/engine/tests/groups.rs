@@ -308,16 +308,70 @@ fn a_group_that_can_never_run_is_refused() {
     assert!(try_group(3, few, None).is_ok());
     let many = try_group(4, few, None).err().unwrap();
     assert_eq!(many, "group has 4 answers, the engine runs 3 at a time");
-    // Five blocks each: ten fit, fifteen do not, unless four of each are the same.
+    // Prompts of five blocks each: ten fit, fifteen do not, unless four of each are the same.
     let long = (4 * BLOCK_LEN + 2, 9);
     assert!(try_group(2, long, None).is_ok());
     let large = try_group(3, long, None).err().unwrap();
-    assert_eq!(large, "group of 3 answers takes up to 15 key-value blocks, the pool has 12");
+    assert_eq!(large, "group of 3 answers needs 15 key-value blocks, the pool has 12");
     assert!(try_group(3, long, space).is_ok());
     assert!(try_group(0, few, None).is_err());
     while engine.load().present > 0 {
         std::thread::yield_now();
     }
+}
+
+#[test]
+fn answers_that_would_fill_the_pool_end_at_their_part_of_it() {
+    let house = house(12 * BLOCK_LEN);
+    let engine = house.engine(3, 8);
+    let members = |house: &House, pool: &KvPool| {
+        let member = |(who, prompt)| house.generation(pool, (who, prompt), usize::MAX);
+        [(1, 20), (2, 4 * BLOCK_LEN)].map(member).into()
+    };
+    let (found, _) = house.group(&engine, &members, on).end();
+    assert_eq!(finishes(&found), [Some(Finish::ContextFull), Some(Finish::ContextFull)]);
+    let tokens = |at: usize| found[at].as_ref().unwrap().0.len();
+    // Of twelve blocks two and five are the prompts' with a token each, and two more are for each answer.
+    assert_eq!((tokens(0) + 20, tokens(1) + 4 * BLOCK_LEN), (4 * BLOCK_LEN, 7 * BLOCK_LEN));
+}
+
+#[test]
+fn logits_that_leave_no_choice_end_their_own_row() {
+    #[derive(Debug)]
+    struct Nothing;
+    impl LogitsProcessor for Nothing {
+        fn process(&self, context: &Context, logits: &mut [f32]) -> Result<()> {
+            if context.generated().len() == 3 {
+                logits.fill(f32::NEG_INFINITY);
+            }
+            Ok(())
+        }
+    }
+    let members = |house: &House, pool: &KvPool| {
+        let bad = house.generation_of(Plan::empty(), pool, (0, 9), (12, vec![Arc::new(Nothing)]));
+        vec![house.generation(pool, (1, 9), 12), bad]
+    };
+    let (found, heard) = is_the_same_beside_others(&members, on);
+    assert!(found[0].is_ok() && found[1].as_ref().unwrap_err().contains("logits"));
+    assert_eq!(heard, ["1 ends", "0 ends"]);
+}
+
+#[test]
+fn the_sampler_of_a_group_that_never_ran_hears_of_its_ends() {
+    let house = house(4096);
+    let engine = house.engine(2, 8);
+    let (go, held) = house.hold(&engine, 2);
+    let sampler = Apart::default();
+    let heard = sampler.heard.clone();
+    let members = (1..3).map(|who| house.generation(&house.pool, (who, 9), 12)).collect();
+    let group = Group::new(members, sampler);
+    drop(engine.submit_group(group, SubmitOptions::default(), |_| Flow::Continue).unwrap());
+    drop(go);
+    held.end().unwrap();
+    while Arc::strong_count(&heard) > 1 {
+        std::thread::yield_now();
+    }
+    assert_eq!(*heard.lock().unwrap(), ["0 ends", "1 ends"]);
 }
 
 #[test]

@@ -103,7 +103,7 @@ impl Generation {
             sensed: newest.and_then(|p| p.step.as_ref()).and(self.sensed.as_deref()),
             stage: question.stage(),
             attempt: self.attempt,
-            room: self.session.room().saturating_sub(self.session.len()),
+            room: self.room.saturating_sub(self.session.len()),
         };
         self.watchers.ask(&view, question.next, question.but())
     }

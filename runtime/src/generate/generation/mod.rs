@@ -13,7 +13,7 @@ use crate::fingerprint::Fingerprint;
 use crate::group_sampling::Candidate;
 use crate::logits::Context;
 use crate::monitor::{Monitor, Sensed, StopStrings};
-use crate::sample::{DrawKey, Purpose, Step};
+use crate::sample::{DrawKey, Purpose, Sampling, Step};
 use crate::session::Session;
 use crate::text::{TextStream, Tokenizer};
 use apply_verdict::Question;
@@ -48,6 +48,8 @@ struct Scored {
 /// One answer in the making: a session whose prompt is pending, a request, and its monitors.
 pub struct Generation {
     session: Session,
+    /// Tokens at which its sequence is full.
+    room: usize,
     tokenizer: Arc<Tokenizer>,
     request: Request,
     pieces: Vec<Piece>,
@@ -103,6 +105,7 @@ impl Generation {
         let stops = StopStrings::new(request.stop.iter().cloned())?;
         let generation = Generation {
             stream: TextStream::new(tokenizer.clone()),
+            room: session.room(),
             session,
             tokenizer,
             pieces: Vec::new(),
@@ -173,7 +176,12 @@ impl Generation {
     /// The most tokens its sequence may come to have, as far as monitors add none.
     pub(crate) fn most(&self) -> usize {
         let most = self.request.max_tokens.unwrap_or(usize::MAX);
-        self.session.len().saturating_add(most).min(self.session.room())
+        self.session.len().saturating_add(most).min(self.room)
+    }
+
+    /// Ends it as full at so many tokens, if not before.
+    pub(crate) fn set_room(&mut self, tokens: usize) {
+        self.room = tokens.min(self.session.room());
     }
 
     /// Tokens that every rewind since the last choice has kept; `None` if there was none.
@@ -388,6 +396,12 @@ impl Generation {
         })
     }
 
+    /// Whether its logits leave a choice.
+    pub(super) fn check_choice(&self) -> Result<()> {
+        let Some(candidate) = self.candidate(0) else { return Ok(()) };
+        Sampling::Greedy.choose(candidate.logits, &candidate.draw).map(drop)
+    }
+
     /// Takes a chosen token in: text, monitors, ends.
     pub(super) fn accept(&mut self, token: u32, emit: &mut dyn FnMut(Event) -> Flow) -> Result<()> {
         let Some(scored) = self.scored.take() else { return Ok(()) };
@@ -478,7 +492,7 @@ impl Generation {
     /// Whether what the session still has to be given, and so many tokens more, do not fit the context, or the pool.
     fn is_full(&self, more: usize) -> bool {
         let unfed = self.tokens.len() - self.fed;
-        self.session.len() + unfed + more > self.session.room()
+        self.session.len() + unfed + more > self.room
     }
 
     /// The model or a limit ends the answer; monitors may still object.

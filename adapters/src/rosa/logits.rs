@@ -1,0 +1,84 @@
+//! What rows of logits say: partition, entropy, likeliest tokens, divergences. Sums are in f64, in order.
+
+/// `ln Σ exp` and the entropy of one row.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct RowFacts {
+    pub(super) lse: f64,
+    pub(super) entropy: f64,
+}
+
+// [n] -> []
+fn largest(logits: &[f32]) -> f64 {
+    f64::from(logits.iter().fold(f32::NEG_INFINITY, |most, z| most.max(*z)))
+}
+
+// logits [n] -> [], []
+pub(super) fn facts(logits: &[f32]) -> RowFacts {
+    let most = largest(logits);
+    let (mut sum, mut mean) = (0f64, 0f64);
+    for z in logits {
+        let above = f64::from(*z) - most;
+        let weight = above.exp();
+        sum += weight;
+        // A banned token has weight 0 and a logit of −∞.
+        mean += if weight > 0.0 { weight * above } else { 0.0 };
+    }
+    RowFacts { lse: most + sum.ln(), entropy: (sum.ln() - mean / sum).max(0.0) }
+}
+
+/// The likeliest tokens with their log-probabilities; of equals the smaller id.
+// logits [n] -> [count]
+pub(super) fn likeliest(logits: &[f32], lse: f64, count: usize) -> Vec<(u32, f32)> {
+    let mut all: Vec<(u32, f32)> =
+        logits.iter().enumerate().map(|(id, z)| (id as u32, *z)).collect();
+    if count < all.len() {
+        all.select_nth_unstable_by(count, |a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        all.truncate(count);
+    }
+    all.into_iter().map(|(id, z)| (id, (f64::from(z) - lse) as f32)).collect()
+}
+
+/// KL(a‖b) and KL(b‖a) of two rows of logits, nats.
+// a [n], b [n] -> [], []
+pub(super) fn divergences(a: &[f32], b: &[f32]) -> [f64; 2] {
+    let most = [largest(a), largest(b)];
+    let (mut sums, mut gaps) = ([0f64; 2], [0f64; 2]);
+    for (a, b) in a.iter().zip(b) {
+        let (a, b) = (f64::from(*a), f64::from(*b));
+        let weights = [(a - most[0]).exp(), (b - most[1]).exp()];
+        sums[0] += weights[0];
+        sums[1] += weights[1];
+        gaps[0] += weights[0] * (a - b);
+        gaps[1] += weights[1] * (b - a);
+    }
+    let shift = (most[1] + sums[1].ln()) - (most[0] + sums[0].ln());
+    [gaps[0] / sums[0] + shift, gaps[1] / sums[1] - shift]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn divergences_are_the_textbook_sums() {
+        let (a, b) = ([0.3f32, -1.0, 2.0, 0.0], [1.0f32, 0.5, -0.5, 0.25]);
+        let probabilities = |z: &[f32]| -> Vec<f64> {
+            let total: f64 = z.iter().map(|z| f64::from(*z).exp()).sum();
+            z.iter().map(|z| f64::from(*z).exp() / total).collect()
+        };
+        let (p, q) = (probabilities(&a), probabilities(&b));
+        let kl =
+            |p: &[f64], q: &[f64]| -> f64 { p.iter().zip(q).map(|(p, q)| p * (p / q).ln()).sum() };
+        let [there, back] = divergences(&a, &b);
+        assert!((there - kl(&p, &q)).abs() < 1e-12 && (back - kl(&q, &p)).abs() < 1e-12);
+        assert_eq!(divergences(&a, &a), [0.0, 0.0]);
+    }
+
+    #[test]
+    fn a_row_knows_its_partition_and_entropy() {
+        let row = facts(&[0.0, 0.0, f32::NEG_INFINITY]);
+        assert!((row.lse - 2f64.ln()).abs() < 1e-12 && (row.entropy - 2f64.ln()).abs() < 1e-12);
+        let top = likeliest(&[0.0, 2.0, 2.0, -1.0], 0.0, 2);
+        assert_eq!(top.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [1, 2]);
+    }
+}
