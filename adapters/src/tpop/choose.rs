@@ -8,7 +8,6 @@ use super::pair::{DuelOrder, DuelPair, Judgement};
 use super::params::SecondRule;
 use super::second::{Rated, largest, second};
 use super::state::TpopState;
-use super::stream::named;
 
 /// Choices faster than this are no choices.
 pub const FASTEST_CHOICE_MS: u64 = 300;
@@ -152,12 +151,11 @@ impl TpopState {
         let Some(((_, b), of_b, propensity)) = found else {
             return alone(served(row_a), NoDuel::OneCandidate, dropped);
         };
-        let is_left = named(seed, "tpop.order", turn.round).uniform() < 0.5;
         Ok(TpopChoice::Duel(Box::new(Duel {
             rows: [row_a, of_b.row],
             features: [a.features.to_vec(), b.features.to_vec()],
             answers: [a.answer, b.answer],
-            order: if is_left { DuelOrder::ALeft } else { DuelOrder::BLeft },
+            order: DuelOrder::drawn(seed, turn.round),
             rewards: [self.head().reward(a.features), of_b.reward],
             bonus: of_b.bonus,
             contrast,

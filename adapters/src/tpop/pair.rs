@@ -2,6 +2,7 @@
 
 use super::bytes::TpopDigest;
 use super::error::TpopError;
+use super::stream::named;
 use std::sync::Arc;
 
 /// Which arm was shown on the left, or first.
@@ -14,6 +15,14 @@ pub enum DuelOrder {
 }
 
 impl DuelOrder {
+    /// The order of one of an owner's duels: each with probability ½.
+    pub fn drawn(seed: u64, round: usize) -> DuelOrder {
+        match named(seed, "tpop.order", round).uniform() < 0.5 {
+            true => DuelOrder::ALeft,
+            false => DuelOrder::BLeft,
+        }
+    }
+
     /// o of the position term: +1 if arm a is on the left.
     pub fn sign(self) -> f64 {
         match self {

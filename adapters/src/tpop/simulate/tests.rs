@@ -78,13 +78,14 @@ fn the_net_learns_what_no_line_can() {
     let user = SimulatedUser { utility: TrueUtility::Squared, ..SimulatedUser::default() };
     let of = |head, confidence| {
         let params = TpopParams { head, confidence, lambda: 0.1, ..TpopParams::default() };
-        let bent = DuelSimulation { rounds: 60, width: 2, arms: 12, user, params, ..small() };
-        simulate_duels(&bent, 1).unwrap().late_first(15)
+        let bent = DuelSimulation { rounds: 80, width: 2, arms: 12, user, params, ..small() };
+        mean(&bent, 3, |run| run.late_first(20))
     };
     let line = of(HeadKind::Linear, ConfidenceKind::Exact);
     for confidence in [ConfidenceKind::Exact, ConfidenceKind::Diag] {
         let net = of(HeadKind::Mlp, confidence);
-        assert!(net.is_finite() && net <= line + 0.5, "{confidence:?}: {net} {line}");
+        println!("late regret on a squared utility: net {confidence:?} {net:.2}, line {line:.2}");
+        assert!(net < line, "{confidence:?}: {net} {line}");
     }
 }
 

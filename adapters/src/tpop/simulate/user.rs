@@ -9,7 +9,8 @@ use crate::tpop::stream::Stream;
 pub enum TrueUtility {
     /// `θ*ᵀx`.
     Linear,
-    /// `‖θ*‖·(d·(xᵀθ*/‖θ*‖)² − 1)/√2`: no line fits it, and its spread over arms is that of the linear one.
+    /// `‖θ*‖·(1 − d·(xᵀθ*/‖θ*‖)²)/√(2d)` on the unit sphere: arms across the taste are best, which no line can say. Its
+    /// spread over arms is that of the linear one.
     Squared,
 }
 
@@ -82,7 +83,7 @@ impl Chooser {
             TrueUtility::Squared => {
                 let strength = self.user.strength;
                 let unit = if strength > 0.0 { along / strength } else { 0.0 };
-                strength * (features.len() as f64 * unit * unit - 1.0)
+                strength * (1.0 - features.len() as f64 * unit * unit)
                     / (2.0 * features.len() as f64).sqrt()
             }
         }
