@@ -40,7 +40,7 @@ pub enum Arms {
 
 /// How answers are made.
 #[derive(Debug)]
-pub struct Answering {
+pub struct AnswerPlan {
     pub opening: Opening,
     pub sampling: SamplingArgs,
     pub vectors: Vectors,
@@ -48,14 +48,14 @@ pub struct Answering {
     pub arms: Arms,
 }
 
-impl Answering {
+impl AnswerPlan {
     /// Understands the flags of answers.
-    pub fn of(args: AnswerArgs, arms: Arms) -> Result<Answering> {
+    pub fn of(args: AnswerArgs, arms: Arms) -> Result<AnswerPlan> {
         let vectors = Vectors::of(args.vectors)?;
         if arms == Arms::Both && vectors.is_empty() {
             return Err(Error::usage("--compare", "needs a vector: --steer FILE"));
         }
-        Ok(Answering {
+        Ok(AnswerPlan {
             vectors,
             arms,
             monitors: Monitors::of(args.monitor)?,

@@ -1,7 +1,7 @@
 //! Flags of `chat`, and what they mean together.
 
 use crate::error::Result;
-use crate::flags::answer::{AnswerArgs, Answering, Arms};
+use crate::flags::answer::{AnswerArgs, AnswerPlan, Arms};
 use clap::Args;
 
 /// Flags of `chat`.
@@ -21,13 +21,13 @@ pub struct ChatArgs {
 pub struct Chat {
     /// What the model is told first.
     pub system: Option<String>,
-    pub how: Answering,
+    pub how: AnswerPlan,
 }
 
 impl Chat {
     pub fn of(args: ChatArgs) -> Result<Chat> {
         let arms = if args.compare { Arms::Both } else { Arms::One };
-        let how = Answering::of(args.answer, arms)?;
+        let how = AnswerPlan::of(args.answer, arms)?;
         Ok(Chat { system: args.system_prompt, how })
     }
 }

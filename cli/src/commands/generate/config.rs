@@ -3,13 +3,13 @@
 use super::args::GenerateArgs;
 use crate::console::Form;
 use crate::error::{Error, Result};
-use crate::flags::answer::{Answering, Arms};
+use crate::flags::answer::{AnswerPlan, Arms};
 use std::path::PathBuf;
 use trimtab_runtime::text::Special;
 
 #[derive(Debug)]
 pub struct Generate {
-    pub how: Answering,
+    pub how: AnswerPlan,
     /// The prompt, where it was typed.
     pub prompt: Option<String>,
     /// A file with the prompt; without a prompt or a file, standard input has it.
@@ -63,7 +63,7 @@ impl Generate {
         }
         let form_of_prompt = prompt_form(&args)?;
         let arms = if args.compare { Arms::Both } else { Arms::One };
-        let how = Answering::of(args.answer, arms)?;
+        let how = AnswerPlan::of(args.answer, arms)?;
         if how.arms == Arms::Both && form == Form::Json && delivery == Delivery::Stream {
             return Err(Error::usage("--compare", "with --json excludes --stream"));
         }
