@@ -36,8 +36,8 @@ const OUTRANKS: &[(&str, &[&str])] = &[
 
 /// The arguments whose variables are outranked, by a definition that is bound to no variable.
 pub fn outranked(unbound: Command, argv: &[OsString]) -> BTreeSet<&'static str> {
-    // What is refused here is refused again, and then said.
-    let Ok(matches) = unbound.try_get_matches_from(argv) else {
+    // What is refused here is refused again, and then said; a flag may also need one that a variable gives.
+    let Ok(matches) = unbound.ignore_errors(true).try_get_matches_from(argv) else {
         return BTreeSet::new();
     };
     let typed = typed(&matches);
@@ -81,6 +81,8 @@ mod tests {
         assert_eq!(outranked_by("trimtab bench --gpu-layers all"), ["cpu"]);
         assert_eq!(outranked_by("trimtab bench --gpu-layers 0"), ["cpu", "device", "gpu_layers"]);
         assert_eq!(outranked_by("trimtab models info x"), ["hf_repo", "model"]);
+        // A flag that needs another, which a variable may give, does not hide what is typed.
+        assert_eq!(outranked_by("trimtab generate --show-monitor --stop a,b"), ["stop"]);
     }
 
     #[test]

@@ -88,7 +88,11 @@ impl Watching {
     /// The guard of an answer. The request is what the user wants, in words; `None` of a text that is continued.
     pub fn guard(&self, request: Option<&str>, steering: &Steering, seed: u64) -> Result<Guarded> {
         let Watching { spec, model, vectors, policies, library, dose, .. } = self;
-        let context = SpecContext { model, vectors, policies, prompt: None };
+        // The answer's own vectors keep the lengths that they were held against.
+        let mut model = model.clone();
+        model.norms.extend(steering.lengths());
+        // A retry's vectors act on the answer alone.
+        let context = SpecContext { model: &model, vectors, policies, prompt: Some(&[]) };
         let empty = Stack::new(*dose);
         let stack = if steering.is_empty() { &empty } else { steering.stack() };
         let monitor = context.monitor(spec).and_then(|monitor| monitor.beside(context, stack));

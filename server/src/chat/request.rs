@@ -317,6 +317,9 @@ pub(crate) fn again(
     let message = |turn: &Turn| Message::new(turn.role.clone(), turn.content.clone());
     let messages: Option<Vec<Message>> =
         replay.messages.as_ref().map(|turns| turns.iter().map(message).collect());
+    if messages.as_ref().is_some_and(Vec::is_empty) {
+        return Err(ApiError::invalid("messages", "is empty, at least one is needed"));
+    }
     let variables = (Some(replay.chat_template_kwargs.clone()), None);
     let end = (replay.add_generation_prompt, replay.continue_final_message);
     let (wanted, echo) = (Wanted::new(variables, end), replay.echo);

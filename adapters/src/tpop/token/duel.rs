@@ -26,14 +26,7 @@ impl TokenDuel {
     /// A duel of two answers to one prompt that have no token yet.
     pub fn new(taste: Arc<TokenTaste>, sampling: Sampling) -> TokenDuel {
         let written = taste.features().of_answer(&[]);
-        TokenDuel {
-            taste,
-            sampling,
-            written,
-            first_of_a: None,
-            forced: 0,
-            kl: [0.0; 2],
-        }
+        TokenDuel { taste, sampling, written, first_of_a: None, forced: 0, kl: [0.0; 2] }
     }
 
     /// At how many steps arm a's token was forbidden to arm b.

@@ -137,6 +137,11 @@ impl Steering {
         Steering::lower(stack, self.lengths.clone(), model.clone())
     }
 
+    /// The stream's length at each site where the vectors were held against one that was measured.
+    pub fn lengths(&self) -> impl Iterator<Item = (Site, f32)> {
+        self.lengths.iter().map(|(site, length)| (*site, *length))
+    }
+
     /// The names of the vectors, in order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.stack.vectors().map(|vector| vector.id.as_str())

@@ -180,9 +180,11 @@ impl Generation {
                 text if text.ends_with('\n') => "\n",
                 _ => "\n\n",
             };
-            self.text.push_str(apart);
-            self.text.push_str(&reply);
-            self.show(self.text.len(), out);
+            let text = format!("{apart}{reply}");
+            self.text.push_str(&text);
+            self.shown = self.text.len();
+            // No token has made it, not even one that has made no text yet.
+            out.send(Event::Text { text, first: self.tokens.len(), tokens: Vec::new() });
         }
         self.finish(finish, out);
     }
