@@ -91,8 +91,7 @@ impl Watching {
         // The answer's own vectors keep the lengths that they were held against.
         let mut model = model.clone();
         model.norms.extend(steering.lengths());
-        // A retry's vectors act on the answer alone.
-        let context = SpecContext { model: &model, vectors, policies, prompt: Some(&[]) };
+        let context = SpecContext { model: &model, vectors, policies, prompt: None };
         let empty = Stack::new(*dose);
         let stack = if steering.is_empty() { &empty } else { steering.stack() };
         let monitor = context.monitor(spec).and_then(|monitor| monitor.beside(context, stack));

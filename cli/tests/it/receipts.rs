@@ -124,4 +124,17 @@ fn a_command_gives_the_receipt_of_the_server() {
         assert_eq!(by_command.get("monitor").is_some(), monitor.is_some());
         assert!(by_command["vectors"][0]["sites"][0]["tokens"].as_u64().unwrap() > 0);
     }
+    // What a retry does to a prompt alone would never be done.
+    let idle = json!({"vectors": [{"id": "calm", "apply": {"prompt": "all"}}]});
+    let monitor = json!({"watch": [letter], "rewind": rewind, "retry": idle});
+    let body = json!({"model": "tiny", "messages": [{"role": "user", "content": "abc"}],
+        "steering": {"monitor": monitor}});
+    let served = server.post("/v1/chat/completions", &body);
+    let field = "steering.monitor.retry.vectors[0].apply";
+    assert_eq!(served["error"]["param"], field, "{served}");
+    let file = folder.write("monitor.json", &monitor.to_string());
+    let words = ["generate", "-m", &model, "-p", "abc", "--monitor", &file, "--monitor-vector"];
+    let run = trimtab(&[&words[..], &[&registered]].concat());
+    assert_ne!(run.code, Some(0));
+    assert!(run.stderr.contains(field), "{}", run.stderr);
 }

@@ -176,6 +176,8 @@ fn with_retry(
     if monitor.retry_vectors().is_empty() {
         return Ok(monitor);
     }
+    // A retry keeps what was run: its vectors act on the answer or not at all.
+    let bench = Bench { prompt: Some(&[]), ..bench };
     let own = Some(monitor.retry_vectors().to_vec());
     let object = Steering { vectors: own, ..Steering::default() };
     let layer = Layer { voice, object: &object, lock };

@@ -119,6 +119,8 @@ impl ResolvedMonitor {
             return Ok(self);
         }
         let at = |index: usize, fault: FieldError| fault.under(&format!("retry.vectors[{index}]"));
+        // A retry keeps what was run: its vectors act on the answer or not at all.
+        let context = SpecContext { prompt: Some(&[]), ..context };
         let mut all = stack.clone();
         for (index, vector) in vectors.iter().enumerate() {
             context.push(&mut all, vector, Standing::Free).map_err(|fault| at(index, fault))?;

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::compose::dose::{DoseLimit, Standing};
-use crate::file::card::{Card, Method, MethodName, ModelPin, Operation, Pinned, SiteCard};
+use crate::file::card::{Card, Method, MethodName, ModelPin, Operation, SiteCard};
 use crate::monitor::Cadence;
 use crate::monitor::policy::BuiltIn;
 use crate::receipt::ReceiptModel;
@@ -17,20 +17,7 @@ use trimtab_runtime::testing::tiny;
 const SITE: Site = Site::ResidPost(1);
 
 fn pin() -> ModelPin {
-    ModelPin {
-        arch: "llama".to_owned(),
-        d_model: tiny::WIDTH,
-        family_sha256: "0".repeat(64),
-        n_layers: tiny::LAYERS,
-        name: "maker/tiny".to_owned(),
-        pinned: Pinned::Extract,
-        quantization: "F32".to_owned(),
-        revision: None,
-        template_sha256: None,
-        tokenizer_sha256: "1".repeat(64),
-        vocab_size: tiny::VOCABULARY,
-        weights_sha256: "90be41d7".repeat(8),
-    }
+    crate::tests::model(tiny::WIDTH, tiny::LAYERS, "90be41d7")
 }
 
 /// A stream of length 10 everywhere.

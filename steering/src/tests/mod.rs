@@ -96,7 +96,7 @@ fn adding(sites: &[Site], width: usize) -> Result<VectorFile> {
 }
 
 /// A model of some shape; `weights` tells builds apart.
-fn model(d_model: usize, n_layers: usize, weights: &str) -> ModelPin {
+pub(crate) fn model(d_model: usize, n_layers: usize, weights: &str) -> ModelPin {
     ModelPin {
         arch: "llama".to_owned(),
         d_model,
