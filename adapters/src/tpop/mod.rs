@@ -91,7 +91,7 @@ pub use simulate::{
     ArmContexts, DuelRun, DuelSimulation, LabelControl, SimulatedRule, SimulatedUser, TrueUtility,
     simulate_duels,
 };
-pub use state::{LearnOutcome, Learned, TpopHealth, TpopScope, TpopState};
+pub use state::{LearnOutcome, Learned, TpopHealth, TpopScope, TpopState, WIDEST_FEATURES};
 pub use tanh::{TANH_UNITS, TanhHead};
 pub use token::{DuelRow, TiltedRow, TokenArm, TokenDuel, TokenFeatures, TokenTaste};
 pub use whitening::Whitening;

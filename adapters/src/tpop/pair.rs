@@ -3,6 +3,7 @@
 use super::bytes::TpopDigest;
 use super::error::TpopError;
 use super::stream::named;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Which arm was shown on the left, or first.
@@ -101,6 +102,12 @@ impl DuelPair {
         }
     }
 
+    /// Whether another delivery says the same; when it came and what it weighs are not part of that.
+    pub(super) fn is_repeated_by(&self, other: &DuelPair) -> bool {
+        let said = |pair: &DuelPair| (pair.answers, pair.order, pair.judgement);
+        self.features == other.features && said(self) == said(other)
+    }
+
     pub(super) fn check(&self, width: usize) -> Result<(), TpopError> {
         let vectors = self.features.iter().chain(self.prefixes.iter().flatten());
         for vector in vectors {
@@ -134,19 +141,29 @@ pub(super) struct Recorded {
     pub(super) held: bool,
 }
 
-/// An append-only list of pairs that drops the oldest beyond its cap. A clone shares the pairs.
+/// An append-only list of pairs that drops the oldest beyond its cap and keeps their ids. A clone shares the pairs.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct PairLog {
     pairs: Vec<Arc<Recorded>>,
+    /// Ids of the pairs that are not in the list any more.
+    dropped: BTreeSet<u64>,
 }
 
 impl PairLog {
-    pub(super) fn of(pairs: Vec<Arc<Recorded>>) -> PairLog {
-        PairLog { pairs }
+    pub(super) fn of(pairs: Vec<Arc<Recorded>>, dropped: BTreeSet<u64>) -> PairLog {
+        PairLog { pairs, dropped }
     }
 
     pub(super) fn pairs(&self) -> &[Arc<Recorded>] {
         &self.pairs
+    }
+
+    pub(super) fn dropped(&self) -> &BTreeSet<u64> {
+        &self.dropped
+    }
+
+    pub(super) fn has_dropped(&self, id: u64) -> bool {
+        self.dropped.contains(&id)
     }
 
     pub(super) fn find(&self, id: u64) -> Option<&Recorded> {
@@ -160,9 +177,16 @@ impl PairLog {
 
     /// The list with a pair more, and how many old ones were dropped.
     pub(super) fn appended(&self, recorded: Recorded, cap: usize) -> (PairLog, usize) {
-        let dropped = (self.pairs.len() + 1).saturating_sub(cap);
-        let kept = self.pairs.iter().skip(dropped).cloned();
-        (PairLog { pairs: kept.chain([Arc::new(recorded)]).collect() }, dropped)
+        let mut longer = self.clone();
+        longer.pairs.push(Arc::new(recorded));
+        longer.capped(cap)
+    }
+
+    /// The list without the oldest pairs beyond a cap, and how many those were.
+    pub(super) fn capped(mut self, cap: usize) -> (PairLog, usize) {
+        let surplus = self.pairs.len().saturating_sub(cap);
+        self.dropped.extend(self.pairs.drain(..surplus).map(|recorded| recorded.pair.id));
+        (self, surplus)
     }
 
     /// The list with no pair held back any more.
@@ -171,6 +195,7 @@ impl PairLog {
             true => Arc::new(Recorded { held: false, ..recorded.as_ref().clone() }),
             false => recorded.clone(),
         };
-        PairLog { pairs: self.pairs.iter().map(release).collect() }
+        let pairs = self.pairs.iter().map(release).collect();
+        PairLog { pairs, dropped: self.dropped.clone() }
     }
 }

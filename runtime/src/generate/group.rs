@@ -116,7 +116,6 @@ impl<'a> Lockstep<'a> {
             false => Err(Error::Misuse("a group's sampler must choose one token per answer")),
         }
     }
-
 }
 
 /// However the answers have ended, also before they ran, the sampler is told.

@@ -204,7 +204,7 @@ fn refits_are_fast() {
         let config = params.check().unwrap();
         let scope = TpopScope { config, extractor: EXTRACTOR, width, seed: 0 };
         let mut state = TpopState::new(scope).unwrap();
-        state.log = crate::tpop::pair::PairLog::of(recorded(&all[..n]));
+        state.log = crate::tpop::pair::PairLog::of(recorded(&all[..n]), Default::default());
         state.reconfigured(config).unwrap()
     };
     let usual = TpopParams::default();

@@ -102,7 +102,25 @@ fn turned_labels_are_believed_less() {
 
 fn taught_at_once(pairs: &[DuelPair], params: TpopParams) -> TpopState {
     let mut state = state_of(TpopParams::default());
-    let log = crate::tpop::pair::PairLog::of(recorded(pairs));
+    let log = crate::tpop::pair::PairLog::of(recorded(pairs), Default::default());
     state.log = log;
     state.reconfigured(params.check().unwrap()).unwrap()
+}
+
+#[test]
+fn few_different_pairs_are_softened_alike_however_many_there_are() {
+    // Three settings are three different pairs, whatever the number of duels.
+    let (arms, mut taste) = (vectors(9, 3), Taste::of(9));
+    let duels = (0..220u64).map(|id| {
+        let [a, b] = [[0, 1], [1, 2], [0, 2]][id as usize % 3];
+        let judgement = taste.prefers(&arms[a], &arms[b]);
+        let answers = [a, b].map(|arm| [arm as u8; 32]);
+        DuelPair { answers, ..pair(id, [&arms[a], &arms[b]], judgement) }
+    });
+    let all: Vec<DuelPair> = duels.collect();
+    let start = taught_at_once(&all[..199], params());
+    let repo = taught(start, all[199..].iter().cloned());
+    let soft = taught_at_once(&all, TpopParams::default());
+    assert_eq!(repo.taught(), 220);
+    near(repo.head().weights(), soft.head().weights(), 1e-9);
 }

@@ -1,10 +1,13 @@
 //! Both arms of a duel as the sampler of a group: answer 0 is arm a, answer 1 is arm b.
 //!
 //! The arms are forced apart once, at their first step: arm b may not begin with arm a's first token. Later they may
-//! write the same, since what differs before is in their context. The released code forces them apart at every step.
+//! write the same, since what differs before is in their context. An arm that went back to its start begins anew, and
+//! guidance that is put before it is not part of it. Where arm a's first token is all that arm b may write, both write
+//! it. The released code forces the arms apart at every step.
 
 use super::tilt::{DuelRow, TiltedRow, TokenArm, TokenTaste};
 use crate::tpop::params::TokenScore;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use trimtab_runtime::Result;
 use trimtab_runtime::group_sampling::{Candidate, GroupSampler};
@@ -15,8 +18,8 @@ use trimtab_runtime::sample::{Draw, Sampling};
 pub struct TokenDuel {
     taste: Arc<TokenTaste>,
     sampling: Sampling,
-    /// The mean of the tokens that arm a has written.
-    written: Vec<f32>,
+    /// The tokens that were chosen for each answer, without those taken back and without guidance.
+    own: BTreeMap<usize, Vec<u32>>,
     first_of_a: Option<u32>,
     forced: usize,
     kl: [f64; 2],
@@ -25,11 +28,10 @@ pub struct TokenDuel {
 impl TokenDuel {
     /// A duel of two answers to one prompt that have no token yet.
     pub fn new(taste: Arc<TokenTaste>, sampling: Sampling) -> TokenDuel {
-        let written = taste.features().of_answer(&[]);
         TokenDuel {
             taste,
             sampling,
-            written,
+            own: BTreeMap::new(),
             first_of_a: None,
             forced: 0,
             kl: [0.0; 2],
@@ -65,7 +67,8 @@ impl TokenDuel {
         }
         match self.taste.score() {
             TokenScore::Prob if !self.taste.is_plain() => {
-                let allowed = tilted.scores.iter().filter(|(id, _)| Some(*id) != forbidden);
+                // A candidate of the other row may be forbidden in this one.
+                let allowed = tilted.scores.iter().filter(|(id, _)| is_allowed(&logits, *id));
                 let best = allowed.max_by(|a, b| a.1.total_cmp(&b.1).then(b.0.cmp(&a.0)));
                 best.map_or_else(|| self.draw(&logits, &row.draw), |(id, _)| Ok(*id))
             }
@@ -78,6 +81,17 @@ impl TokenDuel {
     }
 }
 
+fn is_allowed(logits: &[f32], id: u32) -> bool {
+    logits.get(id as usize).is_some_and(|logit| logit.is_finite())
+}
+
+/// Whether a row may be written without this token.
+// [vocab_size] -> []
+fn has_another(logits: &[f32], id: u32) -> bool {
+    let mut others = logits.iter().enumerate().filter(|(at, _)| *at != id as usize);
+    others.any(|(_, logit)| logit.is_finite())
+}
+
 fn arm(index: usize) -> TokenArm {
     if index == 0 { TokenArm::A } else { TokenArm::B }
 }
@@ -85,28 +99,36 @@ fn arm(index: usize) -> TokenArm {
 impl GroupSampler for TokenDuel {
     // rows of [vocab_size] -> one token each
     fn choose(&mut self, candidates: &[Candidate]) -> Result<Vec<u32>> {
-        let answers: Vec<&[u32]> = candidates.iter().map(|row| row.context.generated()).collect();
-        let a = candidates.iter().zip(&answers).find(|(row, _)| row.index == 0);
-        if let Some((_, answer)) = a {
-            self.written = self.taste.features().of_answer(answer);
-        }
+        let of_a = self.own.get(&0).map(Vec::as_slice).unwrap_or_default();
+        let written = self.taste.features().of_answer(of_a);
         let rows: Vec<DuelRow<'_>> = candidates
             .iter()
             .map(|row| DuelRow { arm: arm(row.index), logits: row.logits })
             .collect();
-        let tilted = self.taste.tilt(&rows, &self.written);
+        let tilted = self.taste.tilt(&rows, &written);
         let mut tokens = Vec::with_capacity(candidates.len());
-        for ((row, tilted), answer) in candidates.iter().zip(&tilted).zip(&answers) {
-            let is_first = answer.is_empty();
-            let forbidden = self.first_of_a.filter(|_| is_first && row.index != 0);
+        for (row, tilted) in candidates.iter().zip(&tilted) {
+            let is_first = self.own.get(&row.index).is_none_or(Vec::is_empty);
+            let is_forced = |id: &u32| is_first && row.index != 0 && has_another(row.logits, *id);
+            let forbidden = self.first_of_a.filter(is_forced);
             self.forced += usize::from(forbidden.is_some());
             let token = self.token(row, tilted, forbidden)?;
             if is_first && row.index == 0 {
                 self.first_of_a = Some(token);
             }
             self.kl.iter_mut().skip(row.index).take(1).for_each(|kl| *kl += tilted.kl);
+            self.own.entry(row.index).or_default().push(token);
             tokens.push(token);
         }
         Ok(tokens)
+    }
+
+    fn rewind(&mut self, index: usize, tokens: usize) {
+        if let Some(own) = self.own.get_mut(&index) {
+            own.truncate(tokens);
+        }
+        if index == 0 && tokens == 0 {
+            self.first_of_a = None;
+        }
     }
 }
