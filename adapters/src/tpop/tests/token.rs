@@ -5,6 +5,7 @@ use trimtab_runtime::decoder::Decoder;
 use trimtab_runtime::generate::{Answer, Flow, Generation, Request, complete, run_group};
 use trimtab_runtime::group_sampling::{Candidate, GroupSampler};
 use trimtab_runtime::logits::{Bias, Context};
+use trimtab_runtime::monitor::{AnswerView, Monitor, Verdict};
 use trimtab_runtime::plan::Plan;
 use trimtab_runtime::sample::{Sampling, SamplingParams};
 use trimtab_runtime::session::Session;
@@ -254,10 +255,13 @@ fn a_forbidden_token_is_chosen_by_no_score() {
     for score in [TokenScore::Prob, TokenScore::Tilt] {
         let params = TpopParams { score, omega: 5.0, kl_cap: 2.0, ..TpopParams::default() };
         let state = model.taught(params);
-        // The other row has them among its candidates.
-        let mut banned = from(30);
-        banned[10..20].fill(f32::NEG_INFINITY);
-        let free = from(8);
+        // What scores best is forbidden in one row and a candidate of the other.
+        let taste = TokenTaste::of(&state, model.features.clone()).unwrap();
+        let mut order: Vec<usize> = (0..tiny::VOCABULARY).collect();
+        order.sort_by(|x, y| taste.scores()[*y].total_cmp(&taste.scores()[*x]));
+        let mut banned = from(order[63]);
+        order[..10].iter().for_each(|id| banned[*id] = f32::NEG_INFINITY);
+        let free = from(order[0]);
         for rows in [[&banned[..], &free], [&free, &banned]] {
             let chosen = step(&mut greedy(&model, &state), rows, [&[], &[]]);
             for (logits, token) in rows.iter().zip(&chosen) {
@@ -301,4 +305,36 @@ fn arms_that_begin_anew_under_guidance_are_forced_apart_anew() {
     assert_eq!(step(&mut duel, [&first, &first], [&[], &[40, 41, 21, 20]]), [7, 7]);
     duel.rewind(1, 0);
     assert_eq!(step(&mut duel, [&first, &second], [&[7], &[]]), [7, 20]);
+}
+
+/// Sends an answer of three tokens back to its start, once, under guidance.
+struct Restart {
+    is_due: bool,
+}
+
+impl Monitor for Restart {
+    fn watch(&mut self, answer: &AnswerView) -> trimtab_runtime::Result<Verdict> {
+        if self.is_due && answer.tokens.len() == 3 {
+            self.is_due = false;
+            let guidance = vec![40, 41];
+            return Ok(Verdict::Retry { from: 0, plan: None, guidance, ban: Vec::new() });
+        }
+        let release = if self.is_due { 0 } else { answer.text.len() };
+        Ok(Verdict::Continue { release, ask_after: 1 })
+    }
+
+    fn rewind(&mut self, _: usize) {}
+}
+
+#[test]
+fn a_group_that_a_monitor_sends_back_is_forced_apart_anew() {
+    let model = model();
+    let mut duel = greedy(&model, &model.untaught(TpopParams::default()));
+    let arm = || model.generation(Sampling::Greedy).watched_by(Restart { is_due: true });
+    let mut arms = [arm(), arm()];
+    run_group(&mut arms, &mut duel, &mut |_, _| Flow::Continue).unwrap();
+    let [a, b] = arms.map(|arm| arm.into_answer().unwrap());
+    assert_eq!((a.rewinds, b.rewinds), (1, 1));
+    assert_ne!(a.tokens[0], b.tokens[0]);
+    assert_eq!(duel.forced(), 2);
 }

@@ -13,13 +13,40 @@ use trimtab_runtime::Result;
 use trimtab_runtime::group_sampling::{Candidate, GroupSampler};
 use trimtab_runtime::sample::{Draw, Sampling};
 
+/// The tokens of an answer, without those that were taken back and without guidance, which is in its context, too.
+#[derive(Debug, Clone, Default)]
+struct Own {
+    tokens: Vec<u32>,
+    /// The last choice, before it is known what became of it.
+    chosen: Option<u32>,
+    /// The length of the context that it was made in.
+    seen: usize,
+}
+
+impl Own {
+    /// Takes in what the context has since the last choice: the token itself, and those that a monitor put behind it.
+    /// After a way back all that is new is guidance.
+    // [n]
+    fn follow(&mut self, context: &[u32]) {
+        if self.chosen.take().is_some() {
+            self.tokens.extend_from_slice(context.get(self.seen..).unwrap_or_default());
+        }
+        self.seen = context.len();
+    }
+
+    fn rewind(&mut self, tokens: usize) {
+        self.tokens.extend(self.chosen.take());
+        self.tokens.truncate(tokens);
+    }
+}
+
 /// Chooses the tokens of two answers under one taste.
 #[derive(Debug, Clone)]
 pub struct TokenDuel {
     taste: Arc<TokenTaste>,
     sampling: Sampling,
-    /// The tokens that were chosen for each answer, without those taken back and without guidance.
-    own: BTreeMap<usize, Vec<u32>>,
+    /// What each answer has written.
+    own: BTreeMap<usize, Own>,
     first_of_a: Option<u32>,
     forced: usize,
     kl: [f64; 2],
@@ -99,7 +126,10 @@ fn arm(index: usize) -> TokenArm {
 impl GroupSampler for TokenDuel {
     // rows of [vocab_size] -> one token each
     fn choose(&mut self, candidates: &[Candidate]) -> Result<Vec<u32>> {
-        let of_a = self.own.get(&0).map(Vec::as_slice).unwrap_or_default();
+        for row in candidates {
+            self.own.entry(row.index).or_default().follow(row.context.tokens);
+        }
+        let of_a = self.own.get(&0).map(|own| own.tokens.as_slice()).unwrap_or_default();
         let written = self.taste.features().of_answer(of_a);
         let rows: Vec<DuelRow<'_>> = candidates
             .iter()
@@ -108,7 +138,7 @@ impl GroupSampler for TokenDuel {
         let tilted = self.taste.tilt(&rows, &written);
         let mut tokens = Vec::with_capacity(candidates.len());
         for (row, tilted) in candidates.iter().zip(&tilted) {
-            let is_first = self.own.get(&row.index).is_none_or(Vec::is_empty);
+            let is_first = self.own.get(&row.index).is_none_or(|own| own.tokens.is_empty());
             let is_forced = |id: &u32| is_first && row.index != 0 && has_another(row.logits, *id);
             let forbidden = self.first_of_a.filter(is_forced);
             self.forced += usize::from(forbidden.is_some());
@@ -117,7 +147,7 @@ impl GroupSampler for TokenDuel {
                 self.first_of_a = Some(token);
             }
             self.kl.iter_mut().skip(row.index).take(1).for_each(|kl| *kl += tilted.kl);
-            self.own.entry(row.index).or_default().push(token);
+            self.own.entry(row.index).or_default().chosen = Some(token);
             tokens.push(token);
         }
         Ok(tokens)
@@ -125,10 +155,37 @@ impl GroupSampler for TokenDuel {
 
     fn rewind(&mut self, index: usize, tokens: usize) {
         if let Some(own) = self.own.get_mut(&index) {
-            own.truncate(tokens);
+            own.rewind(tokens);
         }
         if index == 0 && tokens == 0 {
             self.first_of_a = None;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn guidance_and_what_was_taken_back_are_not_part_of_an_answer() {
+        let mut own = Own::default();
+        let step = |own: &mut Own, context: &[u32], chosen: u32| {
+            own.follow(context);
+            own.chosen = Some(chosen);
+            own.tokens.clone()
+        };
+        assert_eq!(step(&mut own, &[1, 2], 7), [0u32; 0]);
+        assert_eq!(step(&mut own, &[1, 2, 7], 8), [7]);
+        // A monitor appended 50 and 51.
+        assert_eq!(step(&mut own, &[1, 2, 7, 8, 50, 51], 9), [7, 8, 50, 51]);
+        own.rewind(3);
+        assert_eq!(step(&mut own, &[1, 2, 7, 8, 50, 40, 41], 9), [7, 8, 50]);
+        // All is kept, the last choice included.
+        own.rewind(4);
+        assert_eq!(step(&mut own, &[1, 2, 7, 8, 50, 40, 41, 9, 42], 3), [7, 8, 50, 9]);
+        own.rewind(0);
+        assert_eq!(step(&mut own, &[1, 2, 43], 3), [0u32; 0]);
+        assert_eq!(step(&mut own, &[1, 2, 43, 3], 4), [3]);
     }
 }
