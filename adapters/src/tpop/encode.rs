@@ -49,8 +49,9 @@ impl TpopState {
     /// # Errors
     ///
     /// [`TpopError::OtherExtractor`] before anything else is looked at; [`TpopError::Width`] for features of another
-    /// width, before anything is made of it; [`TpopError::Unreadable`] for other, newer or damaged bytes, and for numbers
-    /// that no state has; [`TpopError::NotReproduced`] if θ, κ, N or V differ by more than 1e-9 from what the pairs give.
+    /// width, before anything is made of it, and [`TpopError::Range`] for keys or a width out of range;
+    /// [`TpopError::Unreadable`] for other, newer or damaged bytes, and for numbers that no state has;
+    /// [`TpopError::NotReproduced`] if θ, κ, N or V differ by more than 1e-9 from what the pairs give.
     pub fn decode(
         bytes: &[u8],
         extractor: &TpopDigest,
