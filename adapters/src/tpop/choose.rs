@@ -4,7 +4,7 @@
 
 use super::bytes::TpopDigest;
 use super::error::TpopError;
-use super::pair::{DuelOrder, DuelPair, Judgement};
+use super::pair::{DuelOrder, DuelPair, PairLabel};
 use super::params::SecondRule;
 use super::second::{Rated, largest, second};
 use super::state::TpopState;
@@ -93,7 +93,7 @@ pub struct JudgedAt {
 
 impl Duel {
     /// The pair with its judgement.
-    pub fn judged(self, id: u64, judgement: Judgement, at: JudgedAt) -> DuelPair {
+    pub fn judged(self, id: u64, judgement: PairLabel, at: JudgedAt) -> DuelPair {
         let too_fast = at.took_ms.is_some_and(|took| took < FASTEST_CHOICE_MS);
         DuelPair {
             id,

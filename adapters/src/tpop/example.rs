@@ -1,6 +1,6 @@
 //! From judged pairs to what the fits see: a soft label and a weight each.
 
-use super::pair::{Judgement, Recorded};
+use super::pair::{PairLabel, Recorded};
 use super::params::{TieRule, TpopParams};
 use std::sync::Arc;
 
@@ -24,12 +24,12 @@ pub(super) struct Example<'a> {
 }
 
 /// What a judgement says of arm a, before softening; `None` where it teaches nothing.
-pub(super) fn label(judgement: Judgement, ties: TieRule) -> Option<f64> {
+pub(super) fn label(judgement: PairLabel, ties: TieRule) -> Option<f64> {
     match (judgement, ties) {
-        (Judgement::A, _) => Some(1.0),
-        (Judgement::B, _) => Some(0.0),
-        (Judgement::Tie, TieRule::Half) => Some(0.5),
-        (Judgement::Tie, TieRule::Ignore) | (Judgement::Skip | Judgement::BothBad, _) => None,
+        (PairLabel::A, _) => Some(1.0),
+        (PairLabel::B, _) => Some(0.0),
+        (PairLabel::Tie, TieRule::Half) => Some(0.5),
+        (PairLabel::Tie, TieRule::Ignore) | (PairLabel::Skip | PairLabel::BothBad, _) => None,
     }
 }
 

@@ -8,7 +8,7 @@ use super::linear::Logistic;
 use super::matrix::{add_outer, cholesky, forward, minus, sigmoid};
 use super::pair::Recorded;
 use super::params::{ConfidenceKind, HeadKind, NoiseRule, TpopParams};
-use super::reliability::{LEAST_REPO_PAIRS, labels};
+use super::reliability::{can_judge, labels};
 use super::tanh::TanhHead;
 use ndarray::{Array2, ArrayView1};
 use std::sync::Arc;
@@ -98,8 +98,8 @@ pub(super) fn fit_head(
 ) -> Result<FittedHead, TpopError> {
     let teaching = teaching(pairs, params);
     let mut examples = examples(&teaching, params);
-    // Below that number the reliability of single labels cannot be told, and they are softened alike.
-    if params.noise == NoiseRule::Repo && teaching.len() >= LEAST_REPO_PAIRS {
+    // Of too few pairs the reliability of single labels cannot be told, and they are softened alike.
+    if params.noise == NoiseRule::Repo && can_judge(&teaching) {
         let labels = labels(&teaching, &examples, width, params)?;
         for example in &mut examples {
             example.label = labels.get(example.pair).copied().unwrap_or(example.label);

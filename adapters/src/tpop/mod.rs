@@ -31,7 +31,7 @@
 //!     let TpopChoice::Duel(duel) = state.choose(turn, &candidates)? else { break };
 //!     // This user likes the last setting best.
 //!     let [a, b] = duel.rows;
-//!     let judgement = if a > b { Judgement::A } else { Judgement::B };
+//!     let judgement = if a > b { PairLabel::A } else { PairLabel::B };
 //!     let at = JudgedAt { time_ms: 0, took_ms: None };
 //!     state = state.learn(duel.judged(round as u64, judgement, at))?.state;
 //! }
@@ -79,7 +79,7 @@ pub use extractor::{
     AnswerFeature, Extractor, ExtractorOrigin, FEATURE_CLIP, NeutralAnswers, StatePooling,
 };
 pub use head::RewardHead;
-pub use pair::{DuelOrder, DuelPair, Judgement};
+pub use pair::{DuelOrder, DuelPair, PairLabel};
 pub use params::{
     ConfidenceKind, DuelLevel, HeadKind, NoiseRule, SecondRule, ServeRule, TieRule,
     TokenFeatureKind, TokenScore, Tpop, TpopParams,
@@ -91,7 +91,7 @@ pub use simulate::{
     ArmContexts, DuelRun, DuelSimulation, LabelControl, SimulatedRule, SimulatedUser, TrueUtility,
     simulate_duels,
 };
-pub use state::{LearnOutcome, Learned, TpopHealth, TpopScope, TpopState};
+pub use state::{LearnOutcome, Learned, TpopHealth, TpopScope, TpopState, WIDEST_FEATURES};
 pub use tanh::{TANH_UNITS, TanhHead};
 pub use token::{DuelRow, TiltedRow, TokenArm, TokenDuel, TokenFeatures, TokenTaste};
 pub use whitening::Whitening;

@@ -3,6 +3,7 @@
 use super::bytes::TpopDigest;
 use super::error::TpopError;
 use super::stream::named;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Which arm was shown on the left, or first.
@@ -34,7 +35,7 @@ impl DuelOrder {
 
 /// What was said of a pair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Judgement {
+pub enum PairLabel {
     /// Arm a is preferred.
     A,
     /// Arm b is preferred.
@@ -47,20 +48,20 @@ pub enum Judgement {
     BothBad,
 }
 
-impl Judgement {
+impl PairLabel {
     /// The judgement of a user that picked the answer on the left.
-    pub fn left(order: DuelOrder) -> Judgement {
+    pub fn left(order: DuelOrder) -> PairLabel {
         match order {
-            DuelOrder::ALeft => Judgement::A,
-            DuelOrder::BLeft => Judgement::B,
+            DuelOrder::ALeft => PairLabel::A,
+            DuelOrder::BLeft => PairLabel::B,
         }
     }
 
     /// The judgement of a user that picked the answer on the right.
-    pub fn right(order: DuelOrder) -> Judgement {
+    pub fn right(order: DuelOrder) -> PairLabel {
         match order {
-            DuelOrder::ALeft => Judgement::B,
-            DuelOrder::BLeft => Judgement::A,
+            DuelOrder::ALeft => PairLabel::B,
+            DuelOrder::BLeft => PairLabel::A,
         }
     }
 }
@@ -80,7 +81,7 @@ pub struct DuelPair {
     /// Which arm was on the left.
     pub order: DuelOrder,
     /// What was said.
-    pub judgement: Judgement,
+    pub judgement: PairLabel,
     /// How much it counts; 0 for a choice too fast to be one.
     pub weight: f64,
     /// The probability with which arm b was chosen.
@@ -95,10 +96,16 @@ impl DuelPair {
     /// The display side that was picked, +1 left and −1 right; `None` where none was.
     pub fn picked_side(&self) -> Option<f64> {
         match self.judgement {
-            Judgement::A => Some(self.order.sign()),
-            Judgement::B => Some(-self.order.sign()),
-            Judgement::Tie | Judgement::Skip | Judgement::BothBad => None,
+            PairLabel::A => Some(self.order.sign()),
+            PairLabel::B => Some(-self.order.sign()),
+            PairLabel::Tie | PairLabel::Skip | PairLabel::BothBad => None,
         }
+    }
+
+    /// Whether another delivery says the same; when it came and what it weighs are not part of that.
+    pub(super) fn is_repeated_by(&self, other: &DuelPair) -> bool {
+        let said = |pair: &DuelPair| (pair.answers, pair.order, pair.judgement);
+        self.features == other.features && said(self) == said(other)
     }
 
     pub(super) fn check(&self, width: usize) -> Result<(), TpopError> {
@@ -134,19 +141,29 @@ pub(super) struct Recorded {
     pub(super) held: bool,
 }
 
-/// An append-only list of pairs that drops the oldest beyond its cap. A clone shares the pairs.
+/// An append-only list of pairs that drops the oldest beyond its cap and keeps their ids. A clone shares the pairs.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct PairLog {
     pairs: Vec<Arc<Recorded>>,
+    /// Ids of the pairs that are not in the list any more.
+    dropped: BTreeSet<u64>,
 }
 
 impl PairLog {
-    pub(super) fn of(pairs: Vec<Arc<Recorded>>) -> PairLog {
-        PairLog { pairs }
+    pub(super) fn of(pairs: Vec<Arc<Recorded>>, dropped: BTreeSet<u64>) -> PairLog {
+        PairLog { pairs, dropped }
     }
 
     pub(super) fn pairs(&self) -> &[Arc<Recorded>] {
         &self.pairs
+    }
+
+    pub(super) fn dropped(&self) -> &BTreeSet<u64> {
+        &self.dropped
+    }
+
+    pub(super) fn has_dropped(&self, id: u64) -> bool {
+        self.dropped.contains(&id)
     }
 
     pub(super) fn find(&self, id: u64) -> Option<&Recorded> {
@@ -160,9 +177,16 @@ impl PairLog {
 
     /// The list with a pair more, and how many old ones were dropped.
     pub(super) fn appended(&self, recorded: Recorded, cap: usize) -> (PairLog, usize) {
-        let dropped = (self.pairs.len() + 1).saturating_sub(cap);
-        let kept = self.pairs.iter().skip(dropped).cloned();
-        (PairLog { pairs: kept.chain([Arc::new(recorded)]).collect() }, dropped)
+        let mut longer = self.clone();
+        longer.pairs.push(Arc::new(recorded));
+        longer.capped(cap)
+    }
+
+    /// The list without the oldest pairs beyond a cap, and how many those were.
+    pub(super) fn capped(mut self, cap: usize) -> (PairLog, usize) {
+        let surplus = self.pairs.len().saturating_sub(cap);
+        self.dropped.extend(self.pairs.drain(..surplus).map(|recorded| recorded.pair.id));
+        (self, surplus)
     }
 
     /// The list with no pair held back any more.
@@ -171,6 +195,7 @@ impl PairLog {
             true => Arc::new(Recorded { held: false, ..recorded.as_ref().clone() }),
             false => recorded.clone(),
         };
-        PairLog { pairs: self.pairs.iter().map(release).collect() }
+        let pairs = self.pairs.iter().map(release).collect();
+        PairLog { pairs, dropped: self.dropped.clone() }
     }
 }

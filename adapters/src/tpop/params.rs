@@ -53,7 +53,8 @@ pub enum SecondRule {
 pub enum NoiseRule {
     /// Every label is right with probability η.
     Soft,
-    /// From 200 pairs on, each label has a reliability of its own (RE-PO, arXiv 2509.24159).
+    /// From 200 pairs on, each label has a reliability of its own (RE-PO, arXiv 2509.24159). Where fewer than five pairs
+    /// of answers differ, as with three settings, it is `Soft`.
     Repo,
 }
 

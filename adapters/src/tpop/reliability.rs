@@ -39,6 +39,16 @@ pub(super) fn folds(teaching: &[&Recorded]) -> Vec<usize> {
     keys.iter().map(|key| order.binary_search(key).unwrap_or_default() % FOLDS).collect()
 }
 
+/// How many folds have pairs: five unless there are fewer different pairs of answers.
+fn filled(folds: &[usize]) -> usize {
+    folds.iter().max().map_or(0, |most| most + 1)
+}
+
+/// Whether there are enough pairs, and enough different ones, for labels to be judged one by one.
+pub(super) fn can_judge(teaching: &[&Recorded]) -> bool {
+    teaching.len() >= LEAST_REPO_PAIRS && filled(&folds(teaching)) == FOLDS
+}
+
 /// The judged pairs, what was observed and the folds.
 struct Panel {
     problem: Logistic,
@@ -66,7 +76,7 @@ pub(super) fn labels(
         return Err(TpopError::TooFew { what: "pairs for noise = repo", found, least });
     }
     let folds = folds(teaching);
-    let distinct = folds.iter().max().map_or(0, |most| most + 1);
+    let distinct = filled(&folds);
     if distinct < FOLDS {
         let what = "different pairs for noise = repo";
         return Err(TpopError::TooFew { what, found: distinct, least: FOLDS });

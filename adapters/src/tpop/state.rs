@@ -8,12 +8,14 @@ use super::error::TpopError;
 use super::example::{teaches, teaching};
 use super::fit::{Fitted, fit, fit_head};
 use super::head::RewardHead;
-use super::pair::{DuelPair, Judgement, PairLog, Recorded};
+use super::pair::{DuelPair, PairLabel, PairLog, Recorded};
 use super::params::{HeadKind, ServeRule, Tpop, TpopParams};
 use std::sync::Arc;
 
 /// Pairs on one side before a habit is suspected.
 const LEAST_SIDED: usize = 20;
+/// The widest features a state learns of: V is quadratic in them.
+pub const WIDEST_FEATURES: usize = 4096;
 /// Beyond this κ a habit explains the choices.
 const SIDED_KAPPA: f64 = 2.0;
 /// Pairs that out-of-sample accuracy is about.
@@ -26,10 +28,20 @@ pub struct TpopScope {
     pub config: Tpop,
     /// Id of what makes the features: an extractor's, an arm space's or a token table's.
     pub extractor: TpopDigest,
-    /// Values of a feature vector.
+    /// Values of a feature vector, 1–4096.
     pub width: usize,
     /// Keys every random choice.
     pub seed: u64,
+}
+
+impl TpopScope {
+    pub(super) fn check(&self) -> Result<(), TpopError> {
+        if (1..=WIDEST_FEATURES).contains(&self.width) {
+            return Ok(());
+        }
+        let (value, high) = (self.width as f64, WIDEST_FEATURES as f64);
+        Err(TpopError::Range { key: "width of feature vectors", value, low: 1.0, high })
+    }
 }
 
 /// One version of what is known of one owner's taste.
@@ -54,7 +66,7 @@ pub enum LearnOutcome {
     Stored,
     /// It is stored, and learning pauses: all choices are on one side, and a habit explains them.
     PositionBias,
-    /// It was known; the state is the same.
+    /// It was known, or known and dropped since; the state is the same.
     Repeated,
 }
 
@@ -91,17 +103,16 @@ impl TpopState {
     ///
     /// # Errors
     ///
-    /// Features of width 0.
+    /// Features of width 0, or wider than 4096.
     pub fn new(scope: TpopScope) -> Result<TpopState, TpopError> {
-        if scope.width == 0 {
-            return Err(TpopError::Width { what: "feature vector", found: 0, expected: 1 });
-        }
+        scope.check()?;
         let fitted = Arc::new(fit(scope.config.params(), scope.width, &[])?);
         let log = PairLog::default();
         Ok(TpopState { scope, version: 0, recorded: 0, contrasts: Vec::new(), log, fitted })
     }
 
-    /// The next version, with a judged pair more.
+    /// The next version, with a judged pair more. A pair that comes again with the same features, answers, order and
+    /// judgement changes nothing, nor does any pair with the id of one that was dropped.
     ///
     /// # Errors
     ///
@@ -109,10 +120,11 @@ impl TpopState {
     /// not converge, after V was made anew once. This state is in force then.
     pub fn learn(&self, pair: DuelPair) -> Result<Learned, TpopError> {
         pair.check(self.scope.width)?;
-        if let Some(known) = self.log.find(pair.id) {
-            if known.pair != pair {
-                return Err(TpopError::PairExists { id: pair.id });
-            }
+        let known = self.log.find(pair.id);
+        if known.is_some_and(|known| !known.pair.is_repeated_by(&pair)) {
+            return Err(TpopError::PairExists { id: pair.id });
+        }
+        if known.is_some() || self.log.has_dropped(pair.id) {
             let (state, outcome) = (self.clone(), LearnOutcome::Repeated);
             return Ok(Learned { state, outcome, rebuilt: false });
         }
@@ -120,7 +132,7 @@ impl TpopState {
         let margin = self.head().reward(a) - self.head().reward(b);
         let recorded = Recorded { pair, margin, held: false };
         let mut next = self.clone();
-        next.version += 1;
+        next.version = next.version.saturating_add(1);
         next.recorded += 1;
         if next.contrasts.len() < FIRST_CONTRASTS {
             next.contrasts.push(recorded.pair.contrast);
@@ -188,9 +200,8 @@ impl TpopState {
     pub fn reconfigured(&self, config: Tpop) -> Result<TpopState, TpopError> {
         let mut next = self.clone();
         next.scope.config = config;
-        next.version += 1;
-        let surplus = next.log.pairs().len().saturating_sub(config.params().max_pairs);
-        next.log = PairLog::of(next.log.pairs().iter().skip(surplus).cloned().collect());
+        next.version = next.version.saturating_add(1);
+        next.log = next.log.clone().capped(config.params().max_pairs).0;
         next.fitted = Arc::new(fit(config.params(), next.scope.width, next.log.pairs())?);
         Ok(next)
     }
@@ -278,9 +289,9 @@ fn is_one_sided(pairs: &[Arc<Recorded>], params: &TpopParams) -> bool {
 fn accuracy(pairs: &[Arc<Recorded>], params: &TpopParams) -> Option<f64> {
     let judged = pairs.iter().rev().filter_map(|recorded| {
         let sign = match recorded.pair.judgement {
-            Judgement::A => 1.0,
-            Judgement::B => -1.0,
-            Judgement::Tie | Judgement::Skip | Judgement::BothBad => return None,
+            PairLabel::A => 1.0,
+            PairLabel::B => -1.0,
+            PairLabel::Tie | PairLabel::Skip | PairLabel::BothBad => return None,
         };
         let margin = sign * recorded.margin;
         let right = if margin > 0.0 {

@@ -1,7 +1,7 @@
 //! Simulated users: a true utility, and choices with noise and habits.
 
 use crate::tpop::matrix::{dot, sigmoid};
-use crate::tpop::pair::{DuelOrder, Judgement};
+use crate::tpop::pair::{DuelOrder, PairLabel};
 use crate::tpop::stream::Stream;
 
 /// The shape of the true utility.
@@ -90,7 +90,7 @@ impl Chooser {
     }
 
     /// What arrives of the choice between arms of these utilities.
-    pub(super) fn judge(&mut self, [a, b]: [f64; 2], order: DuelOrder) -> Judgement {
+    pub(super) fn judge(&mut self, [a, b]: [f64; 2], order: DuelOrder) -> PairLabel {
         let user = self.user;
         let odds = (a - b) / user.temperature + user.left_bias * order.sign();
         let chance = self.stream.uniform();
@@ -102,7 +102,7 @@ impl Chooser {
             LabelControl::Inverted => !picks_a,
             LabelControl::Random => coin,
         };
-        if arrives { Judgement::A } else { Judgement::B }
+        if arrives { PairLabel::A } else { PairLabel::B }
     }
 }
 

@@ -128,7 +128,7 @@ fn hasty_choices_weigh_nothing() {
     let duel = duel(state().choose(turn(0), &candidates(&features)).unwrap());
     let judged = |took_ms| {
         let at = JudgedAt { time_ms: 5, took_ms };
-        duel.clone().judged(1, Judgement::left(duel.order), at).weight
+        duel.clone().judged(1, PairLabel::left(duel.order), at).weight
     };
     assert_eq!([judged(Some(299)), judged(Some(300)), judged(None)], [0.0, 1.0, 1.0]);
 }
@@ -149,7 +149,7 @@ fn settings_are_arms_too() {
         for round in 0..30 {
             let duel = duel(state.choose(turn(round), &candidates(&features)).unwrap());
             let [a, b] = duel.rows;
-            let judgement = if worth[a] > worth[b] { Judgement::A } else { Judgement::B };
+            let judgement = if worth[a] > worth[b] { PairLabel::A } else { PairLabel::B };
             let at = JudgedAt { time_ms: 0, took_ms: None };
             state = state.learn(duel.judged(round as u64, judgement, at)).unwrap().state;
         }

@@ -5,7 +5,7 @@ use super::*;
 fn won(state: &TpopState, pair: &DuelPair) -> bool {
     let [a, b] = [0, 1].map(|at| state.head().reward(&pair.features[at]));
     match pair.judgement {
-        Judgement::A => a > b,
+        PairLabel::A => a > b,
         _ => b > a,
     }
 }
@@ -14,7 +14,7 @@ fn won(state: &TpopState, pair: &DuelPair) -> bool {
 fn m01_the_winner_scores_above_the_loser_and_stays_there() {
     for head in [HeadKind::Linear, HeadKind::Mlp] {
         let both = vectors(1, 2);
-        for judgement in [Judgement::A, Judgement::B] {
+        for judgement in [PairLabel::A, PairLabel::B] {
             let mut state = state_of(TpopParams { head, ..TpopParams::default() });
             for id in 0..if head == HeadKind::Linear { 50 } else { 12 } {
                 let judged = pair(id, [&both[0], &both[1]], judgement);
@@ -28,9 +28,9 @@ fn m01_the_winner_scores_above_the_loser_and_stays_there() {
 #[test]
 fn m01_an_inverted_label_is_caught() {
     let both = vectors(1, 2);
-    let judged = pair(0, [&both[0], &both[1]], Judgement::A);
+    let judged = pair(0, [&both[0], &both[1]], PairLabel::A);
     // The authors' judge codes the first answer's win as 0 where the loss reads 1.
-    let inverted = DuelPair { judgement: Judgement::B, ..judged.clone() };
+    let inverted = DuelPair { judgement: PairLabel::B, ..judged.clone() };
     let state = state().learn(inverted).unwrap().state;
     assert!(!won(&state, &judged));
 }
@@ -42,7 +42,7 @@ fn m02_the_bonus_falls_with_repetition_and_rises_with_nothing() {
     let repeated = [&all[0][..], &all[1][..]];
     for id in 0..40 {
         let before = state.clone();
-        state = state.learn(pair(id, repeated, Judgement::A)).unwrap().state;
+        state = state.learn(pair(id, repeated, PairLabel::A)).unwrap().state;
         assert!(state.bonus(&all[0], &all[1]) < before.bonus(&all[0], &all[1]));
         for others in all[2..].chunks_exact(2) {
             let [now, then] = [&state, &before].map(|s| s.bonus(&others[0], &others[1]));
@@ -80,16 +80,16 @@ fn m06_v_belongs_to_the_net_after_a_refit() {
 fn ties_skips_and_hasty_choices_are_stored_and_teach_nothing() {
     let start = taught(state(), pairs(5, 10));
     let both = vectors(55, 2);
-    for judgement in [Judgement::Tie, Judgement::Skip, Judgement::BothBad] {
+    for judgement in [PairLabel::Tie, PairLabel::Skip, PairLabel::BothBad] {
         let learned = start.learn(pair(90, [&both[0], &both[1]], judgement)).unwrap();
         assert_eq!(learned.outcome, LearnOutcome::Stored);
         assert_eq!(learned.state.fitted, start.fitted);
         assert_eq!((learned.state.pairs().len(), learned.state.version()), (11, 11));
     }
-    let hasty = DuelPair { weight: 0.0, ..pair(91, [&both[0], &both[1]], Judgement::A) };
+    let hasty = DuelPair { weight: 0.0, ..pair(91, [&both[0], &both[1]], PairLabel::A) };
     assert_eq!(start.learn(hasty).unwrap().outcome, LearnOutcome::Stored);
     let half = state_of(TpopParams { ties: TieRule::Half, ..TpopParams::default() });
-    let tie = pair(90, [&both[0], &both[1]], Judgement::Tie);
+    let tie = pair(90, [&both[0], &both[1]], PairLabel::Tie);
     assert_eq!(half.learn(tie).unwrap().outcome, LearnOutcome::Taught);
 }
 
@@ -99,7 +99,7 @@ fn repeats_are_idempotent_and_other_judgements_refused() {
     let known = start.pairs().next().unwrap().clone();
     let learned = start.learn(known.clone()).unwrap();
     assert_eq!((learned.outcome, &learned.state), (LearnOutcome::Repeated, &start));
-    let other = DuelPair { judgement: Judgement::Skip, ..known };
+    let other = DuelPair { judgement: PairLabel::Skip, ..known };
     assert_eq!(start.learn(other).unwrap_err(), TpopError::PairExists { id: 0 });
 }
 
@@ -107,7 +107,7 @@ fn repeats_are_idempotent_and_other_judgements_refused() {
 fn pairs_that_cannot_be_learnt_leave_the_state() {
     let start = taught(state(), pairs(6, 5));
     let both = vectors(56, 2);
-    let usual = pair(70, [&both[0], &both[1]], Judgement::A);
+    let usual = pair(70, [&both[0], &both[1]], PairLabel::A);
     let mut nan = usual.clone();
     nan.features[1][2] = f32::NAN;
     assert!(matches!(start.learn(nan), Err(TpopError::NotFinite { .. })));
@@ -148,10 +148,10 @@ fn the_oldest_pairs_are_dropped_beyond_the_cap() {
 fn forgotten_pairs_count_half_after_their_half_life() {
     let params = TpopParams { half_life: Some(5), ..TpopParams::default() };
     let both = vectors(8, 4);
-    let first = pair(0, [&both[0], &both[1]], Judgement::A);
+    let first = pair(0, [&both[0], &both[1]], PairLabel::A);
     let mut state = state_of(params).learn(first.clone()).unwrap().state;
     for id in 1..=5 {
-        state = state.learn(pair(id, [&both[2], &both[3]], Judgement::A)).unwrap().state;
+        state = state.learn(pair(id, [&both[2], &both[3]], PairLabel::A)).unwrap().state;
     }
     let mut expected = Confidence::new(ConfidenceKind::Exact, WIDTH, 1.0);
     let difference = |pair: &DuelPair| {
@@ -184,7 +184,7 @@ fn a_habit_pauses_learning_until_it_breaks() {
             false => DuelOrder::BLeft,
         };
         let both = &all[2 * id as usize..][..2];
-        DuelPair { order, ..pair(id, [&both[0], &both[1]], Judgement::left(order)) }
+        DuelPair { order, ..pair(id, [&both[0], &both[1]], PairLabel::left(order)) }
     };
     let mut state = state();
     let mut id = 0;
@@ -202,7 +202,7 @@ fn a_habit_pauses_learning_until_it_breaks() {
     assert!(paused.health().position_bias && paused.taught() as u64 == id);
     // A choice of the other side: everything counts again.
     let other = habit(id + 1);
-    let other = DuelPair { judgement: Judgement::right(other.order), ..other };
+    let other = DuelPair { judgement: PairLabel::right(other.order), ..other };
     let resumed = paused.learn(other).unwrap();
     assert_eq!(resumed.outcome, LearnOutcome::Taught);
     assert_eq!(resumed.state.taught() as u64, id + 2);
@@ -230,7 +230,7 @@ fn predictions_worse_than_chance_end_in_plain_answers() {
     for id in 60..80u64 {
         let both = &all[2 * id as usize..][..2];
         let a_wins = contrary.head().reward(&both[0]) < contrary.head().reward(&both[1]);
-        let judgement = if a_wins { Judgement::A } else { Judgement::B };
+        let judgement = if a_wins { PairLabel::A } else { PairLabel::B };
         contrary = contrary.learn(judged(id, judgement)).unwrap().state;
     }
     assert_eq!(contrary.health().accuracy, Some(0.0));
@@ -246,7 +246,7 @@ fn a_lost_matrix_is_made_anew_from_the_pairs() {
     let g = matrix::wide(&vectors(12, 1)[0]);
     fitted.confidence = Confidence::new(ConfidenceKind::Exact, WIDTH, -1.0);
     broken.fitted = Arc::new(fitted);
-    let next = pair(99, [&vectors(13, 1)[0], &vectors(14, 1)[0]], Judgement::A);
+    let next = pair(99, [&vectors(13, 1)[0], &vectors(14, 1)[0]], PairLabel::A);
     let (fixed, usual) = (broken.learn(next.clone()).unwrap(), start.learn(next).unwrap());
     assert!(fixed.rebuilt && !usual.rebuilt);
     near(&fixed.state.confidence().values(), &usual.state.confidence().values(), 1e-9);

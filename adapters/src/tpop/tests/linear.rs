@@ -68,8 +68,8 @@ fn m05_ties_and_weights_are_those_of_a_hand_example() {
     let one: Vec<f32> = vec![1.0, 0.0, 0.0, 0.0, 0.0, 0.0];
     let zero = vec![0.0; WIDTH];
     let params = TpopParams { ties: TieRule::Half, ..TpopParams::default() };
-    let a = pair(0, [&one, &zero], Judgement::A);
-    let tie = DuelPair { weight: 0.5, ..pair(2, [&one, &zero], Judgement::Tie) };
+    let a = pair(0, [&one, &zero], PairLabel::A);
+    let tie = DuelPair { weight: 0.5, ..pair(2, [&one, &zero], PairLabel::Tie) };
     let problem = problem(&[a.clone(), tie.clone()], &params);
     // At θ = κ = x: 1·(σ(2x) − 0.95) + ½(σ(2x) − ½) + x = 0, both by symmetry of the two columns.
     let x = problem.solve().unwrap();
@@ -82,7 +82,7 @@ fn m05_ties_and_weights_are_those_of_a_hand_example() {
     // Ignored, the tie is as if it were not there, and so is a pair of weight 0.
     let ignoring = TpopParams::default();
     let alone = super::linear::problem(std::slice::from_ref(&a), &ignoring).solve().unwrap();
-    let none = DuelPair { weight: 0.0, ..pair(4, [&one, &zero], Judgement::B) };
+    let none = DuelPair { weight: 0.0, ..pair(4, [&one, &zero], PairLabel::B) };
     let with = super::linear::problem(&[a, tie, none], &ignoring).solve().unwrap();
     assert_eq!(alone, with);
     assert_ne!(alone, x);
@@ -113,7 +113,7 @@ fn m07_always_left_is_a_habit_and_no_taste() {
             true => DuelOrder::ALeft,
             false => DuelOrder::BLeft,
         };
-        DuelPair { order, ..pair(id, [&both[0], &both[1]], Judgement::left(order)) }
+        DuelPair { order, ..pair(id, [&both[0], &both[1]], PairLabel::left(order)) }
     });
     let pairs: Vec<DuelPair> = pairs.collect();
     let fitted = crate::tpop::fit::fit(&TpopParams::default(), WIDTH, &recorded(&pairs)).unwrap();
@@ -125,7 +125,7 @@ fn m07_always_left_is_a_habit_and_no_taste() {
     // The control: without random orders the same habit looks like a taste.
     let stuck: Vec<DuelPair> = pairs
         .iter()
-        .map(|p| DuelPair { order: DuelOrder::ALeft, judgement: Judgement::A, ..p.clone() })
+        .map(|p| DuelPair { order: DuelOrder::ALeft, judgement: PairLabel::A, ..p.clone() })
         .map(|mut p| {
             p.features[0][0] += 2.0;
             p
@@ -151,7 +151,7 @@ fn m12_without_noise_it_is_the_plain_choice_model() {
         let both = pair.features[0].iter().zip(&pair.features[1]).zip(&x);
         let h: f64 = both.map(|((a, b), t)| f64::from(a - b) * t).sum::<f64>()
             + x[WIDTH] * pair.order.sign();
-        let won = if pair.judgement == Judgement::A { h } else { -h };
+        let won = if pair.judgement == PairLabel::A { h } else { -h };
         (1.0 + (-won).exp()).ln()
     };
     let expected = all.iter().map(plain).sum::<f64>() + matrix::dot(&x, &x) / 2.0;
@@ -167,7 +167,7 @@ fn m12_a_repeated_pair_stays_within_the_odds_of_its_reliability() {
         let params = TpopParams { eta, lambda, ..TpopParams::default() };
         for n in [1, 10, 1000] {
             let one =
-                DuelPair { order: DuelOrder::ALeft, ..pair(0, [&both[0], &both[1]], Judgement::A) };
+                DuelPair { order: DuelOrder::ALeft, ..pair(0, [&both[0], &both[1]], PairLabel::A) };
             let problem = problem(&vec![one; n], &params);
             let h = problem.log_odds(&problem.solve().unwrap());
             assert!(h.iter().all(|h| h.abs() < limit), "{n}: {} of {limit}", h[0]);
@@ -175,7 +175,7 @@ fn m12_a_repeated_pair_stays_within_the_odds_of_its_reliability() {
     }
     // The control: labels that are believed without doubt go beyond.
     let params = TpopParams { eta: 1.0, lambda: 0.01, ..TpopParams::default() };
-    let one = pair(0, [&both[0], &both[1]], Judgement::A);
+    let one = pair(0, [&both[0], &both[1]], PairLabel::A);
     let problem = problem(&vec![one; 1000], &params);
     assert!(problem.log_odds(&problem.solve().unwrap())[0] > 19f64.ln());
 }
@@ -196,7 +196,7 @@ fn refits_are_fast() {
     let mut stream = Stream::of(4, "speed", 0);
     let mut row = || stream.normals(width).iter().map(|x| *x as f32).collect::<Vec<f32>>();
     let judged = |id: u64, a: &[f32], b: &[f32]| {
-        let judgement = if a[0] + a[1] > b[0] { Judgement::A } else { Judgement::B };
+        let judgement = if a[0] + a[1] > b[0] { PairLabel::A } else { PairLabel::B };
         pair(id, [a, b], judgement)
     };
     let all: Vec<DuelPair> = (0..501).map(|id| judged(id, &row(), &row())).collect();
@@ -204,7 +204,7 @@ fn refits_are_fast() {
         let config = params.check().unwrap();
         let scope = TpopScope { config, extractor: EXTRACTOR, width, seed: 0 };
         let mut state = TpopState::new(scope).unwrap();
-        state.log = crate::tpop::pair::PairLog::of(recorded(&all[..n]));
+        state.log = crate::tpop::pair::PairLog::of(recorded(&all[..n]), Default::default());
         state.reconfigured(config).unwrap()
     };
     let usual = TpopParams::default();

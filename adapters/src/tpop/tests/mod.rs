@@ -32,7 +32,7 @@ pub(super) fn vectors(seed: u64, n: usize) -> Vec<Vec<f32>> {
     (0..n).map(|_| vector()).collect()
 }
 
-pub(super) fn pair(id: u64, features: [&[f32]; 2], judgement: Judgement) -> DuelPair {
+pub(super) fn pair(id: u64, features: [&[f32]; 2], judgement: PairLabel) -> DuelPair {
     let digest = |side: u8| {
         let mut digest = [side; 32];
         digest[..8].copy_from_slice(&id.to_le_bytes());
@@ -70,9 +70,9 @@ impl Taste {
         matrix::dot(&self.theta, &matrix::wide(features))
     }
 
-    pub(super) fn prefers(&mut self, a: &[f32], b: &[f32]) -> Judgement {
+    pub(super) fn prefers(&mut self, a: &[f32], b: &[f32]) -> PairLabel {
         let odds = self.utility(a) - self.utility(b);
-        if self.stream.uniform() < matrix::sigmoid(odds) { Judgement::A } else { Judgement::B }
+        if self.stream.uniform() < matrix::sigmoid(odds) { PairLabel::A } else { PairLabel::B }
     }
 }
 

@@ -16,8 +16,8 @@ fn believed(pairs: &[DuelPair]) -> Result<Vec<f64>, TpopError> {
 
 fn turned(pair: &DuelPair) -> DuelPair {
     let judgement = match pair.judgement {
-        Judgement::A => Judgement::B,
-        _ => Judgement::A,
+        PairLabel::A => PairLabel::B,
+        _ => PairLabel::A,
     };
     DuelPair { judgement, ..pair.clone() }
 }
@@ -49,10 +49,10 @@ fn m12_no_fold_is_judged_by_a_fit_that_has_seen_it() {
     let poisoned: Vec<DuelPair> = all.iter().zip(&folds).map(poison).collect();
     let (clean, dirty) = (believed(&all).unwrap(), believed(&poisoned).unwrap());
     // p of the fits is seen through either winner: w = pη/(pη + (1 − p)(1 − η)).
-    let odds_of_fit = |label: f64, judgement: Judgement| {
+    let odds_of_fit = |label: f64, judgement: PairLabel| {
         let odds = (label / (1.0 - label)).ln();
         let shift = (0.95f64 / 0.05).ln();
-        if judgement == Judgement::A { odds - shift } else { odds + shift }
+        if judgement == PairLabel::A { odds - shift } else { odds + shift }
     };
     let mut moved = 0.0f64;
     for (at, fold) in folds.iter().enumerate() {
@@ -75,14 +75,14 @@ fn turned_labels_are_believed_less() {
         // Labels without the noise of the choice, and one in six turned round.
         let taste = Taste::of(3);
         let a = taste.utility(&pair.features[0]) > taste.utility(&pair.features[1]);
-        pair.judgement = if a { Judgement::A } else { Judgement::B };
+        pair.judgement = if a { PairLabel::A } else { PairLabel::B };
         if pair.id.is_multiple_of(6) {
             *pair = turned(pair);
         }
     }
     let labels = believed(&all).unwrap();
     let of_winner = |(label, pair): (&f64, &DuelPair)| match pair.judgement {
-        Judgement::A => *label,
+        PairLabel::A => *label,
         _ => 1.0 - label,
     };
     let mean = |is_turned: bool| {
@@ -102,7 +102,25 @@ fn turned_labels_are_believed_less() {
 
 fn taught_at_once(pairs: &[DuelPair], params: TpopParams) -> TpopState {
     let mut state = state_of(TpopParams::default());
-    let log = crate::tpop::pair::PairLog::of(recorded(pairs));
+    let log = crate::tpop::pair::PairLog::of(recorded(pairs), Default::default());
     state.log = log;
     state.reconfigured(params.check().unwrap()).unwrap()
+}
+
+#[test]
+fn few_different_pairs_are_softened_alike_however_many_there_are() {
+    // Three settings are three different pairs, whatever the number of duels.
+    let (arms, mut taste) = (vectors(9, 3), Taste::of(9));
+    let duels = (0..220u64).map(|id| {
+        let [a, b] = [[0, 1], [1, 2], [0, 2]][id as usize % 3];
+        let judgement = taste.prefers(&arms[a], &arms[b]);
+        let answers = [a, b].map(|arm| [arm as u8; 32]);
+        DuelPair { answers, ..pair(id, [&arms[a], &arms[b]], judgement) }
+    });
+    let all: Vec<DuelPair> = duels.collect();
+    let start = taught_at_once(&all[..199], params());
+    let repo = taught(start, all[199..].iter().cloned());
+    let soft = taught_at_once(&all, TpopParams::default());
+    assert_eq!(repo.taught(), 220);
+    near(repo.head().weights(), soft.head().weights(), 1e-9);
 }

@@ -5,6 +5,7 @@ use trimtab_runtime::decoder::Decoder;
 use trimtab_runtime::generate::{Answer, Flow, Generation, Request, complete, run_group};
 use trimtab_runtime::group_sampling::{Candidate, GroupSampler};
 use trimtab_runtime::logits::{Bias, Context};
+use trimtab_runtime::monitor::{AnswerView, Monitor, Verdict};
 use trimtab_runtime::plan::Plan;
 use trimtab_runtime::sample::{Sampling, SamplingParams};
 use trimtab_runtime::session::Session;
@@ -40,7 +41,7 @@ impl Model {
             let at = id as usize % 9;
             let other = [30 + id as u32, 40 + id as u32];
             let both = [&liked[at..at + 2], &other].map(|tokens| self.features.of_answer(tokens));
-            pair(id, [&both[0], &both[1]], Judgement::A)
+            pair(id, [&both[0], &both[1]], PairLabel::A)
         });
         taught(self.untaught(params), pairs)
     }
@@ -175,7 +176,7 @@ fn a_taste_moves_words_within_its_cap() {
     // The control: a user of the opposite taste.
     let turned = taught(
         model.untaught(strong),
-        model.taught(strong).pairs().map(|p| DuelPair { judgement: Judgement::B, ..p.clone() }),
+        model.taught(strong).pairs().map(|p| DuelPair { judgement: PairLabel::B, ..p.clone() }),
     );
     let ([other, _], _) = model.duel(&turned, sampled());
     assert!(liked(&other) < liked(&a), "{} {}", liked(&other), liked(&a));
@@ -221,4 +222,119 @@ fn tastes_of_other_features_or_nets_are_refused() {
     assert!(matches!(refused, TpopError::Unsupported { .. }), "{refused}");
     let refused = TokenTaste::of(&super::state(), model.features.clone()).unwrap_err();
     assert!(matches!(refused, TpopError::OtherExtractor { .. }), "{refused}");
+}
+
+/// One step of both arms, whose tokens so far are these behind a prompt of two.
+fn step(duel: &mut TokenDuel, rows: [&[f32]; 2], tokens: [&[u32]; 2]) -> Vec<u32> {
+    let tokens = tokens.map(|own| [&[3, 1], own].concat());
+    let rows = rows.iter().zip(&tokens).enumerate().map(|(index, (logits, tokens))| Candidate {
+        index,
+        logits,
+        context: Context { tokens, prompt_len: 2 },
+        reading: None,
+        sampling: &Sampling::Greedy,
+        draw: stream::named(1, "step", index),
+    });
+    duel.choose(&rows.collect::<Vec<_>>()).unwrap()
+}
+
+fn greedy(model: &Model, state: &TpopState) -> TokenDuel {
+    let taste = TokenTaste::of(state, model.features.clone()).unwrap();
+    TokenDuel::new(Arc::new(taste), Sampling::Greedy)
+}
+
+/// Logits that fall from this token on to those after it.
+fn from(best: usize) -> Vec<f32> {
+    let n = tiny::VOCABULARY;
+    (0..n).map(|id| -(((id + n - best) % n) as f32)).collect()
+}
+
+#[test]
+fn a_forbidden_token_is_chosen_by_no_score() {
+    let model = model();
+    for score in [TokenScore::Prob, TokenScore::Tilt] {
+        let params = TpopParams { score, omega: 5.0, kl_cap: 2.0, ..TpopParams::default() };
+        let state = model.taught(params);
+        // What scores best is forbidden in one row and a candidate of the other.
+        let taste = TokenTaste::of(&state, model.features.clone()).unwrap();
+        let mut order: Vec<usize> = (0..tiny::VOCABULARY).collect();
+        order.sort_by(|x, y| taste.scores()[*y].total_cmp(&taste.scores()[*x]));
+        let mut banned = from(order[63]);
+        order[..10].iter().for_each(|id| banned[*id] = f32::NEG_INFINITY);
+        let free = from(order[0]);
+        for rows in [[&banned[..], &free], [&free, &banned]] {
+            let chosen = step(&mut greedy(&model, &state), rows, [&[], &[]]);
+            for (logits, token) in rows.iter().zip(&chosen) {
+                assert!(logits[*token as usize].is_finite(), "{score:?} {chosen:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_arm_with_one_allowed_token_is_not_forced_away_from_it() {
+    let model = model();
+    let mut only = vec![f32::NEG_INFINITY; tiny::VOCABULARY];
+    only[7] = 0.0;
+    let mut duel = greedy(&model, &model.untaught(TpopParams::default()));
+    assert_eq!(step(&mut duel, [&from(7), &only], [&[], &[]]), [7, 7]);
+    assert_eq!(duel.forced(), 0);
+}
+
+#[test]
+fn arms_that_begin_anew_under_guidance_are_forced_apart_anew() {
+    let model = model();
+    let mut duel = greedy(&model, &model.untaught(TpopParams::default()));
+    let (first, second) = (from(7), from(20));
+    assert_eq!(step(&mut duel, [&first, &first], [&[], &[]]), [7, 8]);
+    assert_eq!(step(&mut duel, [&first, &first], [&[7], &[8]]), [7, 7]);
+    // Both go back to their start; the guidance 40, 41 is in the context and not in the answer.
+    duel.rewind(0, 0);
+    duel.rewind(1, 0);
+    let guided: [&[u32]; 2] = [&[40, 41], &[40, 41]];
+    assert_eq!(step(&mut duel, [&second, &second], guided), [20, 21]);
+    // Arm b alone goes back: arm a's first token still counts.
+    duel.rewind(1, 0);
+    assert_eq!(step(&mut duel, [&first, &second], [&[40, 41, 20], &[40, 41]]), [7, 21]);
+    // A shorter way back is no beginning.
+    duel.rewind(0, 1);
+    duel.rewind(1, 1);
+    assert_eq!(step(&mut duel, [&second, &second], [&[40, 41, 20], &[40, 41, 21]]), [20, 20]);
+    // Arm a alone goes back and begins with another token.
+    duel.rewind(0, 0);
+    assert_eq!(step(&mut duel, [&first, &first], [&[], &[40, 41, 21, 20]]), [7, 7]);
+    duel.rewind(1, 0);
+    assert_eq!(step(&mut duel, [&first, &second], [&[7], &[]]), [7, 20]);
+}
+
+/// Sends an answer of three tokens back to its start, once, under guidance.
+struct Restart {
+    is_due: bool,
+}
+
+impl Monitor for Restart {
+    fn watch(&mut self, answer: &AnswerView) -> trimtab_runtime::Result<Verdict> {
+        if self.is_due && answer.tokens.len() == 3 {
+            self.is_due = false;
+            let guidance = vec![40, 41];
+            return Ok(Verdict::Retry { from: 0, plan: None, guidance, ban: Vec::new() });
+        }
+        let release = if self.is_due { 0 } else { answer.text.len() };
+        Ok(Verdict::Continue { release, ask_after: 1 })
+    }
+
+    fn rewind(&mut self, _: usize) {}
+}
+
+#[test]
+fn a_group_that_a_monitor_sends_back_is_forced_apart_anew() {
+    let model = model();
+    let mut duel = greedy(&model, &model.untaught(TpopParams::default()));
+    let arm = || model.generation(Sampling::Greedy).watched_by(Restart { is_due: true });
+    let mut arms = [arm(), arm()];
+    run_group(&mut arms, &mut duel, &mut |_, _| Flow::Continue).unwrap();
+    let [a, b] = arms.map(|arm| arm.into_answer().unwrap());
+    assert_eq!((a.rewinds, b.rewinds), (1, 1));
+    assert_ne!(a.tokens[0], b.tokens[0]);
+    assert_eq!(duel.forced(), 2);
 }

@@ -1,22 +1,52 @@
 //! Both arms of a duel as the sampler of a group: answer 0 is arm a, answer 1 is arm b.
 //!
 //! The arms are forced apart once, at their first step: arm b may not begin with arm a's first token. Later they may
-//! write the same, since what differs before is in their context. The released code forces them apart at every step.
+//! write the same, since what differs before is in their context. An arm that went back to its start begins anew, and
+//! guidance that is put before it is not part of it. Where arm a's first token is all that arm b may write, both write
+//! it. The released code forces the arms apart at every step.
 
 use super::tilt::{DuelRow, TiltedRow, TokenArm, TokenTaste};
 use crate::tpop::params::TokenScore;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use trimtab_runtime::Result;
 use trimtab_runtime::group_sampling::{Candidate, GroupSampler};
 use trimtab_runtime::sample::{Draw, Sampling};
+
+/// The tokens of an answer, without those that were taken back and without guidance, which is in its context, too.
+#[derive(Debug, Clone, Default)]
+struct Own {
+    tokens: Vec<u32>,
+    /// The last choice, before it is known what became of it.
+    chosen: Option<u32>,
+    /// The length of the context that it was made in.
+    seen: usize,
+}
+
+impl Own {
+    /// Takes in what the context has since the last choice: the token itself, and those that a monitor put behind it.
+    /// After a way back all that is new is guidance.
+    // [n]
+    fn follow(&mut self, context: &[u32]) {
+        if self.chosen.take().is_some() {
+            self.tokens.extend_from_slice(context.get(self.seen..).unwrap_or_default());
+        }
+        self.seen = context.len();
+    }
+
+    fn rewind(&mut self, tokens: usize) {
+        self.tokens.extend(self.chosen.take());
+        self.tokens.truncate(tokens);
+    }
+}
 
 /// Chooses the tokens of two answers under one taste.
 #[derive(Debug, Clone)]
 pub struct TokenDuel {
     taste: Arc<TokenTaste>,
     sampling: Sampling,
-    /// The mean of the tokens that arm a has written.
-    written: Vec<f32>,
+    /// What each answer has written.
+    own: BTreeMap<usize, Own>,
     first_of_a: Option<u32>,
     forced: usize,
     kl: [f64; 2],
@@ -25,8 +55,14 @@ pub struct TokenDuel {
 impl TokenDuel {
     /// A duel of two answers to one prompt that have no token yet.
     pub fn new(taste: Arc<TokenTaste>, sampling: Sampling) -> TokenDuel {
-        let written = taste.features().of_answer(&[]);
-        TokenDuel { taste, sampling, written, first_of_a: None, forced: 0, kl: [0.0; 2] }
+        TokenDuel {
+            taste,
+            sampling,
+            own: BTreeMap::new(),
+            first_of_a: None,
+            forced: 0,
+            kl: [0.0; 2],
+        }
     }
 
     /// At how many steps arm a's token was forbidden to arm b.
@@ -58,7 +94,8 @@ impl TokenDuel {
         }
         match self.taste.score() {
             TokenScore::Prob if !self.taste.is_plain() => {
-                let allowed = tilted.scores.iter().filter(|(id, _)| Some(*id) != forbidden);
+                // A candidate of the other row may be forbidden in this one.
+                let allowed = tilted.scores.iter().filter(|(id, _)| is_allowed(&logits, *id));
                 let best = allowed.max_by(|a, b| a.1.total_cmp(&b.1).then(b.0.cmp(&a.0)));
                 best.map_or_else(|| self.draw(&logits, &row.draw), |(id, _)| Ok(*id))
             }
@@ -71,6 +108,17 @@ impl TokenDuel {
     }
 }
 
+fn is_allowed(logits: &[f32], id: u32) -> bool {
+    logits.get(id as usize).is_some_and(|logit| logit.is_finite())
+}
+
+/// Whether a row may be written without this token.
+// [vocab_size] -> []
+fn has_another(logits: &[f32], id: u32) -> bool {
+    let mut others = logits.iter().enumerate().filter(|(at, _)| *at != id as usize);
+    others.any(|(_, logit)| logit.is_finite())
+}
+
 fn arm(index: usize) -> TokenArm {
     if index == 0 { TokenArm::A } else { TokenArm::B }
 }
@@ -78,28 +126,66 @@ fn arm(index: usize) -> TokenArm {
 impl GroupSampler for TokenDuel {
     // rows of [vocab_size] -> one token each
     fn choose(&mut self, candidates: &[Candidate]) -> Result<Vec<u32>> {
-        let answers: Vec<&[u32]> = candidates.iter().map(|row| row.context.generated()).collect();
-        let a = candidates.iter().zip(&answers).find(|(row, _)| row.index == 0);
-        if let Some((_, answer)) = a {
-            self.written = self.taste.features().of_answer(answer);
+        for row in candidates {
+            self.own.entry(row.index).or_default().follow(row.context.tokens);
         }
+        let of_a = self.own.get(&0).map(|own| own.tokens.as_slice()).unwrap_or_default();
+        let written = self.taste.features().of_answer(of_a);
         let rows: Vec<DuelRow<'_>> = candidates
             .iter()
             .map(|row| DuelRow { arm: arm(row.index), logits: row.logits })
             .collect();
-        let tilted = self.taste.tilt(&rows, &self.written);
+        let tilted = self.taste.tilt(&rows, &written);
         let mut tokens = Vec::with_capacity(candidates.len());
-        for ((row, tilted), answer) in candidates.iter().zip(&tilted).zip(&answers) {
-            let is_first = answer.is_empty();
-            let forbidden = self.first_of_a.filter(|_| is_first && row.index != 0);
+        for (row, tilted) in candidates.iter().zip(&tilted) {
+            let is_first = self.own.get(&row.index).is_none_or(|own| own.tokens.is_empty());
+            let is_forced = |id: &u32| is_first && row.index != 0 && has_another(row.logits, *id);
+            let forbidden = self.first_of_a.filter(is_forced);
             self.forced += usize::from(forbidden.is_some());
             let token = self.token(row, tilted, forbidden)?;
             if is_first && row.index == 0 {
                 self.first_of_a = Some(token);
             }
             self.kl.iter_mut().skip(row.index).take(1).for_each(|kl| *kl += tilted.kl);
+            self.own.entry(row.index).or_default().chosen = Some(token);
             tokens.push(token);
         }
         Ok(tokens)
+    }
+
+    fn rewind(&mut self, index: usize, tokens: usize) {
+        if let Some(own) = self.own.get_mut(&index) {
+            own.rewind(tokens);
+        }
+        if index == 0 && tokens == 0 {
+            self.first_of_a = None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn guidance_and_what_was_taken_back_are_not_part_of_an_answer() {
+        let mut own = Own::default();
+        let step = |own: &mut Own, context: &[u32], chosen: u32| {
+            own.follow(context);
+            own.chosen = Some(chosen);
+            own.tokens.clone()
+        };
+        assert_eq!(step(&mut own, &[1, 2], 7), [0u32; 0]);
+        assert_eq!(step(&mut own, &[1, 2, 7], 8), [7]);
+        // A monitor appended 50 and 51.
+        assert_eq!(step(&mut own, &[1, 2, 7, 8, 50, 51], 9), [7, 8, 50, 51]);
+        own.rewind(3);
+        assert_eq!(step(&mut own, &[1, 2, 7, 8, 50, 40, 41], 9), [7, 8, 50]);
+        // All is kept, the last choice included.
+        own.rewind(4);
+        assert_eq!(step(&mut own, &[1, 2, 7, 8, 50, 40, 41, 9, 42], 3), [7, 8, 50, 9]);
+        own.rewind(0);
+        assert_eq!(step(&mut own, &[1, 2, 43], 3), [0u32; 0]);
+        assert_eq!(step(&mut own, &[1, 2, 43, 3], 4), [3]);
     }
 }

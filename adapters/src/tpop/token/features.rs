@@ -10,8 +10,6 @@ use trimtab_runtime::sample::Draw;
 
 /// Rows that the projection is fitted on, spread evenly over the vocabulary.
 const FITTED_ROWS: usize = 2048;
-/// Rows that are read at a time.
-const ROWS_AT_ONCE: usize = 8;
 
 /// `P(w_v − μ)` of every token v. Made once for a model; it never changes.
 #[derive(Debug, Clone, PartialEq)]
@@ -111,16 +109,8 @@ impl TokenFeatures {
 // [] -> [n, d_model]
 fn some_rows(head: Head<'_>, vocab_size: usize) -> Result<Vec<f32>, TpopError> {
     let n = vocab_size.min(FITTED_ROWS);
-    let tokens: Vec<usize> = (0..n).map(|at| at * vocab_size / n.max(1)).collect();
-    let mut rows = Vec::new();
-    for some in tokens.chunks(ROWS_AT_ONCE) {
-        let mut chosen = vec![0.0; some.len() * vocab_size];
-        for (token, line) in some.iter().zip(chosen.chunks_exact_mut(vocab_size.max(1))) {
-            line.iter_mut().skip(*token).take(1).for_each(|x| *x = 1.0);
-        }
-        rows.extend(head.apply_transposed(&chosen).map_err(unreadable)?);
-    }
-    Ok(rows)
+    let tokens: Vec<u32> = (0..n).map(|at| (at * vocab_size / n.max(1)) as u32).collect();
+    head.rows(&tokens).map_err(unreadable)
 }
 
 fn unreadable(error: trimtab_runtime::Error) -> TpopError {
