@@ -6,6 +6,8 @@ cd "$(dirname "$0")/.."
 
 cargo check --release -p trimtab-runtime --no-default-features
 cargo check --release -p trimtab-runtime --features testing
+cargo check --release -p trimtab-steering --features openapi
+cargo check --release -p trimtab-adapters --features openapi
 if cargo deny --version >/dev/null 2>&1; then
   cargo deny check
 else

@@ -41,10 +41,12 @@ pub trait GroupSampler: Send {
     /// The next token of every answer.
     fn choose(&mut self, candidates: &[Candidate]) -> Result<Vec<u32>>;
 
-    /// An answer went back to its first `tokens` tokens.
+    /// An answer went back to its first `tokens` tokens. Those that monitors inserted count, hidden guidance does not, so it may
+    /// be more than this sampler chose.
     fn rewind(&mut self, _index: usize, _tokens: usize) {}
 
-    /// An answer has ended: by itself, cancelled, or with an error of its own.
+    /// An answer has ended: by itself, cancelled, or with an error of its own; also one that never ran. Not after an error of
+    /// the sampler itself.
     fn end(&mut self, _index: usize) {}
 }
 
