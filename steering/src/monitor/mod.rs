@@ -2,8 +2,9 @@
 //!
 //! A [`Detector`] looks at an unfolding answer and says what it found; a [`policy`] says what a judged state means; the
 //! [`Guard`] asks its watches when they are due, rewinds within caps, guides what comes next, and writes everything down.
-//! From "Cognition-of-Thought Elicits Social-Aligned Reasoning in Large Language Models" (arXiv 2509.23441), whose rules are kept and
-//! whose code is not: see ARCHITECTURE.md for what is ours.
+//! From "Cognition-of-Thought Elicits Social-Aligned Reasoning in Large Language Models" (arXiv 2509.23441): the states, which of
+//! them are feasible, the sharpness of attention and the window of a rewind are the paper's; scoring by constrained labels, the
+//! policies' tables, clean boundaries, asides, caps, holding text back and the record are ours.
 
 pub mod detect;
 pub mod guard;
