@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use ndarray::ArrayView2;
+pub(super) use trimtab_steering::estimate::{dot as dot64, norm};
 
 /// Coordinates that are summed side by side.
 const LANES: usize = 8;
@@ -19,16 +20,6 @@ pub(super) fn dot(row: &[f32], v: &[f64]) -> f64 {
         }
     }
     lanes.iter().sum::<f64>() + rest
-}
-
-// [d], [d] -> []
-pub(super) fn dot64(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
-}
-
-// [d] -> []
-pub(super) fn norm(a: &[f64]) -> f64 {
-    dot64(a, a).sqrt()
 }
 
 // x [d] -> []

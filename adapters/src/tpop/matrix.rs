@@ -3,11 +3,7 @@
 use super::error::TpopError;
 use linfa_linalg::cholesky::{Cholesky, InverseC};
 use ndarray::{Array2, ArrayView1};
-
-// [width], [width] -> []
-pub(super) fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(x, y)| x * y).sum()
-}
+pub(super) use trimtab_steering::estimate::{dot, sigmoid, softplus};
 
 // [width], [width] -> [width]
 pub(super) fn minus(a: &[f64], b: &[f64]) -> Vec<f64> {
@@ -17,20 +13,6 @@ pub(super) fn minus(a: &[f64], b: &[f64]) -> Vec<f64> {
 // [width] -> [width]
 pub(super) fn wide(values: &[f32]) -> Vec<f64> {
     values.iter().copied().map(f64::from).collect()
-}
-
-/// 1/(1 + e^(−x)), without overflow on either side.
-pub(super) fn sigmoid(x: f64) -> f64 {
-    if x >= 0.0 {
-        return 1.0 / (1.0 + (-x).exp());
-    }
-    let e = x.exp();
-    e / (1.0 + e)
-}
-
-/// ln(1 + e^x), without overflow.
-pub(super) fn softplus(x: f64) -> f64 {
-    x.max(0.0) + (-x.abs()).exp().ln_1p()
 }
 
 /// Adds scale·ggᵀ to a matrix.

@@ -13,15 +13,11 @@ use super::pair::Recorded;
 use super::params::TpopParams;
 use ndarray::Array1;
 use trimtab_runtime::fingerprint::Fingerprint;
+use trimtab_steering::estimate::posterior;
 
 /// The fewest pairs whose labels are judged one by one.
 pub const LEAST_REPO_PAIRS: usize = 200;
 const FOLDS: usize = 5;
-
-/// `w = pη/(pη + (1 − p)(1 − η))`.
-fn posterior(p: f64, eta: f64) -> f64 {
-    p * eta / (p * eta + (1.0 - p) * (1.0 - eta))
-}
 
 /// The fold of each pair. Pairs of the same two answers are in one fold, and the order of pairs does not count.
 // [pairs] -> [pairs] of 0..5

@@ -9,12 +9,24 @@ use trimtab_runtime::sample::{Draw, Purpose};
 
 /// The inner product, summed from the first coordinate on.
 // [width], [width] -> []
-pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
+pub fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(x, y)| x * y).sum()
 }
 
+/// 1/(1 + e⁻ˣ), also of large negative numbers.
+pub fn sigmoid(x: f64) -> f64 {
+    let small = (-x.abs()).exp();
+    if x >= 0.0 { 1.0 / (1.0 + small) } else { small / (1.0 + small) }
+}
+
+/// ln(1 + eˣ) without overflow.
+pub fn softplus(x: f64) -> f64 {
+    x.max(0.0) + (-x.abs()).exp().ln_1p()
+}
+
+/// The length of a vector.
 // [width] -> []
-pub(crate) fn norm(a: &[f64]) -> f64 {
+pub fn norm(a: &[f64]) -> f64 {
     dot(a, a).sqrt()
 }
 

@@ -19,7 +19,7 @@ mod estimator;
 mod halves;
 mod score;
 
-pub use algebra::{cosine, gaussian, project, random};
+pub use algebra::{cosine, dot, gaussian, norm, project, random, sigmoid, softplus};
 pub use classes::{Classes, Pairing};
 pub use control::Residue;
 pub use estimator::{Estimator, SHRINKAGE};
@@ -32,7 +32,7 @@ pub use score::{
     select, tied, top_share,
 };
 pub(crate) use weights::enough;
-pub use weights::{ETA, ETA_RANGE, LEAST_PAIRS, LEAST_WEIGHT, PairWeights, robust};
+pub use weights::{ETA, ETA_RANGE, LEAST_PAIRS, LEAST_WEIGHT, PairWeights, posterior, robust};
 
 #[cfg(test)]
 mod tests;

@@ -6,13 +6,13 @@
 //! η is a setting and not an estimate, and below 200 pairs the weights are refused: with 50 pairs and 20 % turned
 //! labels they change the direction by nothing, and a mean difference survives turned labels anyway.
 
+use super::algebra::sigmoid;
 use super::algebra::unit;
 use super::classes::Classes;
 use super::component::spread;
 use super::folds::{FOLDS, folds};
 use super::mean::Estimate;
 use super::moments::Means;
-use super::probe::logistic::sigmoid;
 use crate::error::{Error, Result};
 use ndarray::{Array2, ArrayView1};
 use std::ops::RangeInclusive;
@@ -94,8 +94,9 @@ pub(crate) fn agreement(projections: &[f64]) -> Vec<f64> {
     projections.iter().map(|s| sigmoid(slope * s)).collect()
 }
 
-/// w = pη/(pη + (1 − p)(1 − η)).
-pub(crate) fn posterior(p: f64, eta: f64) -> f64 {
+/// How likely an observed label is right, w = pη/(pη + (1 − p)(1 − η)): `p` is how likely a model takes it to be, `eta` how
+/// reliable labels are (RE-PO, arXiv 2509.24159).
+pub fn posterior(p: f64, eta: f64) -> f64 {
     p * eta / (p * eta + (1.0 - p) * (1.0 - eta))
 }
 

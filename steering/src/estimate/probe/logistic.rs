@@ -5,7 +5,7 @@
 //! set the probe sees has mean 0, so σ_j and the covariance of the write direction are about 0, too.
 
 use crate::error::Result;
-use crate::estimate::algebra::{eigen, not_solved, ridge_solve};
+use crate::estimate::algebra::{eigen, not_solved, ridge_solve, sigmoid, softplus};
 use crate::estimate::classes::Classes;
 use crate::estimate::folds::{FOLDS, folds};
 use crate::estimate::mean::Estimate;
@@ -190,15 +190,4 @@ pub(crate) fn gradient(
 // [width] -> []
 pub(crate) fn length(a: &Array1<f64>) -> f64 {
     a.dot(a).sqrt()
-}
-
-/// log(1 + eˣ) without overflow.
-fn softplus(x: f64) -> f64 {
-    x.max(0.0) + (-x.abs()).exp().ln_1p()
-}
-
-/// 1/(1 + e⁻ˣ), also of large negative numbers.
-pub(crate) fn sigmoid(x: f64) -> f64 {
-    let small = (-x.abs()).exp();
-    if x >= 0.0 { 1.0 / (1.0 + small) } else { small / (1.0 + small) }
 }
