@@ -95,6 +95,53 @@ pub enum Error {
         /// The adapter.
         id: String,
     },
+    /// An answer that is not kept any more, or never was.
+    #[error(
+        "answer {response} is not kept; it is for ten minutes, and only where it was to be learnt from"
+    )]
+    NoAnswer {
+        /// The response it belongs to.
+        response: String,
+    },
+    /// Something else was said about an answer before.
+    #[error("feedback on {response} was given before, and said something else")]
+    FeedbackExists {
+        /// The response.
+        response: String,
+    },
+    /// A duel that does not exist for this owner, or is not kept any more.
+    #[error("duel {id} does not exist for this owner")]
+    NoDuel {
+        /// The duel.
+        id: String,
+    },
+    /// A duel that was decided otherwise, or is too old to be decided.
+    #[error("duel {id} is closed: {why}")]
+    DuelClosed {
+        /// The duel.
+        id: String,
+        /// What closed it.
+        why: &'static str,
+    },
+    /// An adapter, or a file of one, that belongs to other weights.
+    #[error("adapter {id} was made for other weights ({found}), the model has {expected}")]
+    OtherWeights {
+        /// The adapter.
+        id: String,
+        /// Digest of its weights.
+        found: String,
+        /// Digest of the model's.
+        expected: String,
+    },
+    /// More lessons wait than the learner takes.
+    #[error("{waiting} lessons wait already; try again later")]
+    LearnerFull {
+        /// How many wait.
+        waiting: usize,
+    },
+    /// What is measured of the model failed.
+    #[error(transparent)]
+    Steering(#[from] trimtab_steering::Error),
     /// A learner of tastes refused.
     #[error(transparent)]
     Tpop(#[from] crate::tpop::TpopError),
@@ -141,6 +188,13 @@ impl Error {
             Error::Busy { .. } => "busy",
             Error::Exists { .. } => "id_in_use",
             Error::NoAdapter { .. } => "adapter_not_found",
+            Error::NoAnswer { .. } => "trace_not_found",
+            Error::FeedbackExists { .. } => "feedback_exists",
+            Error::NoDuel { .. } => "not_found",
+            Error::DuelClosed { .. } => "duel_closed",
+            Error::OtherWeights { .. } => "model_mismatch",
+            Error::LearnerFull { .. } => "busy",
+            Error::Steering(error) => error.code(),
             Error::Tpop(error) => error.code(),
             Error::Invalid { .. } => "value_invalid",
             Error::StateRefused { .. } => "adapter_state_refused",
@@ -159,10 +213,17 @@ impl Error {
             | Error::Foreign { .. }
             | Error::Newer { .. }
             | Error::NoAdapter { .. }
+            | Error::NoAnswer { .. }
+            | Error::NoDuel { .. }
             | Error::Invalid { .. } => Kind::Input,
             Error::Model(error) => error.kind(),
-            Error::Exists { .. } | Error::StateRefused { .. } => Kind::Refused,
-            Error::InUse { .. } | Error::Busy { .. } => Kind::Busy,
+            Error::Steering(error) => error.kind(),
+            Error::Exists { .. }
+            | Error::StateRefused { .. }
+            | Error::FeedbackExists { .. }
+            | Error::DuelClosed { .. }
+            | Error::OtherWeights { .. } => Kind::Refused,
+            Error::InUse { .. } | Error::Busy { .. } | Error::LearnerFull { .. } => Kind::Busy,
             Error::Tpop(error) => error.kind(),
             Error::Io { .. }
             | Error::Migration { .. }

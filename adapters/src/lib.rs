@@ -28,6 +28,7 @@
 //! ```
 
 mod error;
+pub mod host;
 pub mod rosa;
 pub mod store;
 pub mod tpop;
