@@ -71,6 +71,7 @@ mod token;
 
 mod simulate;
 
+pub(crate) use bytes::hex;
 pub use bytes::TpopDigest;
 pub use choose::{Duel, DuelCandidate, DuelTurn, FASTEST_CHOICE_MS, JudgedAt, NoDuel, TpopChoice};
 pub use confidence::Confidence;
