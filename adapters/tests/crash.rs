@@ -11,7 +11,8 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, SystemTime};
 use trimtab_adapters::store::{
-    Adapter, AdapterVersion, Cause, Forgotten, Retention, Store, Trace, UserText,
+    Adapter, AdapterVersion, Cause, Forgotten, LessonRow, Published, Retention, Store, Trace,
+    UserText,
 };
 
 type Outcome<T = ()> = Result<T, Box<dyn Error>>;
@@ -27,6 +28,7 @@ const ALL: Retention = Retention {
     interventions: u32::MAX,
     interventions_of_one: u32::MAX,
     audits: u32::MAX,
+    lessons: u32::MAX,
 };
 
 fn trace(number: u32) -> Trace {
@@ -44,6 +46,38 @@ fn trace(number: u32) -> Trace {
         prompt: (number..number + 40).collect(),
         answers: vec![(0..number % 300).collect()],
         user_text: UserText::Present,
+        adapter: None,
+    }
+}
+
+/// Publishes the next version of the one adapter that is never deleted, with its lesson.
+async fn learn(store: &Store, number: u32) -> Outcome<u32> {
+    let (owner, adapter) = ("ada".to_owned(), "learner".to_owned());
+    let newest = store.newest_version(&owner, &adapter).await?;
+    let parent = newest.map_or(0, |version| version.parent + 1);
+    let version = AdapterVersion {
+        owner: owner.clone(),
+        adapter: adapter.clone(),
+        parent,
+        cause: Cause::Feedback,
+        created_ms: i64::from(number),
+        detail: "{}".to_owned(),
+        state: vec![7; 2_000 + parent as usize % 60_000],
+    };
+    let lesson = LessonRow {
+        owner,
+        adapter,
+        id: format!("fb-{number}"),
+        subject: format!("answer {number}"),
+        said_sha256: String::new(),
+        when_ms: i64::from(number),
+        report: "{}".to_owned(),
+        entry: "{}".to_owned(),
+        version: None,
+    };
+    match store.publish(&version, &lesson).await? {
+        Published::Version(version) => Ok(version),
+        Published::Stale => Err("somebody else writes here".into()),
     }
 }
 
@@ -55,6 +89,7 @@ async fn welcome(store: &Store, number: u32) -> Outcome {
         id: "taste".to_owned(),
         method: "rosa".to_owned(),
         weights_sha256: String::new(),
+        config: "{}".to_owned(),
         created_ms: 0,
     };
     store.put_adapter(&adapter).await?;
@@ -76,6 +111,15 @@ async fn welcome(store: &Store, number: u32) -> Outcome {
 /// Writes until it is killed. A line is printed when its act is done, never before.
 async fn write(folder: &Path, first: u32) -> Outcome {
     let store = Store::open(folder).await?;
+    let learner = Adapter {
+        owner: "ada".to_owned(),
+        id: "learner".to_owned(),
+        method: "rosa".to_owned(),
+        weights_sha256: String::new(),
+        config: "{}".to_owned(),
+        created_ms: 0,
+    };
+    store.put_adapter(&learner).await?;
     let mut out = std::io::stdout();
     let mut report = |line: String| out.write_all(line.as_bytes()).and_then(|()| out.flush());
     for number in first..first + SPAN {
@@ -84,6 +128,7 @@ async fn write(folder: &Path, first: u32) -> Outcome {
         let seen = store.settings().await?.map_or(0, |settings| settings.version);
         let version = store.put_settings(seen, &format!("[{}]", seen + 1)).await?;
         report(format!("settings {}\n", version.ok_or("somebody else writes here")?))?;
+        report(format!("version {}\n", learn(&store, number).await?))?;
         welcome(&store, number).await?;
         report(format!("guest {number}\n"))?;
         store.delete_owner(&format!("guest-{number}")).await?;
@@ -170,9 +215,34 @@ async fn judge(folder: &Path, reports: &Reports) -> Outcome {
     {
         return Err("settings and their version are of two changes".into());
     }
+    judge_learner(&store, reports).await?;
     judge_guests(&store, reports).await?;
     store.close().await;
     Ok(())
+}
+
+/// Versions are numbered without a gap, each with the lesson it came of and whole; none that was reported is missing.
+async fn judge_learner(store: &Store, reports: &Reports) -> Outcome {
+    let (versions, lessons) =
+        (store.versions("ada", "learner").await?, store.lessons("ada", "learner").await?);
+    let numbers = versions.iter().map(|version| (version.version, version.created_ms));
+    let taught = lessons.iter().map(|lesson| (lesson.version.unwrap_or(0), lesson.when_ms));
+    if !numbers.clone().eq(taught)
+        || !numbers.map(|(number, _)| number).eq(1..=versions.len() as u32)
+    {
+        return Err("versions and lessons do not belong together".into());
+    }
+    let whole = |v: &trimtab_adapters::store::VersionEntry| {
+        v.size_bytes == u64::from(2_000 + v.parent % 60_000)
+    };
+    if let Some(torn) = versions.iter().find(|version| !whole(version)) {
+        return Err(format!("version {} is there in part", torn.version).into());
+    }
+    let newest = versions.len() as u32;
+    match reports.iter().find(|(act, number)| act == "version" && *number > newest) {
+        Some((_, number)) => Err(format!("version {number} was reported and is not there").into()),
+        None => Ok(()),
+    }
 }
 
 /// A guest that was complete is complete, or gone whole; one that was gone stays gone.

@@ -16,8 +16,10 @@
 
 mod audit;
 mod document;
+mod duels;
 mod folder;
 mod guard_actions;
+mod lessons;
 mod retain;
 mod row;
 mod schema;
@@ -27,7 +29,9 @@ mod vectors;
 mod versions;
 
 pub use audit::AuditEvent;
+pub use duels::DuelRow;
 pub use guard_actions::GuardActionRow;
+pub use lessons::{LessonRow, Published};
 pub use retain::{Removed, Retention};
 pub use settings::SteeringSettings;
 pub use traces::{Trace, UserText};

@@ -20,7 +20,10 @@ pub struct Retention {
     pub audits: u32,
     /// How old a trace may be.
     pub trace_age: Duration,
-    /// How old an event of the audit log or an intervention may be. The words of an intervention are as old as a trace
+    /// How many lessons that led to no version, the newest. The others stay with their adapter.
+    pub lessons: u32,
+    /// How old an event of the audit log, an intervention or a lesson that led to no version may be; a duel that was not
+    /// decided goes a trace's age after it could have been. The words of an intervention are as old as a trace
     /// may be.
     pub audit_age: Duration,
 }
@@ -34,6 +37,7 @@ impl Default for Retention {
             interventions: 200_000,
             interventions_of_one: 100_000,
             audits: 100_000,
+            lessons: 100_000,
             trace_age: DAY,
             audit_age: 90 * DAY,
         }
@@ -49,6 +53,10 @@ pub struct Removed {
     pub audits: u64,
     /// How many interventions.
     pub interventions: u64,
+    /// How many lessons.
+    pub lessons: u64,
+    /// How many duels.
+    pub duels: u64,
 }
 
 impl Store {
@@ -79,10 +87,20 @@ impl Store {
         let most = Most { in_all: keep.interventions, of_one: keep.interventions_of_one };
         let interventions = guard_actions::grow_old(&mut transaction, moments, most).await;
         let interventions = interventions.map_err(Error::database(doing))?;
+        let lessons = sqlx::query(
+            "DELETE FROM lessons WHERE version IS NULL AND (when_ms < ?1
+             OR seq <= (SELECT seq FROM lessons WHERE version IS NULL ORDER BY seq DESC LIMIT 1 OFFSET ?2))",
+        );
+        let lessons = lessons.bind(before(now_ms, keep.audit_age)).bind(keep.lessons);
+        let lessons = lessons.execute(&mut *transaction).await.map_err(Error::database(doing))?;
+        let duels = sqlx::query("DELETE FROM duels WHERE chosen IS NULL AND expires_ms < ?1");
+        let duels = duels.bind(before(now_ms, keep.trace_age));
+        let duels = duels.execute(&mut *transaction).await.map_err(Error::database(doing))?;
         transaction.commit().await.map_err(Error::database(doing))?;
         self.empty_log().await?;
+        let (lessons, duels) = (lessons.rows_affected(), duels.rows_affected());
         let (traces, audits) = (traces.rows_affected(), audits.rows_affected());
-        Ok(Removed { traces, audits, interventions })
+        Ok(Removed { traces, audits, interventions, lessons, duels })
     }
 }
 

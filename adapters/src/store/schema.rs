@@ -8,8 +8,12 @@ use sqlx::SqlitePool;
 use std::path::Path;
 
 /// The steps, first to last. The n-th leads to version n.
-pub(super) const MIGRATIONS: &[&str] =
-    &[include_str!("schema/1.sql"), include_str!("schema/2.sql"), include_str!("schema/3.sql")];
+pub(super) const MIGRATIONS: &[&str] = &[
+    include_str!("schema/1.sql"),
+    include_str!("schema/2.sql"),
+    include_str!("schema/3.sql"),
+    include_str!("schema/4.sql"),
+];
 
 /// `TrMT`, as the first step writes it into the file.
 const APPLICATION: i64 = 0x5472_4d54;

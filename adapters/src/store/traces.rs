@@ -38,6 +38,8 @@ pub struct Trace {
     pub answers: Vec<Vec<u32>>,
     /// Whether the receipt repeats what the user wrote.
     pub user_text: UserText,
+    /// The adapter of its owner that had a part in it, and the version.
+    pub adapter: Option<(String, u32)>,
 }
 
 impl Store {
@@ -49,8 +51,9 @@ impl Store {
     pub async fn put_trace(&self, trace: &Trace) -> Result<()> {
         document::check("receipt", &trace.receipt)?;
         let query = sqlx::query(
-            "INSERT INTO traces (id, response, owner, created_ms, weights_sha256, receipt, prompt, answers, user_text)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            "INSERT INTO traces (id, response, owner, created_ms, weights_sha256, receipt, prompt, answers, user_text,
+                                 adapter, adapter_version)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
         );
         let query = query.bind(&trace.id).bind(&trace.response).bind(&trace.owner);
         let query = query.bind(trace.created_ms).bind(&trace.weights_sha256).bind(&trace.receipt);
@@ -58,6 +61,8 @@ impl Store {
             .bind(document::write("prompt", &trace.prompt)?)
             .bind(document::write("answers", &trace.answers)?)
             .bind(i64::from(trace.user_text == UserText::Present));
+        let (adapter, version) = trace.adapter.clone().unzip();
+        let query = query.bind(adapter).bind(version);
         match query.execute(&self.pool).await {
             Ok(_) => Ok(()),
             Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
@@ -125,6 +130,8 @@ fn trace(row: &SqliteRow) -> Result<Trace> {
     let prompt: String = column(row, "prompt")?;
     let answers: String = column(row, "answers")?;
     let user_text: i64 = column(row, "user_text")?;
+    let adapter: Option<String> = column(row, "adapter")?;
+    let version: Option<u32> = column(row, "adapter_version")?;
     Ok(Trace {
         id: column(row, "id")?,
         response: column(row, "response")?,
@@ -135,5 +142,6 @@ fn trace(row: &SqliteRow) -> Result<Trace> {
         prompt: document::read("prompt", &prompt)?,
         answers: document::read("answers", &answers)?,
         user_text: if user_text == 0 { UserText::Absent } else { UserText::Present },
+        adapter: adapter.zip(version),
     })
 }

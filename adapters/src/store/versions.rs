@@ -7,6 +7,7 @@
 use super::row::column;
 use super::{Put, Store, document, guard_actions};
 use crate::{Error, Result};
+use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 
 /// Something that learns for one owner.
@@ -20,6 +21,8 @@ pub struct Adapter {
     pub method: String,
     /// The weights it was made for.
     pub weights_sha256: String,
+    /// What it was made with, a JSON document kept byte for byte.
+    pub config: String,
     /// When it was made.
     pub created_ms: i64,
 }
@@ -99,32 +102,30 @@ pub struct Forgotten {
 }
 
 impl Store {
-    /// Makes an adapter, unless its owner has one of this name. Two are the same if they learn alike on the same
-    /// weights.
+    /// Makes an adapter, unless its owner has one of this name. Two are the same if they learn alike, under
+    /// the same parameters, on the same weights.
     ///
     /// # Errors
     ///
     /// The state file cannot be written.
     pub async fn put_adapter(&self, adapter: &Adapter) -> Result<Put> {
         let doing = "making an adapter";
+        document::check("config", &adapter.config)?;
         let mut transaction = self.begin(doing).await?;
         let query = sqlx::query(
-            "INSERT INTO adapters (owner, id, method, weights_sha256, created_ms)
-             VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (owner, id) DO NOTHING",
+            "INSERT INTO adapters (owner, id, method, weights_sha256, created_ms, config)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (owner, id) DO NOTHING",
         );
         let query = query.bind(&adapter.owner).bind(&adapter.id).bind(&adapter.method);
-        let query = query.bind(&adapter.weights_sha256).bind(adapter.created_ms);
+        let query =
+            query.bind(&adapter.weights_sha256).bind(adapter.created_ms).bind(&adapter.config);
         let done = query.execute(&mut *transaction).await.map_err(Error::database(doing))?;
-        let query = sqlx::query_as(
-            "SELECT method, weights_sha256 FROM adapters WHERE owner = ?1 AND id = ?2",
-        );
+        let query = sqlx::query("SELECT * FROM adapters WHERE owner = ?1 AND id = ?2");
         let kept = query.bind(&adapter.owner).bind(&adapter.id).fetch_one(&mut *transaction).await;
-        let (method, weights): (String, String) = kept.map_err(Error::database(doing))?;
+        let kept = self::adapter(&kept.map_err(Error::database(doing))?)?;
         transaction.commit().await.map_err(Error::database(doing))?;
         Ok(match done.rows_affected() {
-            0 if (&method, &weights) == (&adapter.method, &adapter.weights_sha256) => {
-                Put::Identical
-            }
+            0 if (Adapter { created_ms: adapter.created_ms, ..kept }) == *adapter => Put::Identical,
             0 => Put::Differs,
             _ => Put::New,
         })
@@ -137,22 +138,46 @@ impl Store {
     ///
     /// [`Error::NoAdapter`] where the owner has no such adapter.
     pub async fn put_version(&self, version: &AdapterVersion) -> Result<Option<u32>> {
-        document::check("detail", &version.detail)?;
-        let query = sqlx::query_scalar(
-            "INSERT INTO versions (owner, adapter, version, parent, cause, created_ms, detail, state)
-             SELECT ?1, ?2, ?3 + 1, ?3, ?4, ?5, ?6, ?7
-             WHERE ?3 = (SELECT coalesce(max(version), 0) FROM versions WHERE owner = ?1 AND adapter = ?2)
-             RETURNING version",
+        let doing = "publishing a version";
+        let mut transaction = self.begin(doing).await?;
+        let number = add_version(&mut transaction, version).await?;
+        transaction.commit().await.map_err(Error::database(doing))?;
+        Ok(number)
+    }
+
+    /// The adapter of this name.
+    ///
+    /// # Errors
+    ///
+    /// The state file cannot be read.
+    pub async fn adapter(&self, owner: &str, id: &str) -> Result<Option<Adapter>> {
+        let query = sqlx::query("SELECT * FROM adapters WHERE owner = ?1 AND id = ?2");
+        let row = query.bind(owner).bind(id).fetch_optional(&self.pool).await;
+        row.map_err(Error::database("reading an adapter"))?.as_ref().map(adapter).transpose()
+    }
+
+    /// All adapters of an owner, by name.
+    ///
+    /// # Errors
+    ///
+    /// The state file cannot be read.
+    pub async fn adapters(&self, owner: &str) -> Result<Vec<Adapter>> {
+        let query = sqlx::query("SELECT * FROM adapters WHERE owner = ?1 ORDER BY id");
+        let rows = query.bind(owner).fetch_all(&self.pool).await;
+        rows.map_err(Error::database("listing adapters"))?.iter().map(adapter).collect()
+    }
+
+    /// The newest version of an adapter, with its state; `None` for one that was taught nothing.
+    ///
+    /// # Errors
+    ///
+    /// The state file cannot be read.
+    pub async fn newest_version(&self, owner: &str, id: &str) -> Result<Option<AdapterVersion>> {
+        let query = sqlx::query(
+            "SELECT * FROM versions WHERE owner = ?1 AND adapter = ?2 ORDER BY version DESC LIMIT 1",
         );
-        let query = query.bind(&version.owner).bind(&version.adapter).bind(version.parent);
-        let query = query.bind(version.cause.as_str()).bind(version.created_ms);
-        let query = query.bind(&version.detail).bind(&version.state);
-        match query.fetch_optional(&self.pool).await {
-            Err(sqlx::Error::Database(error)) if error.is_foreign_key_violation() => {
-                Err(Error::NoAdapter { id: version.adapter.clone() })
-            }
-            number => number.map_err(Error::database("publishing a version")),
-        }
+        let row = query.bind(owner).bind(id).fetch_optional(&self.pool).await;
+        row.map_err(Error::database("reading a version"))?.as_ref().map(whole).transpose()
     }
 
     /// The version of this number, with its state.
@@ -187,26 +212,53 @@ impl Store {
         rows.map_err(Error::database("listing versions"))?.iter().map(entry).collect()
     }
 
+    /// Deletes an adapter with its versions, lessons and duels, and the traces of answers it had a part in, all or
+    /// nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoAdapter`]; [`Error::Busy`] where another program keeps the log from being emptied: the rows are deleted,
+    /// and the next deletion empties it.
+    pub async fn delete_adapter(&self, owner: &str, id: &str) -> Result<Forgotten> {
+        let forgotten = self.forget(owner, Some(id)).await?;
+        match forgotten.adapters {
+            0 => Err(Error::NoAdapter { id: id.to_owned() }),
+            _ => Ok(forgotten),
+        }
+    }
+
     /// Deletes all that belongs to an owner: traces, what monitors took back, adapters and their
-    /// versions, all or nothing. The audit log stays, and so do interventions without text.
+    /// versions, lessons and duels, all or nothing. The audit log stays, and so do interventions without text.
     ///
     /// # Errors
     ///
     /// [`Error::Busy`] where another program keeps the log from being emptied: the rows are deleted, and a second call
     /// empties it.
     pub async fn delete_owner(&self, owner: &str) -> Result<Forgotten> {
-        let doing = "deleting an owner";
+        self.forget(owner, None).await
+    }
+
+    /// Deletes one adapter of an owner, or everything.
+    async fn forget(&self, owner: &str, id: Option<&str>) -> Result<Forgotten> {
+        let doing = if id.is_some() { "deleting an adapter" } else { "deleting an owner" };
         let mut transaction = self.begin(doing).await?;
-        let query = sqlx::query_scalar("SELECT count(*) FROM versions WHERE owner = ?1");
-        let versions = query.bind(owner).fetch_one(&mut *transaction).await;
+        let query = sqlx::query_scalar(
+            "SELECT count(*) FROM versions WHERE owner = ?1 AND (?2 IS NULL OR adapter = ?2)",
+        );
+        let versions = query.bind(owner).bind(id).fetch_one(&mut *transaction).await;
         let versions = versions.map_err(Error::database(doing))?;
-        let query = sqlx::query("DELETE FROM adapters WHERE owner = ?1").bind(owner);
-        let adapters = query.execute(&mut *transaction).await.map_err(Error::database(doing))?;
-        let query = sqlx::query("DELETE FROM traces WHERE owner = ?1").bind(owner);
-        let traces = query.execute(&mut *transaction).await.map_err(Error::database(doing))?;
-        guard_actions::forget_texts(&mut transaction, owner)
-            .await
-            .map_err(Error::database(doing))?;
+        let query =
+            sqlx::query("DELETE FROM adapters WHERE owner = ?1 AND (?2 IS NULL OR id = ?2)");
+        let adapters = query.bind(owner).bind(id).execute(&mut *transaction).await;
+        let adapters = adapters.map_err(Error::database(doing))?;
+        let query =
+            sqlx::query("DELETE FROM traces WHERE owner = ?1 AND (?2 IS NULL OR adapter = ?2)");
+        let traces = query.bind(owner).bind(id).execute(&mut *transaction).await;
+        let traces = traces.map_err(Error::database(doing))?;
+        if id.is_none() {
+            let texts = guard_actions::forget_texts(&mut transaction, owner).await;
+            texts.map_err(Error::database(doing))?;
+        }
         transaction.commit().await.map_err(Error::database(doing))?;
         self.empty_log().await?;
         Ok(Forgotten {
@@ -215,6 +267,40 @@ impl Store {
             versions,
         })
     }
+}
+
+/// Adds a version if its parent is still the newest, and gives its number.
+pub(super) async fn add_version(
+    to: &mut SqliteConnection,
+    version: &AdapterVersion,
+) -> Result<Option<u32>> {
+    document::check("detail", &version.detail)?;
+    let query = sqlx::query_scalar(
+        "INSERT INTO versions (owner, adapter, version, parent, cause, created_ms, detail, state)
+         SELECT ?1, ?2, ?3 + 1, ?3, ?4, ?5, ?6, ?7
+         WHERE ?3 = (SELECT coalesce(max(version), 0) FROM versions WHERE owner = ?1 AND adapter = ?2)
+         RETURNING version",
+    );
+    let query = query.bind(&version.owner).bind(&version.adapter).bind(version.parent);
+    let query = query.bind(version.cause.as_str()).bind(version.created_ms);
+    let query = query.bind(&version.detail).bind(&version.state);
+    match query.fetch_optional(to).await {
+        Err(sqlx::Error::Database(error)) if error.is_foreign_key_violation() => {
+            Err(Error::NoAdapter { id: version.adapter.clone() })
+        }
+        number => number.map_err(Error::database("publishing a version")),
+    }
+}
+
+fn adapter(row: &SqliteRow) -> Result<Adapter> {
+    Ok(Adapter {
+        owner: column(row, "owner")?,
+        id: column(row, "id")?,
+        method: column(row, "method")?,
+        weights_sha256: column(row, "weights_sha256")?,
+        config: column(row, "config")?,
+        created_ms: column(row, "created_ms")?,
+    })
 }
 
 fn cause(row: &SqliteRow) -> Result<Cause> {

@@ -41,6 +41,7 @@ impl Trace {
             prompt: about.prompt.to_vec(),
             answers: vec![Vec::new(); choices],
             user_text: UserText::Present,
+            adapter: None,
         };
         let receipts = vec![None; choices];
         keep.keeps_traces().then(|| Trace { keep: keep.clone(), row, receipts })

@@ -3,6 +3,7 @@
 mod crowd;
 mod deletion;
 mod interventions;
+mod lessons;
 mod opening;
 mod rows;
 mod torn;
@@ -57,6 +58,7 @@ fn trace(owner: &str, number: u32) -> Trace {
         prompt: (0..number % 50).collect(),
         answers: vec![vec![number, u32::MAX], Vec::new()],
         user_text: if number.is_multiple_of(2) { UserText::Present } else { UserText::Absent },
+        adapter: number.is_multiple_of(3).then(|| ("taste".to_owned(), number)),
     }
 }
 
@@ -77,6 +79,7 @@ fn adapter(owner: &str, id: &str) -> Adapter {
         id: id.to_owned(),
         method: "rosa".to_owned(),
         weights_sha256: "90be".to_owned(),
+        config: r#"{"method":"rosa"}"#.to_owned(),
         created_ms: 7,
     }
 }
