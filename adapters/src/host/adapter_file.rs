@@ -85,7 +85,8 @@ impl AdapterFile {
             return Err(refused("does not have the digest it ends with"));
         }
         let inside = behind.get(..behind.len() - DIGEST).unwrap_or_default();
-        let (length, rest) = inside.split_first_chunk::<4>().ok_or_else(|| refused("is cut short"))?;
+        let (length, rest) =
+            inside.split_first_chunk::<4>().ok_or_else(|| refused("is cut short"))?;
         let length = u32::from_le_bytes(*length) as usize;
         let (header, state) = rest
             .split_at_checked(length)

@@ -6,7 +6,9 @@ use super::pinned::AnswerRecord;
 use super::recorder::Recording;
 use super::states::ReadStates;
 use crate::error::{Error, Result};
-use crate::rosa::{AnswerTrace, BlockState, FinalOffset, FrozenModel, LastBlock, RosaState, TokenOrigin};
+use crate::rosa::{
+    AnswerTrace, BlockState, FinalOffset, FrozenModel, LastBlock, RosaState, TokenOrigin,
+};
 use std::sync::Arc;
 use trimtab_runtime::fingerprint::Fingerprint;
 use trimtab_runtime::plan::Plan;
@@ -125,9 +127,7 @@ impl Evidence {
         let rows = || vec![0.0; self.tokens.len() * width];
         let last_block = match state.block {
             BlockState::FinalOffset(_) => None,
-            BlockState::LastMlpLora(_) => {
-                Some(LastBlock { resid_mid: rows(), resid_post: rows() })
-            }
+            BlockState::LastMlpLora(_) => Some(LastBlock { resid_mid: rows(), resid_post: rows() }),
         };
         AnswerTrace {
             id: self.id.clone(),
@@ -165,9 +165,11 @@ impl Evidence {
     ) -> Result<(Vec<f32>, Option<LastBlock>)> {
         let InForce { answered, now } = in_force;
         match (&self.source, &now.block, &answered.block) {
-            (Source::Recorded(record), BlockState::FinalOffset(_), BlockState::FinalOffset(offset)) => {
-                Ok((without(&record.recording.finals, offset), None))
-            }
+            (
+                Source::Recorded(record),
+                BlockState::FinalOffset(_),
+                BlockState::FinalOffset(offset),
+            ) => Ok((without(&record.recording.finals, offset), None)),
             (Source::Recorded(record), now, answered) if now == answered => {
                 let Recording { finals, last_block, .. } = &record.recording;
                 Ok((finals.clone(), last_block.clone()))

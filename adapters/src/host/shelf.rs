@@ -44,10 +44,6 @@ impl AdapterShelf {
         AdapterShelf { store, layers: Some(layers) }
     }
 
-    pub(super) fn store(&self) -> &Store {
-        &self.store
-    }
-
     pub(super) async fn row(&self, key: &AdapterKey) -> Result<Adapter> {
         let row = self.store.adapter(key.owner(), key.id()).await?;
         row.ok_or_else(|| Error::NoAdapter { id: key.id().to_owned() })
@@ -326,7 +322,9 @@ pub(super) fn config_of(row: &Adapter) -> Result<AdapterConfig> {
 
 fn decode_unbound(config: &AdapterConfig, bytes: &[u8]) -> Result<AdapterState> {
     Ok(match config {
-        AdapterConfig::Rosa { .. } => AdapterState::Rosa(Arc::new(RosaState::decode_unbound(bytes)?)),
+        AdapterConfig::Rosa { .. } => {
+            AdapterState::Rosa(Arc::new(RosaState::decode_unbound(bytes)?))
+        }
         AdapterConfig::Tpop(_) => AdapterState::Tpop(Arc::new(TpopState::decode_unbound(bytes)?)),
     })
 }

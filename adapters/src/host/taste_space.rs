@@ -87,7 +87,12 @@ impl TasteSpace {
     }
 
     /// The features of a beginning of each answer of a pair, where rewards are asked about beginnings.
-    pub(super) fn prefixes(&self, seed: u64, pair: u64, answers: [&[u32]; 2]) -> Option<[Vec<f32>; 2]> {
+    pub(super) fn prefixes(
+        &self,
+        seed: u64,
+        pair: u64,
+        answers: [&[u32]; 2],
+    ) -> Option<[Vec<f32>; 2]> {
         let TasteSpace::Tokens(tokens) = self else { return None };
         let prefix = |choice: u32, answer: &[u32]| {
             let position = usize::try_from(pair >> 1).unwrap_or_default();

@@ -71,8 +71,8 @@ mod token;
 
 mod simulate;
 
-pub(crate) use bytes::hex;
 pub use bytes::TpopDigest;
+pub(crate) use bytes::hex;
 pub use choose::{Duel, DuelCandidate, DuelTurn, FASTEST_CHOICE_MS, JudgedAt, NoDuel, TpopChoice};
 pub use confidence::Confidence;
 pub use error::TpopError;
