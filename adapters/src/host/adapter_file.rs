@@ -39,7 +39,7 @@ pub(super) struct AdapterFile {
 }
 
 fn refused(problem: impl Into<String>) -> Error {
-    Error::invalid("file", problem)
+    Error::StateRefused { problem: problem.into() }
 }
 
 /// SHA-256 in hexadecimal.
@@ -76,7 +76,7 @@ impl AdapterFile {
         if bytes.len() > MOST_BYTES {
             return Err(refused(format!("has {} bytes, at most {MOST_BYTES}", bytes.len())));
         }
-        let behind = bytes.strip_prefix(&MARK).ok_or_else(|| refused("is no trimtab.adapter"))?;
+        let behind = bytes.strip_prefix(&MARK).ok_or_else(|| refused("is not a trimtab.adapter file"))?;
         let (content, digest) = bytes
             .split_last_chunk::<DIGEST>()
             .filter(|_| behind.len() >= DIGEST)

@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::store::{DuelRow, Forgotten, Store, now_ms};
 use crate::tpop::{DuelTurn, TokenDuel};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use trimtab_runtime::sample::Sampling;
 
@@ -281,6 +281,12 @@ impl AdapterHost {
         report.await.map_err(|_| Error::from(trimtab_runtime::Error::Draining))?
     }
 
+    /// From now on `hear` is told what came of every lesson and choice that is taught, and how long teaching took; not of
+    /// those that were taught before. The learner calls it, so it must be quick.
+    pub fn on_report(&self, hear: impl Fn(&FeedbackReport, Duration) + Send + Sync + 'static) {
+        self.shared.listen(Arc::new(hear));
+    }
+
     /// All adapters of an owner, by id.
     ///
     /// # Errors
@@ -381,7 +387,7 @@ impl AdapterHost {
     pub fn load(&self) -> HostLoad {
         let (resident, resident_bytes) = self.shared.states().size();
         let recorded_bytes = self.shared.answers().bytes();
-        let waiting = self.learner.queue().waiting();
+        let waiting = self.learner.queue().open();
         HostLoad { waiting, resident, resident_bytes, recorded_bytes }
     }
 

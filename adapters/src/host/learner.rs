@@ -8,6 +8,7 @@ use super::teaching::teach;
 use crate::error::{Error, Result};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Instant;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 
@@ -50,7 +51,14 @@ impl Drop for Learner {
 fn run(shared: &Shared, runtime: &Runtime, queue: &LessonQueue<Job>) {
     while let Some((key, Job { prepared, reply })) = queue.next() {
         // A lesson that fails in a way nothing foresaw must not be the last one.
-        let taught = AssertUnwindSafe(|| runtime.block_on(teach(shared, &prepared)));
+        let taught = AssertUnwindSafe(|| {
+            let began = Instant::now();
+            let report = runtime.block_on(teach(shared, &prepared));
+            if let Some(new) = report.as_ref().ok().filter(|report| !report.duplicate) {
+                shared.tell(new, began.elapsed());
+            }
+            report
+        });
         let report = catch_unwind(taught).unwrap_or_else(|_| {
             Err(Error::from(trimtab_runtime::Error::Misuse("the learner failed at a lesson")))
         });

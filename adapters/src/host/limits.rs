@@ -38,7 +38,7 @@ impl Default for HostLimits {
 /// What is going on in a host, for metrics.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct HostLoad {
-    /// Lessons that wait.
+    /// Lessons that wait or are being taught.
     pub waiting: usize,
     /// States in memory.
     pub resident: usize,

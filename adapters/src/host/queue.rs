@@ -33,9 +33,9 @@ impl<T> LessonQueue<T> {
         self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many wait.
-    pub(super) fn waiting(&self) -> usize {
-        self.line().waiting.len()
+    /// How many wait or run.
+    pub(super) fn open(&self) -> usize {
+        self.line().open.values().sum()
     }
 
     pub(super) fn push(&self, key: AdapterKey, lesson: T) -> Result<()> {

@@ -2,6 +2,7 @@
 
 use super::answers::AnswerBook;
 use super::config::AdapterConfig;
+use super::feedback::FeedbackReport;
 use super::key::AdapterKey;
 use super::learning_model::LearningModel;
 use super::limits::HostLimits;
@@ -41,7 +42,11 @@ pub(super) struct Shared {
     states: Mutex<ResidentStates>,
     histories: Mutex<HashMap<AdapterKey, (i64, RosaHistory)>>,
     turns: Mutex<HashMap<AdapterKey, Turns>>,
+    listeners: Mutex<Vec<Listener>>,
 }
+
+/// Hears what came of every lesson, and how long it took to teach.
+type Listener = Arc<dyn Fn(&FeedbackReport, Duration) + Send + Sync>;
 
 /// A version of an adapter, with its state.
 #[derive(Clone)]
@@ -69,8 +74,19 @@ impl Shared {
             states: Mutex::new(ResidentStates::new(limits.resident_bytes)),
             histories: Mutex::default(),
             turns: Mutex::default(),
+            listeners: Mutex::default(),
             limits,
         }
+    }
+
+    pub(super) fn listen(&self, listener: Listener) {
+        locked(&self.listeners).push(listener);
+    }
+
+    /// Tells all listeners.
+    pub(super) fn tell(&self, report: &FeedbackReport, took: Duration) {
+        let listeners = locked(&self.listeners).clone();
+        listeners.iter().for_each(|hear| hear(report, took));
     }
 
     pub(super) fn answers(&self) -> MutexGuard<'_, AnswerBook> {
