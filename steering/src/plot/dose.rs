@@ -1,6 +1,6 @@
 //! Effect and cost over the dose, one above the other: the dose to choose is where the first is high and the second low.
 
-use super::panel::{Chart, Dashes, Panel, Point, curve, key, key_width, level, marks, title};
+use super::panel::{Chart, Panel, Point, Stroke, curve, key, key_width, level, marks, title};
 use super::{Canvas, Drawn, INK, nothing_to_draw, span, svg};
 use crate::error::Result;
 use crate::file;
@@ -69,7 +69,7 @@ impl DoseResponse<'_> {
         let shown = [self.points, self.controls, self.ppl_ratio];
         let mut x = 16;
         for ((name, colour), _) in bands.into_iter().zip(shown).filter(|(_, p)| !p.is_empty()) {
-            key(area, (x, 48), name, &Dashes::solid(colour))?;
+            key(area, (x, 48), name, Stroke::plain(colour))?;
             x += key_width(name);
         }
         Ok(())
@@ -92,7 +92,7 @@ impl DoseResponse<'_> {
 
 /// A curve with its means and intervals.
 fn measured(chart: &mut Chart, points: &[Point], colour: RGBColor) -> Drawn {
-    curve(chart, points, Dashes::solid(colour))?;
+    curve(chart, points, Stroke::plain(colour))?;
     marks(chart, points, colour)
 }
 

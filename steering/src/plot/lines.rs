@@ -1,8 +1,8 @@
 //! Lines over one axis in panels that stand one above the other: what several learners did, round by round.
 //!
-//! A line is told by its dashes as well as by its colour.
+//! A line is told by its marks as well as by its colour.
 
-use super::panel::{Chart, Dashes, Panel, Point, curve, key, key_width, level, title};
+use super::panel::{Chart, Mark, Panel, Point, Stroke, curve, key, key_width, level, title};
 use super::{Canvas, Drawn, INK, nothing_to_draw, span, svg};
 use crate::error::{Error, Result};
 use crate::file;
@@ -28,7 +28,7 @@ const COLOURS: [RGBColor; 8] = [
     RGBColor(0, 0, 0),
     RGBColor(120, 120, 120),
 ];
-const DASHES: [Option<(i32, i32)>; 3] = [None, Some((7, 4)), Some((2, 3))];
+const MARKS: [Mark; 3] = [Mark::None, Mark::Circle, Mark::Triangle];
 /// The most lines that can be told apart.
 const MOST_LINES: usize = 16;
 
@@ -112,7 +112,7 @@ impl LineChart<'_> {
     fn header(&self, area: &Canvas, keys: &[(i32, i32)]) -> Drawn {
         title(area, self.title)?;
         let places = keys.iter().zip(self.names).enumerate();
-        places.into_iter().try_for_each(|(at, (place, name))| key(area, *place, name, &style(at)))
+        places.into_iter().try_for_each(|(at, (place, name))| key(area, *place, name, stroke(at)))
     }
 }
 
@@ -121,14 +121,15 @@ impl LinePanel<'_> {
     fn draw(&self, chart: &mut Chart) -> Drawn {
         level(chart, 0.0, INK.mix(0.6))?;
         let lines = self.lines.iter().enumerate().rev();
-        lines.into_iter().try_for_each(|(at, points)| curve(chart, points, style(at)))
+        lines.into_iter().try_for_each(|(at, points)| curve(chart, points, stroke(at)))
     }
 }
 
-fn style(at: usize) -> Dashes {
-    let of = |colours: &[RGBColor]| colours.get(at % COLOURS.len()).copied();
-    let dash = DASHES.get(at % DASHES.len()).copied().flatten();
-    Dashes { colour: of(&COLOURS).unwrap_or(INK), dash }
+fn stroke(at: usize) -> Stroke {
+    let colour = COLOURS.get(at % COLOURS.len()).copied().unwrap_or(INK);
+    let mark = MARKS.get(at % MARKS.len()).copied().unwrap_or(Mark::None);
+    // Fainter than those of one line: many overlap.
+    Stroke { colour, band: 0.1, mark }
 }
 
 #[cfg(test)]
@@ -156,23 +157,23 @@ mod tests {
     #[test]
     fn every_line_has_its_band_in_every_panel_and_a_key() {
         let text = drawn(&names(3), &[line(1.0, 20), line(0.5, 20), line(-0.5, 20)]).unwrap();
-        assert_eq!(text.matches("<polygon").count(), 6);
+        assert_eq!(text.matches("<polygon opacity=\"0.1\"").count(), 6);
         for colour in ["#0072B2", "#D55E00", "#009E73"] {
             assert!(
-                text.contains(&format!("<polygon opacity=\"0.18\" fill=\"{colour}\"")),
+                text.contains(&format!("<polygon opacity=\"0.1\" fill=\"{colour}\"")),
                 "{colour}"
             );
         }
         for word in ["simulation: a &amp; b", "regret", "drift", "round", "learner &lt;2&gt;"] {
             assert!(text.contains(word), "{word}");
         }
-        // A solid line is one path in each panel and one in the key; a dashed one is many.
-        let paths = |colour: &str| {
-            let of = |l: &&str| l.starts_with("<polyline") && l.contains(colour);
-            text.lines().filter(of).count()
+        // A line is one path in each panel and one in the key, and so are its marks.
+        let drawn = |tag: &str, colour: &str| {
+            text.lines().filter(|l| l.starts_with(tag) && l.contains(colour)).count()
         };
-        assert_eq!(paths("#0072B2"), 3);
-        assert!(paths("#D55E00") > 20 && paths("#009E73") > paths("#D55E00"));
+        assert_eq!(["#0072B2", "#D55E00"].map(|colour| drawn("<polyline", colour)), [3, 3]);
+        assert_eq!(["#0072B2", "#D55E00"].map(|colour| drawn("<circle", colour)), [0, 21]);
+        assert_eq!(drawn("<polygon", "opacity=\"1\" fill=\"#009E73"), 21);
     }
 
     #[test]
@@ -193,6 +194,6 @@ mod tests {
         let many: Vec<_> = (0..17).map(|_| line(1.0, 3)).collect();
         let refusal = drawn(&names(17), &many).unwrap_err().to_string();
         assert!(refusal.contains("17 lines"), "{refusal}");
-        assert!((1..MOST_LINES).all(|at| !(0..at).any(|other| style(other) == style(at))));
+        assert!((1..MOST_LINES).all(|at| !(0..at).any(|other| stroke(other) == stroke(at))));
     }
 }

@@ -8,6 +8,9 @@ use std::ops::Range;
 
 /// Height of the letters beside axes and in keys.
 const LABEL: u32 = 13;
+/// Half the width of a mark, and about how many marks a line has.
+const MARK: i32 = 4;
+const MARKED: usize = 10;
 /// Room of a key's name: its line, and of each letter.
 const KEY: (i32, i32) = (56, 8);
 
@@ -78,31 +81,39 @@ pub(super) fn key_width(name: &str) -> i32 {
 }
 
 /// A name behind the line that it is the name of.
-pub(super) fn key(area: &Canvas, (x, y): (i32, i32), name: &str, line: &Dashes) -> Drawn {
-    line.pixels((x, y), 22).into_iter().try_for_each(|dash| {
-        area.draw(&PathElement::new(dash.to_vec(), line.colour.stroke_width(3)))
-    })?;
+pub(super) fn key(area: &Canvas, (x, y): (i32, i32), name: &str, stroke: Stroke) -> Drawn {
+    let line = vec![(x, y), (x + 22, y)];
+    area.draw(&PathElement::new(line, stroke.colour.stroke_width(3)))?;
+    let (middle, colour) = ((x + 11, y), stroke.colour.filled());
+    match stroke.mark {
+        Mark::None => {}
+        Mark::Circle => area.draw(&Circle::new(middle, MARK, colour))?,
+        Mark::Triangle => area.draw(&TriangleMarker::new(middle, MARK + 2, colour))?,
+    }
     let style = letters(LABEL, (HPos::Left, VPos::Center));
     area.draw(&Text::new(name.to_owned(), (x + 28, y), style))
 }
 
-/// How a line is drawn: its colour, and for what is not solid the lengths of a dash and of the gap behind it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Dashes {
+/// How a line is told from others.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Stroke {
     pub(super) colour: RGBColor,
-    pub(super) dash: Option<(i32, i32)>,
+    /// How opaque its band is.
+    pub(super) band: f64,
+    pub(super) mark: Mark,
 }
 
-impl Dashes {
-    pub(super) fn solid(colour: RGBColor) -> Dashes {
-        Dashes { colour, dash: None }
-    }
+/// What stands on some points of a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mark {
+    None,
+    Circle,
+    Triangle,
+}
 
-    /// A level line of so many pixels, dash after dash.
-    fn pixels(&self, (x, y): (i32, i32), length: i32) -> Vec<[(i32, i32); 2]> {
-        let (dash, gap) = self.dash.unwrap_or((length, 0));
-        let starts = (x..x + length).step_by((dash + gap).max(1) as usize);
-        starts.map(|from| [(from, y), ((from + dash).min(x + length), y)]).collect()
+impl Stroke {
+    pub(super) fn plain(colour: RGBColor) -> Stroke {
+        Stroke { colour, band: 0.18, mark: Mark::None }
     }
 }
 
@@ -114,21 +125,26 @@ pub(super) fn level(chart: &mut Chart, at: f64, colour: RGBAColor) -> Drawn {
 }
 
 /// A band and a line through the means.
-pub(super) fn curve(chart: &mut Chart, points: &[Point], line: Dashes) -> Drawn {
-    let (points, colour) = (drawn(points), line.colour);
+pub(super) fn curve(chart: &mut Chart, points: &[Point], stroke: Stroke) -> Drawn {
+    let (points, colour) = (drawn(points), stroke.colour);
     let bounds = bounds(chart);
     let lower = points.iter().map(|p| (p.x, bounds(p).0));
     let upper = points.iter().rev().map(|p| (p.x, bounds(p).1));
     let band: Vec<(f64, f64)> = lower.chain(upper).collect();
     if points.len() > 1 {
-        chart.draw_series(std::iter::once(Polygon::new(band, colour.mix(0.18))))?;
+        chart.draw_series(std::iter::once(Polygon::new(band, colour.mix(stroke.band))))?;
     }
     let means = points.iter().map(|p| (p.x, p.mean));
-    let style = colour.stroke_width(2);
-    match line.dash {
-        None => chart.draw_series(LineSeries::new(means, style)).map(drop),
-        Some((dash, gap)) => {
-            chart.draw_series(DashedLineSeries::new(means, dash, gap, style)).map(drop)
+    chart.draw_series(LineSeries::new(means.clone(), colour.stroke_width(2)))?;
+    let some = means.step_by(points.len().div_ceil(MARKED).max(1));
+    match stroke.mark {
+        Mark::None => Ok(()),
+        Mark::Circle => {
+            chart.draw_series(some.map(|at| Circle::new(at, MARK, colour.filled()))).map(drop)
+        }
+        Mark::Triangle => {
+            let marks = some.map(|at| TriangleMarker::new(at, MARK + 2, colour.filled()));
+            chart.draw_series(marks).map(drop)
         }
     }
 }
