@@ -20,7 +20,7 @@ fn mean(result: &Value, measure: &str) -> f64 {
 }
 
 #[test]
-fn duels_show_who_learns_and_what_is_broken() {
+fn duels_show_what_learns_and_what_is_broken() {
     let found = document(&DUEL);
     let results = found["results"].as_array().unwrap();
     let arms: Vec<&str> = results.iter().map(|r| r["arm"].as_str().unwrap()).collect();

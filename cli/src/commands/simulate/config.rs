@@ -1,18 +1,16 @@
 //! What `simulate` is to do.
 
 use super::args::{SimulateArgs, SimulateCommand};
-use super::plan::Plan;
+use super::plan::SimulationPlan;
 use super::{duel, rosa};
 use crate::error::{Error, Result};
-use trimtab_adapters::Error as Refusal;
-use trimtab_adapters::tpop::TpopError;
 
 /// The fewest seeds that have an interval.
 const FEWEST_SEEDS: u64 = 2;
 const MOST_SEEDS: u64 = 1000;
 
 /// The plan of what was typed.
-pub fn plan(args: SimulateArgs) -> Result<Plan> {
+pub fn plan(args: SimulateArgs) -> Result<SimulationPlan> {
     let plan = match args.command {
         SimulateCommand::Duel(args) => duel::plan(args)?,
         SimulateCommand::Rosa(args) => rosa::plan(args)?,
@@ -24,48 +22,12 @@ pub fn plan(args: SimulateArgs) -> Result<Plan> {
     Ok(plan)
 }
 
-/// A refusal of the learners in terms of the flags that led to it.
-pub fn refused(refusal: impl Into<Refusal>) -> Error {
-    match refusal.into() {
-        Refusal::Tpop(TpopError::Range { key, value, low, high }) => {
-            Error::usage(flag(key), format!("is {value}, not between {low} and {high}"))
-        }
-        Refusal::Invalid { field, problem } => Error::usage(flag(field), problem),
-        other => other.into(),
-    }
-}
-
-/// The flag of a key; keys that no flag sets stay as they are.
-fn flag(key: &'static str) -> &'static str {
-    const FLAGS: [(&str, &str); 18] = [
-        ("rounds", "--rounds"),
-        ("turns", "--rounds"),
-        ("arms", "--candidates"),
-        ("answers", "--candidates"),
-        ("preferred", "--preferred"),
-        ("width", "--width"),
-        ("strength", "--strength"),
-        ("temperature", "--choice-temperature"),
-        ("flips", "--flips"),
-        ("flipped", "--flips"),
-        ("left_bias", "--left"),
-        ("tpop.nu", "--nu"),
-        ("tpop.lambda", "--lambda"),
-        ("tpop.half_life", "--half-life"),
-        ("optimum_beta", "--optimum-beta"),
-        ("rosa.beta_neg", "--beta"),
-        ("rosa.eps_neg", "--eps"),
-        ("rosa.damping", "--damping"),
-    ];
-    FLAGS.iter().find(|(known, _)| *known == key).map_or(key, |(_, flag)| flag)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::args::{self, Command};
 
-    fn planned(words: &str) -> Result<Plan> {
+    fn planned(words: &str) -> Result<SimulationPlan> {
         let argv: Vec<_> = words.split_whitespace().map(Into::into).collect();
         match args::parse(&argv).unwrap().command {
             Some(Command::Simulate(args)) => plan(*args),
@@ -73,7 +35,7 @@ mod tests {
         }
     }
 
-    fn names(plan: &Plan) -> Vec<String> {
+    fn names(plan: &SimulationPlan) -> Vec<String> {
         plan.lines.iter().map(|line| line.name(plan.arms)).collect()
     }
 
@@ -107,7 +69,7 @@ mod tests {
             ("rosa --candidates 1", "--candidates"),
             ("rosa --preferred 50", "--preferred"),
             ("duel --width 0", "--width"),
-            ("duel --strength -1", "--strength"),
+            ("duel --strength 101", "--strength"),
             ("duel --flips 0,1.5", "--flips"),
             ("rosa --flips 1.5", "--flips"),
             ("duel --choice-temperature 0", "--choice-temperature"),

@@ -1,9 +1,9 @@
 //! `simulate duel`: the plan of its flags.
 
 use super::args::DuelArgs;
-use super::config::refused;
 use super::grid::{Grid, Setting};
-use super::plan::{Axis, Line, Measure, Outcome, Plan};
+use super::plan::{CurveAxis, Line, Measure, Outcome, SimulationPlan};
+use super::refusal::refused;
 use crate::document::Fields;
 use crate::error::Result;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ const WINDOWS: usize = 20;
 /// The last of so many parts of a run is called late.
 const PARTS: usize = 8;
 
-pub fn plan(args: DuelArgs) -> Result<Plan> {
+pub fn plan(args: DuelArgs) -> Result<SimulationPlan> {
     let rounds = args.runs.rounds.unwrap_or(ROUNDS);
     let arms = if args.only.is_empty() { DuelArm::ALL.to_vec() } else { args.only.clone() };
     let grid = grid(&args, rounds);
@@ -37,7 +37,7 @@ pub fn plan(args: DuelArgs) -> Result<Plan> {
         Line { arm: arm.name(), varied: setting.varied.clone(), simulate: Arc::new(simulate) }
     };
     let of_setting = |setting| arms.iter().map(move |arm| line(setting, arm));
-    Ok(Plan {
+    Ok(SimulationPlan {
         command: "simulate duel",
         subject: subject(&args),
         round: "duel",
@@ -94,7 +94,7 @@ fn measures(late: usize) -> Vec<Measure> {
 }
 
 /// The sums of regret, every few rounds; the regret of arm 1, as the means of windows, each at its end.
-fn axes(rounds: usize) -> Vec<Axis> {
+fn axes(rounds: usize) -> Vec<CurveAxis> {
     let every = |points: usize| {
         let step = rounds.div_ceil(points).max(1);
         // The last point is the last round, whether or not the steps fit.
@@ -103,7 +103,7 @@ fn axes(rounds: usize) -> Vec<Axis> {
     let axis = |key, name: String, points| {
         let mut at = every(points);
         at.reverse();
-        Axis { key, name, at }
+        CurveAxis { key, name, at }
     };
     let window = rounds.div_ceil(WINDOWS).max(1);
     let first = format!("regret of arm 1 (mean of {window})");

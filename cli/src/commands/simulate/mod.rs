@@ -8,6 +8,7 @@ mod document;
 mod duel;
 mod grid;
 mod plan;
+mod refusal;
 mod report;
 mod rosa;
 mod run;

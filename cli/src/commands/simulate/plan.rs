@@ -16,7 +16,7 @@ pub struct Measure {
 }
 
 /// A curve that every run gives.
-pub struct Axis {
+pub struct CurveAxis {
     /// Its name in documents.
     pub key: &'static str,
     /// The same in pictures.
@@ -57,7 +57,7 @@ pub struct Outcome {
 }
 
 /// A simulation of arms under settings.
-pub struct Plan {
+pub struct SimulationPlan {
     pub command: &'static str,
     /// What is simulated, in words.
     pub subject: String,
@@ -75,10 +75,10 @@ pub struct Plan {
     /// The first ones, so many as `compared`, are held against another line.
     pub measures: Vec<Measure>,
     pub compared: usize,
-    pub axes: Vec<Axis>,
+    pub axes: Vec<CurveAxis>,
 }
 
-impl Plan {
+impl SimulationPlan {
     /// The place of the line that another is held against: the first arm of its setting; of an only arm the first setting.
     pub fn reference(&self, line: usize) -> usize {
         if self.arms == 1 { 0 } else { line - line % self.arms.max(1) }

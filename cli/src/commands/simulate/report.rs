@@ -1,7 +1,7 @@
 //! What came of a simulation: means over seeds with their intervals, as a table for people and as a picture.
 
 use super::grid::label;
-use super::plan::{Outcome, Plan};
+use super::plan::{Outcome, SimulationPlan};
 use crate::commands::table::markdown;
 use crate::error::{Error, Result};
 use std::path::Path;
@@ -10,7 +10,7 @@ use trimtab_steering::plot::{LineChart, LinePanel, Point};
 
 /// The runs of every line, in the order of their seeds.
 pub struct Report<'a> {
-    pub plan: &'a Plan,
+    pub plan: &'a SimulationPlan,
     pub lines: Vec<Vec<Outcome>>,
 }
 
@@ -97,7 +97,28 @@ impl Report<'_> {
     }
 }
 
-fn cell(interval: Interval, digits: usize) -> String {
-    let Interval { mean, low, high } = interval;
-    format!("{mean:.digits$} [{low:.digits$}, {high:.digits$}]")
+fn cell(Interval { mean, low, high }: Interval, digits: usize) -> String {
+    // A rounded 0 has no sign.
+    let [mean, low, high] = [mean, low, high].map(|value| {
+        let text = format!("{value:.digits$}");
+        let is_zero = text.trim_start_matches(['-', '0', '.']).is_empty();
+        if is_zero { text.trim_start_matches('-').to_owned() } else { text }
+    });
+    format!("{mean} [{low}, {high}]")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn intervals_are_rounded_and_0_has_no_sign() {
+        let interval = Interval { mean: -0.004, low: -1.25, high: 0.0049 };
+        assert_eq!(cell(interval, 2), "0.00 [-1.25, 0.00]");
+        assert_eq!(cell(interval, 0), "0 [-1, 0]");
+        assert_eq!(
+            cell(Interval { mean: 20.0, low: f64::NEG_INFINITY, high: 20.5 }, 1),
+            "20.0 [-inf, 20.5]"
+        );
+    }
 }

@@ -1,9 +1,9 @@
 //! `simulate rosa`: the plan of its flags.
 
 use super::args::RosaArgs;
-use super::config::refused;
 use super::grid::{Grid, Setting};
-use super::plan::{Axis, Line, Measure, Outcome, Plan};
+use super::plan::{CurveAxis, Line, Measure, Outcome, SimulationPlan};
+use super::refusal::refused;
 use crate::document::Fields;
 use crate::error::Result;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ const ARMS: [ToyArm; 7] = [
     ToyArm::Inverted,
 ];
 
-pub fn plan(args: RosaArgs) -> Result<Plan> {
+pub fn plan(args: RosaArgs) -> Result<SimulationPlan> {
     let rounds = args.runs.rounds.unwrap_or(ROUNDS);
     let arms = if args.only.is_empty() { ARMS.to_vec() } else { args.only.clone() };
     let mut lines = Vec::new();
@@ -35,7 +35,7 @@ pub fn plan(args: RosaArgs) -> Result<Plan> {
             Line { arm: arm.name(), varied, simulate: Arc::new(simulate) }
         }));
     }
-    Ok(Plan {
+    Ok(SimulationPlan {
         command: "simulate rosa",
         subject: subject(&args),
         round: "judgement",
@@ -90,11 +90,11 @@ fn measures(rounds: usize) -> Vec<Measure> {
     .into()
 }
 
-fn axes(rounds: usize) -> Vec<Axis> {
+fn axes(rounds: usize) -> Vec<CurveAxis> {
     let at = || (1..=rounds).map(|at| at as f64).collect::<Vec<_>>();
     vec![
-        Axis { key: "distance", name: "KL to the optimum (nats)".to_owned(), at: at() },
-        Axis { key: "right", name: "right answers so far".to_owned(), at: at() },
+        CurveAxis { key: "distance", name: "KL to the optimum (nats)".to_owned(), at: at() },
+        CurveAxis { key: "right", name: "right answers so far".to_owned(), at: at() },
     ]
 }
 

@@ -1,7 +1,7 @@
 //! Runs every seed of every line, then prints the table and draws the picture.
 
 use super::document;
-use super::plan::{Line, Plan};
+use super::plan::{Line, SimulationPlan};
 use super::report::Report;
 use super::runs;
 use crate::console::Console;
@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::outputs::{self, named};
 use std::sync::Arc;
 
-pub fn run(plan: &Plan, console: &Console) -> Result<()> {
+pub fn run(plan: &SimulationPlan, console: &Console) -> Result<()> {
     let svg: Vec<_> = named("--svg", &plan.svg).collect();
     outputs::plan(&[], &svg, console)?;
     let seeds = plan.seeds;
