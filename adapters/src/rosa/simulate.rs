@@ -29,7 +29,7 @@ const DECIDING: usize = 4;
 /// The logit of a wording token at its own position; the others have 0 there.
 const CERTAIN: f32 = 9.0;
 
-/// Who learns, and what from.
+/// What learns, and what from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ToyArm {
@@ -60,6 +60,19 @@ impl ToyArm {
         ToyArm::Shuffled,
         ToyArm::Inverted,
     ];
+
+    /// Its name in tables and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            ToyArm::Still => "still",
+            ToyArm::Ban => "ban",
+            ToyArm::Rosa => "rosa",
+            ToyArm::Gradient => "gradient",
+            ToyArm::Random => "random",
+            ToyArm::Shuffled => "shuffled",
+            ToyArm::Inverted => "inverted",
+        }
+    }
 
     fn learns(self) -> bool {
         !matches!(self, ToyArm::Still | ToyArm::Ban)
@@ -180,7 +193,7 @@ pub struct ToyTurn {
 /// One run of one arm.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ToyRun {
-    /// Who learnt.
+    /// The learner.
     pub arm: ToyArm,
     /// What it was drawn with.
     pub seed: u64,
@@ -324,17 +337,18 @@ impl Toy {
     /// None that a checked toy leads to.
     pub fn run(&self, arms: &[ToyArm]) -> Result<Vec<ToyRun>> {
         let seeds = || 0..self.params.seeds;
-        let worlds: Result<Vec<World>> =
-            seeds().map(|seed| World::new(&self.params, seed)).collect();
-        let worlds = worlds?;
-        let mut runs = Vec::new();
-        for arm in arms {
-            for (seed, world) in seeds().zip(&worlds) {
-                let turns = Talk::new(self, world, *arm, seed)?.run()?;
-                runs.push(ToyRun { arm: *arm, seed, turns });
-            }
-        }
-        Ok(runs)
+        arms.iter().flat_map(|arm| seeds().map(|seed| self.run_one(*arm, seed))).collect()
+    }
+
+    /// One run. The same seed has the same policy, draws and flips under every arm.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run).
+    pub fn run_one(&self, arm: ToyArm, seed: u64) -> Result<ToyRun> {
+        let world = World::new(&self.params, seed)?;
+        let turns = Talk::new(self, &world, arm, seed)?.run()?;
+        Ok(ToyRun { arm, seed, turns })
     }
 }
 

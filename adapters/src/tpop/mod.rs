@@ -89,8 +89,8 @@ pub use reliability::LEAST_REPO_PAIRS;
 pub use second::PROPENSITY_DRAWS;
 pub use settings::{ArmFeatures, SettingFeatures};
 pub use simulate::{
-    ArmContexts, DuelRun, DuelSimulation, LabelControl, SimulatedRule, SimulatedUser, TrueUtility,
-    simulate_duels,
+    ArmContexts, DuelArm, DuelRun, DuelSimulation, LabelControl, SimulatedRule, SimulatedUser,
+    TrueUtility, simulate_duels,
 };
 pub use state::{LearnOutcome, Learned, TpopHealth, TpopScope, TpopState, WIDEST_FEATURES};
 pub use tanh::{TANH_UNITS, TanhHead};

@@ -24,6 +24,7 @@ use crate::commands::{
     perplexity::args::PerplexityArgs,
     policy::args::PolicyArgs,
     serve::args::ServeArgs,
+    simulate::args::SimulateArgs,
     traces::args::TracesArgs,
     verify::args::VerifyArgs,
 };
@@ -123,6 +124,8 @@ pub enum Command {
     Audit(AuditArgs),
     /// Explain a monitor's policy and test it in every state.
     Policy(PolicyArgs),
+    /// Run what learns while serving on users and policies whose truth is known; needs no model.
+    Simulate(Box<SimulateArgs>),
     /// Say what this machine and this build can do, and what is in the way.
     Doctor(DoctorArgs),
     /// Print a completion script for a shell.

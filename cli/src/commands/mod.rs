@@ -18,6 +18,7 @@ mod opened;
 pub mod perplexity;
 pub mod policy;
 pub mod serve;
+pub mod simulate;
 mod state;
 mod table;
 pub mod traces;
@@ -67,6 +68,7 @@ pub fn run(args: Args, console: &Console) -> Result<()> {
         Command::Traces(args) => traces::run(&args, console),
         Command::Audit(args) => audit::run(args, console),
         Command::Policy(args) => policy::run(args, console),
+        Command::Simulate(args) => simulate::run(&simulate::config::plan(*args)?, console),
         Command::Doctor(args) => doctor::run(args, console),
         Command::Completions { shell } => completions(shell, console),
     }

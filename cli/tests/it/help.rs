@@ -22,6 +22,7 @@ fn every_command_says_what_it_takes() {
         "serve",
         "doctor",
         "policy",
+        "simulate",
         "traces",
         "audit",
         "import",
@@ -40,6 +41,9 @@ fn every_command_says_what_it_takes() {
     }
     insta::assert_snapshot!("audit-show", help(&["audit", "show"]));
     insta::assert_snapshot!("policy-check", help(&["policy", "check"]));
+    for command in ["duel", "rosa"] {
+        insta::assert_snapshot!(format!("simulate-{command}"), help(&["simulate", command]));
+    }
     for command in ["list", "pull", "info", "path"] {
         insta::assert_snapshot!(format!("models-{command}"), help(&["models", command]));
     }

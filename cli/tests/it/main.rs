@@ -32,6 +32,8 @@ mod real;
 #[cfg(test)]
 mod receipts;
 #[cfg(test)]
+mod simulate;
+#[cfg(test)]
 mod streams;
 #[cfg(test)]
 mod vectors;

@@ -1,10 +1,11 @@
-//! Bootstrap intervals.
+//! Intervals of means.
 //!
 //! Prompts are the sample, so what is drawn are prompts, with everything that was measured on them: a difference
 //! between two arms is taken prompt by prompt first, which is what makes the bootstrap paired. Draws are keyed by a seed
 //! and counted, so that an interval is the same on every machine, and two sets of equally many prompts see the same
-//! draws.
+//! draws. Of few independent runs, where resampling gives intervals that are too narrow, there is Student's.
 
+use crate::neutral::half_width;
 use serde::Serialize;
 use trimtab_runtime::fingerprint::Fingerprint;
 use trimtab_runtime::perplexity::quantile;
@@ -14,15 +15,28 @@ pub const DRAWS: usize = 10_000;
 /// What the interval leaves out at each end.
 const TAIL: f64 = 0.025;
 
-/// A mean and its 95 % percentile interval.
+/// A mean and its 95 % interval.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Interval {
     /// The mean of the sample.
     pub mean: f64,
-    /// 2.5th percentile of the resampled means.
+    /// Its lower end.
     pub low: f64,
-    /// 97.5th percentile.
+    /// Its upper end.
     pub high: f64,
+}
+
+impl Interval {
+    /// Student's interval of the mean of independent values. Of one value it has no ends, of none it is NaN.
+    pub fn of_mean(values: &[f64]) -> Interval {
+        let mean = mean(values);
+        let freedom = values.len().saturating_sub(1);
+        let half = match freedom {
+            0 => f64::INFINITY,
+            _ => half_width(freedom) * standard_error(values),
+        };
+        Interval { mean, low: mean - half, high: mean + half }
+    }
 }
 
 /// The interval of a sample's mean by resampling it with replacement. Of no values it is NaN.

@@ -37,7 +37,7 @@ fn points(report: &Report) -> Vec<Point> {
     let of_vector = |line: &&Line| matches!(line.measured.arm, Arm::Base | Arm::Steered { .. });
     let point = |line: &Line| {
         let score = line.score;
-        Some(Point { dose: place(line)?, mean: score.mean, low: score.low, high: score.high })
+        Some(Point { x: place(line)?, mean: score.mean, low: score.low, high: score.high })
     };
     sorted(report.lines.iter().filter(of_vector).filter_map(point).collect())
 }
@@ -46,10 +46,10 @@ fn points(report: &Report) -> Vec<Point> {
 fn controls(report: &Report) -> Vec<Point> {
     let is_random = |line: &&Line| matches!(line.measured.arm, Arm::Random { .. });
     let random: Vec<&Line> = report.lines.iter().filter(is_random).collect();
-    let Some(dose) = random.first().and_then(|line| place(line)) else { return Vec::new() };
+    let Some(x) = random.first().and_then(|line| place(line)) else { return Vec::new() };
     let means: Vec<f64> = random.iter().map(|line| line.score.mean).collect();
     vec![Point {
-        dose,
+        x,
         mean: means.iter().sum::<f64>() / means.len() as f64,
         low: means.iter().copied().fold(f64::INFINITY, f64::min),
         high: means.iter().copied().fold(f64::NEG_INFINITY, f64::max),
@@ -60,12 +60,12 @@ fn costs(report: &Report) -> Vec<Point> {
     let point = |line: &Line| {
         let cost = line.cost?;
         let (low, high) = (cost.ppl_low, cost.ppl_high);
-        Some(Point { dose: place(line)?, mean: cost.ppl_ratio, low, high })
+        Some(Point { x: place(line)?, mean: cost.ppl_ratio, low, high })
     };
     sorted(report.lines.iter().filter_map(point).collect())
 }
 
 fn sorted(mut points: Vec<Point>) -> Vec<Point> {
-    points.sort_by(|a, b| a.dose.total_cmp(&b.dose));
+    points.sort_by(|a, b| a.x.total_cmp(&b.x));
     points
 }

@@ -10,6 +10,7 @@ mod student;
 
 pub use drift::{Drift, DriftOptions, covers, drift};
 pub use norms::{DRIFT, Norm, borne_out, lengths, medians, norms_on, stream_norms};
+pub(crate) use student::half_width;
 
 use crate::error::Result;
 use trimtab_runtime::Model;

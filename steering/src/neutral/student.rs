@@ -10,7 +10,7 @@ const FEW: [f64; 9] = [
 ///
 /// Beyond nine degrees of freedom by the Cornish–Fisher expansion around the normal quantile (Abramowitz and Stegun,
 /// 26.7.5). Infinite without a degree of freedom.
-pub(super) fn half_width(freedom: usize) -> f64 {
+pub(crate) fn half_width(freedom: usize) -> f64 {
     let Some(before) = freedom.checked_sub(1) else {
         return f64::INFINITY;
     };

@@ -1,11 +1,10 @@
 //! Effect and cost over the dose, one above the other: the dose to choose is where the first is high and the second low.
 
-use super::{Canvas, Drawn, FAINT, INK, letters, nothing_to_draw, short, span, svg};
+use super::panel::{Chart, Panel, Point, Stroke, curve, key, key_width, level, marks, title};
+use super::{Canvas, Drawn, INK, nothing_to_draw, span, svg};
 use crate::error::Result;
 use crate::file;
 use plotters::prelude::*;
-use plotters::style::text_anchor::{HPos, VPos};
-use std::ops::Range;
 use std::path::Path;
 
 const SIZE: (u32, u32) = (720, 640);
@@ -13,24 +12,10 @@ const SIZE: (u32, u32) = (720, 640);
 const HEADER: i32 = 62;
 /// Where the two panels meet.
 const MIDDLE: i32 = 400;
-const LABEL: u32 = 13;
 
 const VECTOR: RGBColor = RGBColor(0, 114, 178);
 const COST: RGBColor = RGBColor(213, 94, 0);
 const CONTROL: RGBColor = RGBColor(120, 120, 120);
-
-/// A measurement at a dose, with its interval.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Point {
-    /// The dose.
-    pub dose: f64,
-    /// What was measured.
-    pub mean: f64,
-    /// Lower bound.
-    pub low: f64,
-    /// Upper bound.
-    pub high: f64,
-}
 
 /// A vector's effect over its dose, beside that of random directions, and what it costs.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -51,20 +36,6 @@ pub struct DoseResponse<'a> {
     pub limit: Option<f64>,
 }
 
-/// One panel: its axes' titles and ranges.
-struct Panel<'a> {
-    x: Range<f64>,
-    y: Range<f64>,
-    x_title: Option<&'a str>,
-    y_title: &'a str,
-}
-
-type Chart<'a, 'b> = ChartContext<
-    'b,
-    SVGBackend<'a>,
-    Cartesian2d<plotters::coord::types::RangedCoordf64, plotters::coord::types::RangedCoordf64>,
->;
-
 impl DoseResponse<'_> {
     /// Writes the picture as an SVG file.
     pub fn write(&self, path: &Path) -> Result<()> {
@@ -74,7 +45,7 @@ impl DoseResponse<'_> {
     /// The picture as SVG.
     pub fn svg(&self) -> Result<String> {
         let all = || self.points.iter().chain(self.controls);
-        let doses = all().chain(self.ppl_ratio).map(|p| p.dose);
+        let doses = all().chain(self.ppl_ratio).map(|p| p.x);
         let x = span(doses).ok_or_else(nothing_to_draw)?;
         let effect = all().flat_map(|p| [p.mean, p.low, p.high]);
         let effect = span(effect.chain([0.0])).ok_or_else(nothing_to_draw)?;
@@ -93,26 +64,21 @@ impl DoseResponse<'_> {
     }
 
     fn header(&self, area: &Canvas) -> Drawn {
-        let left = (HPos::Left, VPos::Center);
-        area.draw(&Text::new(self.title.to_owned(), (16, 20), letters(17, left)))?;
+        title(area, self.title)?;
         let bands = [("vector", VECTOR), ("random directions", CONTROL), ("cost", COST)];
         let shown = [self.points, self.controls, self.ppl_ratio];
         let mut x = 16;
-        for ((name, colour), points) in bands.into_iter().zip(shown) {
-            if points.is_empty() {
-                continue;
-            }
-            area.draw(&PathElement::new(vec![(x, 48), (x + 22, 48)], colour.stroke_width(3)))?;
-            area.draw(&Text::new(name, (x + 28, 48), letters(LABEL, left)))?;
-            x += 56 + 8 * name.len() as i32;
+        for ((name, colour), _) in bands.into_iter().zip(shown).filter(|(_, p)| !p.is_empty()) {
+            key(area, (x, 48), name, Stroke::plain(colour))?;
+            x += key_width(name);
         }
         Ok(())
     }
 
     fn effects(&self, chart: &mut Chart) -> Drawn {
         level(chart, 0.0, INK.mix(0.6))?;
-        curve(chart, self.controls, CONTROL)?;
-        curve(chart, self.points, VECTOR)
+        measured(chart, self.controls, CONTROL)?;
+        measured(chart, self.points, VECTOR)
     }
 
     fn costs(&self, chart: &mut Chart) -> Drawn {
@@ -120,70 +86,14 @@ impl DoseResponse<'_> {
         if let Some(limit) = self.limit {
             level(chart, limit, COST.mix(0.6))?;
         }
-        curve(chart, self.ppl_ratio, COST)
+        measured(chart, self.ppl_ratio, COST)
     }
 }
 
-impl Panel<'_> {
-    fn draw<'a, 'b>(
-        &self,
-        area: &'b Canvas<'a>,
-    ) -> std::result::Result<Chart<'a, 'b>, DrawingAreaErrorKind<std::io::Error>> {
-        let mut chart = ChartBuilder::on(area)
-            .margin_right(18)
-            .margin_top(6)
-            .x_label_area_size(if self.x_title.is_some() { 48 } else { 26 })
-            .y_label_area_size(74)
-            .build_cartesian_2d(self.x.clone(), self.y.clone())?;
-        let centre = (HPos::Center, VPos::Center);
-        let number = |value: &f64| short(*value);
-        chart
-            .configure_mesh()
-            .light_line_style(TRANSPARENT)
-            .bold_line_style(FAINT)
-            .axis_style(INK.mix(0.6))
-            .label_style(("sans-serif", 15).into_font().color(&INK))
-            .axis_desc_style(letters(LABEL, centre))
-            .x_labels(9)
-            .y_labels(6)
-            .x_label_formatter(&number)
-            .y_label_formatter(&number)
-            .x_desc(self.x_title.unwrap_or_default())
-            .y_desc(self.y_title)
-            .draw()?;
-        Ok(chart)
-    }
-}
-
-/// A line across the whole panel.
-fn level(chart: &mut Chart, at: f64, colour: RGBAColor) -> Drawn {
-    let x = chart.x_range();
-    let line = vec![(x.start, at), (x.end, at)];
-    chart.draw_series(std::iter::once(PathElement::new(line, colour.stroke_width(1)))).map(drop)
-}
-
-/// A band, a line through the means, and the means.
-fn curve(chart: &mut Chart, points: &[Point], colour: RGBColor) -> Drawn {
-    let y = chart.y_range();
-    let mut points: Vec<Point> =
-        points.iter().filter(|p| p.dose.is_finite() && p.mean.is_finite()).copied().collect();
-    points.sort_by(|a, b| a.dose.total_cmp(&b.dose));
-    // A bound that is not known reaches to the panel's edge.
-    let bounds = |p: &Point| (p.low.max(y.start), p.high.min(y.end));
-    let lower = points.iter().map(|p| (p.dose, bounds(p).0));
-    let upper = points.iter().rev().map(|p| (p.dose, bounds(p).1));
-    let band: Vec<(f64, f64)> = lower.chain(upper).collect();
-    if points.len() > 1 {
-        chart.draw_series(std::iter::once(Polygon::new(band, colour.mix(0.18))))?;
-    }
-    let means = points.iter().map(|p| (p.dose, p.mean));
-    chart.draw_series(LineSeries::new(means.clone(), colour.stroke_width(2)))?;
-    let bars = points.iter().map(|p| {
-        let (low, high) = bounds(p);
-        PathElement::new(vec![(p.dose, low), (p.dose, high)], colour.mix(0.7))
-    });
-    chart.draw_series(bars)?;
-    chart.draw_series(means.map(|at| Circle::new(at, 3, colour.filled()))).map(drop)
+/// A curve with its means and intervals.
+fn measured(chart: &mut Chart, points: &[Point], colour: RGBColor) -> Drawn {
+    curve(chart, points, Stroke::plain(colour))?;
+    marks(chart, points, colour)
 }
 
 #[cfg(test)]
@@ -192,9 +102,9 @@ mod tests {
 
     fn points(slope: f64) -> Vec<Point> {
         let point = |i: i32| {
-            let dose = 0.05 * f64::from(i);
-            let mean = slope * dose;
-            Point { dose, mean, low: mean - 0.05, high: mean + 0.08 }
+            let x = 0.05 * f64::from(i);
+            let mean = slope * x;
+            Point { x, mean, low: mean - 0.05, high: mean + 0.08 }
         };
         (-2..=6).map(point).collect()
     }
@@ -256,7 +166,7 @@ mod tests {
 
     #[test]
     fn unknown_bounds_and_missing_parts_are_no_error() {
-        let unknown = [Point { dose: 0.1, mean: 0.2, low: f64::NEG_INFINITY, high: f64::INFINITY }];
+        let unknown = [Point { x: 0.1, mean: 0.2, low: f64::NEG_INFINITY, high: f64::INFINITY }];
         assert!(plot(&unknown, &[], &unknown).svg().is_ok());
         assert!(plot(&[], &points(1.0), &[]).svg().is_ok());
         let nothing = plot(&[], &[], &[]).svg().unwrap_err();

@@ -1,4 +1,4 @@
-//! Pictures of what was measured: a dose–response curve, and a heat map over layers and positions.
+//! Pictures of what was measured: a dose–response curve, lines round by round, and a heat map over layers and positions.
 //!
 //! SVG only, because a text in it needs no font on the machine that draws it. The ground is white whatever the viewer's
 //! theme, lines are of Okabe and Ito's colours and maps of even steps of lightness, so that nothing is told by hue
@@ -7,9 +7,13 @@
 mod colour;
 mod dose;
 mod heat;
+mod lines;
+mod panel;
 
-pub use dose::{DoseResponse, Point};
+pub use dose::DoseResponse;
 pub use heat::HeatMap;
+pub use lines::{LineChart, LinePanel};
+pub use panel::Point;
 
 use crate::error::{Error, Result};
 use plotters::coord::Shift;

@@ -72,6 +72,36 @@ fn mapped(page: &str) -> Vec<&str> {
     rows.filter_map(|row| row.split_once('`')).map(|(name, _)| name).collect()
 }
 
+/// The tests that an index names: of each line the words between backticks, behind the file that they are in.
+fn indexed(page: &str) -> Vec<(&str, &str)> {
+    let named = |line| {
+        let quoted = str::split(line, '`').skip(1).step_by(2);
+        quoted.scan("", |file, word| {
+            if word.ends_with(".rs") {
+                *file = word;
+            }
+            Some((*file, word))
+        })
+    };
+    let rows = page.lines().filter(|line| line.starts_with("| m"));
+    rows.flat_map(named).filter(|(file, word)| !file.is_empty() && file != word).collect()
+}
+
+/// The functions of a file whose names begin as those of mechanics tests do.
+fn mechanics(source: &Source) -> Vec<&str> {
+    let is_numbered = |name: &&str| {
+        let mut bytes = name.bytes();
+        bytes.next() == Some(b'm')
+            && bytes.take(3).map(|b| b.is_ascii_digit() || b == b'_').eq([true; 3])
+    };
+    let functions = source.code.split("fn ").skip(1);
+    functions
+        .filter_map(|rest| rest.split_once('('))
+        .map(|(name, _)| name)
+        .filter(is_numbered)
+        .collect()
+}
+
 /// Whether an absolute path begins where any machine may have it. A single letter is an example's.
 fn is_anywhere(first: &str, rest: &str) -> bool {
     let known = KNOWN_FOLDERS.contains(&first) || (first == "home" && rest.starts_with("ada"));
@@ -223,4 +253,31 @@ fn nothing_names_one_machine() {
         found.extend(lines.map(|line| format!("{path}:{line}: nothing_names_one_machine")));
     }
     none(found);
+}
+
+#[test]
+fn the_index_names_every_mechanics_test() {
+    let sample = "| m01 | `x` | `a.rs`: `m01_b`, `m01_c`; `d.rs`: `e` |\n`a.rs`: `f`";
+    assert_eq!(indexed(sample), [("a.rs", "m01_b"), ("a.rs", "m01_c"), ("d.rs", "e")]);
+    let source = Source::new("a/src/b.rs", "fn m01_b() {}\nfn m1_c() {}\nfn make_d() {}");
+    assert_eq!(mechanics(&source), ["m01_b"]);
+
+    let page = read("docs/learning.md");
+    let index = indexed(&page);
+    assert!(index.len() > 50, "the scan found {} tests in docs/learning.md", index.len());
+    let rule = "docs/learning.md: the_index_names_every_mechanics_test:";
+    let is_there = |(file, name): &&(&str, &str)| {
+        let source = sources().iter().find(|source| source.path == *file);
+        source.is_some_and(|source| source.code.contains(&format!("fn {name}(")))
+    };
+    let lost = index.iter().filter(|named| !is_there(named));
+    let lost = lost.map(|(file, name)| format!("{rule} {file} has no {name}"));
+    let all = sources()
+        .iter()
+        .flat_map(|source| mechanics(source).into_iter().map(move |name| (source, name)));
+    let is_named = |source: &Source, name: &str| index.contains(&(source.path.as_str(), name));
+    let unnamed = all.filter(|(source, name)| !is_named(source, name));
+    let unnamed =
+        unnamed.map(|(source, name)| format!("{rule} {name} of {} is not in it", source.path));
+    none(lost.chain(unnamed).collect());
 }

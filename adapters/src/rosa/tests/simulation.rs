@@ -60,7 +60,11 @@ fn a_run_is_made_again_by_its_seed_and_goes_to_a_file() {
     let params = ToyParams { turns: 4, seeds: 2, flipped: 0.3, ..ToyParams::default() };
     let arms = [ToyArm::Rosa, ToyArm::Gradient];
     let runs = run(params.clone(), &arms);
-    assert_eq!(runs, run(params, &arms));
+    assert_eq!(runs, run(params.clone(), &arms));
+    assert_eq!(runs[3], params.check().unwrap().run_one(ToyArm::Gradient, 1).unwrap());
+    for arm in ToyArm::ALL {
+        assert_eq!(serde_json::to_string(&arm).unwrap(), format!("\"{}\"", arm.name()));
+    }
     let text = serde_json::to_string(&runs).unwrap();
     let read: Vec<ToyRun> = serde_json::from_str(&text).unwrap();
     for (read, run) in read.iter().zip(&runs) {

@@ -4,10 +4,12 @@
 //! defective rules, are made up. What it shows is about these users and no others. In fresh contexts a runner-up explores
 //! by itself, and 400 rounds are too few to tell √T from T.
 
+mod arm;
 #[cfg(test)]
 mod tests;
 mod user;
 
+pub use arm::DuelArm;
 pub use user::{LabelControl, SimulatedUser, TrueUtility};
 
 use super::choose::{Duel, DuelCandidate, DuelTurn, JudgedAt, TpopChoice};
@@ -40,14 +42,17 @@ pub enum SimulatedRule {
     BothRandom,
 }
 
+/// The most duels of one simulation: so many may be asked for without their being worth it.
+const MOST_DUELS: usize = 1000;
+
 /// Duels to simulate.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct DuelSimulation {
-    /// How many duels.
+    /// How many duels, 1 to 1000.
     pub rounds: usize,
-    /// d: values of an arm's features. Arms lie on the unit sphere.
+    /// d: values of an arm's features, 1 to 512. Arms lie on the unit sphere.
     pub width: usize,
-    /// How many arms there are in a round.
+    /// How many arms there are in a round, 2 to 1000.
     pub arms: usize,
     /// Where they come from.
     pub contexts: ArmContexts,
@@ -74,6 +79,35 @@ impl Default for DuelSimulation {
     }
 }
 
+impl DuelSimulation {
+    /// Whether it can be run.
+    ///
+    /// # Errors
+    ///
+    /// [`TpopError::Range`] with the first number that is out of its range.
+    pub fn check(&self) -> Result<(), TpopError> {
+        let counts = [
+            ("rounds", self.rounds, 1, MOST_DUELS),
+            ("width", self.width, 1, 512),
+            ("arms", self.arms, 2, 1000),
+        ];
+        let floats = [
+            ("strength", self.user.strength, 0.0, 100.0),
+            ("temperature", self.user.temperature, 0.01, 100.0),
+            ("flips", self.user.flips, 0.0, 1.0),
+            ("left_bias", self.user.left_bias, -20.0, 20.0),
+        ];
+        let counts =
+            counts.map(|(key, value, low, high)| (key, value as f64, low as f64, high as f64));
+        for (key, value, low, high) in counts.into_iter().chain(floats) {
+            if !(low..=high).contains(&value) {
+                return Err(TpopError::Range { key, value, low, high });
+            }
+        }
+        self.params.check().map(drop)
+    }
+}
+
 /// What came of a simulation, round by round.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DuelRun {
@@ -89,6 +123,16 @@ impl DuelRun {
     /// Average regret summed over all rounds.
     pub fn total(&self) -> f64 {
         self.average_regret.iter().sum()
+    }
+
+    /// The sums of average regret up to each round.
+    pub fn growth(&self) -> Vec<f64> {
+        let mut sum = 0.0;
+        let up_to = |regret: &f64| {
+            sum += regret;
+            sum
+        };
+        self.average_regret.iter().map(up_to).collect()
     }
 
     /// Mean regret of arm a over the last rounds.
@@ -137,12 +181,10 @@ impl Arms {
 ///
 /// # Errors
 ///
-/// Keys out of range, fewer than two arms, or a state's refusal to learn.
+/// What [`DuelSimulation::check`] refuses, or a state's refusal to learn.
 pub fn simulate_duels(simulation: &DuelSimulation, seed: u64) -> Result<DuelRun, TpopError> {
-    if simulation.arms < 2 {
-        return Err(TpopError::TooFew { what: "arms", found: simulation.arms, least: 2 });
-    }
-    let params = TpopParams { ask_budget: 1000, ..simulation.params };
+    simulation.check()?;
+    let params = TpopParams { ask_budget: MOST_DUELS, ..simulation.params };
     let (width, extractor) = (simulation.width, [0; 32]);
     let scope = TpopScope { config: params.check()?, extractor, width, seed };
     let mut state = TpopState::new(scope)?;

@@ -91,7 +91,44 @@ fn the_net_learns_what_no_line_can() {
 
 #[test]
 fn simulations_without_a_choice_are_refused() {
-    assert!(simulate_duels(&DuelSimulation { arms: 1, ..small() }, 0).is_err());
+    let user = SimulatedUser::default;
+    let of = |user| DuelSimulation { user, ..small() };
     let params = TpopParams { nu: -1.0, ..TpopParams::default() };
-    assert!(simulate_duels(&DuelSimulation { params, ..small() }, 0).is_err());
+    for bad in [
+        DuelSimulation { arms: 1, ..small() },
+        DuelSimulation { rounds: 0, ..small() },
+        DuelSimulation { rounds: 1001, ..small() },
+        DuelSimulation { width: 0, ..small() },
+        DuelSimulation { params, ..small() },
+        of(SimulatedUser { flips: 1.1, ..user() }),
+        of(SimulatedUser { temperature: 0.0, ..user() }),
+        of(SimulatedUser { strength: f64::NAN, ..user() }),
+        of(SimulatedUser { left_bias: f64::INFINITY, ..user() }),
+    ] {
+        let refusal = simulate_duels(&bad, 0).unwrap_err();
+        assert!(matches!(refusal, TpopError::Range { .. }), "{bad:?}: {refusal}");
+    }
+}
+
+#[test]
+fn an_arm_changes_what_it_is_named_for_and_nothing_else() {
+    let base = small();
+    assert_eq!(DuelArm::Ucb.of(base), base);
+    let arms = DuelArm::ALL.map(|arm| arm.of(base));
+    for (at, arm) in arms.iter().enumerate() {
+        assert!(!arms[..at].contains(arm), "{arm:?}");
+        let user = SimulatedUser { labels: base.user.labels, ..arm.user };
+        let params = TpopParams { second: base.params.second, ..arm.params };
+        assert_eq!(DuelSimulation { rule: base.rule, user, params, ..*arm }, base);
+    }
+    assert_eq!(DuelArm::BothRandom.of(base).rule, SimulatedRule::BothRandom);
+    assert_eq!(DuelArm::Inverted.of(base).user.labels, LabelControl::Inverted);
+}
+
+#[test]
+fn regret_grows_to_its_total() {
+    let run = simulate_duels(&small(), 1).unwrap();
+    let growth = run.growth();
+    assert_eq!((growth.len(), growth.last().copied()), (120, Some(run.total())));
+    assert!(growth.windows(2).all(|pair| pair[0] <= pair[1]));
 }

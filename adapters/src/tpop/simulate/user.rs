@@ -30,13 +30,13 @@ pub enum LabelControl {
 pub struct SimulatedUser {
     /// The shape of its utility.
     pub utility: TrueUtility,
-    /// ‖θ*‖, in log-odds.
+    /// ‖θ*‖, in log-odds, 0 to 100.
     pub strength: f64,
-    /// Divides the log-odds of its choices.
+    /// Divides the log-odds of its choices, 0.01 to 100.
     pub temperature: f64,
-    /// The share of choices that are turned round.
+    /// The share of choices that are turned round, 0 to 1.
     pub flips: f64,
-    /// Log-odds that the left answer gets for being on the left.
+    /// Log-odds that the left answer gets for being on the left, -20 to 20.
     pub left_bias: f64,
     /// The round from which its taste is another one.
     pub changes_at: Option<usize>,

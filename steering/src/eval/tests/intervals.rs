@@ -22,6 +22,17 @@ fn draws_are_keyed() {
     assert!((b.low - a.low - 8.0).abs() < 1e-9 && (b.high - a.high - 8.0).abs() < 1e-9);
 }
 
+#[test]
+fn few_runs_have_students_interval() {
+    // scipy.stats.t.interval(0.95, 4, loc=3, scale=sem([1, 2, 3, 4, 5]))
+    let found = Interval::of_mean(&[1.0, 2.0, 3.0, 4.0, 5.0]);
+    assert!((found.low - 1.036_756_838).abs() < 1e-6, "{found:?}");
+    assert!((found.high - 4.963_243_162).abs() < 1e-6 && found.mean == 3.0, "{found:?}");
+    let one = Interval::of_mean(&[2.0]);
+    assert!(one.mean == 2.0 && one.low.is_infinite() && one.high.is_infinite());
+    assert!(Interval::of_mean(&[]).mean.is_nan());
+}
+
 /// The bootstrap mean of 0 and 1 is a binomial share, whose quantiles are exact sums.
 #[test]
 fn shares_have_binomial_quantiles() {
