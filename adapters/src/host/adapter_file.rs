@@ -76,7 +76,8 @@ impl AdapterFile {
         if bytes.len() > MOST_BYTES {
             return Err(refused(format!("has {} bytes, at most {MOST_BYTES}", bytes.len())));
         }
-        let behind = bytes.strip_prefix(&MARK).ok_or_else(|| refused("is not a trimtab.adapter file"))?;
+        let behind =
+            bytes.strip_prefix(&MARK).ok_or_else(|| refused("is not a trimtab.adapter file"))?;
         let (content, digest) = bytes
             .split_last_chunk::<DIGEST>()
             .filter(|_| behind.len() >= DIGEST)
