@@ -86,11 +86,10 @@ impl Learning {
     }
 
     /// Ends the work with the state, so that it can be opened again.
-    pub fn close(self) -> Result<()> {
+    pub fn close(self) {
         let Learning { host, store, threads } = self;
         drop(host);
         threads.block_on(store.close());
-        Ok(())
     }
 
     /// The host.

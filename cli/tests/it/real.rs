@@ -221,9 +221,12 @@ fn a_thumb_down_brings_another_answer_and_a_revert_the_first() {
     }
     let script =
         "Name one animal that lives in the sea.\n/bad\n/again\n/bad\n/again\n/revert 0\n/again\n";
-    let words = ["chat", "--adapt", "rosa", "--adapt-param", "eps_neg=0.1", "--script", "-"];
-    let sampled = ["--temperature", "0", "-n", "24", "--json", "-q"];
-    let document = json(&run(&[&words[..], &sampled].concat(), script).stdout);
+    // Steps that are long enough for two of them to change a greedy answer.
+    let params = ["eps_neg=0.1", "canary_step=0.2", "canary_mean=0.5", "canary_max=2"];
+    let mut words = vec!["chat", "--adapt", "rosa", "--temperature", "0", "-n", "24"];
+    words.extend(["--script", "-", "--json", "-q"]);
+    words.extend(params.iter().flat_map(|param| ["--adapt-param", param]));
+    let document = json(&run(&words, script).stdout);
     let turns = document["turns"].as_array().unwrap();
     let [first, one, _, two, third, _, last] = &turns[..] else { panic!("{turns:?}") };
     for (lesson, version) in [(one, 1), (two, 2)] {

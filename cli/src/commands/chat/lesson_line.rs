@@ -13,8 +13,10 @@ pub fn lesson_line(report: &FeedbackReport) -> String {
         FeedbackStatus::Queued => format!("waits its turn: version is {version}"),
     };
     if let Some(step) = &report.step {
-        let (kl, limit, norm) = (step.kl, step.kl_limit, step.norm);
-        line.push_str(&format!(", KL {kl:.4} of {limit}, norm {norm:.3}"));
+        line.push_str(&format!(", KL {:.4} of {}", step.kl, step.kl_limit));
+        if report.status == FeedbackStatus::Applied {
+            line.push_str(&format!(", norm {:.3}", step.norm));
+        }
     }
     if let Some(bandit) = &report.bandit {
         line.push_str(&format!(", {} choices", bandit.pairs));
@@ -25,12 +27,10 @@ pub fn lesson_line(report: &FeedbackReport) -> String {
             line.push_str(&format!(", warning {warning}"));
         }
     }
-    if let Some(reason) = &report.reason {
-        line.push_str(&format!("; {reason}"));
-    }
-    for guard in report.guards.iter().filter(|guard| !guard.passed) {
-        line.push_str(&format!("; guard {}", reading(guard)));
-    }
+    let missed = report.guards.iter().filter(|guard| !guard.passed);
+    let missed: Vec<String> = missed.map(|guard| format!("guard {}", reading(guard))).collect();
+    let why = if missed.is_empty() { Vec::from_iter(report.reason.clone()) } else { missed };
+    why.iter().for_each(|why| line.push_str(&format!("; {why}")));
     if report.duplicate {
         line.push_str("; the same was said before");
     }
@@ -90,7 +90,7 @@ mod tests {
             FeedbackReport { reason, guards: vec![missed], ..report(FeedbackStatus::Rejected, 2) };
         assert_eq!(
             lesson_line(&rejected),
-            "not learnt: version stays 2; canary_step; guard canary_step 0.0310 is over 0.02"
+            "not learnt: version stays 2; guard canary_step 0.0310 is over 0.02"
         );
         assert_eq!(lesson_hint(&rejected), None);
     }

@@ -12,7 +12,7 @@ use crate::commands::generate::report;
 use crate::console::Console;
 use crate::document::Fields;
 use crate::error::{Error, Result};
-use trimtab_adapters::host::{DuelVote, FeedbackReport, Remark, Thumb};
+use trimtab_adapters::host::{DuelVote, FeedbackReport, FeedbackStatus, Remark, Thumb};
 use trimtab_runtime::generate::Finish;
 use trimtab_runtime::session::History;
 use trimtab_runtime::text::Special;
@@ -173,11 +173,7 @@ impl<'a> ChatTurns<'a> {
     fn teach(&mut self, word: &TeachWord<'_>) -> Result<()> {
         match word {
             TeachWord::Good => self.remark("/good", Remark::Thumb(Thumb::Up)),
-            TeachWord::Bad => {
-                self.remark("/bad", Remark::Thumb(Thumb::Down))?;
-                self.console.note("/again answers the same message anew");
-                Ok(())
-            }
+            TeachWord::Bad => self.remark("/bad", Remark::Thumb(Thumb::Down)),
             TeachWord::Edit(text) => self.edit(text),
             TeachWord::Duel => {
                 self.talk.adapter_for("/duel")?;
@@ -203,7 +199,11 @@ impl<'a> ChatTurns<'a> {
 
     fn remark(&mut self, word: &'static str, remark: Remark) -> Result<()> {
         let report = self.talk.adapter_for(word)?.teach(word, remark)?;
-        self.learnt("", &report)
+        self.learnt("", &report)?;
+        if word == "/bad" && report.status == FeedbackStatus::Applied {
+            self.console.note("/again answers the same message anew");
+        }
+        Ok(())
     }
 
     /// Teaches the answer as it should have been; the conversation goes on with it.

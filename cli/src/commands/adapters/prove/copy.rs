@@ -4,7 +4,8 @@ use super::answers::{Told, judged};
 use crate::commands::learning::{LOCAL, Learning};
 use crate::commands::opened::Opened;
 use crate::error::{Error, Result};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 use trimtab_adapters::host::{
     AdapterConfig, AdapterKey, FeedbackReport, FeedbackStatus, HostLimits, Lesson, PinRequest,
     PinnedAdapter, Remark, Thumb,
@@ -15,6 +16,8 @@ use trimtab_adapters::store::now_ms;
 const COPY: &str = "proved";
 /// Most versions that are reproduced.
 const MOST_VERSIONS: usize = 8;
+/// How long the thread of a closed host may hold the folder.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Versions of a stored adapter, as files, oldest first.
 pub struct Copied {
@@ -157,8 +160,8 @@ impl<'a> Proving<'a> {
     /// Closes the copy's state and opens it again, as after a restart.
     pub fn reopened(self) -> Result<Proving<'a>> {
         let Proving { opened, learning, folder, .. } = self;
-        learning.close()?;
-        let learning = Learning::open(Some(&folder.0), opened, limits())?;
+        learning.close();
+        let learning = again(&folder.0, opened)?;
         Ok(Proving { learning, opened, folder, ..self })
     }
 
@@ -168,6 +171,22 @@ impl<'a> Proving<'a> {
         let entries = std::fs::read_dir(&self.folder.0).map_err(unreadable)?;
         let paths = entries.flatten().map(|entry| entry.path()).filter(|path| path.is_file());
         paths.map(|path| std::fs::read(path).map_err(unreadable)).collect()
+    }
+}
+
+/// Opens a folder that was closed a moment ago: the learner's thread ends soon after its host.
+fn again(folder: &Path, opened: &Opened) -> Result<Learning> {
+    let closed = Instant::now();
+    loop {
+        match Learning::open(Some(folder), opened, limits()) {
+            Err(Error::State(error))
+                if matches!(*error, trimtab_adapters::Error::InUse { .. })
+                    && closed.elapsed() < PATIENCE =>
+            {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            opened => return opened,
+        }
     }
 }
 

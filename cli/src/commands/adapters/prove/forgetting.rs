@@ -69,11 +69,11 @@ impl Proving<'_> {
     }
 
     /// How many of the pieces are in a file of the folder.
-    fn found(&self, marks: &[Vec<u8>]) -> Result<usize> {
+    fn found(&self, marks: &[Vec<u8>]) -> Result<u64> {
         let files = self.files()?;
         let is_in = |mark: &Vec<u8>| {
             files.iter().any(|file| file.windows(mark.len().max(1)).any(|part| part == mark))
         };
-        Ok(marks.iter().filter(|mark| is_in(mark)).count())
+        Ok(marks.iter().filter(|mark| is_in(mark)).count() as u64)
     }
 }
