@@ -62,8 +62,8 @@ impl Proving<'_> {
             }
             AdapterState::Tpop(state) => state.encode(),
         };
-        let step = (bytes.len() / MARKS).max(1);
-        let pieces = bytes.chunks(step).filter_map(|part| part.get(..MARK.min(step)));
+        let step = (bytes.len() / MARKS).max(MARK);
+        let pieces = bytes.chunks(step).filter_map(|part| part.get(..MARK));
         let named = (!self.lessons.is_empty()).then(|| self.name.clone().into_bytes());
         Ok(pieces.map(<[u8]>::to_vec).chain(named).collect())
     }
