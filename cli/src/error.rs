@@ -158,6 +158,9 @@ impl Error {
             Error::Runtime(error) => hint(error),
             Error::Steering(error) => steering_hint(error),
             Error::Within { source, .. } => source.hint(),
+            Error::State(error) if matches!(**error, trimtab_adapters::Error::InUse { .. }) => {
+                Some("stop the server that holds it, or ask it over HTTP".to_owned())
+            }
             Error::NoPrompt => {
                 Some("give --prompt or --file, or write to standard input".to_owned())
             }

@@ -115,15 +115,23 @@ impl RewardRules {
 
     /// What a text says about the answer before it; `None` if no rule is about it, or rules disagree.
     pub fn judge(&self, text: &str) -> Option<Judgement> {
+        let Phrase { reward, confidence, .. } = self.found(text)?;
+        let source = JudgementSource::Text;
+        Some(Judgement { confidence: *confidence, source, ..Judgement::value(*reward) })
+    }
+
+    /// The phrase that [`judge`](Self::judge) goes by, in lower case.
+    pub fn phrase(&self, text: &str) -> Option<String> {
+        Some(self.found(text)?.words.join(" "))
+    }
+
+    fn found(&self, text: &str) -> Option<&Phrase> {
         let (sentence, end) = first_sentence(text);
         if end == Some('?') {
             return None;
         }
         let words = words(sentence);
-        let found = self.beginnings(&words).into_iter().find_map(|words| self.matched(words));
-        let Phrase { reward, confidence, .. } = found?;
-        let source = JudgementSource::Text;
-        Some(Judgement { confidence: *confidence, source, ..Judgement::value(*reward) })
+        self.beginnings(&words).into_iter().find_map(|words| self.matched(words))
     }
 
     /// The sentence, and what is left of it behind each opener.
@@ -239,6 +247,8 @@ mod tests {
         for unsure in ["no", "ok", "thanks"] {
             assert!(rules.judge(unsure).unwrap().confidence < 0.7, "{unsure}");
         }
+        assert_eq!(rules.phrase("No, that's wrong!").as_deref(), Some("that's wrong"));
+        assert_eq!(rules.phrase("Is that wrong?"), None);
         let sure = rules.judge("No, wrong.").unwrap();
         assert!(
             (sure.reward, sure.source) == (-1.0, JudgementSource::Text) && sure.confidence > 0.7

@@ -11,7 +11,7 @@ const PREFIX: &str = "TRIMTAB_";
 const OFF: [&str; 7] = ["", "0", "f", "false", "n", "no", "off"];
 const ON: [&str; 6] = ["1", "t", "true", "y", "yes", "on"];
 /// Flags that may be given again, and whose variables hold a list that commas separate.
-const LISTS: [&str; 2] = ["stop", "steer"];
+const LISTS: [&str; 3] = ["stop", "steer", "adapt_param"];
 /// Known to the project's tests, not to the program.
 const OF_TESTS: &str = "TRIMTAB_TEST_";
 

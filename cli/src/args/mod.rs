@@ -9,6 +9,7 @@ mod precedence;
 mod spelling;
 
 use crate::commands::{
+    adapters::args::AdaptersArgs,
     audit::args::AuditArgs,
     bench::args::BenchArgs,
     capture::args::CaptureArgs,
@@ -120,6 +121,8 @@ pub enum Command {
     Serve(Box<ServeArgs>),
     /// List, show and delete the answers that a server has kept.
     Traces(TracesArgs),
+    /// List, compare, undo, copy and delete what was learnt for owners; prove that it learns.
+    Adapters(AdaptersArgs),
     /// List what monitors found in answers and took back, or tell the story of one.
     Audit(AuditArgs),
     /// Explain a monitor's policy and test it in every state.

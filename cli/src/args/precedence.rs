@@ -30,6 +30,7 @@ const OUTRANKS: &[(&str, &[&str])] = &[
     ("verbose", &["quiet"]),
     ("stop", &["stop"]),
     ("steer", &["steer"]),
+    ("adapt_param", &["adapt_param"]),
     ("json", &["output"]),
     ("output", &["json"]),
 ];

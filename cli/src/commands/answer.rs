@@ -1,5 +1,6 @@
 //! One answer, timed, with its text handed on as it comes.
 
+use super::learning::{Adapted, GuardUnderAdapter};
 use super::monitors::Guarded;
 use super::opened::Opened;
 use crate::console::Console;
@@ -9,8 +10,12 @@ use crate::flags::sampling::SamplingArgs;
 use crate::interrupt::Stoppable;
 use serde::Serialize;
 use std::hash::{BuildHasher, Hasher};
-use std::time::Instant;
-use trimtab_runtime::generate::{Answer, Event, Finish, Flow, Generation, Request, run};
+use std::time::{Duration, Instant};
+use trimtab_adapters::host::StateRecorder;
+use trimtab_runtime::generate::{
+    Answer, Event, Finish, Flow, Generation, Request, Usage, run, run_group,
+};
+use trimtab_runtime::group_sampling::GroupSampler;
 use trimtab_runtime::session::Session;
 use trimtab_steering::monitor::Record;
 use trimtab_steering::stack::Lowered;
@@ -53,6 +58,11 @@ impl Reply {
             Finish::Cancelled => Err(Error::Stopped),
             _ => Ok(()),
         }
+    }
+
+    /// How long it took to make.
+    pub fn took(&self) -> Duration {
+        Duration::from_secs_f64(self.timings.prompt_s + self.timings.gen_s)
     }
 
     /// Counts and speeds on one line.
@@ -121,73 +131,135 @@ pub enum Said<'a> {
 pub struct Asked {
     pub request: Request,
     pub guarded: Option<Guarded>,
+    /// The adapter that answers.
+    pub adapted: Option<Adapted>,
     /// When the user asked.
     pub started: Instant,
 }
 
-/// The generation, watched if it is to be.
-fn generation(opened: &Opened, session: Session, asked: Asked) -> Result<Generation> {
+/// The generation, watched and recorded if it is to be.
+fn generation(opened: &Opened, mut session: Session, asked: Asked) -> Result<Generation> {
+    session.set_chunk(opened.chunk);
     let tokenizer = opened.model.tokenizer()?.clone();
     let Some(Guarded { guard, retries, .. }) = asked.guarded else {
-        return Ok(Generation::new(session, tokenizer, asked.request)?);
+        let generation = Generation::new(session, tokenizer, asked.request)?;
+        return Ok(recorded(generation, asked.adapted.and_then(|adapted| adapted.recorder)));
     };
     let request = Request { retries, ..asked.request };
-    Ok(Generation::new(session, tokenizer, request)?.watched_by(guard))
+    let generation = Generation::new(session, tokenizer, request)?;
+    Ok(match asked.adapted {
+        None => generation.watched_by(guard),
+        Some(Adapted { pinned, recorder }) => {
+            recorded(generation.watched_by(GuardUnderAdapter { guard, pinned }), recorder)
+        }
+    })
+}
+
+fn recorded(generation: Generation, recorder: Option<StateRecorder>) -> Generation {
+    match recorder {
+        None => generation,
+        Some(recorder) => generation.watched_by(recorder),
+    }
 }
 
 /// Answers what is pending in a session; `show` hears what becomes of it.
 pub fn answer(
     opened: &Opened,
-    mut session: Session,
+    session: Session,
     asked: Asked,
     show: &mut dyn FnMut(Said) -> Result<()>,
 ) -> Result<Reply> {
-    session.set_chunk(opened.chunk);
-    let stoppable = Stoppable::begin();
-    let (started, began) = (asked.started, Instant::now());
-    let guarded = asked.guarded.as_ref();
-    let record = guarded.map(|guarded| guarded.records.clone());
-    let retry = guarded.and_then(|guarded| guarded.retry.clone());
-    let generation = generation(opened, session, asked)?;
-    let (mut first, mut last, mut lost) = (None, began, None);
-    let mut shown = String::new();
-    let mut one = [generation];
-    run(&mut one, &mut |_, event| {
-        match event {
-            Event::Token(_) => {
-                last = Instant::now();
-                first.get_or_insert(last);
-            }
-            Event::Text { text, .. } => {
-                shown.push_str(&text);
-                lost = show(Said::More(&text)).err().or(lost.take());
-            }
-            Event::Retracted { from } => {
-                shown.truncate(from);
-                lost = show(Said::Only(&shown)).err().or(lost.take());
-            }
-            _ => {}
+    let rows = vec![(session, asked)];
+    let [reply] = answers(opened, rows, None, &mut |_, said| show(said))?
+        .try_into()
+        .map_err(|_| Error::Stopped)?;
+    Ok(reply)
+}
+
+/// When an answer's tokens came, and its text as far as it is shown.
+#[derive(Clone, Default)]
+struct Progress {
+    first: Option<Instant>,
+    last: Option<Instant>,
+    shown: String,
+}
+
+/// Answers several sessions in one batch; with a sampler it chooses their tokens together. `show` hears of each by its place.
+pub fn answers(
+    opened: &Opened,
+    rows: Vec<(Session, Asked)>,
+    sampler: Option<&mut dyn GroupSampler>,
+    show: &mut dyn FnMut(usize, Said) -> Result<()>,
+) -> Result<Vec<Reply>> {
+    let (stoppable, began) = (Stoppable::begin(), Instant::now());
+    let (mut generations, mut kept) = (Vec::new(), Vec::new());
+    for (session, asked) in rows {
+        let guarded = asked.guarded.as_ref();
+        let record = guarded.map(|guarded| guarded.records.clone());
+        let retry = guarded.and_then(|guarded| guarded.retry.clone());
+        kept.push((asked.started, record, retry));
+        generations.push(generation(opened, session, asked)?);
+    }
+    let mut progress = vec![Progress::default(); kept.len()];
+    let mut lost = None;
+    let sink = &mut |index: usize, event: Event| {
+        if let Some(progress) = progress.get_mut(index) {
+            let shown = progress.hear(event, &mut |said| show(index, said));
+            lost = shown.err().or(lost.take());
         }
         if stoppable.is_stopping() || lost.is_some() { Flow::Cancel } else { Flow::Continue }
-    })?;
+    };
+    match sampler {
+        None => run(&mut generations, sink)?,
+        Some(sampler) => run_group(&mut generations, sampler, sink)?,
+    }
     if let Some(error) = lost {
         return Err(error);
     }
-    let [generation] = one;
-    let (answer, session) = generation.into_parts()?;
-    let first = first.unwrap_or(last);
-    let prompt_s = (first - began).as_secs_f64();
-    let gen_s = (last - first).as_secs_f64();
-    let (usage, rate) =
-        (answer.usage, |count: usize, s: f64| (s > 0.0 && count > 0).then(|| count as f64 / s));
-    let timings = Timings {
-        load_s: opened.load_s,
-        prompt_s,
-        prompt_per_s: rate(usage.prompt_tokens - usage.cached_tokens, prompt_s),
-        first_token_s: (first - started).as_secs_f64(),
-        gen_s,
-        gen_per_s: rate(usage.completion_tokens.saturating_sub(1), gen_s),
-    };
-    let record = record.map(|records| records.read());
-    Ok(Reply { answer, session, timings, record, retry })
+    let each = generations.into_iter().zip(kept).zip(progress);
+    each.map(|((generation, (started, record, retry)), progress)| {
+        let (answer, session) = generation.into_parts()?;
+        let timings = progress.timings((started, began), answer.usage, opened.load_s);
+        let record = record.map(|records| records.read());
+        Ok(Reply { answer, session, timings, record, retry })
+    })
+    .collect()
+}
+
+impl Progress {
+    fn hear(&mut self, event: Event, show: &mut dyn FnMut(Said) -> Result<()>) -> Result<()> {
+        match event {
+            Event::Token(_) => {
+                let now = Instant::now();
+                self.last = Some(now);
+                self.first.get_or_insert(now);
+                Ok(())
+            }
+            Event::Text { text, .. } => {
+                self.shown.push_str(&text);
+                show(Said::More(&text))
+            }
+            Event::Retracted { from } => {
+                self.shown.truncate(from);
+                show(Said::Only(&self.shown))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn timings(&self, (started, began): (Instant, Instant), usage: Usage, load_s: f64) -> Timings {
+        let last = self.last.unwrap_or(began);
+        let first = self.first.unwrap_or(last);
+        let prompt_s = (first - began).as_secs_f64();
+        let gen_s = (last - first).as_secs_f64();
+        let rate = |count: usize, s: f64| (s > 0.0 && count > 0).then(|| count as f64 / s);
+        Timings {
+            load_s,
+            prompt_s,
+            prompt_per_s: rate(usage.prompt_tokens - usage.cached_tokens, prompt_s),
+            first_token_s: (first - started).as_secs_f64(),
+            gen_s,
+            gen_per_s: rate(usage.completion_tokens.saturating_sub(1), gen_s),
+        }
+    }
 }

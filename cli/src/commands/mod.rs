@@ -1,5 +1,6 @@
 //! What the commands do.
 
+pub mod adapters;
 mod answer;
 pub mod audit;
 pub mod bench;
@@ -12,6 +13,7 @@ pub mod eval;
 pub mod extract;
 pub mod generate;
 pub mod inspect;
+mod learning;
 pub mod models;
 mod monitors;
 mod opened;
@@ -66,6 +68,7 @@ pub fn run(args: Args, console: &Console) -> Result<()> {
         Command::Compose(args) => compose::run(&compose::config::Compose::of(args)?, console),
         Command::Serve(args) => serve::run(&serve::config::Serve::of(*args)?, console),
         Command::Traces(args) => traces::run(&args, console),
+        Command::Adapters(args) => adapters::run(args, console),
         Command::Audit(args) => audit::run(args, console),
         Command::Policy(args) => policy::run(args, console),
         Command::Simulate(args) => simulate::run(&simulate::config::plan(*args)?, console),

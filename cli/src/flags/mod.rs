@@ -1,5 +1,6 @@
 //! Groups of flags that several commands share, each written once: the clap struct, and what its flags come to together.
 
+pub mod adapt;
 pub mod answer;
 pub mod model;
 pub mod monitor;

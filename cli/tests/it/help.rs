@@ -25,6 +25,7 @@ fn every_command_says_what_it_takes() {
         "simulate",
         "traces",
         "audit",
+        "adapters",
         "import",
         "export",
         "extract",
@@ -38,6 +39,9 @@ fn every_command_says_what_it_takes() {
     }
     for command in ["list", "show", "delete"] {
         insta::assert_snapshot!(format!("traces-{command}"), help(&["traces", command]));
+    }
+    for command in ["list", "show", "diff", "revert", "export", "import", "delete", "prove"] {
+        insta::assert_snapshot!(format!("adapters-{command}"), help(&["adapters", command]));
     }
     insta::assert_snapshot!("audit-show", help(&["audit", "show"]));
     insta::assert_snapshot!("policy-check", help(&["policy", "check"]));

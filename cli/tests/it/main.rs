@@ -16,6 +16,8 @@ mod extract;
 #[cfg(test)]
 mod help;
 #[cfg(test)]
+mod learning;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod measures;

@@ -213,3 +213,43 @@ fn a_monitor_takes_back_and_a_bad_one_is_2() {
         assert!(refused.code == Some(2) && refused.stderr.contains(field), "{}", refused.stderr);
     }
 }
+
+#[test]
+fn a_thumb_down_brings_another_answer_and_a_revert_the_first() {
+    if model().is_none() {
+        return;
+    }
+    let script =
+        "Name one animal that lives in the sea.\n/bad\n/again\n/bad\n/again\n/revert 0\n/again\n";
+    // Steps that are long enough for two of them to change a greedy answer.
+    let params = ["eps_neg=0.1", "canary_step=0.2", "canary_mean=0.5", "canary_max=2"];
+    let mut words = vec!["chat", "--adapt", "rosa", "--temperature", "0", "-n", "24"];
+    words.extend(["--script", "-", "--json", "-q"]);
+    words.extend(params.iter().flat_map(|param| ["--adapt-param", param]));
+    let document = json(&run(&words, script).stdout);
+    let turns = document["turns"].as_array().unwrap();
+    let [first, one, _, two, third, _, last] = &turns[..] else { panic!("{turns:?}") };
+    for (lesson, version) in [(one, 1), (two, 2)] {
+        assert_eq!(lesson["lesson"]["status"], "applied", "{lesson}");
+        assert_eq!(lesson["lesson"]["adapter"]["version"], version);
+    }
+    assert_eq!(third["adapter"]["version"], 2);
+    assert_ne!(third["text"], first["text"]);
+    assert_eq!((&last["text"], &last["adapter"]["version"]), (&first["text"], &3.into()));
+}
+
+#[test]
+fn a_proof_holds_on_the_default_model() {
+    if model().is_none() {
+        return;
+    }
+    let document = json(&run(&["adapters", "prove", "-n", "12", "--json", "-q"], "").stdout);
+    assert_eq!(document["passed"], true, "{document}");
+    let value = |name: &str| {
+        let checks = document["checks"].as_array().unwrap().iter();
+        let check = checks.clone().find(|check| check["name"] == name);
+        check.unwrap_or_else(|| panic!("{name}: {document}"))["value"].as_f64().unwrap()
+    };
+    assert!(value("thumb_up_raises") > 0.0 && value("thumb_down_lowers") < 0.0);
+    assert_eq!(value("versions_reproduce"), 0.0);
+}

@@ -123,7 +123,8 @@ impl Task<'_> {
             // Text is held back until it stays.
             Said::Only(_) => Ok(()),
         };
-        let reply = answer(self.opened, session, Asked { request, guarded, started }, show)?;
+        let asked = Asked { request, guarded, adapted: None, started };
+        let reply = answer(self.opened, session, asked, show)?;
         self.printer.end(&reply)?;
         Ok(reply)
     }

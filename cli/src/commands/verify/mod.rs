@@ -5,4 +5,4 @@ pub mod args;
 pub mod config;
 mod run;
 
-pub use run::run;
+pub use run::{line, row, run};

@@ -14,7 +14,7 @@ use trimtab_steering::verify::{self as library, Check, Subject, Verdict};
 use trimtab_steering::{SteerOptions, VectorFile};
 
 /// A check; `passed` is null for one that was not made or cannot fail.
-fn row(check: &Check) -> Fields {
+pub fn row(check: &Check) -> Fields {
     let passed = match check.verdict {
         Verdict::Passed => Some(true),
         Verdict::Failed => Some(false),
@@ -124,7 +124,8 @@ fn report(checks: &[Check], opened: &Opened, file: &VectorFile, scale: f32) -> S
     lines.join("\n") + "\n"
 }
 
-fn line(check: &Check) -> String {
+/// A check on one line.
+pub fn line(check: &Check) -> String {
     let verdict = match check.verdict {
         Verdict::Passed => "ok  ",
         Verdict::Failed => "FAIL",
