@@ -20,6 +20,7 @@
 mod adapter_host;
 mod config;
 mod duels;
+mod effects;
 mod feedback;
 mod key;
 mod learning_model;
@@ -32,6 +33,7 @@ mod versions;
 pub use adapter_host::{AdapterHost, HostLimits, HostLoad};
 pub use config::{AdapterConfig, DuelArm, Learner, TasteConfig};
 pub use duels::{Contender, DuelAnswer, DuelRequest, DuelVote, ShownDuel, TurnPlan};
+pub use effects::TokenEffect;
 pub use feedback::{
     AnswerRef, BanditSummary, FeedbackReport, FeedbackStatus, ForeignAnswer, Lesson, Remark,
     StepSummary, Thumb, VersionChange,
