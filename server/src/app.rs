@@ -71,7 +71,7 @@ impl App {
 
     /// What learns, started if it was not needed before.
     pub(crate) async fn learning(&self) -> Result<&Learning, ApiError> {
-        self.learner.of(&self.model, &self.engine, &self.keep).await
+        self.learner.of((&self.model, &self.engine), &self.keep, &self.metrics).await
     }
 
     /// The name that is shown for the model.

@@ -4,6 +4,7 @@
 //! store of its own, and receipts say so.
 
 use crate::error::ApiError;
+use crate::metrics::Metrics;
 use crate::persistence::Persistence;
 use crate::settings::Switch;
 use std::sync::Arc;
@@ -33,10 +34,10 @@ enum Lasting {
 
 impl Learning {
     async fn start(
-        model: &Arc<Model>,
-        engine: &Arc<Engine>,
+        (model, engine): (&Arc<Model>, &Arc<Engine>),
         keep: &Persistence,
         limits: HostLimits,
+        metrics: &Arc<Metrics>,
     ) -> Result<Learning, ApiError> {
         let (store, lasting) = match keep.store() {
             Some(store) => (store, Lasting::Kept),
@@ -51,7 +52,10 @@ impl Learning {
             tokio::spawn(keep.clone().tend());
         }
         let learnt = LearningModel::new(model.clone(), StateReader::Engine(engine.clone()));
-        Ok(Learning { host: AdapterHost::start(store, learnt, limits)?, keep, lasting })
+        let host = AdapterHost::start(store, learnt, limits)?;
+        let metrics = metrics.clone();
+        host.on_report(move |report, took| metrics.taught(report, took));
+        Ok(Learning { host, keep, lasting })
     }
 
     /// What receipts have to say about where things are kept.
@@ -74,11 +78,11 @@ impl LazyLearning {
     /// The learner, started if it was not yet.
     pub(crate) async fn of(
         &self,
-        model: &Arc<Model>,
-        engine: &Arc<Engine>,
+        model: (&Arc<Model>, &Arc<Engine>),
         keep: &Persistence,
+        metrics: &Arc<Metrics>,
     ) -> Result<&Learning, ApiError> {
-        self.cell.get_or_try_init(|| Learning::start(model, engine, keep, self.limits)).await
+        self.cell.get_or_try_init(|| Learning::start(model, keep, self.limits, metrics)).await
     }
 
     /// What it has to do; nothing if it was never needed.

@@ -187,7 +187,7 @@ impl Metrics {
         let to = &mut self.registry;
         let help = "Lessons that adapters were taught";
         to.register("adapter_updates", help, self.adapter_updates.clone());
-        let help = "Seconds that lessons took, those before them in the line included";
+        let help = "Seconds that teaching a lesson took";
         to.register("adapter_update_seconds", help, self.adapter_seconds.clone());
         let help = "Guards that kept an adapter as it was";
         to.register("adapter_guard_rejections", help, self.guards.clone());
@@ -198,18 +198,21 @@ impl Metrics {
         to.register("adapters_resident", help, self.adapters_resident.clone());
     }
 
-    /// A lesson has been judged.
+    /// The same was said again, and got the answer of the first time.
+    pub(crate) fn repeated(&self, report: &FeedbackReport) {
+        if report.duplicate {
+            self.adapter_updates.get_or_create(&[("outcome", "duplicate")]).inc();
+        }
+    }
+
+    /// A lesson has been taught or refused; of a duel too.
     pub(crate) fn taught(&self, report: &FeedbackReport, took: Duration) {
-        let outcome = match (report.duplicate, report.status) {
-            (true, _) => "duplicate",
-            (false, FeedbackStatus::Applied) => "applied",
-            (false, FeedbackStatus::Rejected) => "rejected",
-            (false, FeedbackStatus::Queued) => "queued",
+        let outcome = match report.status {
+            FeedbackStatus::Applied => "applied",
+            FeedbackStatus::Rejected => "rejected",
+            FeedbackStatus::Queued => "queued",
         };
         self.adapter_updates.get_or_create(&[("outcome", outcome)]).inc();
-        if report.duplicate {
-            return;
-        }
         self.adapter_seconds.observe(took.as_secs_f64());
         for guard in report.guards.iter().filter(|guard| !guard.passed) {
             let guard = serde_json::to_value(guard.name).unwrap_or_default();

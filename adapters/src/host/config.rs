@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::rosa::{Rosa, RosaParams};
-use crate::tpop::{DuelLevel, Tpop, TpopParams};
+use crate::tpop::{DuelLevel, HeadKind, TokenFeatureKind, Tpop, TpopParams};
 use serde::{Deserialize, Serialize};
 
 /// Most settings that duels choose between.
@@ -94,6 +94,7 @@ impl AdapterConfig {
             AdapterConfig::Rosa { params } => Ok(Learner::Rosa(params.clone().check()?)),
             AdapterConfig::Tpop(taste) => {
                 taste.check_arms()?;
+                taste.check_tokens()?;
                 Ok(Learner::Tpop(taste.params.check()?))
             }
         }
@@ -101,6 +102,21 @@ impl AdapterConfig {
 }
 
 impl TasteConfig {
+    /// Duels token by token learn wording, with one linear head.
+    fn check_tokens(&self) -> Result<()> {
+        let TpopParams { level, token_features, head, .. } = self.params;
+        if level == DuelLevel::Token && token_features == TokenFeatureKind::Lookahead {
+            return Err(Error::invalid(
+                "tpop.token_features",
+                "is lookahead; embed is what there is",
+            ));
+        }
+        if level == DuelLevel::Token && head == HeadKind::Mlp {
+            return Err(Error::invalid("tpop.head", "is mlp; level token needs linear"));
+        }
+        Ok(())
+    }
+
     fn check_arms(&self) -> Result<()> {
         let arms = self.arms.len();
         if arms == 1 || arms > MOST_ARMS {

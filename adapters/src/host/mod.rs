@@ -12,25 +12,43 @@
 //! | [`AnswerRecord`] | what is kept of an answer until it is judged |
 //! | [`Lesson`], [`FeedbackReport`] | what is said, and what came of it |
 //! | [`TurnPlan`], [`ShownDuel`], [`DuelVote`] | what a learner of tastes wants done in a turn; choices |
+//! | [`AdapterShelf`] | adapters as they are kept, without a model |
 //! | [`LearningModel`], [`StateReader`] | what learners know of the frozen model, and what runs it |
 //!
 //! Lessons are taught by one thread of low priority, one after the other; it gives way to the engine between the parts of
 //! an update. Nothing here knows HTTP.
 
+mod adapter_file;
 mod adapter_host;
+mod answers;
 mod config;
+mod detail;
+mod duel_document;
 mod duels;
 mod effects;
+mod evidence;
 mod feedback;
 mod key;
+mod learner;
 mod learning_model;
+mod lessons;
+mod limits;
 mod pinned;
 mod push;
+mod queue;
 mod recorder;
+mod remarks;
+mod resident;
+mod rosa_lessons;
+mod shared;
+mod shelf;
 mod states;
+mod taste_space;
+mod teaching;
+mod turns;
 mod versions;
 
-pub use adapter_host::{AdapterHost, HostLimits, HostLoad};
+pub use adapter_host::AdapterHost;
 pub use config::{AdapterConfig, DuelArm, Learner, TasteConfig};
 pub use duels::{Contender, DuelAnswer, DuelRequest, DuelVote, ShownDuel, TurnPlan};
 pub use effects::TokenEffect;
@@ -40,7 +58,9 @@ pub use feedback::{
 };
 pub use key::AdapterKey;
 pub use learning_model::LearningModel;
+pub use limits::{HostLimits, HostLoad};
 pub use pinned::{AdapterState, AnswerRecord, PinRequest, PinnedAdapter, Standing};
 pub use recorder::{Recording, RecordingHandle, StateRecorder};
+pub use shelf::AdapterShelf;
 pub use states::{ReadStates, StateReader};
 pub use versions::{AdapterSummary, AdapterVersionSummary, ExportedAdapter, RankedArm, Reverted};

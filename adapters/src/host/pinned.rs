@@ -5,8 +5,8 @@ use super::feedback::AnswerRef;
 use super::key::AdapterKey;
 use super::recorder::{Recording, RecordingHandle, StateRecorder};
 use crate::error::Result;
-use crate::rosa::RosaState;
-use crate::tpop::TpopState;
+use crate::rosa::{BlockKind, RosaState};
+use crate::tpop::{DuelTurn, TpopState};
 use std::sync::Arc;
 use std::time::Duration;
 use trimtab_runtime::plan::Plan;
@@ -40,6 +40,8 @@ pub struct PinnedAdapter {
     pub(super) state: AdapterState,
     pub(super) request: PinRequest,
     pub(super) behind: Standing,
+    /// Which turn of a learner of tastes it is.
+    pub(super) turn: DuelTurn,
     /// Width and blocks of the model.
     pub(super) shape: (usize, usize),
 }
@@ -97,9 +99,14 @@ impl PinnedAdapter {
         }
     }
 
-    /// A monitor that keeps what learning needs, and the handle it is read by; `None` where nothing is kept.
+    /// A monitor that keeps what learning needs, and the handle it is read by; `None` where nothing is kept. Tastes always
+    /// want it: they choose among answers by what it keeps.
     pub fn recorder(&self) -> Option<(StateRecorder, RecordingHandle)> {
-        todo!()
+        let block = match &self.state {
+            AdapterState::Rosa(state) => self.learns().then(|| state.block.kind())?,
+            AdapterState::Tpop(_) => BlockKind::FinalOffset,
+        };
+        Some(StateRecorder::new(self.shape, block))
     }
 }
 

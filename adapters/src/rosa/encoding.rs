@@ -13,6 +13,8 @@ const FORMAT: u32 = 1;
 /// Magic, format, block, width, rank, seed, version, model.
 const HEADER: usize = 8 + 4 + 4 + 4 + 4 + 8 + 8 + 32;
 const DIGEST: usize = 32;
+/// Of `rosa.rank`: the inner map is made again from its seed, which takes time.
+const MOST_RANK: usize = 16;
 
 fn refused(problem: impl Into<String>) -> Error {
     Error::StateRefused { problem: problem.into() }
@@ -129,6 +131,22 @@ impl RosaState {
     ///
     /// Bytes that are no state, of another format, damaged, not finite, or of another model.
     pub fn decode(bytes: &[u8], width: usize, model: &[u8; 32]) -> Result<RosaState> {
+        RosaState::decode_where(bytes, |shape, found| found == model && shape.width == width)
+    }
+
+    /// A state from bytes, for whatever model it was learnt on: where no model is at hand.
+    ///
+    /// # Errors
+    ///
+    /// As of [`decode`](Self::decode), but for the model.
+    pub fn decode_unbound(bytes: &[u8]) -> Result<RosaState> {
+        RosaState::decode_where(bytes, |_, _| true)
+    }
+
+    fn decode_where(
+        bytes: &[u8],
+        is_of: impl FnOnce(&Shape, &[u8; 32]) -> bool,
+    ) -> Result<RosaState> {
         let mut reader = Reader(bytes);
         if reader.bytes::<8>().ok() != Some(MAGIC) {
             return Err(refused("is not a rosa state"));
@@ -146,10 +164,15 @@ impl RosaState {
         }
         let shape = Shape::read(&mut reader)?;
         let (version, found) = (reader.u64()?, reader.bytes::<32>()?);
-        if found != *model || shape.width != width {
+        if !is_of(&shape, &found) {
             return Err(refused("was learnt on another model or quantisation"));
         }
-        let expected = shape.values().filter(|count| HEADER + 4 * count == content.len());
+        if shape.rank > MOST_RANK {
+            return Err(refused(format!("has rank {}, at most {MOST_RANK}", shape.rank)));
+        }
+        let expected = shape.values().filter(|count| {
+            count.checked_mul(4).and_then(|size| size.checked_add(HEADER)) == Some(content.len())
+        });
         let count = expected.ok_or_else(|| refused("does not have the length its header says"))?;
         let values = reader.floats(count)?;
         if values.iter().any(|x| !x.is_finite()) {

@@ -2,10 +2,16 @@
 //!
 //! The canary is a few positions of neutral and of refused prompts whose logits the untaught model gave once. A new
 //! version may differ from the old by little there, and from the untaught model by little in all, whatever was taught.
+//!
+//! Two readings look for collapse, in which answers become short on choices and like each other. Answers to the canaries
+//! would have to be generated for that, which costs more than an update; what is measured instead is what they would begin
+//! with. The entropy of these distributions bounds how varied beginnings can be, and the probability that two
+//! canaries begin with the same token is the self-similarity of one-token answers. Both are of the distributions
+//! themselves, so nothing is sampled and the same state always has the same reading.
 
 use super::head::OutputHead;
 use super::lesson::Lesson;
-use super::logits;
+use super::logits::{self, Spread};
 use super::params::RosaParams;
 use super::product;
 use super::state::{BlockState, LastMlpLora};
@@ -19,12 +25,17 @@ pub(super) const WATCHED: usize = 8;
 const MOST_BIAS: f64 = 4.0;
 /// Longest push as a share of the stream's length.
 const MOST_DOSE: f64 = 0.5;
+/// Most that the canary's mean entropy may fall, nats.
+const MOST_ENTROPY_LOSS: f64 = 0.5;
+/// Most that the chance of the same token at two canary positions may rise.
+const MOST_SIMILARITY: f64 = 0.1;
 
 /// Positions whose logits must hardly change.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Canary {
     /// Logits of the untaught model, `[n, V]`.
     base: Vec<f32>,
+    spread: Spread,
     last_block: Option<LastBlock>,
     count: usize,
 }
@@ -52,12 +63,23 @@ impl Canary {
         if base.iter().any(|z| !z.is_finite()) {
             return Err(Error::invalid("canary", "has a logit that is not finite"));
         }
-        Ok(Canary { base, last_block, count: states.len() / width })
+        let spread = Spread::of(&base, head.vocabulary());
+        Ok(Canary { base, spread, last_block, count: states.len() / width })
     }
 
     /// How many positions there are.
     pub fn positions(&self) -> usize {
         self.count
+    }
+
+    /// How far distributions have become sharper and more alike.
+    fn collapse(&self, new: &Spread) -> [GuardReading; 2] {
+        let Spread { entropy, similarity } = self.spread;
+        let (loss, rise) = (entropy - new.entropy, new.similarity - similarity);
+        [
+            GuardReading::new(GuardName::CanaryEntropy, loss, MOST_ENTROPY_LOSS),
+            GuardReading::new(GuardName::CanarySimilarity, rise, MOST_SIMILARITY),
+        ]
     }
 
     /// The logits under an effect.
@@ -121,6 +143,11 @@ pub enum GuardName {
     CanaryBackMean,
     /// Largest KL(new‖untaught) on the canary, nats.
     CanaryBackMax,
+    /// How far the mean entropy on the canary has fallen below the untaught model's, nats: answers with fewer choices.
+    CanaryEntropy,
+    /// How far the mean probability that two canary positions have the same next token is above the untaught model's:
+    /// answers that are alike.
+    CanarySimilarity,
     /// Largest change of a logit from the untaught model; of `last_mlp_lora` on the canary.
     Bias,
     /// Length of the push, of `last_mlp_lora` the longest on the answer.
@@ -178,6 +205,8 @@ impl Inspection<'_> {
         let step = mean(&self.divergences(self.logits, &answer).0);
         readings.push(GuardReading::new(GuardName::AnswerStep, step, 2.0 * self.limit));
         readings.extend(self.canary_readings(&effects, &canary));
+        let [_, after] = &canary;
+        readings.extend(self.canary.collapse(&Spread::of(after, self.head.vocabulary())));
         readings.push(GuardReading::new(GuardName::Bias, self.bias(&effects, &canary), MOST_BIAS));
         let norm = self.push_norm(new);
         readings.push(GuardReading::new(GuardName::Norm, norm, MOST_DOSE * self.stream_norm));
@@ -276,4 +305,50 @@ fn most(values: &[f64]) -> f64 {
 
 fn largest(values: impl Iterator<Item = f32>) -> f64 {
     f64::from(values.fold(0f32, |most, x| most.max(x.abs())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::head::DenseHead;
+    use super::super::state::FinalOffset;
+    use super::*;
+
+    /// Eight tokens whose rows are the axes, and a canary of as many flat positions.
+    fn canary() -> (DenseHead, Canary) {
+        let rows = (0..8).flat_map(|at| (0..8).map(move |of| if at == of { 1.0f32 } else { 0.0 }));
+        let head = DenseHead::new(rows.collect(), 8).unwrap();
+        let states: Vec<f32> = (0..64).map(|at| if at % 9 == 0 { 1.0 } else { 0.0 }).collect();
+        let canary = Canary::new(&head, &states, None).unwrap();
+        (head, canary)
+    }
+
+    fn collapsed(delta: &[f32; 8]) -> [GuardReading; 2] {
+        let (head, canary) = canary();
+        let block = BlockState::FinalOffset(FinalOffset { delta: delta.to_vec() });
+        let logits = canary.logits(&head, &Effect::of(&block, &head).unwrap()).unwrap();
+        canary.collapse(&Spread::of(&logits, 8))
+    }
+
+    #[test]
+    fn a_block_that_pushes_one_token_everywhere_trips_both_readings_of_collapse() {
+        let one = collapsed(&[6.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
+        assert_eq!(one.map(|reading| reading.passed), [false; 2], "{one:?}");
+        let small = collapsed(&[0.2, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
+        assert_eq!(small.map(|reading| reading.passed), [true; 2], "{small:?}");
+        let none = collapsed(&[0.0; 8]);
+        assert_eq!(none.map(|reading| reading.value), [0.0; 2]);
+    }
+
+    #[test]
+    fn each_reading_of_collapse_can_be_tripped_without_the_other() {
+        let (_, canary) = canary();
+        // Sharp and all different: entropy falls, no two are alike.
+        let sharp: Vec<f32> = canary.base.iter().map(|z| 20.0 * z).collect();
+        let [entropy, similarity] = canary.collapse(&Spread::of(&sharp, 8));
+        assert!(!entropy.passed && similarity.passed, "{entropy:?} {similarity:?}");
+        // Two tokens each with a half, at every position: alike, and with entropy left.
+        let alike = Spread { entropy: canary.spread.entropy - 0.1, similarity: 0.5 };
+        let [entropy, similarity] = canary.collapse(&alike);
+        assert!(entropy.passed && !similarity.passed, "{entropy:?} {similarity:?}");
+    }
 }

@@ -39,6 +39,12 @@ impl RosaHistory {
         self.rejected_in_a_row = 0;
     }
 
+    /// Counts anew, as after a return to the untaught state; answers that were judged stay so.
+    pub fn restart(&mut self) {
+        self.updates = 0;
+        self.resume();
+    }
+
     /// Why an answer may teach nothing, if so.
     pub fn refusal(&self, rosa: &Rosa, trace: &str) -> Option<SkipReason> {
         let refusals = [

@@ -38,6 +38,41 @@ pub(super) fn likeliest(logits: &[f32], lse: f64, count: usize) -> Vec<(u32, f32
     all.into_iter().map(|(id, z)| (id, (f64::from(z) - lse) as f32)).collect()
 }
 
+/// How sharp the distributions of several rows are, and how alike.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct Spread {
+    /// Mean entropy, nats.
+    pub(super) entropy: f64,
+    /// Mean probability that two different rows draw the same token; 0 of one row.
+    pub(super) similarity: f64,
+}
+
+impl Spread {
+    // rows [n, vocabulary]
+    pub(super) fn of(rows: &[f32], vocabulary: usize) -> Spread {
+        let mut sum = vec![0f64; vocabulary];
+        let (mut entropy, mut squares, mut count) = (0f64, 0f64, 0f64);
+        for row in rows.chunks(vocabulary.max(1)) {
+            let most = largest(row);
+            let weights: Vec<f64> = row.iter().map(|z| (f64::from(*z) - most).exp()).collect();
+            let total: f64 = weights.iter().sum();
+            let mut mean = 0f64;
+            for ((sum, w), z) in sum.iter_mut().zip(weights).zip(row) {
+                let p = w / total;
+                mean += if p > 0.0 { p * (f64::from(*z) - most) } else { 0.0 };
+                squares += p * p;
+                *sum += p;
+            }
+            entropy += total.ln() - mean;
+            count += 1.0;
+        }
+        // (Σp)² has every pair twice and every row with itself once.
+        let pairs = sum.iter().map(|p| p * p).sum::<f64>() - squares;
+        let similarity = if count > 1.0 { pairs / (count * (count - 1.0)) } else { 0.0 };
+        Spread { entropy: entropy / count.max(1.0), similarity }
+    }
+}
+
 /// KL(a‖b) and KL(b‖a) of two rows of logits, nats.
 // a [n], b [n] -> [], []
 pub(super) fn divergences(a: &[f32], b: &[f32]) -> [f64; 2] {
@@ -72,6 +107,16 @@ mod tests {
         let [there, back] = divergences(&a, &b);
         assert!((there - kl(&p, &q)).abs() < 1e-12 && (back - kl(&q, &p)).abs() < 1e-12);
         assert_eq!(divergences(&a, &a), [0.0, 0.0]);
+    }
+
+    #[test]
+    fn a_spread_is_the_mean_over_rows_and_pairs() {
+        let rows = [0.0f32, 0.0, f32::NEG_INFINITY, 0.0, f32::NEG_INFINITY, 0.0, 9.0, -60.0, -60.0];
+        let Spread { entropy, similarity } = Spread::of(&rows, 3);
+        assert!((entropy - 2.0 * 2f64.ln() / 3.0).abs() < 1e-6, "{entropy}");
+        // ½·½ of the first two, ½·1 of the first and third, ½·1 of the others.
+        assert!((similarity - (0.25 + 0.5 + 0.5) / 3.0).abs() < 1e-6, "{similarity}");
+        assert_eq!(Spread::of(&rows[..3], 3).similarity, 0.0);
     }
 
     #[test]

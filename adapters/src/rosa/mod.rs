@@ -93,6 +93,8 @@ mod problem;
 
 mod update;
 
+mod readout;
+
 mod history;
 
 pub mod simulate;

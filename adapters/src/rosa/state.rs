@@ -152,6 +152,15 @@ impl BlockState {
         self.values().iter().all(|x| *x == 0.0)
     }
 
+    /// The same block, untaught.
+    pub fn emptied(&self) -> BlockState {
+        let zeros = vec![0.0; self.values().len()];
+        match self {
+            BlockState::FinalOffset(_) => BlockState::FinalOffset(FinalOffset { delta: zeros }),
+            BlockState::LastMlpLora(lora) => BlockState::LastMlpLora(lora.clone().taught(zeros)),
+        }
+    }
+
     /// The same block with these parameters.
     pub(super) fn with(&self, values: Vec<f32>) -> Result<BlockState> {
         let (found, expected) = (values.len(), self.values().len());

@@ -111,8 +111,14 @@ impl Rosa {
         Ok(())
     }
 
-    /// Whether a judgement may teach, by what it is and by the version it is about.
-    fn admit(&self, state: &RosaState, trace: &AnswerTrace, judgement: &Judgement) -> Tried<()> {
+    /// Why a judgement may not teach, by what it is and by the version it is about; nothing is read of the trace's
+    /// activations.
+    pub fn refusal(
+        &self,
+        state: &RosaState,
+        trace: &AnswerTrace,
+        judgement: &Judgement,
+    ) -> Option<SkipReason> {
         let params = self.params();
         let refusals = [
             (trace.version != state.version, SkipReason::Stale),
@@ -121,10 +127,7 @@ impl Rosa {
             (!params.signs.allow(judgement.reward), SkipReason::SignNotAllowed),
             (trace.tokens.len() < 2, SkipReason::TooShort),
         ];
-        match refusals.into_iter().find(|(refused, _)| *refused) {
-            Some((_, reason)) => Err(reason.into()),
-            None => Ok(()),
-        }
+        refusals.into_iter().find(|(refused, _)| *refused).map(|(_, reason)| reason)
     }
 
     fn found(
@@ -134,7 +137,9 @@ impl Rosa {
         trace: &AnswerTrace,
         judgement: &Judgement,
     ) -> Tried<Found> {
-        self.admit(state, trace, judgement)?;
+        if let Some(reason) = self.refusal(state, trace, judgement) {
+            return Err(reason.into());
+        }
         let params = self.params();
         let states = served(trace, &state.block);
         let seen = Seen::of(trace, &states, model.head, params.top_k, model.pause)?;

@@ -212,6 +212,23 @@ impl Store {
         rows.map_err(Error::database("listing versions"))?.iter().map(entry).collect()
     }
 
+    /// Rows of all tables that name an adapter of an owner: of a deleted one there is none.
+    ///
+    /// # Errors
+    ///
+    /// The state file cannot be read.
+    pub async fn adapter_rows(&self, owner: &str, id: &str) -> Result<u64> {
+        let query = sqlx::query_scalar(
+            "SELECT (SELECT count(*) FROM adapters WHERE owner = ?1 AND id = ?2)
+             + (SELECT count(*) FROM versions WHERE owner = ?1 AND adapter = ?2)
+             + (SELECT count(*) FROM lessons WHERE owner = ?1 AND adapter = ?2)
+             + (SELECT count(*) FROM duels WHERE owner = ?1 AND adapter = ?2)
+             + (SELECT count(*) FROM traces WHERE owner = ?1 AND adapter = ?2)",
+        );
+        let rows = query.bind(owner).bind(id).fetch_one(&self.pool).await;
+        rows.map_err(Error::database("counting rows of an adapter"))
+    }
+
     /// Deletes an adapter with its versions, lessons and duels, and the traces of answers it had a part in, all or
     /// nothing.
     ///

@@ -14,7 +14,7 @@ fn sealed(content: &[u8]) -> TpopDigest {
     *Fingerprint::builder(DOMAIN).bytes(content).finish().as_bytes()
 }
 
-pub(super) fn hex(digest: &[u8]) -> String {
+pub(crate) fn hex(digest: &[u8]) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -130,6 +130,21 @@ impl TpopState {
         turn: DuelTurn,
         candidates: &[DuelCandidate<'_>],
     ) -> Result<TpopChoice, TpopError> {
+        self.choose_by(self.scope.config.params().second, turn, candidates)
+    }
+
+    /// The same with arm b chosen by another rule than the keys'.
+    ///
+    /// # Errors
+    ///
+    /// As of [`choose`](Self::choose).
+    // candidates of [width]
+    pub fn choose_by(
+        &self,
+        rule: SecondRule,
+        turn: DuelTurn,
+        candidates: &[DuelCandidate<'_>],
+    ) -> Result<TpopChoice, TpopError> {
         let Distinct { kept, dropped } = self.distinct(candidates)?;
         let alone = |row, why, dropped| Ok(TpopChoice::Alone { row, why, dropped });
         let served = |best: usize| if self.serves_best() { best } else { 0 };
@@ -140,13 +155,14 @@ impl TpopState {
             return alone(served(only), NoDuel::OneCandidate, dropped);
         };
         let others: Vec<_> = kept.into_iter().filter(|(row, _)| *row != row_a).collect();
-        let rated: Vec<Rated> = others.iter().map(|(row, b)| self.rated(*row, b, &a)).collect();
+        let rated = others.iter().map(|(row, b)| self.rated(rule, *row, (b, &a)));
+        let rated: Vec<Rated> = rated.collect();
         let contrast = rated.iter().map(|b| b.bonus).fold(0.0, f64::max);
         if !self.asked().is_worth(contrast, turn.since_asked) {
             return alone(served(row_a), NoDuel::NotWorthIt, dropped);
         }
         let (params, seed) = (self.scope.config.params(), self.scope.seed);
-        let chosen = second(params.second, params.nu, &rated, (seed, turn.round));
+        let chosen = second(rule, params.nu, &rated, (seed, turn.round));
         let found = chosen.and_then(|(at, p)| Some((others.get(at)?, rated.get(at)?, p)));
         let Some(((_, b), of_b, propensity)) = found else {
             return alone(served(row_a), NoDuel::OneCandidate, dropped);
@@ -159,7 +175,7 @@ impl TpopState {
             rewards: [self.head().reward(a.features), of_b.reward],
             bonus: of_b.bonus,
             contrast,
-            rule: params.second,
+            rule,
             propensity,
             version: self.version(),
             dropped,
@@ -183,9 +199,14 @@ impl TpopState {
         Ok(Distinct { kept, dropped })
     }
 
-    fn rated(&self, row: usize, b: &DuelCandidate<'_>, a: &DuelCandidate<'_>) -> Rated {
+    fn rated(
+        &self,
+        rule: SecondRule,
+        row: usize,
+        (b, a): (&DuelCandidate<'_>, &DuelCandidate<'_>),
+    ) -> Rated {
         let params = self.scope.config.params();
-        let deviation = match params.second {
+        let deviation = match rule {
             SecondRule::Thompson => {
                 let gradient = self.head().gradient(b.features, params.confidence);
                 self.fitted.taught.posterior.whiten(&gradient)

@@ -79,6 +79,20 @@ impl TpopState {
         Ok(state)
     }
 
+    /// Reads a state of whatever extractor it is of: where no model is at hand.
+    ///
+    /// # Errors
+    ///
+    /// As of [`decode`](Self::decode), but for the extractor and the width.
+    pub fn decode_unbound(bytes: &[u8]) -> Result<TpopState, TpopError> {
+        let mut reader = Reader::open("state", MARK, bytes)?;
+        let extractor = reader.digest()?;
+        reader.bytes()?;
+        reader.floats()?;
+        let width = usize::try_from(reader.number()?).unwrap_or(usize::MAX);
+        TpopState::decode(bytes, &extractor, width)
+    }
+
     fn compare(&self, reader: &mut Reader<'_>) -> Result<(), TpopError> {
         let n = reader.number()?;
         if n != self.fitted.taught.pairs as u64 {

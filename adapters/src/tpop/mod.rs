@@ -72,6 +72,7 @@ mod token;
 mod simulate;
 
 pub use bytes::TpopDigest;
+pub(crate) use bytes::hex;
 pub use choose::{Duel, DuelCandidate, DuelTurn, FASTEST_CHOICE_MS, JudgedAt, NoDuel, TpopChoice};
 pub use confidence::Confidence;
 pub use error::TpopError;

@@ -10,8 +10,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use std::sync::Arc;
-use std::time::Instant;
-use trimtab_adapters::host::{FeedbackReport, ForeignAnswer, Lesson, Remark};
+use trimtab_adapters::host::{FeedbackReport, FeedbackStatus, ForeignAnswer, Lesson, Remark};
 use trimtab_runtime::text::Special;
 
 /// Teaches an adapter by what is said of an answer
@@ -39,14 +38,15 @@ pub(crate) async fn feedback(
         return Err(trimtab_runtime::Error::Draining.into());
     }
     let (host, owner) = (&app.learning().await?.host, &asker.caller.label);
-    if !waits {
-        let report = host.queue(owner, lesson).await.map_err(ApiError::of_learning)?;
-        return Ok((StatusCode::ACCEPTED, Json(report)));
-    }
-    let began = Instant::now();
-    let report = host.teach(owner, lesson).await.map_err(ApiError::of_learning)?;
-    app.metrics.taught(&report, began.elapsed());
-    Ok((StatusCode::OK, Json(report)))
+    let (status, report) = match waits {
+        true => (StatusCode::OK, host.teach(owner, lesson).await),
+        false => (StatusCode::ACCEPTED, host.queue(owner, lesson).await),
+    };
+    let report = report.map_err(ApiError::of_learning)?;
+    app.metrics.repeated(&report);
+    // What was said before needs no place in the line.
+    let status = if report.status == FeedbackStatus::Queued { status } else { StatusCode::OK };
+    Ok((status, Json(report)))
 }
 
 /// A lesson in the words of the host, texts in tokens.

@@ -121,7 +121,9 @@ async fn an_adapter_goes_whole_and_leaves_the_others() {
         store.put_trace(&trace(owner, 3)).await.unwrap();
         store.put_trace(&trace(owner, 4)).await.unwrap();
     }
+    assert_eq!(store.adapter_rows("ada", "taste").await.unwrap(), 5);
     let gone = store.delete_adapter("ada", "taste").await.unwrap();
+    assert_eq!(store.adapter_rows("ada", "taste").await.unwrap(), 0);
     assert_eq!(gone, Forgotten { traces: 1, adapters: 1, versions: 1 });
     assert_eq!(store.delete_adapter("ada", "taste").await.unwrap_err().code(), "adapter_not_found");
     assert!(store.lessons("ada", "taste").await.unwrap().is_empty());
