@@ -1,6 +1,6 @@
 //! Which pages in browsers may use the server.
 
-use crate::headers::{DIGEST, IGNORED, REQUEST_ID, SEED, WARNING};
+use crate::headers::{IGNORED, REQUEST_ID, SEED, WARNING};
 use crate::settings::Settings;
 use axum::extract::Request;
 use axum::http::Method;
@@ -31,7 +31,7 @@ pub(crate) fn layer(settings: &Settings) -> Option<CorsLayer> {
         .allow_origin(allowed)
         .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE])
         .allow_headers(AllowHeaders::mirror_request())
-        .expose_headers([REQUEST_ID, IGNORED, WARNING, SEED, DIGEST, RETRY_AFTER]);
+        .expose_headers([REQUEST_ID, IGNORED, WARNING, SEED, RETRY_AFTER]);
     Some(layer)
 }
 
