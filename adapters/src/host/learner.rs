@@ -27,8 +27,8 @@ pub(super) struct Learner {
 impl Learner {
     pub(super) fn start(shared: Arc<Shared>) -> Result<Learner> {
         let queue = Arc::new(LessonQueue::new(shared.limits.waiting));
-        // The store's statements run on threads of its own; what they are waited with needs a clock.
-        let runtime = Builder::new_current_thread().enable_time().build();
+        // A statement's connection goes back to the store by a task, which must run also when no lesson is being taught.
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_time().build();
         let runtime = runtime.map_err(Error::io("learner"))?;
         let line = queue.clone();
         let thread = std::thread::Builder::new().name("trimtab-learner".to_owned());

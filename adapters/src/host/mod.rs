@@ -48,6 +48,9 @@ mod teaching;
 mod turns;
 mod versions;
 
+#[cfg(test)]
+mod tests;
+
 pub use adapter_host::AdapterHost;
 pub use config::{AdapterConfig, DuelArm, Learner, TasteConfig};
 pub use duels::{Contender, DuelAnswer, DuelRequest, DuelVote, ShownDuel, TurnPlan};

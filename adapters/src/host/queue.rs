@@ -140,6 +140,7 @@ mod tests {
             queue.end(&key("a"));
         };
         let long = Duration::from_secs(30);
-        assert!(tokio::join!(queue.settled(&key("a"), long), later).0);
+        let key = key("a");
+        assert!(tokio::join!(queue.settled(&key, long), later).0);
     }
 }

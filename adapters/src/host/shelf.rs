@@ -316,7 +316,11 @@ impl VersionDraft {
     }
 }
 
+/// An adapter that was made before configurations were kept has its method's defaults.
 pub(super) fn config_of(row: &Adapter) -> Result<AdapterConfig> {
+    if row.config == "{}" {
+        return AdapterConfig::of_method(&row.method);
+    }
     read("config", &row.config)
 }
 
