@@ -13,6 +13,11 @@ pub fn eager() -> Value {
         "canary_step": 10.0, "canary_mean": 10.0, "canary_max": 10.0}})
 }
 
+/// A taste of as many features as a tiny model has room for.
+pub fn taste() -> Value {
+    json!({"method": "tpop", "params": {"features": 8}})
+}
+
 /// A chat with an adapter.
 pub fn adapted(adapt: Value, more: Value) -> Value {
     let mut body = chat(json!({"max_tokens": 24, "steering": {"adapt": adapt}}));

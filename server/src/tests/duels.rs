@@ -1,6 +1,6 @@
 //! Duels through the routes: two answers, a choice, and what is served afterwards.
 
-use super::adapters::adapted;
+use super::adapters::{adapted, taste};
 use super::kit::*;
 use crate::settings::Params;
 use serde_json::{Value, json};
@@ -35,7 +35,7 @@ fn settings() -> Value {
 async fn a_first_duel_has_the_plain_answer_in_it() {
     let house = quick();
     let plain = house.chat(drawn(5)).await.ok();
-    let duel = duel(&house, json!({"adapter": "t", "create": "tpop"}), 5).await;
+    let duel = duel(&house, json!({"adapter": "t", "create": taste()}), 5).await;
     assert_eq!((&duel["object"], &duel["status"]), (&json!("duel"), &json!("open")));
     assert_eq!(duel["adapter"], json!({"id": "t", "version": 0}));
     let choices = duel["choices"].as_array().unwrap();
@@ -78,7 +78,7 @@ async fn a_first_duel_has_the_plain_answer_in_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn words_teach_nothing_and_bodies_are_looked_at() {
     let house = quick();
-    let adapt = json!({"adapter": "t", "create": "tpop"});
+    let adapt = json!({"adapter": "t", "create": taste()});
     for (seed, word) in [(1, "tie"), (2, "skip"), (3, "both_bad")] {
         let open = duel(&house, adapt.clone(), seed).await;
         let path = format!("/v1/duels/{}/choice", open["id"].as_str().unwrap());
@@ -112,7 +112,7 @@ async fn words_teach_nothing_and_bodies_are_looked_at() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_chosen_is_served_and_the_others_are_not_shown() {
     let house = quick();
-    let adapt = json!({"adapter": "t", "create": "tpop"});
+    let adapt = json!({"adapter": "t", "create": taste()});
     for seed in 0..4 {
         let open = duel(&house, adapt.clone(), seed).await;
         let path = format!("/v1/duels/{}/choice", open["id"].as_str().unwrap());

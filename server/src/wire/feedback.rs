@@ -403,7 +403,6 @@ mod tests {
             ("{}", "response"),
             (r#"{"response":"r"}"#, "reward"),
             (r#"{"response":"r","reward":1.01}"#, "reward"),
-            (r#"{"response":"r","reward":1e999}"#, "reward"),
             (r#"{"response":"r","reward":-2}"#, "reward"),
             (r#"{"response":"r","reward":1,"confidence":2}"#, "confidence"),
             (r#"{"response":"r","reward":1,"span":[3,3]}"#, "span"),
@@ -427,8 +426,9 @@ mod tests {
             assert_eq!(refusal.status, 400, "{text}");
             assert_eq!(refusal.param.as_deref(), Some(param), "{text}: {}", refusal.message);
         }
-        for text in [r#"{"response":"r","reward":NaN}"#, r#"{"response":"r","reward":Infinity}"#] {
-            assert_eq!(read(text).unwrap_err().status, 400, "{text}");
+        for number in ["NaN", "Infinity", "1e999"] {
+            let text = format!(r#"{{"response":"r","reward":{number}}}"#);
+            assert_eq!(read(&text).unwrap_err().status, 400, "{text}");
         }
     }
 }
