@@ -271,27 +271,31 @@ impl Assembler {
         self.left = self.left.saturating_sub(1);
         let is_last = self.left == 0;
         let reason = answer.finish.openai_reason();
-        let is_duel = self.learned.as_ref().is_some_and(|learned| learned.adapted.duel.is_some());
-        // Those of a duel are told beside its answers, and those of picked answers once it is known which they are.
-        let steered =
-            if is_last && self.held.is_none() && !is_duel { self.steered() } else { None };
+        // Those of a duel are told beside its answers, and that of a picked answer once it is known which it is.
+        let is_told = is_last && self.held.is_none() && !self.is_duel();
+        let steered = if is_told { self.steered() } else { None };
         updates.push(ChoiceUpdate::Ended { choice, reason, steered });
         match (is_last, self.held.is_some()) {
             (false, _) => {}
-            (true, false) => self.close(is_duel, &mut updates),
+            (true, false) => self.close(&mut updates),
             (true, true) => return self.show_picked(updates),
         }
         updates
     }
 
+    fn is_duel(&self) -> bool {
+        self.learned.as_ref().is_some_and(|learned| learned.adapted.duel.is_some())
+    }
+
     /// All answers have ended, and all are delivered.
-    fn close(&mut self, is_duel: bool, updates: &mut Vec<ChoiceUpdate>) {
+    fn close(&mut self, updates: &mut Vec<ChoiceUpdate>) {
         // A response that is sent whole is delivered now.
         for answer in &mut self.answers {
             let tokens = answer.ended.unwrap_or(answer.delivered);
             settle(&self.visit, &self.metrics, answer, tokens);
         }
-        if !is_duel {
+        // Of a duel only what is shown is kept.
+        if !self.is_duel() {
             self.prompts.iter_mut().filter_map(|p| p.trace.take()).for_each(Trace::store);
         }
         self.usage.total_tokens = self.usage.prompt_tokens + self.usage.completion_tokens;
@@ -322,13 +326,7 @@ impl Assembler {
         }
         self.usage.completion_tokens -= made.min(self.usage.completion_tokens);
         let receipt = self.answers.get_mut(picked).and_then(|answer| answer.receipt.take());
-        let told = receipt.map(|mut receipt| {
-            let taste = receipt.adapter.as_mut().and_then(|adapter| adapter.taste.as_mut());
-            taste.into_iter().for_each(|taste| taste.picked = Some(picked));
-            receipt.summary.cost.discarded_tokens += made as u64;
-            receipt.summary.cost.forward_tokens += made as u64;
-            receipt
-        });
+        let told = receipt.map(|receipt| of_picked(receipt, picked, made as u64));
         if let Some(ChoiceUpdate::Ended { steered, .. }) = shown.last_mut() {
             *steered = Steered::of(told.into_iter().collect());
         }
@@ -381,6 +379,15 @@ impl Assembler {
         // Several answers have as many receipts, or none.
         Steered::of(receipts.into_iter().flatten().collect())
     }
+}
+
+/// The receipt of an answer that was picked, with what the others cost.
+fn of_picked(mut receipt: ReplayableReceipt, picked: usize, others: u64) -> ReplayableReceipt {
+    let taste = receipt.adapter.as_mut().and_then(|adapter| adapter.taste.as_mut());
+    taste.into_iter().for_each(|taste| taste.picked = Some(picked));
+    receipt.summary.cost.discarded_tokens += others;
+    receipt.summary.cost.forward_tokens += others;
+    receipt
 }
 
 /// Counts so many tokens of an answer as delivered.

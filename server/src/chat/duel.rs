@@ -12,7 +12,6 @@ use crate::learning::Learning;
 use crate::wire::chat::{Said, Usage};
 use crate::wire::duel::{DuelAdapter, DuelChoice, DuelObject, DuelReceipts};
 use crate::wire::receipt::ReplayableReceipt;
-use serde::Deserialize;
 use std::sync::Arc;
 use trimtab_adapters::host::{
     AdapterConfig, AnswerRef, Contender, DuelAnswer, PinnedAdapter, ShownDuel,
@@ -118,9 +117,7 @@ pub(crate) async fn shown(
 /// The receipt of a trace of one answer.
 fn read(receipt: &str) -> Option<ReplayableReceipt> {
     // A trace of an older server may have another shape; its words are shown all the same.
-    Option::<ReplayableReceipt>::deserialize(&mut serde_json::Deserializer::from_str(receipt))
-        .ok()
-        .flatten()
+    serde_json::from_str::<Option<ReplayableReceipt>>(receipt).ok().flatten()
 }
 
 /// A receipt without what asks for the same again: one answer of a duel cannot be asked for.

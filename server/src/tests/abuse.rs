@@ -168,3 +168,21 @@ async fn duels_are_the_keys_own_and_end() {
     assert_eq!((late.error().0, late.error().1.as_str()), (409, "duel_closed"), "{}", late.text);
     assert_eq!(late.headers["x-should-retry"], "false");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_being_shut_down_learns_nothing_new() {
+    let house = House::new();
+    let answer = ask(&house, "a").await;
+    house.app.engine.drain(Duration::from_secs(1));
+    for path in ["/v1/feedback", "/v1/duels/duel-1/choice"] {
+        let body = match path {
+            "/v1/feedback" => json!({"response": answer["id"], "reward": -1}),
+            _ => json!({"choice": 0}),
+        };
+        let refused = house.post(path, body).await;
+        assert_eq!((refused.error().0, refused.error().1.as_str()), (503, "draining"), "{path}");
+        assert!(refused.headers.contains_key("retry-after"));
+    }
+    // What was learnt can still be looked at.
+    assert_eq!(house.get("/v1/adapters/a").await.ok()["version"], 0);
+}
