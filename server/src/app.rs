@@ -2,6 +2,7 @@
 
 use crate::error::ApiError;
 use crate::keys::Keys;
+use crate::learning::{LazyLearning, Learning};
 use crate::metrics::Metrics;
 use crate::persistence::Persistence;
 use crate::preparation::Preparation;
@@ -26,6 +27,7 @@ pub struct App {
     pub(crate) library: GuardLibrary,
     pub(crate) keep: Persistence,
     pub(crate) preparation: Preparation,
+    pub(crate) learner: LazyLearning,
     /// When it began to be served, in Unix seconds.
     pub(crate) since: u64,
     /// `tt-` and 12 digits over build, weights, device and type.
@@ -47,6 +49,7 @@ impl App {
         let device = model.decoder().device().kind();
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Arc::new(App {
+            learner: LazyLearning::new(settings.learning),
             preparation: Preparation::new(settings.max_body, cores),
             keys: Keys::new(&settings.keys),
             metrics: Arc::new(Metrics::new(&settings.build, device)),
@@ -64,6 +67,11 @@ impl App {
     /// What guards need of the model: policies are made ready there.
     pub fn library(&self) -> &GuardLibrary {
         &self.library
+    }
+
+    /// What learns, started if it was not needed before.
+    pub(crate) async fn learning(&self) -> Result<&Learning, ApiError> {
+        self.learner.of((&self.model, &self.engine), &self.keep, &self.metrics).await
     }
 
     /// The name that is shown for the model.

@@ -122,6 +122,15 @@ impl ApiError {
         ApiError::new(Code::Internal, "server failed; its log says why under this request's id")
     }
 
+    /// What the host says of a lesson. Where the server is at fault, the lesson may have been learnt all the same.
+    pub(crate) fn of_learning(error: trimtab_adapters::Error) -> ApiError {
+        let refusal = ApiError::from(error);
+        match refusal.code {
+            Code::Internal => ApiError { should_retry: ShouldRetry::Never, ..refusal },
+            _ => refusal,
+        }
+    }
+
     /// The same, at a field.
     pub fn at(self, param: impl Into<String>) -> ApiError {
         ApiError { param: Some(cut(param.into())), ..self }
@@ -323,10 +332,23 @@ impl From<FieldError> for ApiError {
 
 impl From<trimtab_adapters::Error> for ApiError {
     fn from(error: trimtab_adapters::Error) -> ApiError {
-        match Code::of(error.code()) {
+        use trimtab_adapters::Error as Learn;
+        use trimtab_runtime::Kind;
+        let error = match error {
+            Learn::Model(error) => return error.into(),
+            Learn::Steering(error) => return error.into(),
+            Learn::Invalid { field, problem } => return ApiError::invalid(field, problem),
+            other => other,
+        };
+        match (Code::of(error.code()), error.kind()) {
+            (Some(code), _) if code != Code::Internal => ApiError::new(code, error.to_string()),
+            (_, Kind::Input | Kind::Refused) => {
+                ApiError::new(Code::InvalidValue, error.to_string())
+            }
             // What the state folder is like is the operator's business.
-            None | Some(Code::Internal) => ApiError::failed(&error),
-            Some(code) => ApiError::new(code, error.to_string()),
+            (_, Kind::Busy | Kind::Model | Kind::Outside | Kind::Internal) => {
+                ApiError::failed(&error)
+            }
         }
     }
 }

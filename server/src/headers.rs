@@ -10,3 +10,5 @@ pub(crate) const IGNORED: HeaderName = HeaderName::from_static("x-trimtab-ignore
 pub(crate) const WARNING: HeaderName = HeaderName::from_static("x-trimtab-warning");
 /// The seed of the draws.
 pub(crate) const SEED: HeaderName = HeaderName::from_static("x-trimtab-seed");
+/// The digest of a file that is sent.
+pub(crate) const DIGEST: HeaderName = HeaderName::from_static("x-trimtab-sha256");

@@ -24,6 +24,7 @@ pub mod settings;
 pub mod steer;
 pub mod wire;
 
+mod adapt;
 mod app;
 mod auth;
 mod chat;
@@ -33,6 +34,7 @@ mod cors;
 mod error;
 mod headers;
 mod keys;
+mod learning;
 mod listen;
 mod metrics;
 mod persistence;

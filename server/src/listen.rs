@@ -39,6 +39,11 @@ pub async fn serve(
 ) -> io::Result<()> {
     let (closing, closed) = watch::channel(());
     let tending = tokio::spawn(app.keep.clone().tend());
+    if app.keep.store().is_some()
+        && let Err(refusal) = app.learning().await
+    {
+        tracing::error!(%refusal, "adapters cannot be had");
+    }
     let door = Arc::new(Door {
         router: app.router(),
         slots: Arc::new(Semaphore::new(app.settings.connections)),
@@ -83,10 +88,11 @@ async fn broken(app: &App) {
     }
 }
 
-/// Until nothing runs or waits. The engine ends what is left when the drain timeout is over.
+/// Until nothing runs or waits, to be answered or to be learnt. The engine ends what is left when the drain timeout is over.
 async fn idle(app: &App) {
     let until = Instant::now() + app.settings.drain_timeout + LOOK;
-    while app.engine.load().present > 0 && Instant::now() < until {
+    let is_busy = || app.engine.load().present > 0 || app.learner.load().waiting > 0;
+    while is_busy() && Instant::now() < until {
         sleep(LOOK).await;
     }
 }

@@ -12,6 +12,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use std::time::Duration;
+use trimtab_adapters::host::{DuelVote, FeedbackReport, FeedbackStatus, HostLoad};
 use trimtab_runtime::engine::Load;
 use trimtab_runtime::kv::BLOCK_LEN;
 use trimtab_steering::monitor::{Action, Record};
@@ -28,6 +29,12 @@ pub(crate) struct Answered {
 struct Acted {
     site: String,
     op: String,
+}
+
+/// Which guard said no.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Guarded {
+    guard: String,
 }
 
 /// Labels whose values are all words of the program. What clients call their watches is no label.
@@ -77,12 +84,19 @@ pub(crate) struct Metrics {
     monitor_hits: Family<Words<1>, Counter>,
     rewinds: Family<Words<2>, Counter>,
     prefix_tokens: Family<Words<1>, Counter>,
+    adapter_updates: Family<Words<1>, Counter>,
+    adapter_seconds: Histogram,
+    guards: Family<Guarded, Counter>,
+    duels: Family<Words<1>, Counter>,
+    waiting_lessons: Gauge,
+    adapters_resident: Gauge,
 }
 
 /// What a scrape finds out by looking.
 pub(crate) struct Now {
     pub(crate) load: Load,
     pub(crate) vectors: usize,
+    pub(crate) learning: HostLoad,
     /// 1, or 0 while the server takes nothing new.
     pub(crate) ready: i64,
 }
@@ -111,6 +125,12 @@ impl Metrics {
             monitor_hits: Family::default(),
             rewinds: Family::default(),
             prefix_tokens: Family::default(),
+            adapter_updates: Family::default(),
+            adapter_seconds: seconds(),
+            guards: Family::default(),
+            duels: Family::default(),
+            waiting_lessons: Gauge::default(),
+            adapters_resident: Gauge::default(),
         };
         metrics.register();
         let built = Family::<Built, Gauge>::default();
@@ -160,6 +180,58 @@ impl Metrics {
         to.register("rewinds", "Rewinds of answers", self.rewinds.clone());
         let help = "Prompt tokens whose keys and values were there already, or were not";
         to.register("prefix_cache_tokens", help, self.prefix_tokens.clone());
+        self.register_learning();
+    }
+
+    fn register_learning(&mut self) {
+        let to = &mut self.registry;
+        let help = "Lessons that adapters were taught";
+        to.register("adapter_updates", help, self.adapter_updates.clone());
+        let help = "Seconds that teaching a lesson took";
+        to.register("adapter_update_seconds", help, self.adapter_seconds.clone());
+        let help = "Guards that kept an adapter as it was";
+        to.register("adapter_guard_rejections", help, self.guards.clone());
+        to.register("duels", "Duels that were decided", self.duels.clone());
+        let help = "Lessons that wait";
+        to.register("adapter_lessons_waiting", help, self.waiting_lessons.clone());
+        let help = "Adapters whose state is in memory";
+        to.register("adapters_resident", help, self.adapters_resident.clone());
+    }
+
+    /// The same was said again, and got the answer of the first time.
+    pub(crate) fn repeated(&self, report: &FeedbackReport) {
+        if report.duplicate {
+            self.adapter_updates.get_or_create(&[("outcome", "duplicate")]).inc();
+        }
+    }
+
+    /// A lesson has been taught or refused; of a duel too.
+    pub(crate) fn taught(&self, report: &FeedbackReport, took: Duration) {
+        let outcome = match report.status {
+            FeedbackStatus::Applied => "applied",
+            FeedbackStatus::Rejected => "rejected",
+            FeedbackStatus::Queued => "queued",
+        };
+        self.adapter_updates.get_or_create(&[("outcome", outcome)]).inc();
+        self.adapter_seconds.observe(took.as_secs_f64());
+        for guard in report.guards.iter().filter(|guard| !guard.passed) {
+            let guard = serde_json::to_value(guard.name).unwrap_or_default();
+            let guard = guard.as_str().unwrap_or_default().to_owned();
+            self.guards.get_or_create(&Guarded { guard }).inc();
+        }
+    }
+
+    /// A duel has been decided.
+    pub(crate) fn decided(&self, report: &FeedbackReport, vote: DuelVote) {
+        let outcome = match (report.duplicate, vote) {
+            (true, _) => "duplicate",
+            (false, DuelVote::Left) => "left",
+            (false, DuelVote::Right) => "right",
+            (false, DuelVote::Tie) => "tie",
+            (false, DuelVote::Skip) => "skip",
+            (false, DuelVote::BothBad) => "both_bad",
+        };
+        self.duels.get_or_create(&[("outcome", outcome)]).inc();
     }
 
     pub(crate) fn answered(&self, answered: &Answered, took: Duration) {
@@ -237,6 +309,8 @@ impl Metrics {
         self.kv_tokens.set((pool.blocks.saturating_sub(pool.available()) * BLOCK_LEN) as i64);
         self.ready.set(now.ready);
         self.vectors.set(now.vectors as i64);
+        self.waiting_lessons.set(now.learning.waiting as i64);
+        self.adapters_resident.set(now.learning.resident as i64);
         let mut out = String::new();
         text::encode(&mut out, &self.registry)?;
         Ok(out)

@@ -82,7 +82,24 @@ impl Persistence {
         }))
     }
 
-    /// Whether answers are kept.
+    /// Where everything is kept, if it is.
+    pub(crate) fn store(&self) -> Option<Store> {
+        self.store.as_deref().cloned()
+    }
+
+    /// The trace of a response that an owner asked for, if it is still kept.
+    pub(crate) async fn trace_of(
+        &self,
+        owner: &str,
+        response: &str,
+    ) -> Result<Option<Trace>, ApiError> {
+        match &self.store {
+            None => Ok(None),
+            Some(store) => Ok(store.trace_of(owner, response).await?),
+        }
+    }
+
+    /// Whether all answers are kept.
     pub(crate) fn keeps_traces(&self) -> bool {
         self.store.is_some() && self.traces.is_on()
     }

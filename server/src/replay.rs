@@ -45,7 +45,7 @@ impl App {
             ApiError::invalid("request", format!("is missing: {why}"))
         })?;
         let asked = chat::again(self, request, receipt.prompt)?;
-        let (mut generations, _) = asked.generations(self)?;
+        let mut generations = asked.generations(self)?.generations;
         run(&mut generations, &mut |_, _| Flow::Continue)?;
         let echo = asked.prompts.into_iter().find_map(|prompt| prompt.echo).unwrap_or_default();
         let text = |one: Generation| Ok(format!("{echo}{}", one.into_answer()?.text));

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
+use trimtab_adapters::host::HostLimits;
 use trimtab_runtime::site::Site;
 
 /// Something that is on or off.
@@ -139,6 +140,8 @@ pub struct Params {
     pub log_content: Switch,
     /// Where embeddings are read.
     pub embedding_site: Site,
+    /// What adapters may take, and how much may wait to be learnt.
+    pub learning: HostLimits,
     /// Bytes of a body.
     pub max_body: usize,
     /// Connections at once.
@@ -174,6 +177,7 @@ impl Default for Params {
             no_ui: Switch::Off,
             log_content: Switch::Off,
             embedding_site: Site::Final,
+            learning: HostLimits::default(),
             max_body: 2 << 20,
             connections: 1024,
             timeout: Duration::from_secs(600),

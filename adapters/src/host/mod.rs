@@ -25,6 +25,7 @@ mod config;
 mod detail;
 mod duel_document;
 mod duels;
+mod effects;
 mod evidence;
 mod feedback;
 mod key;
@@ -53,6 +54,7 @@ mod tests;
 pub use adapter_host::AdapterHost;
 pub use config::{AdapterConfig, DuelArm, Learner, TasteConfig};
 pub use duels::{Contender, DuelAnswer, DuelRequest, DuelVote, ShownDuel, TurnPlan};
+pub use effects::TokenEffect;
 pub use feedback::{
     AnswerRef, BanditSummary, FeedbackReport, FeedbackStatus, ForeignAnswer, Lesson, Remark,
     StepSummary, Thumb, VersionChange,

@@ -2,19 +2,24 @@
 
 use super::ClientRequest;
 use super::audit_rows::{AuditRecorder, GuardedAnswer};
+use super::learned::{EndedAnswer, Learned};
+use super::picked::HeldAnswers;
 use super::request::{GenerateJob, Prompted, Streaming};
 use super::sent_text::SentText;
 use super::trace::{About, Trace};
 use super::update::ChoiceUpdate;
+use crate::adapt::Adapted;
 use crate::app::App;
 use crate::error::ApiError;
 use crate::metrics::Metrics;
+use crate::persistence::Persistence;
 use crate::request_context::RequestContext;
-use crate::steer::{Facts, Guards, Resolved};
+use crate::steer::{Facts, Guards};
 use crate::wire::chat::{Steered, Usage};
-use crate::wire::receipt::{Replay, ReplayableReceipt};
+use crate::wire::receipt::ReplayableReceipt;
 use std::sync::Arc;
 use std::time::Instant;
+use trimtab_adapters::host::{AnswerRecord, RecordingHandle};
 use trimtab_runtime::Error;
 use trimtab_runtime::engine::Notice;
 use trimtab_runtime::generate::{Answer, Event};
@@ -37,6 +42,26 @@ pub(crate) struct Assembler {
     metrics: Arc<Metrics>,
     streaming: Streaming,
     first: Option<Instant>,
+    /// What is kept of the answers for learning.
+    learned: Option<Learned>,
+    /// Where one of the answers is picked: what waits for that.
+    held: Option<HeldAnswers>,
+}
+
+/// What is on record of answers in the making.
+pub(crate) struct Watched {
+    pub(crate) guards: Guards,
+    pub(crate) recordings: Vec<Option<RecordingHandle>>,
+}
+
+/// The answers of a duel, in the order in which they were made.
+pub(crate) struct DuelAnswers {
+    pub(crate) records: Vec<AnswerRecord>,
+    pub(crate) receipts: Vec<Option<ReplayableReceipt>>,
+    /// One for each prompt.
+    pub(crate) traces: Vec<Option<Trace>>,
+    /// Answers to each prompt.
+    pub(crate) each: usize,
 }
 
 /// One answer, and what was counted of it.
@@ -59,9 +84,7 @@ struct Choice {
 
 /// A prompt, and who is told of its answers.
 struct Kept {
-    resolved: Resolved,
-    tokens: Vec<u32>,
-    replay: Replay,
+    prompt: Prompted,
     /// What is kept of the answers, where traces are.
     trace: Option<Trace>,
     /// Who notes what guards did.
@@ -69,14 +92,16 @@ struct Kept {
 }
 
 impl Kept {
-    fn new(app: &App, about: &About<'_>, (prompt, choices): (Prompted, usize)) -> Kept {
+    fn new(
+        (app, keep): (&App, &Persistence),
+        about: &About<'_>,
+        (prompt, choices): (Prompted, usize),
+    ) -> Kept {
         let about = About { prompt: &prompt.tokens, ..*about };
         Kept {
-            trace: Trace::new(&app.keep, &about, choices),
+            trace: Trace::new(keep, &about, choices),
             teller: AuditRecorder::new(&app.keep, &about, prompt.resolved.monitor.as_ref()),
-            resolved: prompt.resolved,
-            replay: prompt.replay,
-            tokens: prompt.tokens,
+            prompt,
         }
     }
 }
@@ -86,11 +111,18 @@ impl Assembler {
         app: &App,
         asker: ClientRequest,
         response: &str,
-        (asked, guards): (GenerateJob, Guards),
+        (asked, watched): (GenerateJob, Watched),
     ) -> Assembler {
         let ClientRequest { caller, visit } = asker;
         let prompt_tokens = asked.prompt_tokens();
-        let streaming = asked.streaming();
+        let adapted = asked.adapted.as_ref();
+        let is_picked = adapted.is_some_and(Adapted::picks);
+        // Nothing of an answer is delivered before it is known to be the one.
+        let streaming = if is_picked { Streaming::No } else { asked.streaming() };
+        let adapter = adapted.map(|a| (a.pinned.key().id().to_owned(), a.pinned.version()));
+        let keep = adapted.map_or(&app.keep, |adapted| &adapted.learning.keep).clone();
+        let learned = asked.adapted.clone();
+        let learned = learned.map(|adapted| Learned::new(adapted, response, watched.recordings));
         let (each, sets) = (asked.choices as usize, asked.prompts.len());
         let kept = |(index, prompt): (usize, Prompted)| {
             // Every prompt has a trace of its own, and no two have one name.
@@ -101,8 +133,9 @@ impl Assembler {
                 owner: &caller.label,
                 weights_sha256: &app.model.identity().weights_sha256,
                 prompt: &[],
+                adapter: adapter.as_ref().map(|(id, version)| (id.as_str(), *version)),
             };
-            Kept::new(app, &about, (prompt, each))
+            Kept::new((app, &keep), &about, (prompt, each))
         };
         let prompts = asked.prompts.into_iter().enumerate().map(kept).collect();
         Assembler {
@@ -113,10 +146,12 @@ impl Assembler {
             ignored: asked.ignored.names(),
             prompts,
             each,
-            guards,
+            guards: watched.guards,
             metrics: app.metrics.clone(),
             streaming,
             first: None,
+            learned,
+            held: is_picked.then(|| HeldAnswers::new(each * sets)),
             visit,
         }
     }
@@ -128,10 +163,22 @@ impl Assembler {
 
     /// What becomes of the request with the engine's next notice, or without an engine.
     pub(crate) fn hear(&mut self, told: Option<(Instant, Notice)>) -> Vec<ChoiceUpdate> {
-        match told {
+        let updates = match told {
             Some((at, notice)) => self.take(at, notice),
             None => self.fail(Error::Misuse("the engine has gone").into()),
+        };
+        match &mut self.held {
+            None => updates,
+            Some(held) => updates.into_iter().filter_map(|update| held.hold(update)).collect(),
         }
+    }
+
+    /// The answers of a duel, once all have ended, and what was done to the model for each.
+    pub(crate) fn into_duel(mut self) -> DuelAnswers {
+        let records = self.learned.as_mut().map(Learned::take).unwrap_or_default();
+        let receipts = self.answers.iter_mut().map(|answer| answer.receipt.take()).collect();
+        let traces = std::mem::take(&mut self.prompts).into_iter().map(|kept| kept.trace);
+        DuelAnswers { records, receipts, traces: traces.collect(), each: self.each }
     }
 
     fn fail(&mut self, refusal: ApiError) -> Vec<ChoiceUpdate> {
@@ -144,8 +191,9 @@ impl Assembler {
         match notice {
             Notice::Admitted { choice, waited, cached } => {
                 self.metrics.admitted(waited);
+                self.learned.iter_mut().for_each(|learned| learned.admitted(choice, at));
                 let prompt = choice.checked_div(self.each).and_then(|at| self.prompts.get(at));
-                self.metrics.prompt(prompt.map_or(0, |prompt| prompt.tokens.len()), cached);
+                self.metrics.prompt(prompt.map_or(0, |kept| kept.prompt.tokens.len()), cached);
                 // A prompt counts once, so what was there of it does too: for its first answer.
                 if choice.is_multiple_of(self.each) {
                     self.usage.prompt_tokens_details.cached_tokens += cached;
@@ -221,27 +269,83 @@ impl Assembler {
             }
         }
         self.left = self.left.saturating_sub(1);
-        let steered = if self.left == 0 { self.steered() } else { None };
+        let is_last = self.left == 0;
         let reason = answer.finish.openai_reason();
+        // Those of a duel are told beside its answers, and that of a picked answer once it is known which it is.
+        let is_told = is_last && self.held.is_none() && !self.is_duel();
+        let steered = if is_told { self.steered() } else { None };
         updates.push(ChoiceUpdate::Ended { choice, reason, steered });
-        if self.left == 0 {
-            // A response that is sent whole is delivered now.
-            for answer in &mut self.answers {
-                let tokens = answer.ended.unwrap_or(answer.delivered);
-                settle(&self.visit, &self.metrics, answer, tokens);
-            }
-            self.prompts.iter_mut().filter_map(|p| p.trace.take()).for_each(Trace::store);
-            let Usage { prompt_tokens, completion_tokens, .. } = self.usage;
-            self.usage.total_tokens = prompt_tokens + completion_tokens;
-            updates.push(ChoiceUpdate::Closed { usage: self.usage });
+        match (is_last, self.held.is_some()) {
+            (false, _) => {}
+            (true, false) => self.close(&mut updates),
+            (true, true) => return self.show_picked(updates),
         }
         updates
+    }
+
+    fn is_duel(&self) -> bool {
+        self.learned.as_ref().is_some_and(|learned| learned.adapted.duel.is_some())
+    }
+
+    /// All answers have ended, and all are delivered.
+    fn close(&mut self, updates: &mut Vec<ChoiceUpdate>) {
+        // A response that is sent whole is delivered now.
+        for answer in &mut self.answers {
+            let tokens = answer.ended.unwrap_or(answer.delivered);
+            settle(&self.visit, &self.metrics, answer, tokens);
+        }
+        // Of a duel only what is shown is kept.
+        if !self.is_duel() {
+            self.prompts.iter_mut().filter_map(|p| p.trace.take()).for_each(Trace::store);
+        }
+        self.usage.total_tokens = self.usage.prompt_tokens + self.usage.completion_tokens;
+        updates.push(ChoiceUpdate::Closed { usage: self.usage });
+    }
+
+    /// All answers have ended, and one of them is shown: it alone is delivered, counted and kept.
+    fn show_picked(&mut self, updates: Vec<ChoiceUpdate>) -> Vec<ChoiceUpdate> {
+        let (Some(held), Some(learned)) = (&mut self.held, &mut self.learned) else {
+            return updates;
+        };
+        // What belongs to an answer stays behind.
+        updates.into_iter().for_each(|update| drop(held.hold(update)));
+        let picked = match learned.pick() {
+            Ok(picked) => picked,
+            Err(refusal) => return self.fail(refusal),
+        };
+        let mut shown = held.release(picked);
+        let trace = self.prompts.iter_mut().find_map(|kept| kept.trace.take());
+        trace.into_iter().for_each(|trace| trace.only(picked).store());
+        let mut made = 0;
+        for (choice, answer) in self.answers.iter_mut().enumerate() {
+            let tokens = answer.ended.unwrap_or(answer.delivered);
+            match choice == picked {
+                true => settle(&self.visit, &self.metrics, answer, tokens),
+                false => made += tokens,
+            }
+        }
+        self.usage.completion_tokens -= made.min(self.usage.completion_tokens);
+        let receipt = self.answers.get_mut(picked).and_then(|answer| answer.receipt.take());
+        let told = receipt.map(|receipt| of_picked(receipt, picked, made as u64));
+        if let Some(ChoiceUpdate::Ended { steered, .. }) = shown.last_mut() {
+            *steered = Steered::of(told.into_iter().collect());
+        }
+        self.usage.total_tokens = self.usage.prompt_tokens + self.usage.completion_tokens;
+        shown.push(ChoiceUpdate::Closed { usage: self.usage });
+        // Nothing is held any more.
+        self.held = None;
+        shown
     }
 
     fn receipt(&mut self, choice: usize, answer: &Answer) -> Option<ReplayableReceipt> {
         let record = self.guards.record(choice);
         let (at, own) = (choice.checked_div(self.each)?, choice.checked_rem(self.each)?);
         let kept = self.prompts.get_mut(at)?;
+        let lesson = self.learned.as_mut().zip(kept.prompt.lesson());
+        let adapter = lesson.map(|(learned, (prompt, taught))| {
+            let level = kept.prompt.resolved.level;
+            learned.ended(prompt, taught, &EndedAnswer { choice, answer, level })
+        });
         if let (Some(record), Some(teller)) = (&record, &kept.teller) {
             self.metrics.watched(record, teller.kinds());
             teller.tell(&GuardedAnswer { choice: own, tokens: answer.tokens.len(), record });
@@ -256,14 +360,16 @@ impl Assembler {
                 record: record.as_ref(),
             },
             ignored: &self.ignored,
-            prompt: &kept.tokens,
-            replay: Some(&kept.replay),
+            prompt: &kept.prompt.tokens,
+            replay: Some(&kept.prompt.replay),
+            adapter: adapter.as_ref(),
         };
-        self.metrics.steered(kept.resolved.fired(&facts));
+        let resolved = &kept.prompt.resolved;
+        self.metrics.steered(resolved.fired(&facts));
         if let Some(trace) = &mut kept.trace {
-            trace.push(own, kept.resolved.full(&facts), &answer.tokens);
+            trace.push(own, resolved.full(&facts), &answer.tokens);
         }
-        kept.resolved.receipt(&facts)
+        resolved.receipt(&facts)
     }
 
     /// The receipts of all answers.
@@ -273,6 +379,15 @@ impl Assembler {
         // Several answers have as many receipts, or none.
         Steered::of(receipts.into_iter().flatten().collect())
     }
+}
+
+/// The receipt of an answer that was picked, with what the others cost.
+fn of_picked(mut receipt: ReplayableReceipt, picked: usize, others: u64) -> ReplayableReceipt {
+    let taste = receipt.adapter.as_mut().and_then(|adapter| adapter.taste.as_mut());
+    taste.into_iter().for_each(|taste| taste.picked = Some(picked));
+    receipt.summary.cost.discarded_tokens += others;
+    receipt.summary.cost.forward_tokens += others;
+    receipt
 }
 
 /// Counts so many tokens of an answer as delivered.

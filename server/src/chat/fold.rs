@@ -59,6 +59,12 @@ impl Fold {
         Ok(())
     }
 
+    /// The texts with the reasons of their ends, and the token counts.
+    pub(super) fn into_texts(self) -> (Vec<(String, &'static str)>, Usage) {
+        let texts = self.answers.into_iter().map(|whole| (whole.text, whole.reason));
+        (texts.collect(), self.usage)
+    }
+
     pub(super) fn finish(self) -> Response {
         match self.writer.form {
             Form::Chat => Json(self.chat()).into_response(),

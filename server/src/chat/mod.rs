@@ -6,14 +6,19 @@
 //! - `sets` gives the answers to several prompts to the engine, a few at a time.
 //! - `assembler` turns the engine's notices into updates of answers.
 //! - `write` makes chunks of updates, and `fold` one answer of the same updates.
+//! - `learned` keeps what an adapter may learn from, `picked` holds answers back of which one is shown, and `duel` makes
+//!   those of which the user is to choose.
 
 mod assembler;
 mod audit_rows;
 mod choose;
+mod duel;
 mod fold;
 mod ignored;
+mod learned;
 mod logprobs;
 mod messages;
+mod picked;
 mod render;
 mod request;
 mod sent_text;
@@ -25,30 +30,35 @@ mod update;
 mod write;
 
 pub(crate) use assembler::Assembler;
+pub(crate) use duel::{duel, shown};
 pub(crate) use ignored::Ignored;
 pub(crate) use messages::conversation;
 pub(crate) use render::{Wanted, render};
 pub(crate) use request::{
-    GenerateJob, Made, Streaming, again, chat, completion, known_ids, prompt_of, served,
+    Admitted, GenerateJob, Made, Streaming, again, asked, chat, completion, known_ids, prompt_of,
+    served,
 };
 pub(crate) use sets::places;
 pub(crate) use shape::plain;
 use write::Writer;
 
+use crate::adapt::Adapted;
 use crate::app::App;
 use crate::error::ApiError;
 use crate::headers::SEED;
 use crate::keys::Caller;
 use crate::request_context::RequestContext;
 use crate::wire::error::Code;
+use assembler::Watched;
 use axum::http::HeaderValue;
 use axum::response::{IntoResponse, Response};
 use fold::Fold;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::mpsc::UnboundedReceiver;
+use trimtab_adapters::host::TurnPlan;
 use trimtab_runtime::engine::{Notice, SubmitOptions, Ticket};
-use trimtab_runtime::generate::Flow;
+use trimtab_runtime::generate::{Flow, Group};
 
 /// A job in the engine. Dropped, it is cancelled.
 pub(crate) struct Job {
@@ -97,16 +107,18 @@ pub(crate) async fn answer(
     app: Arc<App>,
     asker: ClientRequest,
     asked: GenerateJob,
-    (generations, guards): Made,
+    made: Made,
 ) -> Result<Response, ApiError> {
-    let job = sets::submit(&app, &asker, (generations, asked.choices as usize))?;
-    asker.visit.prompt(asked.prompt_tokens());
+    let (job, watched) = submitted(&app, &asker, &asked, made)?;
     let seed = [(SEED, HeaderValue::from(asked.request.seed))];
     let ignored = asked.ignored.clone();
     let writer = Writer::new(&app, &asked);
-    let unfold = Assembler::new(&app, asker, &writer.id, (asked, guards));
+    let unfold = Assembler::new(&app, asker, &writer.id, (asked, watched));
     let body = match writer.streaming() {
-        Streaming::No => whole(job, unfold, Fold::new(writer)).await?,
+        Streaming::No => {
+            let (fold, _) = whole(job, unfold, Fold::new(writer)).await?;
+            fold.finish()
+        }
         Streaming::Chunks | Streaming::ChunksAndUsage => {
             stream::Sse::begin(job, unfold, writer, &app.settings).await?.into_response()
         }
@@ -114,12 +126,35 @@ pub(crate) async fn answer(
     Ok((seed, ignored, body).into_response())
 }
 
+/// Gives generations to the engine: by themselves, or together where an adapter chooses their tokens.
+fn submitted(
+    app: &Arc<App>,
+    asker: &ClientRequest,
+    asked: &GenerateJob,
+    made: Made,
+) -> Result<(Job, Watched), ApiError> {
+    let Made { generations, guards, recordings } = made;
+    let job = match asked.adapted.as_ref().filter(|adapted| adapted.turn == TurnPlan::Tokens) {
+        Some(Adapted { learning, pinned, .. }) => {
+            let sampler = learning.host.token_duel(pinned, asked.request.sampling)?;
+            sets::submit_group(app, asker, Group::new(generations, sampler))?
+        }
+        None => sets::submit(app, asker, (generations, asked.choices as usize))?,
+    };
+    asker.visit.prompt(asked.prompt_tokens());
+    Ok((job, Watched { guards, recordings }))
+}
+
 /// An answer in one piece.
-async fn whole(mut job: Job, mut unfold: Assembler, mut fold: Fold) -> Result<Response, ApiError> {
+async fn whole(
+    mut job: Job,
+    mut unfold: Assembler,
+    mut fold: Fold,
+) -> Result<(Fold, Assembler), ApiError> {
     while !unfold.is_done() {
         for update in unfold.hear(job.notices.recv().await) {
             fold.take(update)?;
         }
     }
-    Ok(fold.finish())
+    Ok((fold, unfold))
 }

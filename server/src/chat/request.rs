@@ -5,17 +5,21 @@ use super::ignored::Ignored;
 use super::messages::conversation;
 use super::render::{self, End, RenderedPrompt, Wanted};
 use super::shape;
+use crate::adapt::{Adapted, Setting};
 use crate::app::App;
 use crate::error::ApiError;
-use crate::steer::{Guards, Now, Resolved};
+use crate::steer::{Guards, Now, Objects, Resolved};
 use crate::wire::chat::ChatRequest;
 use crate::wire::completion::CompletionRequest;
 use crate::wire::error::Code;
-use crate::wire::receipt::{Replay, Turn};
+use crate::wire::feedback::Question;
+use crate::wire::receipt::{AdapterReceipt, Replay, Turn};
 use crate::wire::sampling::GenerationFields;
 use crate::wire::steering::{Level, Steering};
 use crate::wire::union::{Inputs, Prompt};
+use trimtab_adapters::host::RecordingHandle;
 use trimtab_runtime::generate::{Generation, Request};
+use trimtab_runtime::plan::Plan;
 use trimtab_runtime::sample::SamplingParams;
 use trimtab_runtime::text::{Control, Message, Special};
 use trimtab_steering::spec::{GuardTerms, Turns};
@@ -49,8 +53,15 @@ pub(crate) enum Placed {
     Yes,
 }
 
-/// The answers in the making, and what their guards write down.
-pub(crate) type Made = (Vec<Generation>, Guards);
+/// The answers in the making.
+#[derive(Default)]
+pub(crate) struct Made {
+    pub(crate) generations: Vec<Generation>,
+    /// What their guards write down.
+    pub(crate) guards: Guards,
+    /// What is kept of them for learning, in their order.
+    pub(crate) recordings: Vec<Option<RecordingHandle>>,
+}
 
 /// A prompt, and what is done to the model while it is answered.
 pub(crate) struct Prompted {
@@ -62,6 +73,16 @@ pub(crate) struct Prompted {
     pub(crate) resolved: Resolved,
     /// What asks for the same again.
     pub(crate) replay: Replay,
+    /// What its answers are made with beside that.
+    pub(crate) taught: Option<Taught>,
+}
+
+/// What a prompt's answers have of an adapter.
+pub(crate) struct Taught {
+    /// What receipts say of it.
+    pub(crate) receipt: AdapterReceipt,
+    /// The plan without it.
+    pub(crate) bare: Plan,
 }
 
 /// What is asked for, whichever route it came by.
@@ -80,13 +101,18 @@ pub(crate) struct GenerateJob {
     /// Whether tokens come with their log-probabilities, and how many of the most likely ones beside each.
     pub(crate) logprobs: Option<usize>,
     pub(crate) ignored: Ignored,
+    /// The adapter that answers are made with.
+    pub(crate) adapted: Option<Adapted>,
 }
+
+/// What bodies of both routes say, and the adapter that they name.
+pub(crate) type Admitted = (GenerationFields, Option<Adapted>);
 
 impl GenerateJob {
     /// Understands what both routes share; `most` is chat's other limit on the tokens of an answer.
     fn new(
         app: &App,
-        fields: GenerationFields,
+        (fields, adapted): Admitted,
         most: Option<i64>,
         logprobs: Option<usize>,
     ) -> Result<GenerateJob, ApiError> {
@@ -111,11 +137,12 @@ impl GenerateJob {
             form: Form::Text,
             preset,
             prompts: Vec::new(),
-            choices: choices(fields.n)?,
+            choices: choices(fields.n, adapted.as_ref())?,
             request: Request { top_logprobs: logprobs.unwrap_or(0), ..request },
             logprobs,
             ignored,
             fields,
+            adapted,
         })
     }
 
@@ -125,9 +152,12 @@ impl GenerateJob {
         app: &App,
         now: &Now<'_>,
         (tokens, question): (Vec<u32>, String),
+        setting: Option<&Setting>,
     ) -> Result<Prompted, ApiError> {
-        let asked = self.fields.steering.as_ref();
-        let resolved = now.resolve(asked, self.preset.as_deref(), Some(&tokens))?;
+        let (asked, preset) = (self.fields.steering.as_ref(), self.preset.as_deref());
+        let objects = Objects { asked, preset, setting: setting.and_then(Setting::layer) };
+        let resolved = now.resolve_set(&objects, Some(&tokens))?;
+        let (resolved, taught) = self.taught(resolved, tokens.len(), setting)?;
         // Where this context ended the answer, a larger one must not go on.
         let room = app.model.room().saturating_sub(tokens.len());
         let (fields, request) = (&self.fields, &self.request);
@@ -135,7 +165,7 @@ impl GenerateJob {
         let replay = Replay {
             model: app.model.name().to_owned(),
             seed: request.seed,
-            n: self.choices.into(),
+            n: self.shown().into(),
             max_tokens: Some(request.max_tokens.map_or(room, |most| most.min(room)) as u64),
             temperature,
             top_p,
@@ -149,7 +179,30 @@ impl GenerateJob {
             steering: resolved.request.clone(),
             ..Replay::default()
         };
-        Ok(Prompted { tokens, question, echo: None, resolved, replay })
+        Ok(Prompted { tokens, question, echo: None, resolved, replay, taught })
+    }
+
+    /// What a prompt is resolved to with the adapter in force, and what is to be told and kept of that.
+    fn taught(
+        &self,
+        mut resolved: Resolved,
+        prompt: usize,
+        setting: Option<&Setting>,
+    ) -> Result<(Resolved, Option<Taught>), ApiError> {
+        let Some(adapted) = &self.adapted else { return Ok((resolved, None)) };
+        resolved.request.adapt.clone_from(&adapted.again);
+        resolved.warnings.extend(adapted.learning.warning().map(str::to_owned));
+        let bare = resolved.lowered.plan.clone();
+        let resolved = resolved.with_plans(prompt, |plan| adapted.plan(setting, plan))?;
+        Ok((resolved, Some(Taught { receipt: adapted.receipt(setting), bare })))
+    }
+
+    /// Answers to each prompt that are shown.
+    pub(crate) fn shown(&self) -> u32 {
+        match self.adapted.as_ref().is_some_and(Adapted::picks) {
+            true => 1,
+            false => self.choices,
+        }
     }
 
     pub(crate) fn streaming(&self) -> Streaming {
@@ -169,11 +222,11 @@ impl GenerateJob {
     /// The generations in the order of their choices: all of the first prompt, then those of the next. Each has its guard.
     /// What plan or guard cannot do on this model is refused here.
     pub(crate) fn generations(&self, app: &App) -> Result<Made, ApiError> {
-        let mut made: Made = (Vec::new(), Guards::default());
+        let mut made = Made::default();
         for prompt in &self.prompts {
             for choice in 0..self.choices {
-                let generation = self.generation(app, (prompt, choice), &mut made.1)?;
-                made.0.push(generation);
+                let generation = self.generation(app, (prompt, choice), &mut made)?;
+                made.generations.push(generation);
             }
         }
         Ok(made)
@@ -183,7 +236,7 @@ impl GenerateJob {
         &self,
         app: &App,
         (prompt, choice): (&Prompted, u32),
-        guards: &mut Guards,
+        made: &mut Made,
     ) -> Result<Generation, ApiError> {
         let session = app.model.session(prompt.resolved.lowered.plan.clone());
         let mut session = session.map_err(|error| ApiError::from(error).about("steering"))?;
@@ -191,6 +244,7 @@ impl GenerateJob {
         let retries = prompt.resolved.retries();
         let request = Request { choice, retries, ..self.request.clone() };
         let generation = Generation::new(session, app.model.tokenizer()?.clone(), request)?;
+        let generation = self.recorded(generation, prompt.resolved.level, made);
         let terms = GuardTerms {
             library: &app.library,
             request: &prompt.question,
@@ -203,10 +257,24 @@ impl GenerateJob {
             steered: &prompt.resolved.lowered,
             limit: prompt.resolved.limit,
         };
-        Ok(match prompt.resolved.guard(&terms, guards)? {
+        Ok(match prompt.resolved.guard(&terms, &mut made.guards)? {
             Some(guard) => generation.watched_by(guard),
             None => generation,
         })
+    }
+
+    /// The recorder comes before the guard, so that it hears of every token, those too that are taken back.
+    fn recorded(&self, generation: Generation, level: Level, made: &mut Made) -> Generation {
+        match self.adapted.as_ref().and_then(|adapted| adapted.recorder(level)) {
+            None => {
+                made.recordings.push(None);
+                generation
+            }
+            Some((recorder, recording)) => {
+                made.recordings.push(Some(recording));
+                generation.watched_by(recorder)
+            }
+        }
     }
 
     /// Tokens of all prompts.
@@ -219,7 +287,7 @@ impl GenerateJob {
 pub(crate) fn chat(
     app: &App,
     body: ChatRequest,
-    fields: GenerationFields,
+    admitted: Admitted,
 ) -> Result<GenerateJob, ApiError> {
     let logprobs = match (body.logprobs, top(body.top_logprobs, "top_logprobs")?) {
         (Some(true), top) => Some(top.unwrap_or(0)),
@@ -228,7 +296,7 @@ pub(crate) fn chat(
         }
         (_, _) => None,
     };
-    let mut job = GenerateJob::new(app, fields, body.max_completion_tokens, logprobs)?;
+    let mut job = GenerateJob::new(app, admitted, body.max_completion_tokens, logprobs)?;
     let messages = conversation(app, &body.messages, &mut job.ignored)?;
     let variables = (body.chat_template_kwargs, body.reasoning_effort);
     let end = (body.add_generation_prompt, body.continue_final_message);
@@ -241,11 +309,30 @@ fn said(
     messages: &[Message],
     wanted: &Wanted,
 ) -> Result<GenerateJob, ApiError> {
-    let RenderedPrompt { rendered, kwargs, end } =
-        render::render(app, messages, wanted, &mut job.ignored)?;
+    let (adapted, now) = (job.adapted.clone(), app.steering.now());
+    let settings = adapted.as_ref().map_or_else(|| vec![None], Adapted::settings);
+    job.form = Form::Chat;
+    for setting in settings {
+        let told = setting.map(|setting| setting.instruct(messages));
+        let messages = told.as_deref().unwrap_or(messages);
+        let rendered = render::render(app, messages, wanted, &mut job.ignored)?;
+        let prompt = conversed(app, &job, (&now, setting), (messages, rendered))?;
+        job.prompts.push(prompt);
+    }
+    Ok(job)
+}
+
+/// One conversation as a prompt.
+fn conversed(
+    app: &App,
+    job: &GenerateJob,
+    (now, setting): (&Now<'_>, Option<&Setting>),
+    (messages, rendered): (&[Message], RenderedPrompt),
+) -> Result<Prompted, ApiError> {
+    let RenderedPrompt { rendered, kwargs, end } = rendered;
     let tokens = render::tokens(app, &rendered)?;
     fits(app, &tokens, "messages")?;
-    let prompted = job.prompted(app, &app.steering.now(), (tokens, question(messages)))?;
+    let prompted = job.prompted(app, now, (tokens, question(messages)), setting)?;
     let turn = |said: &Message| Turn { role: said.role.clone(), content: said.content.clone() };
     let replay = Replay {
         messages: Some(messages.iter().map(turn).collect()),
@@ -254,18 +341,35 @@ fn said(
         continue_final_message: (end == End::Inside).then_some(true),
         ..prompted.replay
     };
-    (job.form, job.prompts) = (Form::Chat, vec![Prompted { replay, ..prompted }]);
-    Ok(job)
+    Ok(Prompted { replay, ..prompted })
+}
+
+/// The tokens of what was asked elsewhere: as the model's users ask it, or as it is where the model has no template.
+pub(crate) fn asked(app: &App, question: &Question) -> Result<Vec<u32>, ApiError> {
+    let mut ignored = Ignored::default();
+    let messages = match question {
+        Question::Prompt(text) if app.model.template().is_err() => {
+            return prompt_of(app, &Prompt::Text(text.clone()), ("prompt", Special::Plain));
+        }
+        Question::Prompt(text) => vec![Message::new("user", text.clone())],
+        Question::Messages(messages) => conversation(app, messages, &mut ignored)?,
+    };
+    let wanted = Wanted::new((None, None), (None, None));
+    let rendered = render::render(app, &messages, &wanted, &mut ignored)?;
+    let tokens = render::tokens(app, &rendered.rendered)?;
+    fits(app, &tokens, "messages")?;
+    Ok(tokens)
 }
 
 /// Understands texts that are to be continued.
 pub(crate) fn completion(
     app: &App,
     body: CompletionRequest,
-    fields: GenerationFields,
+    admitted: Admitted,
 ) -> Result<GenerateJob, ApiError> {
     scored(&body)?;
-    let job = GenerateJob::new(app, fields, None, top(body.logprobs, "logprobs")?)?;
+    let job = GenerateJob::new(app, admitted, None, top(body.logprobs, "logprobs")?)?;
+    continues(&job, &body)?;
     if body.best_of.is_some_and(|best| best > u64::from(job.choices)) {
         let why = "answers are not compared; leave it out, or ask for as many with n";
         return Err(ApiError::unsupported("best_of", why));
@@ -295,7 +399,7 @@ fn continued(
             Prompt::Ids(ids) => app.model.tokenizer()?.decode(ids, Control::Show),
         };
         let echo = (echo == Some(true)).then(|| text.clone());
-        let prompted = job.prompted(app, &now, (tokens, text))?;
+        let prompted = job.prompted(app, &now, (tokens, text), None)?;
         few(count, job.fields.steering.as_ref(), &prompted.resolved)?;
         let replay = Replay {
             prompt: Some(prompted.tokens.clone()),
@@ -325,7 +429,11 @@ pub(crate) fn again(
     let (wanted, echo) = (Wanted::new(variables, end), replay.echo);
     // The weights are those of the receipt, whatever the model's name is here.
     let fields = GenerationFields { model: app.name().to_owned(), ..replay.fields() };
-    let job = GenerateJob::new(app, fields, None, None)?;
+    if fields.steering.as_ref().is_some_and(|steering| steering.adapt.is_some()) {
+        let why = "the answer was made with an adapter; send the receipt's request to the server that keeps it";
+        return Err(ApiError::unsupported("request.steering.adapt", why));
+    }
+    let job = GenerateJob::new(app, (fields, None), None, None)?;
     match (prompt, messages) {
         (Some(ids), messages) => {
             let prompt = Prompt::Ids(ids);
@@ -341,6 +449,21 @@ pub(crate) fn again(
         (None, Some(messages)) => said(app, job, &messages, &wanted),
         (None, None) => Err(ApiError::invalid("request", "has neither messages nor a prompt")),
     }
+}
+
+/// Refuses what an adapter wants done and a text has no place for.
+fn continues(job: &GenerateJob, body: &CompletionRequest) -> Result<(), ApiError> {
+    let Some(adapted) = &job.adapted else { return Ok(()) };
+    if adapted.settings().iter().any(Option::is_some) {
+        let why = "its settings are for conversations; use /v1/chat/completions";
+        return Err(ApiError::unsupported("steering.adapt.adapter", why));
+    }
+    let several = matches!(&body.prompt, Inputs::Many(all) if all.len() > 1);
+    if several && adapted.is_alone() {
+        let why = "several prompts are, where an adapter chooses between answers; send one";
+        return Err(ApiError::unsupported("prompt", why));
+    }
+    Ok(())
 }
 
 /// Refuses to weigh a prompt's own tokens, as those ask who measure how likely given texts are.
@@ -469,7 +592,14 @@ fn fits(app: &App, prompt: &[u32], at: &str) -> Result<(), ApiError> {
     Err(ApiError::context_overflow(at, room, Some(prompt.len())))
 }
 
-fn choices(n: Option<i64>) -> Result<u32, ApiError> {
+fn choices(n: Option<i64>, adapted: Option<&Adapted>) -> Result<u32, ApiError> {
+    if let Some(adapted) = adapted.filter(|adapted| adapted.is_alone()) {
+        if n.is_some_and(|n| n != 1) {
+            let why = "the adapter chooses one answer itself; leave it out";
+            return Err(ApiError::unsupported("n", why));
+        }
+        return Ok(u32::try_from(adapted.candidates().unwrap_or(1)).unwrap_or(1));
+    }
     match n {
         None => Ok(1),
         Some(n @ 1..=MOST_CHOICES) => Ok(n as u32),

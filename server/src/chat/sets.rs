@@ -13,7 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 use trimtab_runtime::Error;
 use trimtab_runtime::engine::{Notice, Places, SubmitOptions, Ticket};
-use trimtab_runtime::generate::{Flow, Generation};
+use trimtab_runtime::generate::{Flow, Generation, Group};
 
 /// How long a full queue is left alone.
 const BREATH: Duration = Duration::from_millis(20);
@@ -60,6 +60,22 @@ pub(super) fn submit(
     let ticket = giver.give(places, set, permit)?;
     let later = (prompts > 1).then(|| Later(tokio::spawn(giver.follow(sets, most))));
     Ok(Job { notices, _ticket: ticket, _later: later })
+}
+
+/// Gives answers to the engine whose tokens are chosen together.
+pub(super) fn submit_group(
+    app: &Arc<App>,
+    asker: &ClientRequest,
+    group: Group,
+) -> Result<Job, ApiError> {
+    let (tell, notices) = unbounded_channel();
+    let sink = move |notice| match tell.send((Instant::now(), notice)) {
+        Ok(()) => Flow::Continue,
+        Err(_) => Flow::Cancel,
+    };
+    let ticket = app.engine.submit_group(group, asker.submit_options(app), sink);
+    let ticket = ticket.map_err(|error| turned_away(app, error))?;
+    Ok(Job { notices, _ticket: ticket, _later: None })
 }
 
 impl SetSubmitter {

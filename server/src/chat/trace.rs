@@ -20,6 +20,8 @@ pub(crate) struct About<'a> {
     pub(crate) owner: &'a str,
     pub(crate) weights_sha256: &'a str,
     pub(crate) prompt: &'a [u32],
+    /// The adapter that answers, and its version.
+    pub(crate) adapter: Option<(&'a str, u32)>,
 }
 
 impl About<'_> {
@@ -41,10 +43,30 @@ impl Trace {
             prompt: about.prompt.to_vec(),
             answers: vec![Vec::new(); choices],
             user_text: UserText::Present,
-            adapter: None,
+            adapter: about.adapter.map(|(id, version)| (id.to_owned(), version)),
         };
         let receipts = vec![None; choices];
-        keep.keeps_traces().then(|| Trace { keep: keep.clone(), row, receipts })
+        // What an adapter answers is kept in any case: it may be learnt from.
+        let is_kept = about.adapter.is_some() || keep.keeps_traces();
+        is_kept.then(|| Trace { keep: keep.clone(), row, receipts })
+    }
+
+    /// The trace of one of its answers, as that of a response of its own.
+    pub(crate) fn of_answer(&self, choice: usize, response: &str) -> Trace {
+        let id = self.row.id.strip_suffix(&self.row.response).unwrap_or(&self.row.id);
+        let row = store::Trace {
+            id: format!("{id}{response}"),
+            response: response.to_owned(),
+            answers: self.row.answers.get(choice).cloned().into_iter().collect(),
+            ..self.row.clone()
+        };
+        let receipts = self.receipts.get(choice).cloned().into_iter().collect();
+        Trace { keep: self.keep.clone(), row, receipts }
+    }
+
+    /// The trace with one of its answers only.
+    pub(crate) fn only(&self, choice: usize) -> Trace {
+        self.of_answer(choice, &self.row.response)
     }
 
     /// Takes in an answer.

@@ -54,7 +54,7 @@ impl Writer {
             model: asked.fields.model.clone(),
             fingerprint: app.fingerprint.clone(),
             echoes: asked.prompts.iter().map(|prompt| prompt.echo.clone()).collect(),
-            each: asked.choices as usize,
+            each: asked.shown() as usize,
             streaming: asked.streaming(),
             placed: asked.placed(),
             likely: asked.logprobs.and(app.model.tokenizer().ok().cloned()),

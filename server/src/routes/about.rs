@@ -70,6 +70,7 @@ pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Api
     let now = Now {
         load: app.engine.load(),
         vectors: app.steering.vector_count(),
+        learning: app.learner.load(),
         ready: i64::from(!app.engine.is_draining()),
     };
     let text = app.metrics.text(&now).map_err(|error| ApiError::failed(&error))?;

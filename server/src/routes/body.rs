@@ -60,22 +60,32 @@ impl Incoming {
         T: Send + 'static,
         B: DeserializeOwned,
     {
+        Ok(self.json_in_turns(work).await?.0)
+    }
+
+    /// As [`json`](Self::json), and how to go on with the same body later.
+    pub(super) async fn json_in_turns<T, B>(
+        self,
+        work: impl FnOnce(&App, B) -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<(T, Turns), ApiError>
+    where
+        T: Send + 'static,
+        B: DeserializeOwned,
+    {
         is_json(&self.headers)?;
-        let (app, span) = (self.app.clone(), self.visit.span().clone());
-        let late = Instant::from_std(self.visit.since + app.settings.timeout);
+        let (app, visit) = (self.app.clone(), self.visit.clone());
         let mut held = app.preparation.hold();
         let bytes = self.came(app.settings.max_body, |length| held.grow(length)).await?;
-        let turn = timeout_at(late, app.preparation.turn(bytes.len())).await;
-        let turn = turn.unwrap_or_else(|_| Err(trimtab_runtime::Error::Deadline.into()))?;
-        let done = turn.run(move || {
-            let (_entered, _held) = (span.enter(), held);
+        let turns = Turns { app, visit, length: bytes.len() };
+        let done = turns.run(move |app| {
+            let _held = held;
             if app.settings.log_content.is_on() {
                 // As one quoted text: a line break in it must not look like a line of this log.
                 tracing::info!(body = ?String::from_utf8_lossy(&bytes), "asked");
             }
-            work(&app, wire::read(&bytes)?)
+            work(app, wire::read(&bytes)?)
         });
-        done.await.unwrap_or_else(|error| Err(ApiError::failed(&error)))
+        Ok((done.await?, turns))
     }
 
     /// Reads a body of at most so many bytes and works on it, apart from the threads that serve connections.
@@ -112,6 +122,28 @@ impl Incoming {
         })??;
         self.visit.has_come();
         Ok(bytes)
+    }
+}
+
+/// Work on one body, apart from the threads that serve connections. Each part takes its turn among all that do so.
+pub(super) struct Turns {
+    app: Arc<App>,
+    visit: Arc<RequestContext>,
+    /// Bytes of the body.
+    length: usize,
+}
+
+impl Turns {
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&App) -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let (app, span) = (self.app.clone(), self.visit.span().clone());
+        let late = Instant::from_std(self.visit.since + app.settings.timeout);
+        let turn = timeout_at(late, app.preparation.turn(self.length)).await;
+        let turn = turn.unwrap_or_else(|_| Err(trimtab_runtime::Error::Deadline.into()))?;
+        let done = turn.run(move || span.in_scope(|| work(&app)));
+        done.await.unwrap_or_else(|error| Err(ApiError::failed(&error)))
     }
 }
 

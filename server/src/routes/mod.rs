@@ -1,8 +1,11 @@
 //! What is where, and who may go there.
 
 mod about;
+mod adapters;
 mod body;
+mod duels;
 mod embeddings;
+mod feedback;
 mod generate;
 mod models;
 mod openapi;
@@ -78,6 +81,16 @@ fn user() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(models::list))
         // Names of models have slashes.
         .route("/v1/models/{*id}", get(models::one))
+        .routes(routes!(feedback::feedback))
+        .routes(routes!(duels::open))
+        .routes(routes!(duels::describe))
+        .routes(routes!(duels::choose))
+        .routes(routes!(adapters::list))
+        .routes(routes!(adapters::describe, adapters::delete))
+        .routes(routes!(adapters::versions))
+        .routes(routes!(adapters::revert))
+        .routes(routes!(adapters::export))
+        .routes(routes!(adapters::import))
         .routes(routes!(steering::settings))
         .routes(routes!(steering::check))
         .routes(routes!(steering::list))

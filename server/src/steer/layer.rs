@@ -5,6 +5,9 @@ use crate::error::ApiError;
 use crate::wire::steering::Steering;
 use trimtab_steering::spec::FieldError;
 
+/// Where a request's own object stands in its body.
+pub(crate) const REQUEST: &str = "steering";
+
 /// Whose object a layer is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum LayerSource {
@@ -52,6 +55,11 @@ impl LayerSource {
 }
 
 impl Layer<'_> {
+    /// Whether it is what a request says, and not an object of the server's that is being looked at.
+    pub(crate) fn is_requests(&self) -> bool {
+        self.voice == LayerSource::Body(REQUEST.to_owned())
+    }
+
     pub(crate) fn refusal(&self, fault: FieldError) -> ApiError {
         self.voice.refusal(fault)
     }

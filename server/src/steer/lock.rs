@@ -2,7 +2,8 @@
 //!
 //! A lock on `use_default` alone would hold nothing: the same vector with the opposite sign takes a push back, and a
 //! projection takes a direction out. So under a lock a request brings no vectors of its own, wherever they stand in it,
-//! but those that the operator allows by name, and these do what their files say. Presets stay: the operator wrote them.
+//! but those that the operator allows by name, and these do what their files say. It brings no adapter either. Presets stay:
+//! the operator wrote them.
 //!
 //! It does not hold against words: a prompt, a banned token or a monitor of the request's own can still argue with what
 //! the default pushes towards.
@@ -60,8 +61,13 @@ fn held(state: &State, claim: &Claim<'_>) -> Result<(), FieldError> {
     claim.asked.map_or(Ok(()), |asked| brings_nothing(state, asked))
 }
 
-/// Refuses a request's own vectors, those behind a rewind too.
+/// Refuses a request's own vectors, those behind a rewind too, and its adapter: what it has learnt, or the settings that it
+/// chooses between, could push against the default.
 fn brings_nothing(state: &State, asked: &Steering) -> Result<(), FieldError> {
+    if asked.adapt.is_some() {
+        let problem = "is given, and an adapter could learn to undo the server default, which the operator has locked; leave it out";
+        return Err(FieldError::new(Code::DefaultLocked, "adapt", problem));
+    }
     all_allowed(state, &asked.vectors).map_err(|e| e.under("vectors"))?;
     let Some(retry) = asked.monitor.as_ref().and_then(|monitor| monitor.retry.as_ref()) else {
         return Ok(());

@@ -20,13 +20,14 @@ mod vector_root;
 
 pub use admin::Registered;
 pub(crate) use guards::{Cause, Guards};
+pub(crate) use layer::LayerSource;
 pub use repository::{Lock, NoRepository, Repository, StoredSettings, StoredVector};
 pub use resolved::{Facts, GateCounts, Resolved};
 pub use vector_root::Access;
 
 use crate::error::ApiError;
 use crate::wire::steering as wire;
-use layer::{Layer, LayerSource};
+use layer::{Layer, REQUEST};
 use registry::State;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -210,9 +211,28 @@ impl Now<'_> {
         preset: Option<&str>,
         prompt: Option<&[u32]>,
     ) -> Result<Resolved, ApiError> {
-        let layers = layers(&self.state, asked, preset)?;
+        self.resolve_set(&Objects { asked, preset, setting: None }, prompt)
+    }
+
+    /// The same with a setting behind everything else.
+    pub(crate) fn resolve_set(
+        &self,
+        objects: &Objects<'_>,
+        prompt: Option<&[u32]>,
+    ) -> Result<Resolved, ApiError> {
+        let layers = layers(&self.state, objects)?;
         resolve::resolve(self.steering.bench(&self.state, prompt), &layers)
     }
+}
+
+/// The objects that one request brings or names.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Objects<'a> {
+    pub(crate) asked: Option<&'a wire::Steering>,
+    /// The preset that stands in the model's name.
+    pub(crate) preset: Option<&'a str>,
+    /// What an adapter has chosen, and what refusals call it; it comes behind the request.
+    pub(crate) setting: Option<(&'a LayerSource, &'a wire::Steering)>,
 }
 
 /// A lock that guards no value cannot be left in a bad state by a panic.
@@ -221,14 +241,15 @@ fn held(lock: &Mutex<()>) -> MutexGuard<'_, ()> {
 }
 
 /// The objects that are put together for one request, in their order.
-fn layers<'a>(
-    state: &'a State,
-    asked: Option<&'a wire::Steering>,
-    of_model: Option<&str>,
-) -> Result<Vec<Layer<'a>>, ApiError> {
-    let preset = preset(state, asked.and_then(|asked| asked.preset.as_deref()), of_model)?;
+fn layers<'a>(state: &'a State, objects: &Objects<'a>) -> Result<Vec<Layer<'a>>, ApiError> {
+    let Objects { asked, preset: of_model, setting } = *objects;
+    let setting =
+        setting.map(|(voice, object)| Layer { voice: voice.clone(), object, lock: Lock::Open });
+    let named = asked.and_then(|asked| asked.preset.as_deref());
+    let named = named.or(setting.as_ref().and_then(|layer| layer.object.preset.as_deref()));
+    let preset = preset(state, named, of_model)?;
     let asked = asked.map(|object| Layer {
-        voice: LayerSource::Body("steering".to_owned()),
+        voice: LayerSource::Body(REQUEST.to_owned()),
         object,
         lock: Lock::Open,
     });
@@ -248,7 +269,7 @@ fn layers<'a>(
         use_default,
     };
     lock::hold(state, &claim)?;
-    Ok([default, preset, asked].into_iter().flatten().collect())
+    Ok([default, preset, asked, setting].into_iter().flatten().collect())
 }
 
 fn preset<'a>(

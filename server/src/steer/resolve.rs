@@ -107,7 +107,7 @@ impl Vectors {
 /// What layers come to.
 pub(crate) fn resolve(bench: Bench<'_>, layers: &[Layer<'_>]) -> Result<Resolved, ApiError> {
     for layer in layers {
-        supported(layer.object).map_err(|e| layer.refusal(e))?;
+        supported(layer).map_err(|e| layer.refusal(e))?;
     }
     let mut vectors = Vectors::of(bench, layers)?;
     let lowered = vectors.lower(bench, layers)?;
@@ -132,11 +132,12 @@ pub(crate) fn resolve(bench: Bench<'_>, layers: &[Layer<'_>]) -> Result<Resolved
         conflict: Some(conflict(layers)),
         receipt: Some(level),
         monitor: monitor.as_ref().map(|monitor| monitor.spec.clone()),
+        adapt: last(layers, |object| object.adapt.clone()),
         ..Steering::default()
     };
-    let prompt = bench.prompt.map_or(0, <[u32]>::len);
+    let (prompt, n_layers) = (bench.prompt.map_or(0, <[u32]>::len), bench.frame.spec.n_layers());
     Ok(Resolved {
-        prints: PlanPrints::of(&lowered.plan, prompt, bench.frame.spec.n_layers()),
+        prints: PlanPrints::of(&lowered.plan, prompt, n_layers),
         warnings: lowered.warnings(retry),
         lowered,
         request,
@@ -145,6 +146,7 @@ pub(crate) fn resolve(bench: Bench<'_>, layers: &[Layer<'_>]) -> Result<Resolved
         level,
         limit: bench.setup.dose,
         model: bench.frame.receipt.clone(),
+        n_layers,
     })
 }
 
@@ -201,22 +203,24 @@ fn last<T>(layers: &[Layer<'_>], said: impl Fn(&Steering) -> Option<T>) -> Optio
     layers.iter().rev().find_map(|layer| said(layer.object))
 }
 
-fn supported(object: &Steering) -> Result<(), FieldError> {
-    let later = [
-        ("adapt", object.adapt.is_some()),
-        ("ponder", object.ponder.is_some()),
-        ("forecast", object.forecast.is_some()),
-    ];
+fn supported(layer: &Layer<'_>) -> Result<(), FieldError> {
+    let object = layer.object;
+    let refuse = |name, problem| Err(FieldError::new(Code::UnsupportedField, name, problem));
+    match &object.adapt {
+        // Adapters belong to keys, and nothing learns unless its own request asks for that.
+        Some(_) if !layer.is_requests() => {
+            return refuse("adapt", "is for requests only: an adapter belongs to a request's key");
+        }
+        Some(adapt) => adapt.check().map_err(|fault| fault.under("adapt"))?,
+        None => {}
+    }
+    let later = [("ponder", object.ponder.is_some()), ("forecast", object.forecast.is_some())];
     if let Some((name, _)) = later.into_iter().find(|(_, given)| *given) {
-        return Err(FieldError::new(
-            Code::UnsupportedField,
-            name,
-            "is not supported yet; leave it out",
-        ));
+        return refuse(name, "is not supported yet; leave it out");
     }
     if object.conflict == Some(Conflict::Priority) {
         let problem = "is priority, which is not supported; use sequential or error";
-        return Err(FieldError::new(Code::UnsupportedField, "conflict", problem));
+        return refuse("conflict", problem);
     }
     Ok(())
 }

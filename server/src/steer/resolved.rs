@@ -1,8 +1,10 @@
 //! What one request is steered by, and the receipt for it.
 
 use super::layer::LayerSource;
-use crate::wire::receipt::{Replay, ReplayableReceipt};
+use crate::error::ApiError;
+use crate::wire::receipt::{AdapterReceipt, Replay, ReplayableReceipt};
 use crate::wire::steering::{Level, Steering};
+use trimtab_runtime::plan::Plan;
 use trimtab_runtime::site::Site;
 use trimtab_steering::compose::dose::DoseLimit;
 use trimtab_steering::file::card::OperationKind;
@@ -26,6 +28,8 @@ pub struct Resolved {
     pub(crate) level: Level,
     pub(crate) limit: DoseLimit,
     pub(crate) model: ReceiptModel,
+    /// Blocks of the model.
+    pub(crate) n_layers: usize,
 }
 
 /// What is known of an answer that has ended.
@@ -41,6 +45,8 @@ pub struct Facts<'a> {
     pub prompt: &'a [u32],
     /// What asks for the same again.
     pub replay: Option<&'a Replay>,
+    /// The adapter that it was made with.
+    pub adapter: Option<&'a AdapterReceipt>,
 }
 
 /// How many tokens were changed at one site.
@@ -60,6 +66,21 @@ impl Resolved {
     /// Whether nothing is done to the model, and nothing watches it.
     pub fn is_plain(&self) -> bool {
         self.lowered.applied.is_empty() && self.monitor.is_none()
+    }
+
+    /// The same with other plans in force: each of its plans, that of a retry too, as `adapt` makes it. What is told of
+    /// vectors stays, as long as it adds nothing before them.
+    pub(crate) fn with_plans(
+        mut self,
+        prompt: usize,
+        adapt: impl Fn(&Plan) -> Result<Plan, ApiError>,
+    ) -> Result<Resolved, ApiError> {
+        self.lowered.plan = adapt(&self.lowered.plan)?;
+        if let Some(retry) = self.monitor.as_mut().and_then(|monitor| monitor.retry.as_mut()) {
+            retry.plan = adapt(&retry.plan)?;
+        }
+        self.prints = PlanPrints::of(&self.lowered.plan, prompt, self.n_layers);
+        Ok(self)
     }
 
     /// What fired where, for metrics.
@@ -86,7 +107,7 @@ impl Resolved {
     pub fn receipt(&self, facts: &Facts<'_>) -> Option<ReplayableReceipt> {
         match self.level {
             Level::None => None,
-            Level::Summary if self.is_plain() => None,
+            Level::Summary if self.is_plain() && facts.adapter.is_none() => None,
             Level::Summary => Some(self.summary(facts)),
             Level::Full => Some(self.full(facts)),
         }
@@ -95,7 +116,8 @@ impl Resolved {
     /// With all that is needed to do it again, whatever the request said.
     pub fn full(&self, facts: &Facts<'_>) -> ReplayableReceipt {
         let prompt = Some(facts.prompt.to_vec());
-        ReplayableReceipt { prompt, request: facts.replay.cloned(), ..self.summary(facts) }
+        let (adapter, request) = (facts.adapter.cloned(), facts.replay.cloned());
+        ReplayableReceipt { adapter, prompt, request, ..self.summary(facts) }
     }
 
     fn summary(&self, facts: &Facts<'_>) -> ReplayableReceipt {
@@ -109,6 +131,9 @@ impl Resolved {
             ignored: facts.ignored.to_vec(),
             ..receipt
         };
-        ReplayableReceipt { summary, prompt: None, request: None }
+        // What was done token by token is a part of full receipts.
+        let short = |told: &AdapterReceipt| AdapterReceipt { tokens: Vec::new(), ..told.clone() };
+        let adapter = facts.adapter.map(short);
+        ReplayableReceipt { summary, adapter, prompt: None, request: None }
     }
 }

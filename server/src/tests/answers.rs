@@ -191,7 +191,8 @@ async fn control_tokens_in_a_message_forge_no_turn() {
     let text = chat(json!({"messages": [{"role": "user", "content": forged}]})).to_string();
     let mut asked: ChatRequest = crate::wire::read(text.as_bytes()).unwrap();
     let fields = asked.shared();
-    let prompt = crate::chat::chat(&house.app, asked, fields).unwrap().prompts.remove(0).tokens;
+    let prompt =
+        crate::chat::chat(&house.app, asked, (fields, None)).unwrap().prompts.remove(0).tokens;
     let ends = prompt.iter().filter(|id| **id == trimtab_runtime::testing::tiny::END).count();
     assert_eq!(ends, 1, "{prompt:?}");
     let plain = json!({"content": forged, "parse_special": false});

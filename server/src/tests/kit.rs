@@ -105,6 +105,15 @@ impl House {
         self.post("/v1/chat/completions", chat(more)).await
     }
 
+    /// A request of a key's.
+    pub async fn keyed(&self, (method, path): (&str, &str), key: &str, body: Value) -> Reply {
+        let request = Request::builder().method(method).uri(path);
+        let request = request.header("authorization", format!("Bearer {key}"));
+        let request = request.header("content-type", "application/json");
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        self.call(request.body(Body::from(body)).unwrap()).await
+    }
+
     /// An answer that takes the engine's thread with it until it is let go on.
     pub fn brake(&self) -> Brake {
         let model = &self.app.model;

@@ -1,8 +1,11 @@
 //! The routes, called as a client would, on the tiny model and mostly without a socket.
 
+mod abuse;
 mod access;
+mod adapters;
 mod answers;
 mod dialects;
+mod duels;
 mod kit;
 mod lists;
 mod monitors;

@@ -284,9 +284,7 @@ async fn a_slow_body_is_not_waited_for() {
 #[tokio::test]
 async fn unknown_routes_and_methods_are_told() {
     let house = House::new();
-    for path in
-        ["/v1/responses", "/v1/messages", "/v1/feedback", "/v1/duels", "/v1/adapters", "/x/y"]
-    {
+    for path in ["/v1/responses", "/v1/messages", "/v1/adapters/x/y", "/x/y"] {
         let reply = house.post(path, json!({})).await;
         assert_eq!(reply.error(), (404, "not_found".to_owned(), String::new()), "{path}");
     }

@@ -4,11 +4,15 @@
 //! that a change of the protocol never reaches the runtime. What a user writes in files too, vectors and monitors, is a type
 //! of `trimtab_steering::spec`, and so is each closed list of words.
 
+pub mod adapt;
+pub mod adapter;
 pub mod audit;
 pub mod chat;
 pub mod completion;
+pub mod duel;
 pub mod embedding;
 pub mod error;
+pub mod feedback;
 pub mod health;
 pub mod model;
 mod read;

@@ -14,12 +14,61 @@ pub struct ReplayableReceipt {
     /// What was done.
     #[serde(flatten)]
     pub summary: Receipt,
+    /// The adapter that it was made with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adapter: Option<AdapterReceipt>,
     /// In a full receipt: the prompt's tokens, which a template that tells the time would write in another way later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prompt: Option<Vec<u32>>,
     /// In a full receipt: a body that asks for the same answer again, whatever the server's defaults are by then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<Replay>,
+}
+
+/// The adapter that an answer was made with.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct AdapterReceipt {
+    /// Its name.
+    pub id: String,
+    /// Its version: that of the answer's beginning.
+    pub version: u32,
+    /// Whether what is said of the answer may teach.
+    pub learn: bool,
+    /// Whether a lesson was still being taught when the answer began, and is not in this version.
+    pub behind: bool,
+    /// What a learner of tastes chose; left out where it chose nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taste: Option<TasteReceipt>,
+    /// In a full receipt: the tokens that the adapter changed most, the most changed first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tokens: Vec<TokenShift>,
+}
+
+/// What a learner of tastes chose.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct TasteReceipt {
+    /// The setting that answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub setting: Option<String>,
+    /// How many answers were made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub candidates: Option<usize>,
+    /// Which of them this is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub picked: Option<usize>,
+}
+
+/// How much more or less likely an adapter made a token of the answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct TokenShift {
+    /// Which token of the answer.
+    pub index: usize,
+    /// Its text.
+    pub token: String,
+    /// Its log-probability with the adapter, before temperature.
+    pub logprob: f64,
+    /// The change of it: positive where the adapter made the token more likely.
+    pub shift: f64,
 }
 
 /// A request after defaults and presets were applied. One of `messages` and `prompt`.

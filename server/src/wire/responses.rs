@@ -15,7 +15,7 @@ fn description(status: u16) -> &'static str {
         409 => "It does not fit what is there",
         413 => "The body is too large",
         415 => "The body is no JSON by its content-type",
-        422 => "A vector for another model",
+        422 => "A vector or an adapter for another model",
         429 => "Too much at once; try again after the time that retry-after says",
         503 => "The server is being shut down",
         504 => "The request's time is over",
@@ -52,6 +52,8 @@ macro_rules! errors {
 errors! {
     /// Errors of routes that run the model.
     GenerationErrors: [400, 401, 403, 404, 413, 415, 422, 429, 500, 503, 504];
+    /// Errors of routes of adapters and what they learn.
+    LearningErrors: [400, 401, 403, 404, 409, 413, 415, 422, 429, 500, 503, 504];
     /// Errors of routes that turn text into something.
     TextErrors: [400, 401, 413, 415, 429, 500, 504];
     /// Errors of routes for administrators.

@@ -3,6 +3,7 @@
 //! Flat structs of optional fields: what belongs together is decided where they are resolved, so that every refusal can
 //! name its field. Presets, the server default and the `request` of a full receipt have the same shape.
 
+use super::adapt::Adapt;
 use serde::{Deserialize, Serialize};
 use trimtab_steering::spec::{MonitorSpec, VectorSpec};
 use utoipa::ToSchema;
@@ -23,10 +24,9 @@ pub struct Steering {
     /// What watches the answer. The request's replaces the preset's, and that the server default's, as a whole.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub monitor: Option<MonitorSpec>,
-    /// Not supported yet.
+    /// The adapter that the answer is made with; in requests only.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
-    pub adapt: Option<serde_json::Value>,
+    pub adapt: Option<Adapt>,
     /// Not supported yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]

@@ -20,7 +20,7 @@ fn locked() -> Steering {
 }
 
 /// What a request says, and the field at which it is refused.
-const TRIED: [(&str, &str); 17] = [
+const TRIED: [(&str, &str); 18] = [
     (r#"{"use_default":false}"#, "use_default"),
     (r#"{"preset":"house","use_default":false}"#, "use_default"),
     // The same vector the other way round, nothing of it, more of it, and all that can be done with its direction.
@@ -42,6 +42,8 @@ const TRIED: [(&str, &str); 17] = [
     // What is allowed does what its file says.
     (r#"{"vectors":[{"id":"deep","op":"rotate","degrees":90}]}"#, "vectors[0].op"),
     (r#"{"vectors":[{"id":"deep","rescale":"keep_norm"}]}"#, "vectors[0].rescale"),
+    // What it has learnt could push the other way.
+    (r#"{"adapt":{"adapter":"mine"}}"#, "adapt"),
     // A monitor that always finds something, and what it says shall act behind the rewind.
     (
         r#"{"monitor":{"watch":[{"kind":"text","any":["e"]}],"retry":{"vectors":[{"id":"calm","scale":-0.2}]}}}"#,

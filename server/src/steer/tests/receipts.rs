@@ -9,7 +9,7 @@ use trimtab_steering::receipt::AnswerFacts;
 fn facts() -> Facts<'static> {
     let usage = Usage { forward_tokens: 20, monitor_tokens: 4, ..Usage::default() };
     let answer = AnswerFacts { seed: 42, usage, fired: &[24, 11], ..AnswerFacts::default() };
-    Facts { request_id: "req-81c2", answer, ignored: &[], prompt: &PROMPT, replay: None }
+    Facts { request_id: "req-81c2", answer, prompt: &PROMPT, ..Facts::default() }
 }
 
 #[test]

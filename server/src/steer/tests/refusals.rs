@@ -49,9 +49,37 @@ fn what_is_not_done_yet_is_refused_by_name() {
                 UnsupportedField,
                 "steering.monitor.watch[0].kind",
             ),
-            (r#"{"adapt":{"adapter":"alice"}}"#, 400, UnsupportedField, "steering.adapt"),
             (r#"{"ponder":{}}"#, 400, UnsupportedField, "steering.ponder"),
             (r#"{"forecast":3}"#, 400, UnsupportedField, "steering.forecast"),
+        ],
+    );
+}
+
+#[test]
+fn an_adapter_that_cannot_be_names_its_field() {
+    refused(
+        &server(),
+        &[
+            (r#"{"adapt":{}}"#, 400, Code::InvalidValue, "steering.adapt.adapter"),
+            (r#"{"adapt":{"adapter":"A b"}}"#, 400, Code::InvalidValue, "steering.adapt.adapter"),
+            (
+                r#"{"adapt":{"adapter":"a","version":-1}}"#,
+                400,
+                Code::InvalidValue,
+                "steering.adapt.version",
+            ),
+            (
+                r#"{"adapt":{"adapter":"a","versions":1}}"#,
+                400,
+                Code::UnknownField,
+                "steering.adapt.versions",
+            ),
+            (
+                r#"{"adapt":{"adapter":"a","create":{"method":"tpop","params":{"nuu":1}}}}"#,
+                400,
+                Code::UnknownField,
+                "steering.adapt.create.params.nuu",
+            ),
         ],
     );
 }
@@ -447,10 +475,16 @@ fn settings_are_refused_before_they_are_in_force() {
             "presets.a.vectors[0].scale",
         ),
         (
-            r#"{"expected_version":0,"presets":{"a":{"adapt":{}}}}"#,
+            r#"{"expected_version":0,"presets":{"a":{"adapt":{"adapter":"x"}}}}"#,
             400,
             Code::UnsupportedField,
             "presets.a.adapt",
+        ),
+        (
+            r#"{"expected_version":0,"default":{"adapt":{"adapter":"x"}}}"#,
+            400,
+            Code::UnsupportedField,
+            "default.adapt",
         ),
         (
             r#"{"expected_version":0,"locked":true,"presets":{"a":{"use_default":false}}}"#,
