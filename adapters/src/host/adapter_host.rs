@@ -1,13 +1,13 @@
 //! The host itself: every public act on an adapter.
 
 use super::adapter_file::AdapterFile;
-use super::config::{AdapterConfig, Learner as Method};
+use super::config::{AdapterConfig, Learner};
 use super::detail::written;
 use super::duel_document::DuelDocument;
 use super::duels::{DuelRequest, DuelVote, ShownDuel, TurnPlan};
 use super::feedback::{FeedbackReport, Lesson};
 use super::key::AdapterKey;
-use super::learner::{Job, Learner};
+use super::learner::{Job, LearnerThread};
 use super::learning_model::LearningModel;
 use super::lessons::{Arrived, Prepared, arrive};
 use super::limits::{HostLimits, HostLoad};
@@ -32,7 +32,7 @@ const MS: i64 = 1000;
 #[derive(Clone)]
 pub struct AdapterHost {
     shared: Arc<Shared>,
-    learner: Arc<Learner>,
+    learner: Arc<LearnerThread>,
 }
 
 impl AdapterHost {
@@ -43,7 +43,7 @@ impl AdapterHost {
     /// No thread can be started.
     pub fn start(store: Store, model: LearningModel, limits: HostLimits) -> Result<AdapterHost> {
         let shared = Arc::new(Shared::new(store, model, limits));
-        let learner = Arc::new(Learner::start(shared.clone())?);
+        let learner = Arc::new(LearnerThread::start(shared.clone())?);
         Ok(AdapterHost { shared, learner })
     }
 
@@ -67,11 +67,11 @@ impl AdapterHost {
     fn fits(&self, config: &AdapterConfig) -> Result<()> {
         let capped = self.shared.model.model().decoder().spec().logit_softcap;
         match (config.check()?, capped) {
-            (Method::Rosa(_), Some(cap)) => {
+            (Learner::Rosa(_), Some(cap)) => {
                 let problem = format!("is rosa, which cannot learn through logits capped at {cap}");
                 Err(Error::invalid("method", problem))
             }
-            (Method::Rosa(_) | Method::Tpop(_), _) => Ok(()),
+            (Learner::Rosa(_) | Learner::Tpop(_), _) => Ok(()),
         }
     }
 
