@@ -315,13 +315,25 @@ impl AdapterHost {
     }
 
     /// Publishes a version that equals an older one; 0 is the untaught adapter. A lesson about an answer of the version
-    /// before is stale from then on. An adapter that has no version stays as it is.
+    /// before is stale from then on, and an adapter whose learning had paused learns again.
     ///
     /// # Errors
     ///
     /// [`Error::NoAdapter`]; a version that does not exist.
     pub async fn revert(&self, key: &AdapterKey, to: u32) -> Result<Reverted> {
-        let reverted = self.shared.shelf.revert(key, to).await;
+        let shelf = &self.shared.shelf;
+        let newest = shelf.stored(&shelf.row(key).await?, None).await?.number;
+        let untaught = match (newest, to) {
+            (0, 0) => {
+                let Held { config, state, .. } = self.shared.held(key, Some(0)).await?;
+                shelf.restore(key, [0, 0], (&config, &state)).await?
+            }
+            _ => None,
+        };
+        let reverted = match untaught {
+            Some(reverted) => Ok(reverted),
+            None => shelf.revert(key, to).await,
+        };
         self.shared.forget_history(key);
         reverted
     }
