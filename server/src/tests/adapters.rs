@@ -264,7 +264,7 @@ async fn what_is_said_may_come_in_many_forms() {
     );
     for foreign in [
         json!({"prompt": "ab", "response": "cdef", "critique": "that is wrong", "adapter": "a"}),
-        json!({"messages": [{"role": "user", "content": "ab"}], "completion": "cdef", "thumb": "down", "adapter": "a"}),
+        json!({"messages": [{"role": "user", "content": "ab"}], "completion": "ghij", "thumb": "down", "adapter": "a"}),
     ] {
         let report = house.post("/v1/feedback", foreign).await.ok();
         assert_eq!(report["adapter"]["id"], "a", "{report}");
