@@ -60,7 +60,7 @@ impl Distance {
         let norms = [dot(a, a).sqrt(), dot(b, b).sqrt()];
         let change: Vec<f64> = a.iter().zip(b).map(|(a, b)| b - a).collect();
         let scale: f64 = norms.iter().product();
-        let cosine = (scale > 0.0).then(|| dot(a, b) / scale);
+        let cosine = (scale > 0.0).then(|| (dot(a, b) / scale).clamp(-1.0, 1.0));
         Distance { norms, change: dot(&change, &change).sqrt(), cosine }
     }
 }

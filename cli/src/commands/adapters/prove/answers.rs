@@ -19,18 +19,14 @@ const JUDGED: [&str; 3] = [
 ];
 
 /// What is asked where no answer is judged.
-const HELD_OUT: [&str; 12] = [
+const HELD_OUT: [&str; 8] = [
     "What is the capital of France?",
     "How many legs does a spider have?",
     "Name three rivers in Europe.",
     "What do bees make?",
     "Write a short greeting to a friend.",
-    "What is the opposite of hot?",
     "Explain in one sentence why the sky is blue.",
-    "List two fruits that are red.",
     "How do I boil an egg?",
-    "What is 7 plus 5?",
-    "Who wrote Romeo and Juliet?",
     "Translate good morning into Spanish.",
 ];
 

@@ -1,6 +1,6 @@
 //! The checks, in order.
 
-use super::answers::{differing, held_out, in_force, judged, reworded};
+use super::answers::{Told, differing, held_out, in_force, judged, reworded};
 use super::copy::Proving;
 use crate::console::Console;
 use crate::error::{Error, Result};
@@ -42,12 +42,13 @@ pub fn all(mut proving: Proving<'_>, console: &Console) -> Result<Vec<Check>> {
         if stoppable.is_stopping() { Err(Error::Interrupted) } else { Ok(()) }
     };
     done(proving.lessons_taken())?;
-    done(vec![proving.untaught_identical()?])?;
+    let plain = proving.told(None, &held_out(proving.opened)?)?;
+    done(vec![proving.untaught_identical(&plain)?])?;
     done(match &proving.config {
         AdapterConfig::Rosa { .. } => proving.thumbs()?,
         AdapterConfig::Tpop(_) => proving.choices()?,
     })?;
-    done(proving.effect()?)?;
+    done(proving.effect(&plain)?)?;
     let proving = proving.reopened()?;
     done(vec![proving.zero_update_identical()?])?;
     done(vec![proving.versions_reproduce()?])?;
@@ -74,10 +75,10 @@ impl Proving<'_> {
     }
 
     /// Version 0 against no adapter at all.
-    fn untaught_identical(&self) -> Result<Check> {
+    fn untaught_identical(&self, plain: &[Told]) -> Result<Check> {
         let prompts = held_out(self.opened)?;
         let untaught = self.pin(PinRequest::Version(0))?;
-        let differ = differing(&self.told(Some(&untaught), &prompts)?, &self.told(None, &prompts)?);
+        let differ = differing(&self.told(Some(&untaught), &prompts)?, plain);
         let note = format!("of {} answers of version 0 differ from those without", prompts.len());
         Ok(most("untaught_identical", differ as f64, 0.0, note))
     }
@@ -100,10 +101,10 @@ impl Proving<'_> {
     }
 
     /// What the newest version does to answers that were not judged and to neutral text.
-    fn effect(&self) -> Result<Vec<Check>> {
+    fn effect(&self, plain: &[Told]) -> Result<Vec<Check>> {
         let (prompts, newest) = (held_out(self.opened)?, self.pin(PinRequest::Newest)?);
         let told = self.told(Some(&newest), &prompts)?;
-        let changed = reworded(&told, &self.told(None, &prompts)?);
+        let changed = reworded(&told, plain);
         let held_out = Check {
             name: "held_out_changed",
             verdict: Verdict::Skipped,
