@@ -127,7 +127,7 @@ pub enum Command {
     Audit(AuditArgs),
     /// Explain a monitor's policy and test it in every state.
     Policy(PolicyArgs),
-    /// Run what learns while serving on users and policies whose truth is known; needs no model.
+    /// Run learners on users and policies whose truth is known, without a model.
     Simulate(Box<SimulateArgs>),
     /// Say what this machine and this build can do, and what is in the way.
     Doctor(DoctorArgs),

@@ -111,8 +111,8 @@ impl LineChart<'_> {
 
     fn header(&self, area: &Canvas, keys: &[(i32, i32)]) -> Drawn {
         title(area, self.title)?;
-        let places = keys.iter().zip(self.names).enumerate();
-        places.into_iter().try_for_each(|(at, (place, name))| key(area, *place, name, stroke(at)))
+        let mut places = keys.iter().zip(self.names).enumerate();
+        places.try_for_each(|(at, (place, name))| key(area, *place, name, stroke(at)))
     }
 }
 
@@ -120,8 +120,8 @@ impl LinePanel<'_> {
     /// The first line is drawn last, above the others.
     fn draw(&self, chart: &mut Chart) -> Drawn {
         level(chart, 0.0, INK.mix(0.6))?;
-        let lines = self.lines.iter().enumerate().rev();
-        lines.into_iter().try_for_each(|(at, points)| curve(chart, points, stroke(at)))
+        let mut lines = self.lines.iter().enumerate().rev();
+        lines.try_for_each(|(at, points)| curve(chart, points, stroke(at)))
     }
 }
 
