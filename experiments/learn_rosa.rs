@@ -22,7 +22,7 @@ mod summary;
 #[path = "learn/rosa/task.rs"]
 mod task;
 
-use answers::{Prompt, Wish, answers};
+use answers::{Beginning, Prompt, Wish, answers};
 use arms::Arm;
 use episode::{Asked, Others, Room};
 use serde_json::{Value, json};
@@ -33,7 +33,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 use summary::Summary;
-use task::{Item, Split, Task};
+use task::{Split, Task};
 use trimtab_adapters::host::{LearningModel, StateReader};
 use trimtab_adapters::rosa::RosaState;
 use trimtab_runtime::Model;
@@ -88,7 +88,8 @@ impl Options {
                     options.split = split.ok_or_else(|| unknown(&value))?;
                 }
                 "--tasks" => {
-                    let tasks = value.split(',').map(|one| Task::named(one).ok_or_else(|| unknown(one)));
+                    let tasks =
+                        value.split(',').map(|one| Task::named(one).ok_or_else(|| unknown(one)));
                     options.tasks = tasks.collect::<std::result::Result<_, _>>()?;
                 }
                 _ => return Err(format!("{name} is not an option").into()),
@@ -118,6 +119,7 @@ impl Options {
 /// The items of one task, by their first answers.
 struct Sheet {
     task: Task,
+    beginning: Beginning,
     wrong: Vec<Asked>,
     right: Vec<Asked>,
     asked: usize,
@@ -126,12 +128,13 @@ struct Sheet {
 /// Asks until so many answers are wrong.
 fn sheet(kit: &LearningModel, task: Task, options: &Options) -> Result<Sheet> {
     let items = task.items(options.split, options.svamp.as_deref())?;
-    let mut sheet = Sheet { task, wrong: Vec::new(), right: Vec::new(), asked: 0 };
+    let beginning = Beginning::of(kit, task, &items)?;
+    let mut sheet = Sheet { task, beginning, wrong: Vec::new(), right: Vec::new(), asked: 0 };
     for some in items.chunks(ASKED) {
         if sheet.wrong.len() >= options.items {
             break;
         }
-        let prompts = some.iter().map(|item| Prompt::new(kit, &task.ask(item)));
+        let prompts = some.iter().map(|item| sheet.beginning.prompt(kit, task, item));
         let prompts = prompts.collect::<Result<Vec<Prompt>>>()?;
         let wish = |(item, prompt)| {
             let (said, banned) = (Vec::new(), Vec::new());
@@ -140,9 +143,9 @@ fn sheet(kit: &LearningModel, task: Task, options: &Options) -> Result<Sheet> {
         let wishes: Vec<Wish> = some.iter().zip(&prompts).map(wish).collect();
         let turns = answers(kit, &wishes)?;
         sheet.asked += some.len();
-        for ((item, prompt), first) in some.iter().zip(prompts).zip(turns) {
+        for (item, first) in some.iter().zip(turns) {
             let side = if first.right { &mut sheet.right } else { &mut sheet.wrong };
-            side.push(Asked { item: Item::clone(item), prompt, first });
+            side.push(Asked { item: item.clone(), first });
         }
     }
     let (asked, wrong) = (sheet.asked, sheet.wrong.len());
@@ -165,7 +168,8 @@ fn perplexities(
     let plans = states.iter().map(|(_, state)| state.block.in_force(&empty, layers));
     let plans = plans.collect::<trimtab_runtime::Result<Vec<Plan>>>()?;
     let tokens = model.text_prompt(Text::test())?;
-    let trial = Trial { decoder: model.decoder(), pool: model.pool(), tokens: &tokens, plan: &empty };
+    let trial =
+        Trial { decoder: model.decoder(), pool: model.pool(), tokens: &tokens, plan: &empty };
     let windows = Windows { size: NEUTRAL.1, stride: None, most: Some(1), chunk: 64, prompt: 1 };
     let compared = windows.compare(&trial, &plans, &mut |_| Flow::Continue)?;
     let plain = compared.plain.nll();
@@ -179,11 +183,13 @@ fn item(kit: &LearningModel, sheet: &Sheet, at: usize, options: &Options) -> Res
     let wrong = (1..4).filter_map(|by| sheet.wrong.get((at + by) % sheet.wrong.len())).collect();
     let right = sheet.right.get(at % sheet.right.len().max(1));
     let others = Others { wrong, right };
-    let mut room = Room { kit, task: sheet.task, asked, others, known: BTreeMap::new() };
+    let (task, beginning) = (sheet.task, &sheet.beginning);
+    let mut room = Room { kit, task, beginning, asked, others, known: BTreeMap::new() };
     let (mut line, states) = room.run(&options.arms()?, options.seeds)?;
     if at < NEUTRAL.0 && options.split == Split::Test {
         let ratios = perplexities(kit, &states)?;
-        for row in line["rows"].as_array_mut().into_iter().flatten().filter(|row| row["seed"] == 0) {
+        for row in line["rows"].as_array_mut().into_iter().flatten().filter(|row| row["seed"] == 0)
+        {
             let ratio = row["arm"].as_str().and_then(|arm| ratios.get(arm)).copied();
             row["perplexity"] = json!(ratio);
         }
@@ -220,7 +226,9 @@ fn main() -> Result<()> {
     let known = |task: Task, name: &str| {
         lines.iter().any(|line| line["task"] == task.name() && line["item"] == name)
     };
-    let sheets = options.tasks.iter().map(|task| sheet(&kit, *task, &options));
+    let has_items = |task: &&Task| **task != Task::Svamp || options.svamp.is_some();
+    let sheets = options.tasks.iter().filter(has_items);
+    let sheets = sheets.map(|task| sheet(&kit, *task, &options));
     let sheets = sheets.collect::<Result<Vec<Sheet>>>()?;
     // All tasks in turns, so that a run that is ended early has some of each.
     for at in 0..options.items {

@@ -3,7 +3,9 @@
 use super::task::{Item, Task};
 use std::sync::Arc;
 use trimtab_adapters::host::{LearningModel, StateRecorder};
-use trimtab_adapters::rosa::{AnswerTrace, BlockKind, BlockState, OutputHead, RosaState, TraceReadout};
+use trimtab_adapters::rosa::{
+    AnswerTrace, BlockKind, BlockState, OutputHead, RosaState, TraceReadout,
+};
 use trimtab_runtime::generate::{Answer, Flow, Generation, Request, run};
 use trimtab_runtime::logits::{Context, LogitsProcessor};
 use trimtab_runtime::plan::Plan;
@@ -62,18 +64,44 @@ impl LogitsProcessor for Ban {
     }
 }
 
-impl Prompt {
-    pub fn new(kit: &LearningModel, messages: &[Message]) -> Result<Prompt> {
-        let tokens = kit.model().chat_prompt(messages)?;
+/// What all prompts of a task begin with, run once.
+pub struct Beginning {
+    session: Session,
+}
+
+impl Beginning {
+    /// Of the prompts of these items.
+    pub fn of(kit: &LearningModel, task: Task, items: &[Item]) -> Result<Beginning> {
+        let mut prompts = items.iter().map(|item| kit.model().chat_prompt(&task.ask(item)));
+        let mut common = prompts.next().ok_or("a task has no items")??;
+        for prompt in prompts {
+            let same = common.iter().zip(&prompt?).take_while(|(a, b)| a == b).count();
+            common.truncate(same);
+        }
         let mut session = kit.model().session(Plan::empty())?;
-        let (_, before) = tokens.split_last().ok_or("a prompt is empty")?;
-        session.push_prompt(before)?;
+        session.push_prompt(&common)?;
         session.run()?;
-        Ok(Prompt { tokens, session })
+        Ok(Beginning { session })
     }
 
+    pub fn prompt(&self, kit: &LearningModel, task: Task, item: &Item) -> Result<Prompt> {
+        let tokens = kit.model().chat_prompt(&task.ask(item))?;
+        let mut session = self.session.fork();
+        let Some(rest) = tokens.strip_prefix(session.tokens()) else {
+            return Err("a prompt does not begin as the others".into());
+        };
+        let (_, rest) = rest.split_last().ok_or("a prompt has nothing of its own")?;
+        if !rest.is_empty() {
+            session.push_prompt(rest)?;
+            session.run()?;
+        }
+        Ok(Prompt { tokens, session })
+    }
+}
+
+impl Prompt {
     /// A sequence that has this prompt and what follows it, under a plan that touches no key and no value.
-    fn session(&self, kit: &LearningModel, tokens: &[u32], plan: Plan) -> Result<Session> {
+    fn session(&self, tokens: &[u32], plan: Plan) -> Result<Session> {
         let known = self.tokens.len() - 1;
         let mut session = self.session.fork();
         session.replan(plan, History::Keep)?;
@@ -81,7 +109,6 @@ impl Prompt {
             return Err("a conversation does not begin with its first prompt".into());
         }
         session.push_prompt(tokens.get(known..).unwrap_or_default())?;
-        debug_assert!(kit.model().room() > tokens.len());
         Ok(session)
     }
 }
@@ -126,7 +153,7 @@ impl Wish<'_> {
             Some(state) => state.block.in_force(&Plan::empty(), layers(kit))?,
             None => Plan::empty(),
         };
-        let session = self.prompt.session(kit, &tokens, plan)?;
+        let session = self.prompt.session(&tokens, plan)?;
         let sampled = SamplingParams { temperature: TEMPERATURE, ..SamplingParams::default() };
         let sampling = match self.draw {
             Some(_) => sampled.check()?,
@@ -146,7 +173,8 @@ impl Wish<'_> {
 /// What the token loop read of an answer.
 fn traced(answer: &Answer, state: Option<&RosaState>) -> AnswerTrace {
     let version = state.map_or(0, |state| state.version);
-    let mut trace = AnswerTrace { version, tokens: answer.tokens.clone(), ..AnswerTrace::default() };
+    let mut trace =
+        AnswerTrace { version, tokens: answer.tokens.clone(), ..AnswerTrace::default() };
     read(&mut trace, &answer.steps.iter().flatten().collect::<Vec<_>>());
     trace
 }

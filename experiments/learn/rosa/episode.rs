@@ -1,6 +1,6 @@
 //! One item from its wrong first answer on: up to three more tries in every arm, with every seed.
 
-use super::answers::{Prompt, Turn, Wish, answers, under};
+use super::answers::{Beginning, Prompt, Turn, Wish, answers, under};
 use super::arms::{Arm, Context, Earlier, Feedback, Lessons};
 use super::task::{Item, Task};
 use serde_json::{Value, json};
@@ -22,7 +22,6 @@ const WRONG: &str = "That is wrong. Try again.";
 /// An item with its first answer.
 pub struct Asked {
     pub item: Item,
-    pub prompt: Prompt,
     pub first: Turn,
 }
 
@@ -48,6 +47,7 @@ struct Episode<'a> {
 pub struct Room<'a> {
     pub kit: &'a LearningModel,
     pub task: Task,
+    pub beginning: &'a Beginning,
     pub asked: &'a Asked,
     pub others: Others<'a>,
     /// First updates by arm: seeds share them.
@@ -59,15 +59,19 @@ impl Room<'_> {
     pub fn run(&mut self, arms: &[Arm], seeds: u64) -> Result<(Value, Vec<(String, RosaState)>)> {
         let mut episodes = Vec::new();
         for (arm, seed) in arms.iter().flat_map(|arm| (0..seeds).map(move |seed| (arm, seed))) {
-            let (state, history, turns) = (None, RosaHistory::default(), vec![self.asked.first.clone()]);
+            let (state, history, turns) =
+                (None, RosaHistory::default(), vec![self.asked.first.clone()]);
             episodes.push(Episode { arm, seed, state, history, turns, updates: Vec::new() });
         }
+        let prompt = self.beginning.prompt(self.kit, self.task, &self.asked.item)?;
         for k in 0..TRIES {
-            let open: Vec<usize> = (0..episodes.len()).filter(|at| !episodes[*at].ended()).collect();
+            let open: Vec<usize> =
+                (0..episodes.len()).filter(|at| !episodes[*at].ended()).collect();
             for at in &open {
                 self.learn(&mut episodes[*at], k)?;
             }
-            let wishes: Vec<Wish> = open.iter().map(|at| self.wish(&episodes[*at], k)).collect();
+            let wishes: Vec<Wish> =
+                open.iter().map(|at| self.wish(&prompt, &episodes[*at], k)).collect();
             let turns = answers(self.kit, &wishes)?;
             for (at, turn) in open.into_iter().zip(turns) {
                 episodes[at].turns.push(turn);
@@ -86,7 +90,7 @@ impl Room<'_> {
         Ok((line, states))
     }
 
-    fn wish<'a>(&'a self, episode: &'a Episode, k: usize) -> Wish<'a> {
+    fn wish<'a>(&'a self, prompt: &'a Prompt, episode: &'a Episode, k: usize) -> Wish<'a> {
         let mut said = Vec::new();
         if episode.arm.context == Context::Words {
             for turn in &episode.turns {
@@ -98,7 +102,7 @@ impl Room<'_> {
             Earlier::Allowed => Vec::new(),
             Earlier::Banned => episode.turns.iter().map(|t| t.trace.tokens.clone()).collect(),
         };
-        let Asked { item, prompt, .. } = self.asked;
+        let item = &self.asked.item;
         // The same draws in every arm.
         let key = Fingerprint::builder("learn_rosa").text(&item.name).number(episode.seed).finish();
         let draw = Some((key.to_u64(), k as u32 + 1));
@@ -107,8 +111,11 @@ impl Room<'_> {
 
     /// The update before try `k`; of the first, seeds share what came of it.
     fn learn(&mut self, episode: &mut Episode, k: usize) -> Result<()> {
-        let Some(lessons) = &episode.arm.lessons else { return Ok(()) };
-        if k == 0 && let Some((state, history, updates)) = self.known.get(&episode.arm.name) {
+        let arm = episode.arm;
+        let Some(lessons) = &arm.lessons else { return Ok(()) };
+        if k == 0
+            && let Some((state, history, updates)) = self.known.get(&episode.arm.name)
+        {
             episode.state = state.clone();
             episode.history = history.clone();
             episode.updates = updates.clone();
@@ -119,7 +126,7 @@ impl Room<'_> {
             self.step(episode, lessons, served.as_ref(), (k, step))?;
         }
         if k == 0 {
-            let Episode { state, history, updates, .. } = &episode;
+            let Episode { state, history, updates, .. } = &*episode;
             let known = (state.clone(), history.clone(), updates.clone());
             self.known.insert(episode.arm.name.clone(), known);
         }
@@ -165,14 +172,26 @@ impl Room<'_> {
     fn carried(&self, episodes: &[Episode]) -> Result<Vec<[Option<bool>; 2]>> {
         let others = [self.others.right, self.others.wrong.first().copied()];
         let mut carried = vec![[None; 2]; episodes.len()];
+        let prompt = |other: &Asked| self.beginning.prompt(self.kit, self.task, &other.item);
+        let prompts = others.map(|other| other.map(prompt).transpose());
+        let [first, second] = prompts;
+        let prompts = [first?, second?];
         let mut wishes = Vec::new();
         let mut places = Vec::new();
         for (at, episode) in episodes.iter().enumerate().filter(|(_, e)| e.seed == 0) {
             let Some(state) = episode.state.as_ref() else { continue };
-            for (which, other) in others.iter().enumerate() {
-                let Some(Asked { item, prompt, .. }) = other else { continue };
+            for (which, (other, prompt)) in others.iter().zip(&prompts).enumerate() {
+                let (Some(Asked { item, .. }), Some(prompt)) = (other, prompt) else { continue };
                 let (said, banned, state) = (Vec::new(), Vec::new(), Some(state));
-                wishes.push(Wish { task: self.task, item, prompt, said, state, banned, draw: None });
+                wishes.push(Wish {
+                    task: self.task,
+                    item,
+                    prompt,
+                    said,
+                    state,
+                    banned,
+                    draw: None,
+                });
                 places.push((at, which));
             }
         }
@@ -204,7 +223,8 @@ fn entry_row(entry: &JournalEntry) -> Value {
         JournalOutcome::Skipped { reason } => format!("skipped {reason:?}"),
     };
     let guard = |name: GuardName| entry.guards.iter().find(|g| g.name == name).map(|g| g.value);
-    let step = |read: &dyn Fn(&trimtab_adapters::rosa::StepReport) -> f64| entry.step.as_ref().map(read);
+    let step =
+        |read: &dyn Fn(&trimtab_adapters::rosa::StepReport) -> f64| entry.step.as_ref().map(read);
     json!({
         "outcome": outcome,
         "kl": step(&|s| s.kl_measured),

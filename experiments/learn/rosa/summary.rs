@@ -43,7 +43,7 @@ fn of_updates(row: &Value, field: &str) -> Vec<Option<f64>> {
 fn last_applied(row: &Value, field: &str) -> Vec<Option<f64>> {
     let updates = row["updates"].as_array().into_iter().flatten();
     let applied = updates.filter(|u| u["outcome"] == "applied").filter_map(|u| u[field].as_f64());
-    vec![applied.last()]
+    vec![applied.reduce(|_, last| last)]
 }
 
 fn applied(row: &Value) -> Vec<Option<f64>> {
@@ -94,7 +94,9 @@ impl Summary<'_> {
     pub fn differences(&self, of: &str) -> String {
         let bootstrap = self.bootstrap();
         let mut lines = vec![
-            format!("| {of} − | repeats at try 2 | right, a try | right at try 2, 3, 4 (Holm p) | any of three |"),
+            format!(
+                "| {of} − | repeats at try 2 | right, a try | right at try 2, 3, 4 (Holm p) | any of three |"
+            ),
             "| --- | --- | --- | --- | --- |".to_owned(),
         ];
         for (name, title) in self.arms.iter().filter(|(name, _)| name != of) {
@@ -106,7 +108,10 @@ impl Summary<'_> {
             let tries = [at(0), at(1), at(2)];
             let p = holm(tries.each_ref().map(|pairs| flipped(pairs)));
             let told = tries.iter().zip(p).map(|(pairs, p)| {
-                format!("{} ({p:.2})", bootstrap.mean(pairs).map_or("–".to_owned(), |e| format!("{:+.3}", e.mean)))
+                format!(
+                    "{} ({p:.2})",
+                    bootstrap.mean(pairs).map_or("–".to_owned(), |e| format!("{:+.3}", e.mean))
+                )
             });
             let cells = [
                 format!("{name} {title}"),
@@ -219,7 +224,8 @@ mod tests {
     #[test]
     fn signs_tell_a_shift_from_noise() {
         let shift: Vec<Vec<f64>> = (0..20).map(|_| vec![1.0]).collect();
-        let noise: Vec<Vec<f64>> = (0..20).map(|i| vec![if i % 2 == 0 { 1.0 } else { -1.0 }]).collect();
+        let noise: Vec<Vec<f64>> =
+            (0..20).map(|i| vec![if i % 2 == 0 { 1.0 } else { -1.0 }]).collect();
         assert!(flipped(&shift) < 0.001 && flipped(&noise) > 0.9);
         let corrected = holm([0.04, 0.01, 0.03]);
         assert!(corrected.iter().zip([0.06, 0.03, 0.06]).all(|(a, b)| (a - b).abs() < 1e-12));

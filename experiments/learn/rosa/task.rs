@@ -151,7 +151,8 @@ impl Task {
     /// Which tokens, by their texts, are the number.
     // texts [T] -> [T]
     pub fn span(self, texts: &[&str]) -> Vec<std::ops::Range<usize>> {
-        let digits = |at: &usize| texts.get(*at).is_some_and(|t| t.contains(|c: char| c.is_ascii_digit()));
+        let digits =
+            |at: &usize| texts.get(*at).is_some_and(|t| t.contains(|c: char| c.is_ascii_digit()));
         let mut runs: Vec<std::ops::Range<usize>> = Vec::new();
         for at in (0..texts.len()).filter(digits) {
             match runs.last_mut() {
@@ -206,7 +207,8 @@ mod tests {
     #[test]
     fn the_parts_share_no_item() {
         for task in [Task::Sums, Task::SmallProducts, Task::Products] {
-            let [dev, test] = [Split::Development, Split::Test].map(|s| task.items(s, None).unwrap());
+            let [dev, test] =
+                [Split::Development, Split::Test].map(|s| task.items(s, None).unwrap());
             assert!(dev.len() > 100 && test.len() > 2 * dev.len() - 100);
             assert!(dev.iter().all(|one| test.iter().all(|other| one.name != other.name)));
         }
