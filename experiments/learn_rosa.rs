@@ -47,7 +47,9 @@ type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 /// First questions that are asked together.
 const ASKED: usize = 16;
 /// Items whose last states are held against neutral text, and tokens of that text.
-const NEUTRAL: (usize, usize) = (12, 192);
+const NEUTRAL: (usize, usize) = (6, 96);
+/// Items behind which other items are asked.
+const CARRIED: usize = 20;
 
 struct Options {
     model: String,
@@ -112,7 +114,8 @@ impl Options {
             Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
             other => other?,
         };
-        Ok(text.lines().map(serde_json::from_str).collect::<std::result::Result<_, _>>()?)
+        let lines = text.lines().map(serde_json::from_str);
+        Ok(joined(lines.collect::<std::result::Result<_, _>>()?))
     }
 }
 
@@ -177,24 +180,46 @@ fn perplexities(
     Ok(states.iter().map(|(arm, _)| arm.clone()).zip(ratios).collect())
 }
 
-/// Every item of one task at one place in the order.
-fn item(kit: &LearningModel, sheet: &Sheet, at: usize, options: &Options) -> Result<Option<Value>> {
-    let Some(asked) = sheet.wrong.get(at) else { return Ok(None) };
+/// What is left to do of one item.
+fn item(
+    kit: &LearningModel,
+    sheet: &Sheet,
+    at: usize,
+    due: &[(&Arm, u64)],
+    split: Split,
+) -> Result<Value> {
+    let asked = sheet.wrong.get(at).ok_or("there is no such item")?;
     let wrong = (1..4).filter_map(|by| sheet.wrong.get((at + by) % sheet.wrong.len())).collect();
-    let right = sheet.right.get(at % sheet.right.len().max(1));
+    let right = sheet.right.get(at % sheet.right.len().max(1)).filter(|_| at < CARRIED);
     let others = Others { wrong, right };
     let (task, beginning) = (sheet.task, &sheet.beginning);
     let mut room = Room { kit, task, beginning, asked, others, known: BTreeMap::new() };
-    let (mut line, states) = room.run(&options.arms()?, options.seeds)?;
-    if at < NEUTRAL.0 && options.split == Split::Test {
+    let (mut line, states) = room.run(due)?;
+    if at < NEUTRAL.0 && split == Split::Test && !states.is_empty() {
         let ratios = perplexities(kit, &states)?;
-        for row in line["rows"].as_array_mut().into_iter().flatten().filter(|row| row["seed"] == 0)
-        {
+        let rows = line["rows"].as_array_mut().into_iter().flatten();
+        for row in rows.filter(|row| row["seed"] == 0) {
             let ratio = row["arm"].as_str().and_then(|arm| ratios.get(arm)).copied();
             row["perplexity"] = json!(ratio);
         }
     }
-    Ok(Some(line))
+    Ok(line)
+}
+
+/// One line for each item: an item that was run in parts has several.
+fn joined(lines: Vec<Value>) -> Vec<Value> {
+    let mut whole: Vec<Value> = Vec::new();
+    for line in lines {
+        let same = |one: &&mut Value| one["task"] == line["task"] && one["item"] == line["item"];
+        match whole.iter_mut().find(same) {
+            None => whole.push(line),
+            Some(known) => {
+                let more = line["rows"].as_array().cloned().unwrap_or_default();
+                known["rows"].as_array_mut().into_iter().for_each(|rows| rows.extend(more.clone()));
+            }
+        }
+    }
+    whole
 }
 
 fn tables(options: &Options) -> Result<()> {
@@ -222,9 +247,13 @@ fn main() -> Result<()> {
         return tables(&options);
     }
     let kit = LearningModel::new(Arc::new(Model::open(&options.model)?), StateReader::Here);
-    let lines = options.lines()?;
-    let known = |task: Task, name: &str| {
-        lines.iter().any(|line| line["task"] == task.name() && line["item"] == name)
+    let (lines, arms) = (options.lines()?, options.arms()?);
+    let all: Vec<(&Arm, u64)> =
+        (0..options.seeds).flat_map(|seed| arms.iter().map(move |arm| (arm, seed))).collect();
+    let done = |task: Task, name: &str, (arm, seed): (&Arm, u64)| {
+        let line = lines.iter().find(|line| line["task"] == task.name() && line["item"] == name);
+        let mut rows = line.and_then(|line| line["rows"].as_array()).into_iter().flatten();
+        rows.any(|row| row["arm"] == arm.name.as_str() && row["seed"] == seed)
     };
     let has_items = |task: &&Task| **task != Task::Svamp || options.svamp.is_some();
     let sheets = options.tasks.iter().filter(has_items);
@@ -233,12 +262,14 @@ fn main() -> Result<()> {
     // All tasks in turns, so that a run that is ended early has some of each.
     for at in 0..options.items {
         for sheet in &sheets {
-            let name = sheet.wrong.get(at).map(|asked| asked.item.name.clone());
-            if name.is_none_or(|name| known(sheet.task, &name)) {
+            let Some(asked) = sheet.wrong.get(at) else { continue };
+            let left = all.iter().filter(|one| !done(sheet.task, &asked.item.name, **one));
+            let due: Vec<(&Arm, u64)> = left.copied().collect();
+            if due.is_empty() {
                 continue;
             }
             let began = Instant::now();
-            let Some(line) = item(&kit, sheet, at, &options)? else { continue };
+            let line = item(&kit, sheet, at, &due, options.split)?;
             let mut file = OpenOptions::new().create(true).append(true).open(&options.out)?;
             writeln!(file, "{line}")?;
             let took = began.elapsed().as_secs_f64();

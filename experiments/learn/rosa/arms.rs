@@ -1,6 +1,6 @@
 //! What is done after a wrong answer.
 
-use trimtab_adapters::rosa::{BlockKind, CreditMask, Rosa, RosaParams, StepDirection};
+use trimtab_adapters::rosa::{CreditMask, Rosa, RosaParams, StepDirection};
 
 /// Whose answer the judgement is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +45,9 @@ pub struct Arm {
 }
 
 /// What the development items chose.
-pub const CHOSEN: &str = r#"{"eps_neg":0.2,"beta_neg":0.25,"mask":"answer_span"}"#;
+pub const CHOSEN: &str = r#"{"eps_neg":0.2,"mask":"answer_span"}"#;
+/// Of `last_mlp_lora` they left the default length: guards refuse longer steps.
+const CHOSEN_LORA: &str = r#"{"mask":"answer_span","block":"last_mlp_lora"}"#;
 
 impl Arm {
     fn plain(name: &str, title: &str) -> Arm {
@@ -60,7 +62,7 @@ impl Arm {
 }
 
 /// Settings that are tried on the development items; `steps` is taken out of each.
-const SWEEP: [(&str, usize); 10] = [
+const SWEEP: [(&str, usize); 11] = [
     ("{}", 1),
     (r#"{"mask":"answer_span"}"#, 1),
     (r#"{"eps_neg":0.2,"mask":"answer_span"}"#, 1),
@@ -68,6 +70,7 @@ const SWEEP: [(&str, usize); 10] = [
     (r#"{"eps_neg":0.2,"beta_neg":0.25,"mask":"answer_span"}"#, 1),
     (r#"{"eps_neg":0.2,"beta_neg":0.25,"mask":"answer_span"}"#, 3),
     (r#"{"eps_neg":0.2,"beta_neg":0.25,"damping":0.1,"mask":"answer_span"}"#, 1),
+    (CHOSEN_LORA, 1),
     (r#"{"eps_neg":0.1,"beta_neg":0.25,"mask":"answer_span","block":"last_mlp_lora"}"#, 1),
     (r#"{"eps_neg":0.2,"beta_neg":0.25,"mask":"answer_span","block":"last_mlp_lora"}"#, 1),
     (r#"{"eps_neg":0.2,"beta_neg":0.25,"mask":"answer_span","block":"last_mlp_lora"}"#, 3),
@@ -96,7 +99,7 @@ pub fn study() -> Result<Vec<Arm>> {
     let chosen = checked(CHOSEN)?;
     let with = |change: &dyn Fn(RosaParams) -> RosaParams| change(chosen.params().clone()).check();
     let uniform = with(&|p| RosaParams { mask: CreditMask::Uniform, ..p })?;
-    let lora = with(&|p| RosaParams { block: BlockKind::LastMlpLora, ..p })?;
+    let lora = checked(CHOSEN_LORA)?;
     let random = chosen.clone().with_direction(StepDirection::Random { seed: 0 });
     let gradient = chosen.clone().with_direction(StepDirection::Gradient);
     let shuffled = |arm: Arm| {

@@ -29,7 +29,7 @@ pub struct Asked {
 pub struct Others<'a> {
     /// Answered wrong at first; their judgements are the shuffled ones.
     pub wrong: Vec<&'a Asked>,
-    /// Answered right at first.
+    /// Answered right at first; without it nothing is asked of others.
     pub right: Option<&'a Asked>,
 }
 
@@ -55,12 +55,12 @@ pub struct Room<'a> {
 }
 
 impl Room<'_> {
-    /// Runs every arm with every seed; a line of results, and the last states of the first seed.
-    pub fn run(&mut self, arms: &[Arm], seeds: u64) -> Result<(Value, Vec<(String, RosaState)>)> {
+    /// Runs arms with seeds; a line of results, and the last states of the first seed.
+    pub fn run(&mut self, due: &[(&Arm, u64)]) -> Result<(Value, Vec<(String, RosaState)>)> {
         let mut episodes = Vec::new();
-        for (arm, seed) in arms.iter().flat_map(|arm| (0..seeds).map(move |seed| (arm, seed))) {
-            let (state, history, turns) =
-                (None, RosaHistory::default(), vec![self.asked.first.clone()]);
+        for (arm, seed) in due.iter().copied() {
+            let turns = vec![self.asked.first.clone()];
+            let (state, history) = (None, RosaHistory::default());
             episodes.push(Episode { arm, seed, state, history, turns, updates: Vec::new() });
         }
         let prompt = self.beginning.prompt(self.kit, self.task, &self.asked.item)?;
@@ -170,7 +170,10 @@ impl Room<'_> {
     /// Another item asked under the last state, greedily: whether one that was right stays right, and whether one that was
     /// wrong becomes right. Of the first seed.
     fn carried(&self, episodes: &[Episode]) -> Result<Vec<[Option<bool>; 2]>> {
-        let others = [self.others.right, self.others.wrong.first().copied()];
+        let others = match self.others.right {
+            Some(right) => [Some(right), self.others.wrong.first().copied()],
+            None => [None, None],
+        };
         let mut carried = vec![[None; 2]; episodes.len()];
         let prompt = |other: &Asked| self.beginning.prompt(self.kit, self.task, &other.item);
         let prompts = others.map(|other| other.map(prompt).transpose());
