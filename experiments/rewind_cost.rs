@@ -13,9 +13,12 @@ mod back;
 mod clock;
 #[path = "rewind/cost/guards.rs"]
 mod guards;
+#[path = "rewind/cost/middle.rs"]
+mod middle;
 
-use clock::{Middle, Timing, Until, middle, time};
+use clock::{Timing, Until, time};
 use guards::Planted;
+use middle::{Middle, middle};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;

@@ -4,6 +4,7 @@
 //! order they were given, before temperature and truncation.
 
 use crate::error::{Error, Result};
+use crate::kernels::logits::Reference;
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -154,6 +155,13 @@ impl LogitsProcessor for Bias {
         }
         Ok(())
     }
+}
+
+/// KL(a‖b) and KL(b‖a) of two rows of logits of the same tokens, nats; exactly 0 for equal rows. Exponentials are f32, sums
+/// f64.
+// a [vocab_size], b [vocab_size] -> [], []
+pub fn divergences(a: &[f32], b: &[f32]) -> [f64; 2] {
+    [Reference::of(a).contrast(b).kl, Reference::of(b).contrast(a).kl]
 }
 
 /// Adds a whole vector of the vocabulary's size, shared between rows: an offset δ at `final` is the bias W·δ.

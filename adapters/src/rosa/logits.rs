@@ -1,4 +1,15 @@
-//! What rows of logits say: partition, entropy, likeliest tokens, divergences. Sums are in f64, in order.
+//! What rows of logits say: partition, entropy, likeliest tokens, divergences.
+//!
+//! Short rows are those of simulations, and are computed in f64. A vocabulary is long enough that exponentials are what an
+//! update costs: these are the runtime's, in f32, summed in f64.
+
+use trimtab_runtime::logits;
+use trimtab_runtime::sample::Step;
+
+/// Tokens from which on exponentials are f32.
+const LONG: usize = 4096;
+/// Logits that are looked at together for one that is likely.
+const LINE: usize = 64;
 
 /// `ln Σ exp` and the entropy of one row.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -14,6 +25,10 @@ fn largest(logits: &[f32]) -> f64 {
 
 // logits [n] -> [], []
 pub(super) fn facts(logits: &[f32]) -> RowFacts {
+    if logits.len() >= LONG {
+        let step = Step::of(0, logits, 0);
+        return RowFacts { lse: step.log_sum_exp, entropy: step.entropy.max(0.0) };
+    }
     let most = largest(logits);
     let (mut sum, mut mean) = (0f64, 0f64);
     for z in logits {
@@ -29,13 +44,26 @@ pub(super) fn facts(logits: &[f32]) -> RowFacts {
 /// The likeliest tokens with their log-probabilities; of equals the smaller id.
 // logits [n] -> [count]
 pub(super) fn likeliest(logits: &[f32], lse: f64, count: usize) -> Vec<(u32, f32)> {
-    let mut all: Vec<(u32, f32)> =
-        logits.iter().enumerate().map(|(id, z)| (id as u32, *z)).collect();
-    if count < all.len() {
-        all.select_nth_unstable_by(count, |a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-        all.truncate(count);
+    let order = |a: &(u32, f32), b: &(u32, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
+    let mut best: Vec<(u32, f32)> = Vec::with_capacity(2 * count + LINE);
+    let mut least = f32::NEG_INFINITY;
+    for (line, logits) in logits.chunks(LINE).enumerate() {
+        // Most lines have nothing that is likely enough.
+        if best.len() >= count && !logits.iter().any(|z| *z > least) {
+            continue;
+        }
+        let short = best.len() < count;
+        let line = ((line * LINE) as u32..).zip(logits.iter().copied());
+        best.extend(line.filter(|(_, z)| short || *z > least));
+        if best.len() > 2 * count {
+            best.select_nth_unstable_by(count, order);
+            best.truncate(count);
+            least = best.iter().fold(f32::INFINITY, |least, (_, z)| least.min(*z));
+        }
     }
-    all.into_iter().map(|(id, z)| (id, (f64::from(z) - lse) as f32)).collect()
+    best.sort_unstable_by(order);
+    best.truncate(count);
+    best.into_iter().map(|(id, z)| (id, (f64::from(z) - lse) as f32)).collect()
 }
 
 /// How sharp the distributions of several rows are, and how alike.
@@ -76,6 +104,9 @@ impl Spread {
 /// KL(a‖b) and KL(b‖a) of two rows of logits, nats.
 // a [n], b [n] -> [], []
 pub(super) fn divergences(a: &[f32], b: &[f32]) -> [f64; 2] {
+    if a.len() >= LONG {
+        return logits::divergences(a, b);
+    }
     let most = [largest(a), largest(b)];
     let (mut sums, mut gaps) = ([0f64; 2], [0f64; 2]);
     for (a, b) in a.iter().zip(b) {
@@ -117,6 +148,30 @@ mod tests {
         // ½·½ of the first two, ½·1 of the first and third, ½·1 of the others.
         assert!((similarity - (0.25 + 0.5 + 0.5) / 3.0).abs() < 1e-6, "{similarity}");
         assert_eq!(Spread::of(&rows[..3], 3).similarity, 0.0);
+    }
+
+    #[test]
+    fn long_rows_say_the_same_as_short_ones() {
+        // Twice the tokens at half the mass each: the partition grows by ln 2, the entropy too, divergences stay.
+        let wave = |pace: f32| (0..LONG - 1).map(|i| (i as f32 * pace).sin() * 6.0).collect::<Vec<_>>();
+        let twice = |row: &[f32]| [row, row].concat();
+        let (a, b) = (wave(0.7), wave(0.31));
+        let (short, long) = (facts(&a), facts(&twice(&a)));
+        assert!((long.lse - short.lse - 2f64.ln()).abs() < 1e-5);
+        assert!((long.entropy - short.entropy - 2f64.ln()).abs() < 1e-5);
+        let pairs = divergences(&a, &b).into_iter().zip(divergences(&twice(&a), &twice(&b)));
+        assert!(pairs.into_iter().all(|(short, long)| (short - long).abs() < 1e-5));
+    }
+
+    #[test]
+    fn the_likeliest_are_those_of_a_sort() {
+        let row: Vec<f32> = (0..5000).map(|i| ((i * i % 977) as f32 * 0.013).sin().round()).collect();
+        let mut sorted: Vec<(u32, f32)> = (0..).zip(row.iter().copied()).collect();
+        sorted.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        for count in [1, 7, 64, 4999, 6000] {
+            let expected = sorted.get(..count.min(row.len())).unwrap();
+            assert_eq!(likeliest(&row, 0.0, count), expected, "{count}");
+        }
     }
 
     #[test]

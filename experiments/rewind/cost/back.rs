@@ -1,6 +1,6 @@
 //! A rewind itself, and the checkpoint that every token gets for it.
 
-use super::clock::middle;
+use super::middle::middle;
 use std::hint::black_box;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
