@@ -25,6 +25,10 @@ impl Interval {
 
 impl std::fmt::Display for Interval {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Without a gap, or without answers, there is no share.
+        if !self.mean.is_finite() {
+            return write!(f, "–");
+        }
         write!(f, "{:.2} [{:.2}, {:.2}]", self.mean, self.low, self.high)
     }
 }
@@ -64,7 +68,7 @@ impl Bootstrap {
                 .filter_map(|seed| got.get(*seed))
                 .map(|of_seed| over(of_seed, prompts))
                 .collect();
-            let got = got.iter().sum::<f64>() / got.len().max(1) as f64;
+            let got = got.iter().sum::<f64>() / got.len() as f64;
             let (low, high) = (over(low, prompts), over(high, prompts));
             (got - low) / (high - low)
         };
@@ -102,6 +106,7 @@ mod tests {
         let half = bootstrap.share(&half, &low, &high);
         assert!(half.mean == 0.5 && half.low < 0.3 && half.high > 0.7, "{half}");
         let coins: Vec<f64> = (0..50).map(|at| f64::from(at % 2)).collect();
+        assert_eq!(bootstrap.share(&[], &low, &high).to_string(), "–");
         let mean = bootstrap.mean(&coins);
         assert!(mean.mean == 0.5 && mean.low > 0.3 && mean.low < 0.45, "{mean}");
     }
