@@ -249,7 +249,7 @@ impl AdapterHost {
     /// [`Error::NoAnswer`], [`Error::FeedbackExists`], [`Error::NoAdapter`], [`Error::LearnerFull`]; a remark that is none.
     pub async fn teach(&self, owner: &str, lesson: Lesson) -> Result<FeedbackReport> {
         match arrive(&self.shared, owner, lesson).await? {
-            Arrived::Known(report) => Ok(report),
+            Arrived::Known(report) => Ok(*report),
             Arrived::New(prepared) => self.awaited(*prepared).await,
         }
     }
@@ -261,7 +261,7 @@ impl AdapterHost {
     /// As of [`teach`](Self::teach).
     pub async fn queue(&self, owner: &str, lesson: Lesson) -> Result<FeedbackReport> {
         match arrive(&self.shared, owner, lesson).await? {
-            Arrived::Known(report) => Ok(report),
+            Arrived::Known(report) => Ok(*report),
             Arrived::New(prepared) => {
                 let row = self.shared.shelf.row(&prepared.key).await?;
                 let version = self.shared.shelf.stored(&row, None).await?.number;

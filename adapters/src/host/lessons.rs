@@ -47,7 +47,7 @@ pub(super) struct Prepared {
 /// What a lesson is when it comes.
 pub(super) enum Arrived {
     /// It was taught before.
-    Known(FeedbackReport),
+    Known(Box<FeedbackReport>),
     /// It has to be taught.
     New(Box<Prepared>),
 }
@@ -181,7 +181,7 @@ async fn remarked(
 ) -> Result<Arrived> {
     let (subject, said_sha256) = (name_of(answer), digest_of(remark));
     if let Some(report) = earlier(shared, owner, &subject, &said_sha256).await? {
-        return Ok(Arrived::Known(report));
+        return Ok(Arrived::Known(Box::new(report)));
     }
     let record = kept(shared, owner, answer)?;
     of_rosa(shared, &record.key).await?;
@@ -215,7 +215,7 @@ async fn preferred_to(
     let subject = name_of_pair(&names[0], &names[1]);
     let said = preference(&names[0]);
     if let Some(report) = earlier(shared, owner, &subject, &said.1).await? {
-        return Ok(Arrived::Known(report));
+        return Ok(Arrived::Known(Box::new(report)));
     }
     let [better, worse] = [kept(shared, owner, preferred)?, kept(shared, owner, rejected)?];
     if better.key != worse.key {
@@ -270,7 +270,7 @@ async fn foreign(
     readable(shared, &answer)?;
     let (subject, said_sha256) = (name_of_text(&answer), digest_of(remark));
     if let Some(report) = taught(shared, &key, &subject, &said_sha256).await? {
-        return Ok(Arrived::Known(report));
+        return Ok(Arrived::Known(Box::new(report)));
     }
     let heard = heard(remark, &answer.tokens, vocabulary(shared))?;
     let said = (said(&heard), said_sha256);
@@ -332,7 +332,7 @@ async fn foreign_pair(
     let subject = name_of_pair(&names[0], &names[1]);
     let said = preference(&names[0]);
     if let Some(report) = taught(shared, &key, &subject, &said.1).await? {
-        return Ok(Arrived::Known(report));
+        return Ok(Arrived::Known(Box::new(report)));
     }
     let [first, second] = names;
     let pair = [Evidence::foreign(first, winner), Evidence::foreign(second, loser)];

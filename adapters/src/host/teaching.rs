@@ -294,11 +294,12 @@ async fn chosen(shared: &Shared, prepared: &Prepared, vote: DuelVote) -> Result<
     let order_propensity = document.shown.order_propensity;
     let pair = kept.judged(pair_id(id), vote, (now, if is_hasty { 0.0 } else { 1.0 }));
     let entry = LessonEntry::Pair(PairEntry::of(&pair, Some(kept.rule), order_propensity));
+    let haste = is_hasty.then_some("too_fast");
     let decided = DuelRow { chosen: Some((vote.as_str().to_owned(), now)), ..duel };
     loop {
         let held = shared.held(&prepared.key, None).await?;
         let taste = taste(&held)?;
-        let Paired { report, version } = match idle(vote, is_hasty, taste.state) {
+        let Paired { report, version } = match idle(vote, haste, taste.state) {
             Some(why) => taste.untaught(prepared, why),
             None => taste.learn(prepared, &pair, Cause::Duel)?,
         };
@@ -315,13 +316,12 @@ async fn chosen(shared: &Shared, prepared: &Prepared, vote: DuelVote) -> Result<
     }
 }
 
-/// Why a choice teaches nothing.
-fn idle(vote: DuelVote, is_hasty: bool, state: &TpopState) -> Option<&'static str> {
+/// Why a choice teaches nothing, if so.
+fn idle(vote: DuelVote, haste: Option<&'static str>, state: &TpopState) -> Option<&'static str> {
     let ties = state.scope().config.params().ties;
     match vote {
-        DuelVote::Left | DuelVote::Right | DuelVote::Tie if is_hasty => Some("too_fast"),
-        DuelVote::Left | DuelVote::Right => None,
-        DuelVote::Tie => (ties == TieRule::Ignore).then_some("tie"),
+        DuelVote::Left | DuelVote::Right => haste,
+        DuelVote::Tie => (ties == TieRule::Ignore).then_some("tie").or(haste),
         DuelVote::Skip | DuelVote::BothBad => Some(vote.as_str()),
     }
 }

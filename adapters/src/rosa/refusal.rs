@@ -39,12 +39,12 @@ pub enum SkipReason {
 #[derive(Debug)]
 pub(super) enum Stop {
     Skip(SkipReason),
-    Error(Error),
+    Error(Box<Error>),
 }
 
 impl From<Error> for Stop {
     fn from(error: Error) -> Stop {
-        Stop::Error(error)
+        Stop::Error(Box::new(error))
     }
 }
 

@@ -82,7 +82,7 @@ impl Rosa {
         self.check(model, state, trace, judgement)?;
         let entry = |reason| JournalEntry::skipped(self, state.version, (trace, judgement), reason);
         match self.found(model, state, trace, judgement) {
-            Err(Stop::Error(error)) => Err(error),
+            Err(Stop::Error(error)) => Err(*error),
             Err(Stop::Skip(reason)) => Ok(Update { state: None, entry: entry(reason) }),
             Ok(found) => self.guarded(model, state, found, entry(SkipReason::NoStep)),
         }
