@@ -96,19 +96,23 @@ class KilledWhileItPublishes(unittest.TestCase):
             for _ in range(ROUNDS):
                 server = Server(state=folder)
                 told, answers = self.holds(server, told, answers)
-                threading.Timer(draw.uniform(0.5, 2.0), lambda s=server: s.process.send_signal(signal.SIGKILL)).start()
                 try:
-                    for _ in range(1000):
+                    for lesson in range(1000):
                         answer = self.ask(server, adapt)
                         answers[answer["steering"]["adapter"]["version"]] = said(answer)
                         report = self.call(server, "POST", "/v1/feedback", {"response": answer["id"], "reward": -1.0})
                         told = max(told, report["adapter"]["version"])
+                        if lesson == 0:  # before it, the model is measured
+                            self.kill_soon(server, draw.uniform(0.1, 2.0))
                 except OSError:
                     pass
                 server.stop(signal.SIGKILL)
             self.assertGreater(told, 0)
             with Server(state=folder) as server:
                 self.holds(server, told, answers)
+
+    def kill_soon(self, server, seconds):
+        threading.Timer(seconds, lambda: server.process.send_signal(signal.SIGKILL)).start()
 
     def holds(self, server, told, answers):
         """Every version that was told is there and answers as it did; at most one more is, whose telling was cut short."""

@@ -55,8 +55,8 @@ pub(crate) async fn completions(
 
 /// A body that has been understood, or one whose adapter is to be found first.
 enum Read<B> {
-    Made(GenerateJob, Made),
-    Names(B, GenerationFields, Adapt),
+    Made(Box<(GenerateJob, Made)>),
+    Names(Box<(B, GenerationFields, Adapt)>),
 }
 
 async fn generate<B: DeserializeOwned + GenerationBody + Send + 'static>(
@@ -70,18 +70,19 @@ async fn generate<B: DeserializeOwned + GenerationBody + Send + 'static>(
         let fields = body.shared();
         fields.user.iter().for_each(|user| visit.user(user));
         match adapt(app, &fields)? {
-            Some(adapt) => Ok(Read::Names(body, fields, adapt)),
+            Some(adapt) => Ok(Read::Names(Box::new((body, fields, adapt)))),
             None => {
                 let job = understand(app, body, (fields, None))?;
                 let made = job.generations(app)?;
-                Ok(Read::Made(job, made))
+                Ok(Read::Made(Box::new((job, made))))
             }
         }
     };
     let (read, turns) = body.json_in_turns(work).await?;
     let (job, made) = match read {
-        Read::Made(job, made) => (job, made),
-        Read::Names(body, fields, named) => {
+        Read::Made(both) => *both,
+        Read::Names(all) => {
+            let (body, fields, named) = *all;
             // An answer holds the version that is there now, whatever is learnt before it begins.
             let adapted = admit(&app, &asker.caller.label, &named).await?;
             let work = move |app: &App| {
