@@ -5,9 +5,9 @@
 //! a crash; of what is said to be deleted, no copy of its text is left in the folder.
 //!
 //! Two learners are here as functions of numbers: [`rosa`], one step from one judgement, and [`tpop`], a taste learnt from
-//! choices between two answers or two settings. A state goes in, evidence goes in, a new state comes out. The crate will
-//! also hold the host that publishes states for owners; the tables for their versions are here already: the schema
-//! itself refuses to change a version, and keys every one by its owner, so that the states of two users never mix.
+//! choices between two answers or two settings. A state goes in, evidence goes in, a new state comes out. [`host`] publishes
+//! such states for owners while a model is served: the schema itself refuses to change a version, and keys every
+//! one by its owner, so that the states of two users never mix.
 //!
 //! It is a crate of its own because remembering has promises the rest does not need. It will not hold gradient
 //! training over data sets (that is `trimtab-trainer`), nor know what HTTP is: the structs here are rows, not wire

@@ -12,9 +12,7 @@ use sha2::{Digest, Sha256};
 const MARK: [u8; 8] = *b"TTADAPT\x01";
 const FORMAT: u32 = 1;
 const DIGEST: usize = 32;
-/// Longest header.
 const MOST_HEADER: usize = 1 << 20;
-/// Longest file.
 const MOST_BYTES: usize = 64 << 20;
 
 /// What a file says of the state in it.
@@ -42,7 +40,6 @@ fn refused(problem: impl Into<String>) -> Error {
     Error::StateRefused { problem: problem.into() }
 }
 
-/// SHA-256 in hexadecimal.
 pub(super) fn sha256(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
@@ -67,7 +64,7 @@ impl AdapterFile {
         Ok(bytes)
     }
 
-    /// Reads a file.
+    /// Reads a file, and believes nothing of it before all of it is checked.
     ///
     /// # Errors
     ///

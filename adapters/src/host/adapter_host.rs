@@ -1,13 +1,13 @@
 //! The host itself: every public act on an adapter.
 
 use super::adapter_file::AdapterFile;
-use super::config::{AdapterConfig, Learner as Method};
+use super::config::{AdapterConfig, Learner};
 use super::detail::written;
 use super::duel_document::DuelDocument;
 use super::duels::{DuelRequest, DuelVote, ShownDuel, TurnPlan};
 use super::feedback::{FeedbackReport, Lesson};
 use super::key::AdapterKey;
-use super::learner::{Job, Learner};
+use super::learner::{Job, LearnerThread};
 use super::learning_model::LearningModel;
 use super::lessons::{Arrived, Prepared, arrive};
 use super::limits::{HostLimits, HostLoad};
@@ -32,7 +32,7 @@ const MS: i64 = 1000;
 #[derive(Clone)]
 pub struct AdapterHost {
     shared: Arc<Shared>,
-    learner: Arc<Learner>,
+    learner: Arc<LearnerThread>,
 }
 
 impl AdapterHost {
@@ -43,7 +43,7 @@ impl AdapterHost {
     /// No thread can be started.
     pub fn start(store: Store, model: LearningModel, limits: HostLimits) -> Result<AdapterHost> {
         let shared = Arc::new(Shared::new(store, model, limits));
-        let learner = Arc::new(Learner::start(shared.clone())?);
+        let learner = Arc::new(LearnerThread::start(shared.clone())?);
         Ok(AdapterHost { shared, learner })
     }
 
@@ -67,11 +67,11 @@ impl AdapterHost {
     fn fits(&self, config: &AdapterConfig) -> Result<()> {
         let capped = self.shared.model.model().decoder().spec().logit_softcap;
         match (config.check()?, capped) {
-            (Method::Rosa(_), Some(cap)) => {
+            (Learner::Rosa(_), Some(cap)) => {
                 let problem = format!("is rosa, which cannot learn through logits capped at {cap}");
                 Err(Error::invalid("method", problem))
             }
-            (Method::Rosa(_) | Method::Tpop(_), _) => Ok(()),
+            (Learner::Rosa(_) | Learner::Tpop(_), _) => Ok(()),
         }
     }
 
@@ -315,13 +315,25 @@ impl AdapterHost {
     }
 
     /// Publishes a version that equals an older one; 0 is the untaught adapter. A lesson about an answer of the version
-    /// before is stale from then on. An adapter that has no version stays as it is.
+    /// before is stale from then on, and an adapter whose learning had paused learns again.
     ///
     /// # Errors
     ///
     /// [`Error::NoAdapter`]; a version that does not exist.
     pub async fn revert(&self, key: &AdapterKey, to: u32) -> Result<Reverted> {
-        let reverted = self.shared.shelf.revert(key, to).await;
+        let shelf = &self.shared.shelf;
+        let newest = shelf.stored(&shelf.row(key).await?, None).await?.number;
+        let untaught = match (newest, to) {
+            (0, 0) => {
+                let Held { config, state, .. } = self.shared.held(key, Some(0)).await?;
+                shelf.restore(key, [0, 0], (&config, &state)).await?
+            }
+            _ => None,
+        };
+        let reverted = match untaught {
+            Some(reverted) => Ok(reverted),
+            None => shelf.revert(key, to).await,
+        };
         self.shared.forget_history(key);
         reverted
     }

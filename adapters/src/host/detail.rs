@@ -32,7 +32,6 @@ pub(super) enum LessonEntry {
     Steps(Vec<JournalEntry>),
     /// A pair that was judged.
     Pair(PairEntry),
-    /// Nothing was tried.
     Nothing,
 }
 

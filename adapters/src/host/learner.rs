@@ -20,12 +20,12 @@ pub(super) struct Job {
 }
 
 /// The thread's line. It is closed with the last owner; what waits then is still taught.
-pub(super) struct Learner {
+pub(super) struct LearnerThread {
     queue: Arc<LessonQueue<Job>>,
 }
 
-impl Learner {
-    pub(super) fn start(shared: Arc<Shared>) -> Result<Learner> {
+impl LearnerThread {
+    pub(super) fn start(shared: Arc<Shared>) -> Result<LearnerThread> {
         let queue = Arc::new(LessonQueue::new(shared.limits.waiting));
         // A statement's connection goes back to the store by a task, which must run also when no lesson is being taught.
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_time().build();
@@ -34,7 +34,7 @@ impl Learner {
         let thread = std::thread::Builder::new().name("trimtab-learner".to_owned());
         let started = thread.spawn(move || run(&shared, &runtime, &line));
         started.map_err(Error::io("learner"))?;
-        Ok(Learner { queue })
+        Ok(LearnerThread { queue })
     }
 
     pub(super) fn queue(&self) -> &LessonQueue<Job> {
@@ -42,7 +42,7 @@ impl Learner {
     }
 }
 
-impl Drop for Learner {
+impl Drop for LearnerThread {
     fn drop(&mut self) {
         self.queue.close();
     }

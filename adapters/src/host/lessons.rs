@@ -25,13 +25,12 @@ use trimtab_runtime::fingerprint::Fingerprint;
 
 /// What is to be done.
 pub(super) enum Task {
-    /// Steps of ROSA.
     Judged(Vec<Judged>),
     /// A pair for a taste, the better answer first.
     Preferred(Box<[Evidence; 2]>),
     /// A duel is decided.
     Chosen(DuelVote),
-    /// Nothing, and why.
+    /// It teaches nothing, for this reason.
     Nothing(&'static str),
 }
 

@@ -17,7 +17,7 @@ pub(super) enum Heard {
     Judgement(Judgement),
     /// The answer as it should have been.
     Rewritten(Vec<u32>, Judgement),
-    /// Nothing, and why.
+    /// It teaches nothing, for this reason.
     Nothing(&'static str),
 }
 

@@ -32,7 +32,6 @@ struct Turns {
     took: Duration,
 }
 
-/// All of it.
 pub(super) struct Shared {
     pub(super) store: Store,
     pub(super) shelf: AdapterShelf,
@@ -83,7 +82,6 @@ impl Shared {
         locked(&self.listeners).push(listener);
     }
 
-    /// Tells all listeners.
     pub(super) fn tell(&self, report: &FeedbackReport, took: Duration) {
         let listeners = locked(&self.listeners).clone();
         listeners.iter().for_each(|hear| hear(report, took));

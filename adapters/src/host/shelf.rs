@@ -1,7 +1,7 @@
 //! Adapters as they are kept: what can be done with them without a model.
 
 use super::adapter_file::{AdapterFile, FileHeader, sha256};
-use super::config::AdapterConfig;
+use super::config::{AdapterConfig, TasteConfig};
 use super::detail::{LessonEntry, VersionDetail, read, word, written};
 use super::key::AdapterKey;
 use super::pinned::AdapterState;
@@ -192,14 +192,25 @@ impl AdapterShelf {
                 return Ok(Reverted { adapter, from, version: 0, restores: 0 });
             }
             let (config, state) = self.state(key, Some(to)).await?;
-            let detail = VersionDetail { restores: Some(to), ..detail_of(&config, &state) };
-            let draft = VersionDraft { parent: from, cause: Cause::Revert, detail };
-            let version = draft.version(key, &state)?;
             // Another version may have come between; then it is the one that is gone back from.
-            if let Some(version) = self.store.put_version(&version).await? {
-                return Ok(Reverted { adapter, from, version, restores: to });
+            if let Some(reverted) = self.restore(key, [from, to], (&config, &state)).await? {
+                return Ok(reverted);
             }
         }
+    }
+
+    /// Publishes an older version's state after `from`, if that is the newest.
+    pub(super) async fn restore(
+        &self,
+        key: &AdapterKey,
+        [from, to]: [u32; 2],
+        (config, state): (&AdapterConfig, &AdapterState),
+    ) -> Result<Option<Reverted>> {
+        let detail = VersionDetail { restores: Some(to), ..detail_of(config, state) };
+        let draft = VersionDraft { parent: from, cause: Cause::Revert, detail };
+        let published = self.store.put_version(&draft.version(key, state)?).await?;
+        let adapter = key.id().to_owned();
+        Ok(published.map(|version| Reverted { adapter, from, version, restores: to }))
     }
 
     /// A version as a `trimtab.adapter` file; the newest if none is named.
@@ -225,6 +236,7 @@ impl AdapterShelf {
         let file = AdapterFile::read(file)?;
         let state = decode_unbound(&file.header.config, &file.state)?;
         let config = self.settled(key, &file.header).await?;
+        let state = under(&config, state)?;
         loop {
             let parent = self.stored(&self.row(key).await?, None).await?.number;
             let draft =
@@ -333,6 +345,20 @@ fn decode_unbound(config: &AdapterConfig, bytes: &[u8]) -> Result<AdapterState> 
     })
 }
 
+/// A state under an adapter's own parameters, which a taste's is fitted anew with.
+fn under(config: &AdapterConfig, state: AdapterState) -> Result<AdapterState> {
+    match (config, &state) {
+        (AdapterConfig::Tpop(taste), AdapterState::Tpop(found)) => {
+            let own = taste.params.check()?;
+            if found.scope().config == own {
+                return Ok(state);
+            }
+            Ok(AdapterState::Tpop(Arc::new(found.reconfigured(own)?)))
+        }
+        (AdapterConfig::Rosa { .. }, _) | (_, AdapterState::Rosa(_)) => Ok(state),
+    }
+}
+
 /// Version 0 of an adapter, from another version.
 fn untaught_like(state: &AdapterState) -> Result<AdapterState> {
     Ok(match state {
@@ -354,7 +380,13 @@ fn is_alike(a: &AdapterConfig, b: &AdapterConfig) -> bool {
             };
             (a.block, rank(a)) == (b.block, rank(b))
         }
-        (AdapterConfig::Tpop(a), AdapterConfig::Tpop(b)) => a == b,
+        (AdapterConfig::Tpop(a), AdapterConfig::Tpop(b)) => {
+            let names = |taste: &TasteConfig| -> Vec<String> {
+                taste.arms.iter().map(|arm| arm.name.clone()).collect()
+            };
+            (a.params.level, a.params.features, names(a))
+                == (b.params.level, b.params.features, names(b))
+        }
         (AdapterConfig::Rosa { .. }, AdapterConfig::Tpop(_))
         | (AdapterConfig::Tpop(_), AdapterConfig::Rosa { .. }) => false,
     }

@@ -62,6 +62,11 @@ fn row(prepared: &Prepared, report: &FeedbackReport, entry: &LessonEntry) -> Res
     })
 }
 
+/// The report as it will be given again: JSON may change a fraction in its last bit.
+fn noted(lesson: &LessonRow) -> Result<FeedbackReport> {
+    read("report", &lesson.report)
+}
+
 /// Writes down a lesson that led to no version.
 async fn unpublished(
     shared: &Shared,
@@ -69,8 +74,9 @@ async fn unpublished(
     report: FeedbackReport,
     entry: &LessonEntry,
 ) -> Result<FeedbackReport> {
-    shared.store.put_lesson(&row(prepared, &report, entry)?).await?;
-    Ok(report)
+    let lesson = row(prepared, &report, entry)?;
+    shared.store.put_lesson(&lesson).await?;
+    noted(&lesson)
 }
 
 /// A published state is in memory when the next answer asks for it.
@@ -133,11 +139,11 @@ async fn published(
     let state = AdapterState::Rosa(Arc::new(state));
     let draft = VersionDraft { parent: held.version, cause: Cause::Feedback, detail };
     let version = draft.version(&prepared.key, &state)?;
-    let done = applied(report.clone());
-    match shared.store.publish(&version, &row(prepared, &done, &entry)?).await? {
+    let lesson = row(prepared, &applied(report.clone()), &entry)?;
+    match shared.store.publish(&version, &lesson).await? {
         Published::Version(number) => {
             keep(shared, held, number, (state, version.state.len()));
-            Ok(done)
+            noted(&lesson)
         }
         Published::Stale => {
             let report = rejected(report, Some("stale".to_owned()));
@@ -224,7 +230,7 @@ async fn preferred(
         let lesson = row(prepared, &report, &entry)?;
         if let Published::Version(number) = shared.store.publish(&version, &lesson).await? {
             keep(shared, &held, number, (state, version.state.len()));
-            return Ok(report);
+            return noted(&lesson);
         }
     }
 }
@@ -302,9 +308,9 @@ async fn chosen(shared: &Shared, prepared: &Prepared, vote: DuelVote) -> Result<
             (Some(Published::Stale), _) => {}
             (Some(Published::Version(number)), Some((version, state))) => {
                 keep(shared, &held, number, (state, version.state.len()));
-                return Ok(report);
+                return noted(&lesson);
             }
-            (Some(Published::Version(_)) | None, _) => return Ok(report),
+            (Some(Published::Version(_)) | None, _) => return noted(&lesson),
         }
     }
 }

@@ -19,7 +19,7 @@ use trimtab_runtime::sample::Sampling;
 /// Each display order has this probability, unless it is fixed.
 const ORDER_PROPENSITY: f64 = 0.5;
 
-/// A pinned taste.
+/// A learner of tastes in one turn of its owner.
 pub(super) struct TasteTurn<'a> {
     pinned: &'a PinnedAdapter,
     taste: &'a TasteConfig,
@@ -262,7 +262,7 @@ fn missing() -> Error {
     Error::invalid("answers", "are fewer than were wanted")
 }
 
-/// Arm a.
+/// How arm a is shown.
 fn best(answer: &AnswerRecord, contender: Contender) -> DuelAnswer {
     let (answer, arm) = (answer.answer.clone(), "best".to_owned());
     DuelAnswer { answer, contender, arm, propensity: 1.0 }

@@ -41,7 +41,7 @@ pub(super) fn likeliest(logits: &[f32], lse: f64, count: usize) -> Vec<(u32, f32
 /// How sharp the distributions of several rows are, and how alike.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct Spread {
-    /// Mean entropy, nats.
+    /// Mean over rows, in nats.
     pub(super) entropy: f64,
     /// Mean probability that two different rows draw the same token; 0 of one row.
     pub(super) similarity: f64,

@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::tpop::{DuelLevel, DuelOrder, SecondRule, ServeRule};
+use trimtab_runtime::generate::Group;
+use trimtab_runtime::kv::BLOCK_LEN;
 
 /// The sampled answers of one turn, row 0 first.
 pub fn samples(desk: &Desk, pinned: &PinnedAdapter, turn: u64, count: usize) -> Vec<AnswerRecord> {
@@ -243,28 +245,52 @@ async fn a_taste_that_is_not_served_stays_plain() {
 
 #[tokio::test]
 async fn m08_the_prompt_of_a_duel_is_prefilled_once() {
-    let (desk, engine) = Desk::served(model(), Store::memory().await.unwrap(), 4);
-    desk.adapter(&key("o"), &tpop(taste())).await;
-    let pinned = desk.host.pin(&key("o"), &PinRequest::Newest).await.unwrap();
-    let (first, _) = desk.generation(&pinned, asked(1));
-    // The candidates of a turn are forks of one session: its cache is made once.
-    let mut session = desk.model.session(Plan::empty()).unwrap();
-    session.push_prompt(&PROMPT).unwrap();
-    let forks: Vec<Generation> = (0..4)
-        .map(|choice| {
-            let request = Request { choice, ..asked(1) };
-            let tokenizer = desk.model.tokenizer().unwrap().clone();
-            Generation::new(session.fork(), tokenizer, request).unwrap()
-        })
-        .collect();
-    let before = engine.load();
-    let answers = serve(&engine, forks);
-    let after = engine.load();
-    let passed =
-        (after.prompt_tokens - after.cached_tokens) - (before.prompt_tokens - before.cached_tokens);
-    let plain = complete(first).unwrap();
-    assert_eq!(answers[0].tokens, plain.tokens);
-    assert!(passed <= 4 * PROMPT.len() as u64, "{passed}");
+    let blocks = 3 * BLOCK_LEN;
+    let prompt: Vec<u32> = (0..blocks as u32 + 5).map(|at| at * 7 % 60).collect();
+    for level in [DuelLevel::Response, DuelLevel::Token] {
+        let (desk, engine) = Desk::served(model(), Store::memory().await.unwrap(), 4);
+        desk.adapter(&key("o"), &tpop(TpopParams { level, ..taste() })).await;
+        let pinned = desk.host.pin(&key("o"), &PinRequest::Newest).await.unwrap();
+        let plan = desk.host.asking(&pinned, &DuelRequest::default()).unwrap();
+        let count = if plan == TurnPlan::Tokens { 2 } else { 4 };
+        let rows: Vec<_> = (0..count)
+            .map(|choice| {
+                let request = Request { choice, ..asked(1) };
+                desk.generation_of(&prompt, &pinned, request)
+            })
+            .collect();
+        let (rows, handles): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
+        let space = Some(desk.model.prefix_space("o"));
+        let terms = SubmitOptions { space, ..SubmitOptions::default() };
+        let (tell, told) = channel();
+        let sink = move |notice| {
+            if let Notice::Ended { result, .. } = notice {
+                tell.send(result.unwrap()).ok();
+            }
+            Flow::Continue
+        };
+        let ticket = match level {
+            DuelLevel::Token => {
+                let duel = desk.host.token_duel(&pinned, sampled(1.0)).unwrap();
+                engine.submit_group(Group::new(rows, duel), terms, sink).unwrap()
+            }
+            DuelLevel::Response => engine.submit(rows, terms, sink).unwrap(),
+        };
+        let ended = told.iter().take(count as usize).count();
+        drop(ticket);
+        let load = engine.load();
+        // Every token of the prompt is run once, but for the last, partly filled block of each further row.
+        assert_eq!(
+            (ended, load.prompt_tokens),
+            (count as usize, u64::from(count) * prompt.len() as u64)
+        );
+        assert_eq!(load.cached_tokens, u64::from(count - 1) * blocks as u64, "{level:?}");
+        // The features are those of the answer alone, whatever shared its pass.
+        let shared = handles[0].take();
+        let (generation, handle) = desk.generation_of(&prompt, &pinned, asked(1));
+        complete(generation).unwrap();
+        assert_eq!(shared, handle.take(), "{level:?}");
+    }
 }
 
 #[tokio::test]
@@ -336,5 +362,6 @@ async fn a_restart_and_a_file_keep_a_taste() {
     other.host.import(&key("p"), &file.bytes).await.unwrap();
     assert_eq!(other.taste_state(&key("p")).await.head(), state.head());
     let shelf = AdapterShelf::new(other.store.clone());
-    assert_eq!(shelf.adapter(&key("p")).await.unwrap().norm, state.head().norm());
+    let norm = shelf.adapter(&key("p")).await.unwrap().norm;
+    assert!((norm - state.head().norm()).abs() < 1e-12);
 }

@@ -176,7 +176,7 @@ async fn texts_from_elsewhere_teach_the_newest_version_once() {
 }
 
 #[tokio::test]
-async fn the_journal_makes_every_version_again_and_a_return_ends_a_pause() {
+async fn the_journal_makes_every_version_again() {
     let desk = desk().await;
     let start = desk.rosa_state(&key("o"), None).await;
     for turn in 0..4 {
@@ -211,6 +211,11 @@ async fn after_three_refusals_learning_pauses_until_something_is_taken_back() {
     let after = Desk::over(desk.model.clone(), desk.store.clone(), StateReader::Here);
     let asked = after.ask(&first, "r9", asked(9)).await;
     assert_eq!(after.say(&asked, thumb_down()).await.reason.as_deref(), Some("paused"));
+    // Version 1 is the untaught state again; the limits are as they were, but they are asked again.
+    assert_eq!(after.host.revert(&first, 0).await.unwrap().version, 1);
+    assert_eq!(after.host.adapter(&first).await.unwrap().paused, None);
+    let asked = after.ask(&first, "r10", super::asked(10)).await;
+    assert_eq!(after.say(&asked, thumb_down()).await.reason.as_deref(), Some(refused));
 }
 
 async fn desk_with(desk: &Desk, owner: &str, params: RosaParams) -> AdapterKey {

@@ -125,9 +125,18 @@ impl Desk {
         pinned: &PinnedAdapter,
         request: Request,
     ) -> (Generation, RecordingHandle) {
+        self.generation_of(&PROMPT, pinned, request)
+    }
+
+    pub fn generation_of(
+        &self,
+        prompt: &[u32],
+        pinned: &PinnedAdapter,
+        request: Request,
+    ) -> (Generation, RecordingHandle) {
         let plan = pinned.plan(&Plan::empty()).unwrap();
         let mut session = self.model.session(plan).unwrap();
-        session.push_prompt(&PROMPT).unwrap();
+        session.push_prompt(prompt).unwrap();
         let tokenizer = self.model.tokenizer().unwrap().clone();
         let generation = Generation::new(session, tokenizer, request).unwrap();
         match pinned.recorder() {
