@@ -27,6 +27,9 @@ pub struct Maker<'a> {
     pub tokens: usize,
 }
 
+/// A plan, and what the model is asked about a question.
+type Asked<'a> = (Plan, &'a dyn Fn(&str) -> [Message; 2]);
+
 /// One answer to be made.
 struct Job {
     key: Key,
@@ -52,7 +55,7 @@ impl Maker<'_> {
         &self,
         cache: &mut Cache,
         name: &str,
-        (plan, asked): (Plan, &dyn Fn(&str) -> [Message; 2]),
+        (plan, asked): Asked<'_>,
         prompts: std::ops::Range<usize>,
     ) -> Result<()> {
         let job = |key: Key| {
