@@ -8,7 +8,7 @@
 //! response-level duels; `report` prints the tables of what is there and needs no model. Answers depend on prompt and
 //! setting only, so all users, rules and seeds are judged from one set of them. They are lines of `--out` (default
 //! `target/learn_tpop.jsonl`, one file for each model) and are not made again.
-//! `--scales short=0.1,warm=0.5` overrides the cards' scales.
+//! `--scales short=0.1,warm=0.5` overrides the cards' scales, `--forms instruction,vector` makes fewer answers.
 
 #[path = "learn_tpop/answers.rs"]
 mod answers;
@@ -39,7 +39,6 @@ use response::Sampled;
 use settings::{Form, Setting, Vectors};
 use std::path::PathBuf;
 use trimtab_runtime::Model;
-use trimtab_runtime::plan::Plan;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -61,6 +60,7 @@ struct Options {
     model: String,
     vectors: PathBuf,
     scales: String,
+    forms: Vec<Form>,
     out: PathBuf,
     tokens: usize,
     seeds: u64,
@@ -84,6 +84,7 @@ impl Options {
             model: "smollm2-135m-instruct".to_owned(),
             vectors: PathBuf::from("examples/vectors"),
             scales: String::new(),
+            forms: Form::ALL.to_vec(),
             out: PathBuf::from("target/learn_tpop.jsonl"),
             tokens: 96,
             seeds: 10,
@@ -97,6 +98,11 @@ impl Options {
                 "-m" | "--model" => options.model = value,
                 "--vectors" => options.vectors = PathBuf::from(value),
                 "--scales" => options.scales = value,
+                "--forms" => {
+                    let named = |name| Form::ALL.into_iter().find(|form| form.name() == name);
+                    let forms: Option<Vec<Form>> = value.split(',').map(named).collect();
+                    options.forms = forms.ok_or_else(|| format!("no such forms: {value}"))?;
+                }
                 "--out" => options.out = PathBuf::from(value),
                 "--tokens" => options.tokens = value.parse()?,
                 "--seeds" => options.seeds = value.parse()?,
@@ -122,8 +128,8 @@ impl Options {
 
 fn answers(options: &Options, cache: &mut Cache, maker: &Maker) -> Result<()> {
     let vectors = Vectors::open(&options.vectors, &options.scales)?;
-    let four = Form::ALL.into_iter().flat_map(Setting::four);
-    four.into_iter().try_for_each(|setting| maker.setting(cache, setting, &vectors))
+    let settings = Setting::of(&options.forms);
+    settings.into_iter().try_for_each(|setting| maker.setting(cache, setting, &vectors))
 }
 
 /// The likeliest lines first, so that what is missing in the end matters least.
@@ -133,7 +139,7 @@ fn lines(options: &Options, cache: &mut Cache, maker: &Maker) -> Result<()> {
     lines.sort_by_key(|(_, times)| std::cmp::Reverse(*times));
     for (line, times) in lines.iter().take(options.most_lines) {
         eprintln!("{times} times: {line}");
-        maker.greedy(cache, line, (line, Plan::empty()), DUELS..DUELS + options.held)?;
+        maker.line(cache, line, DUELS)?;
     }
     Ok(())
 }

@@ -1,8 +1,8 @@
 //! What duels cost: a refit, a state, a duel token by token and the choice between sampled answers.
 //!
 //! `cargo bench -p trimtab-adapters --bench tpop -- MODEL`, the default model without one. Ratios are of runs that take
-//! turns; each figure is the median of its rounds, with the quarters around it. Arithmetic is one thread's, a model uses
-//! the runtime's threads.
+//! turns; each figure is the median of its rounds, with the quarters around it, and the ratio of the fastest rounds, which
+//! other programs on the machine disturb least. Arithmetic is one thread's, a model uses the runtime's threads.
 
 #![allow(clippy::expect_used)] // a benchmark that cannot run has no caller to tell
 
@@ -22,7 +22,7 @@ use trimtab_runtime::generate::{Answer, Flow, Generation, Request, run, run_grou
 use trimtab_runtime::sample::{Sampling, SamplingParams};
 use trimtab_runtime::text::Message;
 
-const ROUNDS: usize = 12;
+const ROUNDS: usize = 20;
 const FEATURES: usize = 64;
 const TOKENS: usize = 64;
 const CANDIDATES: u32 = 4;
@@ -68,6 +68,13 @@ fn told(mut values: Vec<f64>) -> String {
     values.sort_by(f64::total_cmp);
     let at = |part: usize| values.get(values.len() * part / 4).copied().unwrap_or_default();
     format!("{:.4} ({:.4} to {:.4})", at(2), at(1), at(3))
+}
+
+/// How `changed` compares with `plain`, round by round and by the fastest of each.
+fn compared(plain: &[f64], changed: &[f64]) -> String {
+    let fastest = |of: &[f64]| of.iter().copied().fold(f64::INFINITY, f64::min);
+    let ratios = plain.iter().zip(changed).map(|(plain, changed)| changed / plain).collect();
+    format!("{}; fastest {:.4}", told(ratios), fastest(changed) / fastest(plain))
 }
 
 fn seconds(work: impl FnOnce()) -> f64 {
@@ -125,17 +132,22 @@ fn token_duel(model: &Model) {
     let params = TpopParams { level: DuelLevel::Token, ..TpopParams::default() };
     let state = taught(params, *features.id(), (features.width(), 20));
     let taste = Arc::new(TokenTaste::of(&state, features).expect("taste"));
-    let ratios = (0..=ROUNDS).map(|_| {
+    let (mut alone, mut dueling) = (Vec::new(), Vec::new());
+    for round in 0..=ROUNDS {
         let mut plain = generations(model, (2, sampled()));
         let took = seconds(|| run(&mut plain, &mut |_, _| Flow::Continue).expect("run"));
-        let plain = per_pass(took, plain);
+        let took_plain = per_pass(took, plain);
         let mut arms = generations(model, (2, sampled()));
         let mut duel = TokenDuel::new(taste.clone(), sampled());
         let go = || run_group(&mut arms, &mut duel, &mut |_, _| Flow::Continue).expect("run");
         let took = seconds(go);
-        per_pass(took, arms) / plain
-    });
-    println!("token duel over two plain rows: {}", told(ratios.skip(1).collect()));
+        let took_duel = per_pass(took, arms);
+        if round > 0 {
+            alone.push(took_plain);
+            dueling.push(took_duel);
+        }
+    }
+    println!("token duel over two plain rows: {}", compared(&alone, &dueling));
 }
 
 /// Activations of an answer and their number.
@@ -168,7 +180,7 @@ fn selection(model: &Model) {
     let extractor = extractor(model.decoder().spec().d_model);
     let params = TpopParams::default();
     let state = taught(params, *extractor.id(), (extractor.width(), 20));
-    let (mut recording, mut choosing) = (Vec::new(), Vec::new());
+    let (mut plainly, mut recording, mut choosing) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..=ROUNDS {
         let mut plain = generations(model, (CANDIDATES, sampled()));
         let generating = seconds(|| run(&mut plain, &mut |_, _| Flow::Continue).expect("run"));
@@ -186,11 +198,12 @@ fn selection(model: &Model) {
             black_box(state.choose(turn, &candidates).expect("choice"));
         });
         if round > 0 {
-            recording.push((with_recorder - generating) / generating);
+            plainly.push(generating);
+            recording.push(with_recorder);
             choosing.push(choice / generating);
         }
     }
-    println!("recorders over generating {CANDIDATES} answers: {}", told(recording));
+    println!("{CANDIDATES} recorded answers over plain ones: {}", compared(&plainly, &recording));
     println!("features and choice over generating them: {}", told(choosing));
 }
 

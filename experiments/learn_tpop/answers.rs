@@ -2,7 +2,7 @@
 
 use super::cache::{Cache, Kept, Key};
 use super::drive;
-use super::settings::{Setting, Vectors};
+use super::settings::{Setting, Vectors, behind};
 use std::time::Instant;
 use trimtab_adapters::host::{RecordingHandle, StateRecorder};
 use trimtab_adapters::rosa::BlockKind;
@@ -27,6 +27,9 @@ pub struct Maker<'a> {
     pub tokens: usize,
 }
 
+/// A plan, and what the model is asked about a question.
+type Asked<'a> = (Plan, &'a dyn Fn(&str) -> [Message; 2]);
+
 /// One answer to be made.
 struct Job {
     key: Key,
@@ -38,21 +41,26 @@ impl Maker<'_> {
     /// Greedy answers under a setting.
     pub fn setting(&self, cache: &mut Cache, setting: Setting, vectors: &Vectors) -> Result<()> {
         let plan = vectors.plan(setting)?;
-        self.greedy(cache, &setting.name(), (&setting.system(), plan), 0..self.prompts.len())
+        let asked = |question: &str| setting.messages(question);
+        self.greedy(cache, &setting.name(), (plan, &asked), 0..self.prompts.len())
     }
 
-    /// Greedy answers to some prompts behind a system prompt, under a plan.
-    pub fn greedy(
+    /// Greedy answers to the prompts from here on, with a line behind each.
+    pub fn line(&self, cache: &mut Cache, line: &str, from: usize) -> Result<()> {
+        let asked = |question: &str| behind(question, line);
+        self.greedy(cache, line, (Plan::empty(), &asked), from..self.prompts.len())
+    }
+
+    fn greedy(
         &self,
         cache: &mut Cache,
         name: &str,
-        (system, plan): (&str, Plan),
+        (plan, asked): Asked<'_>,
         prompts: std::ops::Range<usize>,
     ) -> Result<()> {
         let job = |key: Key| {
             let request = Request { max_tokens: Some(self.tokens), ..Request::default() };
-            let question = self.prompts.get(key.1).ok_or("there is no such prompt")?;
-            let messages = [Message::new("system", system), Message::new("user", question)];
+            let messages = asked(self.prompts.get(key.1).ok_or("there is no such prompt")?);
             let chat = self.model.chat(&messages).plan(plan.clone()).request(request);
             Ok(Job { key, generation: chat.generation()?, recording: None })
         };

@@ -64,7 +64,8 @@ impl Cache {
             value["pooled"] = json!(pooled);
         }
         let mut file = OpenOptions::new().create(true).append(true).open(&self.path)?;
-        writeln!(file, "{value}")?;
+        // In one piece, so that programs may share a file.
+        file.write_all(format!("{value}\n").as_bytes())?;
         self.answers.insert(key, kept);
         Ok(())
     }

@@ -47,6 +47,8 @@ pub struct Series {
     pub choices: Choices,
     pub labels: Labels,
     pub second: SecondRule,
+    /// The weight of the bonus; the shipped one unless it is studied.
+    pub nu: f64,
 }
 
 /// A duel that was held.
@@ -68,7 +70,7 @@ pub struct Outcome {
 impl Series {
     pub fn new(user: User) -> Series {
         let (choices, labels) = (Choices::NOISY, Labels::Honest);
-        Series { user, choices, labels, second: SecondRule::Ucb }
+        Series { user, choices, labels, second: SecondRule::Ucb, nu: TpopParams::default().nu }
     }
 
     /// Holds the duels on prompts in an order of the seed.
@@ -76,12 +78,8 @@ impl Series {
     pub fn run(&self, counts: &[Vec<Counts>], seed: u64) -> Result<Outcome, TpopError> {
         let arms =
             ArmFeatures::of_settings(SettingFeatures::Categorical { settings: counts.len() })?;
-        let scope = TpopScope {
-            config: keys(self.second)?,
-            extractor: *arms.id(),
-            width: arms.width(),
-            seed,
-        };
+        let scope =
+            TpopScope { config: self.keys()?, extractor: *arms.id(), width: arms.width(), seed };
         let mut state = TpopState::new(scope)?;
         let features: Vec<Vec<f32>> =
             (0..counts.len()).map(|arm| arms.features(arm, &[])).collect::<Result<_, _>>()?;
@@ -105,6 +103,12 @@ impl Series {
         Ok(outcome)
     }
 
+    /// The default keys, but for what the series varies, and that no duel is spared.
+    pub fn keys(&self) -> Result<Tpop, TpopError> {
+        let (second, nu) = (self.second, self.nu);
+        TpopParams { second, nu, ask_budget: DUELS, ..TpopParams::default() }.check()
+    }
+
     fn worth(&self, counts: &[Vec<Counts>], arm: usize, prompt: usize) -> f64 {
         let counts = counts.get(arm).and_then(|of_arm| of_arm.get(prompt));
         counts.map_or(0.0, |counts| self.user.utility(counts))
@@ -119,11 +123,6 @@ impl Series {
             Labels::Coin => uniform(seed, "experiment.coin", round) < 0.5,
         }
     }
-}
-
-/// The default keys, but that no duel is spared.
-pub fn keys(second: SecondRule) -> Result<Tpop, TpopError> {
-    TpopParams { second, ask_budget: DUELS, ..TpopParams::default() }.check()
 }
 
 /// Arm one, or the plain arm where the state distrusts itself.

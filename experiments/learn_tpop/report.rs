@@ -95,10 +95,11 @@ impl Report<'_> {
     fn sets(&self) -> Vec<Arms> {
         let four = Form::ALL.into_iter().map(|form| {
             let name = format!("Four arms: plain, short, list, warm; form: {}", form.name());
-            (name, Setting::four(form))
+            (name, Setting::of(&[form]))
         });
-        let ten = [("Ten arms: all of them".to_owned(), Setting::all())];
-        four.chain(ten).filter_map(|(name, settings)| self.arms(name, settings)).collect()
+        let ten = [Form::Instruction, Form::Vector, Form::Both];
+        let ten = ("Ten arms: instruction, vector and both".to_owned(), Setting::of(&ten));
+        four.chain([ten]).filter_map(|(name, settings)| self.arms(name, settings)).collect()
     }
 
     /// `None` where answers are missing.
@@ -119,7 +120,7 @@ impl Report<'_> {
             "| setting | words | ended | short | list | exclaim | letters |\n| --- | --: | --: | --- | --- | --- | --- |\n",
         );
         let bootstrap = self.bootstrap();
-        for setting in Setting::all() {
+        for setting in Setting::of(&Form::ALL) {
             let name = setting.name();
             let (Some(counts), Some(plain)) =
                 (self.counts(&name, DUELS), self.counts("plain", DUELS))
@@ -286,6 +287,8 @@ fn ways(user: User) -> Vec<(&'static str, Series)> {
     vec![
         ("ucb", usual),
         ("ucb, no noise", Series { choices: Choices::Sure, ..usual }),
+        ("ucb, ν = 1", Series { nu: 1.0, ..usual }),
+        ("ucb, ν = 2", Series { nu: 2.0, ..usual }),
         ("thompson", Series { second: SecondRule::Thompson, ..usual }),
         ("runner-up", Series { second: SecondRule::RunnerUp, ..usual }),
         ("random second", Series { second: SecondRule::Random, ..usual }),
@@ -307,7 +310,7 @@ fn common(arms: &Arms) -> usize {
 
 /// The rival writes from the duels between the four settings in words.
 fn has_lines(arms: &Arms) -> bool {
-    arms.settings == Setting::four(Form::Instruction)
+    arms.settings == Setting::of(&[Form::Instruction])
 }
 
 /// The duels of each seed from which lines are written.

@@ -1,7 +1,7 @@
 //! Duels between sampled answers, whose features are the model's own activations.
 
 use super::cache::{Cache, Kept};
-use super::duels::{DUELS, Labels, Series, keys, order};
+use super::duels::{DUELS, Labels, Series, order};
 use super::users::{Counts, User};
 use std::sync::Arc;
 use trimtab_adapters::tpop::{
@@ -54,7 +54,7 @@ impl Sampled {
     /// The utility of what is served for each later prompt after so many duels: `[prompts]` for each of `after`.
     pub fn served(&self, series: &Series, seed: u64, after: &[usize]) -> Result<Vec<Vec<f64>>> {
         let width = FEATURES + 1;
-        let config = keys(series.second)?;
+        let config = series.keys()?;
         let mut state = TpopState::new(TpopScope { config, extractor: [0; 32], width, seed })?;
         let mut served = Vec::new();
         for round in 0..=DUELS {

@@ -1,9 +1,8 @@
-//! The rival in words: a line of the system prompt that says what is measured of the winners of duels against the losers.
+//! The rival in words: a line behind the question that says what is measured of the winners of duels against the losers.
 //!
 //! Its numbers are rounded to a few steps, so that few different lines occur and each is answered once.
 
 use super::duels::Held;
-use super::settings::SYSTEM;
 use super::users::Counts;
 
 /// Lengths that a line can name.
@@ -13,7 +12,7 @@ const LENGTH_DIFFERS: f64 = 0.2;
 /// A difference in items or exclamation marks from here on is named.
 const COUNT_DIFFERS: f64 = 0.5;
 
-/// The system prompt after some duels; `None` where winners and losers do not differ.
+/// The line after some duels; `None` where winners and losers do not differ.
 // counts [arms][prompts]
 pub fn line(held: &[Held], counts: &[Vec<Counts>]) -> Option<String> {
     let mean = |of: fn(&Counts) -> f64| {
@@ -40,8 +39,7 @@ pub fn line(held: &[Held], counts: &[Vec<Counts>]) -> Option<String> {
         said(mean(|counts| counts.exclaims), "with exclamation marks", "without exclamation marks"),
     ];
     let clauses: Vec<String> = clauses.into_iter().flatten().collect();
-    (!clauses.is_empty())
-        .then(|| format!("{SYSTEM} The user prefers answers {}.", clauses.join(", ")))
+    (!clauses.is_empty()).then(|| format!("The user prefers answers {}.", clauses.join(", ")))
 }
 
 fn far(length: f64, words: f64) -> f64 {

@@ -1,14 +1,17 @@
 //! The settings that duels choose between: no wish, or one of three styles asked for in words, by a vector, or both.
+//!
+//! A wish in words stands behind the question, where `trimtab eval --instruction` puts it, or in the system prompt.
 
 use std::path::Path;
 use trimtab_runtime::plan::Plan;
+use trimtab_runtime::text::Message;
 use trimtab_steering::steer::{NullVectors, SteerOptions};
 use trimtab_steering::{Steer, VectorFile};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
-/// The system prompt of every setting; a wish in words comes behind it.
-pub const SYSTEM: &str = "You are a helpful assistant.";
+/// The system prompt of every setting.
+const SYSTEM: &str = "You are a helpful assistant.";
 
 /// What is wished for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,19 +53,24 @@ impl Style {
 /// How it is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
+    /// Words behind the question.
     Instruction,
     Vector,
+    /// Words behind the question, and the vector.
     Both,
+    /// Words in the system prompt.
+    System,
 }
 
 impl Form {
-    pub const ALL: [Form; 3] = [Form::Instruction, Form::Vector, Form::Both];
+    pub const ALL: [Form; 4] = [Form::Instruction, Form::Vector, Form::Both, Form::System];
 
     pub fn name(self) -> &'static str {
         match self {
             Form::Instruction => "instruction",
             Form::Vector => "vector",
             Form::Both => "both",
+            Form::System => "system prompt",
         }
     }
 }
@@ -75,19 +83,10 @@ pub enum Setting {
 }
 
 impl Setting {
-    /// All ten.
-    pub fn all() -> Vec<Setting> {
-        let styled = Form::ALL.into_iter().flat_map(Setting::of);
-        [Setting::Plain].into_iter().chain(styled).collect()
-    }
-
-    /// Plain and the three styles in one form.
-    pub fn four(form: Form) -> Vec<Setting> {
-        [Setting::Plain].into_iter().chain(Setting::of(form)).collect()
-    }
-
-    fn of(form: Form) -> impl Iterator<Item = Setting> {
-        Style::ALL.into_iter().map(move |style| Setting::Styled(style, form))
+    /// Plain and the three styles in each of some forms.
+    pub fn of(forms: &[Form]) -> Vec<Setting> {
+        let styled = |form: &Form| Style::ALL.map(|style| Setting::Styled(style, *form));
+        [Setting::Plain].into_iter().chain(forms.iter().flat_map(styled)).collect()
     }
 
     pub fn name(self) -> String {
@@ -97,21 +96,32 @@ impl Setting {
         }
     }
 
-    pub fn system(self) -> String {
-        match self {
+    /// What the model is asked.
+    pub fn messages(self, question: &str) -> [Message; 2] {
+        let (system, asked) = match self {
+            Setting::Plain | Setting::Styled(_, Form::Vector) => return behind(question, ""),
             Setting::Styled(style, Form::Instruction | Form::Both) => {
-                format!("{SYSTEM} {}", style.words())
+                return behind(question, style.words());
             }
-            Setting::Plain | Setting::Styled(_, Form::Vector) => SYSTEM.to_owned(),
-        }
+            Setting::Styled(style, Form::System) => {
+                (format!("{SYSTEM} {}", style.words()), question)
+            }
+        };
+        [Message::new("system", system), Message::new("user", asked)]
     }
 
     fn steered(self) -> Option<Style> {
         match self {
             Setting::Styled(style, Form::Vector | Form::Both) => Some(style),
-            Setting::Plain | Setting::Styled(_, Form::Instruction) => None,
+            Setting::Plain | Setting::Styled(_, Form::Instruction | Form::System) => None,
         }
     }
+}
+
+/// A question with a wish behind it.
+pub fn behind(question: &str, wish: &str) -> [Message; 2] {
+    let asked = format!("{question} {wish}");
+    [Message::new("system", SYSTEM), Message::new("user", asked.trim_end())]
 }
 
 /// The vectors of the styles, each at the scale of its card or at another.
@@ -152,12 +162,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn there_are_ten_settings_and_four_of_each_form() {
-        let names: Vec<String> = Setting::all().into_iter().map(Setting::name).collect();
-        let distinct: std::collections::BTreeSet<_> = names.iter().collect();
-        assert_eq!((names.len(), distinct.len()), (10, 10));
-        assert!(Form::ALL.into_iter().all(|form| Setting::four(form).len() == 4));
-        let both = Setting::Styled(Style::List, Form::Both);
-        assert!(both.system().ends_with("bulleted list.") && both.steered() == Some(Style::List));
+    fn wishes_stand_where_their_form_says() {
+        let ten = Setting::of(&[Form::Instruction, Form::Vector, Form::Both]);
+        let names: std::collections::BTreeSet<String> =
+            ten.iter().map(|setting| setting.name()).collect();
+        assert_eq!((ten.len(), names.len()), (10, 10));
+        let said = |setting: Setting| setting.messages("Why?").map(|message| message.content);
+        let [system, asked] = said(Setting::Styled(Style::List, Form::Both));
+        assert!(system == SYSTEM && asked == "Why? Please give your answer as a bulleted list.");
+        let [system, asked] = said(Setting::Styled(Style::List, Form::System));
+        assert!(system != SYSTEM && asked == "Why?");
+        assert_eq!(said(Setting::Styled(Style::List, Form::Vector)), said(Setting::Plain));
+        assert_eq!(Setting::Styled(Style::List, Form::Both).steered(), Some(Style::List));
     }
 }

@@ -99,7 +99,7 @@ mod tests {
         let bootstrap = Bootstrap::new(50, 10);
         let (low, high) = (vec![0.0; 50], vec![0.5; 50]);
         let (best, worst) = (vec![0.5; 50], vec![0.0; 50]);
-        let all = bootstrap.share(&vec![best.as_slice(); 10], &low, &high);
+        let all = bootstrap.share(&[best.as_slice(); 10], &low, &high);
         assert_eq!((all.mean, all.low, all.high), (1.0, 1.0, 1.0));
         let half: Vec<&[f64]> =
             (0..10).map(|seed| if seed < 5 { best.as_slice() } else { worst.as_slice() }).collect();
