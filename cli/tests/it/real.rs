@@ -243,7 +243,7 @@ fn a_proof_holds_on_the_default_model() {
     if model().is_none() {
         return;
     }
-    let document = json(&run(&["adapters", "prove", "-n", "12", "--json", "-q"], "").stdout);
+    let document = json(&run(&["adapters", "prove", "-n", "6", "--json", "-q"], "").stdout);
     assert_eq!(document["passed"], true, "{document}");
     let value = |name: &str| {
         let checks = document["checks"].as_array().unwrap().iter();
