@@ -330,12 +330,10 @@ impl AdapterHost {
             }
             _ => None,
         };
-        let reverted = match untaught {
+        match untaught {
             Some(reverted) => Ok(reverted),
             None => shelf.revert(key, to).await,
-        };
-        self.shared.forget_history(key);
-        reverted
+        }
     }
 
     /// A version as a `trimtab.adapter` file; the newest if none is named.
@@ -366,9 +364,7 @@ impl AdapterHost {
         self.fits(&header.config)?;
         self.shared.decoded(key, &Arc::new(header.config), Some(state)).await?;
         self.has_room(key).await?;
-        let summary = self.shared.shelf.import(key, file).await;
-        self.shared.forget_history(key);
-        summary
+        self.shared.shelf.import(key, file).await
     }
 
     /// Deletes an adapter with its versions, journal, duels, kept answers and traces.

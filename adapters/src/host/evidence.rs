@@ -142,7 +142,8 @@ impl Evidence {
         }
     }
 
-    /// The trace under the state that is in force now, its vocabulary scored once.
+    /// The trace under the state that is in force now. What the token loop read off the logits is taken from it; otherwise
+    /// the vocabulary is scored once.
     pub(super) fn trace(
         &self,
         model: &LearningModel,
@@ -153,7 +154,16 @@ impl Evidence {
         let (states, last_block) = self.activations(model, &in_force)?;
         let bare = self.bare(in_force.now, 0);
         let trace = AnswerTrace { states, last_block, ..bare };
-        trace.scored(frozen, &in_force.now.block, top_k)
+        let read_off = match &self.source {
+            Source::Recorded(record) if in_force.now == in_force.answered => {
+                record.recording.read_off(self.tokens.len(), top_k)
+            }
+            Source::Recorded(_) | Source::Read { .. } => None,
+        };
+        match read_off {
+            Some((lse, readout)) => Ok(AnswerTrace { lse, readout: Some(readout), ..trace }),
+            None => trace.scored(frozen, &in_force.now.block, top_k),
+        }
     }
 
     /// `final` without an offset and, where the block is in the last MLP, the last block as it is now.

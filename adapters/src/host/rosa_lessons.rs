@@ -6,7 +6,8 @@ use super::learning_model::LearningModel;
 use super::states::StateReader;
 use crate::error::Result;
 use crate::rosa::{
-    FrozenModel, JournalEntry, Judgement, Rosa, RosaHistory, RosaState, StepReport, Update,
+    FrozenModel, JournalEntry, JournalOutcome, Judgement, Rosa, RosaHistory, RosaState, StepReport,
+    Update,
 };
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -104,8 +105,8 @@ impl Steps<'_> {
     }
 }
 
-/// The steps in short; divergences and work of all of them, and of two answers the change of the first one's
-/// log-probability less that of the second's.
+/// The steps in short, those that were applied if any was; divergences and work of all of them, and of two answers the
+/// change of the first one's log-probability less that of the second's.
 pub(super) fn summary(entries: &[JournalEntry], norm: f64) -> Option<StepSummary> {
     let nothing = StepSummary {
         kl: 0.0,
@@ -116,7 +117,10 @@ pub(super) fn summary(entries: &[JournalEntry], norm: f64) -> Option<StepSummary
         log_p_change: 0.0,
     };
     let signs = [1.0, -1.0];
-    let steps = entries.iter().zip(signs).filter_map(|(entry, sign)| Some((entry.step?, sign)));
+    let is_applied = |entry: &JournalEntry| matches!(entry.outcome, JournalOutcome::Applied { .. });
+    let is_any = entries.iter().any(is_applied);
+    let shown = entries.iter().zip(signs).filter(|(entry, _)| is_applied(entry) || !is_any);
+    let steps = shown.filter_map(|(entry, sign)| Some((entry.step?, sign)));
     let steps: Vec<(StepReport, f64)> = steps.collect();
     let sum = steps.iter().fold(nothing, |sum, (step, sign)| StepSummary {
         kl: sum.kl + step.kl_measured,

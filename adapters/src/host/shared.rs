@@ -39,7 +39,8 @@ pub(super) struct Shared {
     pub(super) limits: HostLimits,
     answers: Mutex<AnswerBook>,
     states: Mutex<ResidentStates>,
-    histories: Mutex<HashMap<AdapterKey, (i64, RosaHistory)>>,
+    /// Each of the version that was newest then.
+    histories: Mutex<HashMap<AdapterKey, (StateName, RosaHistory)>>,
     turns: Mutex<HashMap<AdapterKey, Turns>>,
     listeners: Mutex<Vec<Listener>>,
 }
@@ -55,6 +56,14 @@ pub(super) struct Held {
     pub(super) config: Arc<AdapterConfig>,
     pub(super) version: u32,
     pub(super) state: AdapterState,
+}
+
+impl Held {
+    /// What the state is remembered as.
+    pub(super) fn name(&self) -> StateName {
+        let Held { key, created_ms, version, .. } = self;
+        StateName { key: key.clone(), created_ms: *created_ms, version: *version }
+    }
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -160,7 +169,7 @@ impl Shared {
     /// What a rosa adapter may still be taught.
     pub(super) async fn history(&self, held: &Held) -> Result<RosaHistory> {
         let known = locked(&self.histories).get(&held.key).cloned();
-        if let Some((_, history)) = known.filter(|(created_ms, _)| *created_ms == held.created_ms) {
+        if let Some((_, history)) = known.filter(|(name, _)| *name == held.name()) {
             return Ok(history);
         }
         let (owner, id) = (held.key.owner(), held.key.id());
@@ -168,17 +177,13 @@ impl Shared {
         shelf::history(&lessons, &self.store.versions(owner, id).await?)
     }
 
-    pub(super) fn keep_history(&self, held: &Held, history: RosaHistory) {
+    /// Remembers it until another version comes that did not follow from it.
+    pub(super) fn keep_history(&self, name: StateName, history: RosaHistory) {
         let mut histories = locked(&self.histories);
         if histories.len() >= MOST_COUNTED {
             histories.clear();
         }
-        histories.insert(held.key.clone(), (held.created_ms, history));
-    }
-
-    /// The journal says again what an adapter may be taught.
-    pub(super) fn forget_history(&self, key: &AdapterKey) {
-        locked(&self.histories).remove(key);
+        histories.insert(name.key.clone(), (name, history));
     }
 
     /// The number of a turn that begins, and how long ago the last duel was. Numbers go on above the pairs that a

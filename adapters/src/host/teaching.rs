@@ -81,8 +81,7 @@ async fn unpublished(
 
 /// A published state is in memory when the next answer asks for it.
 fn keep(shared: &Shared, held: &Held, version: u32, (state, bytes): (AdapterState, usize)) {
-    let (key, created_ms) = (held.key.clone(), held.created_ms);
-    shared.states().keep(StateName { key, created_ms, version }, state, bytes);
+    shared.states().keep(StateName { version, ..held.name() }, state, bytes);
 }
 
 async fn judged(shared: &Shared, prepared: &Prepared, lesson: &[Judged]) -> Result<FeedbackReport> {
@@ -110,13 +109,13 @@ async fn judged(shared: &Shared, prepared: &Prepared, lesson: &[Judged]) -> Resu
     let entry = LessonEntry::Steps(entries);
     if !is_new {
         let report = unpublished(shared, prepared, rejected(report, reason), &entry).await?;
-        shared.keep_history(&held, history);
+        shared.keep_history(held.name(), history);
         return Ok(report);
     }
     let report = published(shared, prepared, &held, (state, detail), (report, entry)).await?;
-    match report.status {
-        FeedbackStatus::Applied => shared.keep_history(&held, history),
-        FeedbackStatus::Rejected | FeedbackStatus::Queued => shared.forget_history(&held.key),
+    if report.status == FeedbackStatus::Applied {
+        let version = report.adapter.version;
+        shared.keep_history(StateName { version, ..held.name() }, history);
     }
     Ok(report)
 }

@@ -66,6 +66,9 @@ pub(super) fn likeliest(logits: &[f32], lse: f64, count: usize) -> Vec<(u32, f32
     best.into_iter().map(|(id, z)| (id, (f64::from(z) - lse) as f32)).collect()
 }
 
+/// Tokens less likely than this are not counted in a similarity: together they are less than 1e-5 of it.
+const LEAST_LOG_P: f64 = -12.0;
+
 /// How sharp the distributions of several rows are, and how alike.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct Spread {
@@ -79,25 +82,24 @@ impl Spread {
     // rows [n, vocabulary]
     pub(super) fn of(rows: &[f32], vocabulary: usize) -> Spread {
         let mut sum = vec![0f64; vocabulary];
-        let (mut entropy, mut squares, mut count) = (0f64, 0f64, 0f64);
+        let (mut entropies, mut squares, mut count) = (0f64, 0f64, 0f64);
         for row in rows.chunks(vocabulary.max(1)) {
-            let most = largest(row);
-            let weights: Vec<f64> = row.iter().map(|z| (f64::from(*z) - most).exp()).collect();
-            let total: f64 = weights.iter().sum();
-            let mut mean = 0f64;
-            for ((sum, w), z) in sum.iter_mut().zip(weights).zip(row) {
-                let p = w / total;
-                mean += if p > 0.0 { p * (f64::from(*z) - most) } else { 0.0 };
-                squares += p * p;
-                *sum += p;
+            let RowFacts { lse, entropy } = facts(row);
+            for (sum, z) in sum.iter_mut().zip(row) {
+                let log_p = f64::from(*z) - lse;
+                if log_p > LEAST_LOG_P {
+                    let p = f64::from((log_p as f32).exp());
+                    squares += p * p;
+                    *sum += p;
+                }
             }
-            entropy += total.ln() - mean;
+            entropies += entropy;
             count += 1.0;
         }
         // (Σp)² has every pair twice and every row with itself once.
         let pairs = sum.iter().map(|p| p * p).sum::<f64>() - squares;
         let similarity = if count > 1.0 { pairs / (count * (count - 1.0)) } else { 0.0 };
-        Spread { entropy: entropy / count.max(1.0), similarity }
+        Spread { entropy: entropies / count.max(1.0), similarity }
     }
 }
 

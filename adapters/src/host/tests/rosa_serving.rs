@@ -172,3 +172,27 @@ async fn a_thumb_moves_the_judged_answer_its_own_way() {
         }
     }
 }
+
+#[tokio::test]
+async fn what_the_token_loop_read_off_teaches_the_same() {
+    for block in BLOCKS {
+        let mut states = Vec::new();
+        for top_logprobs in [0, tiny::VOCABULARY] {
+            let desk = Desk::new().await;
+            desk.adapter(&key("o"), &rosa(block)).await;
+            for turn in 0..2 {
+                let request = Request { top_logprobs, ..asked(turn) };
+                let asked = desk.ask(&key("o"), &format!("r{turn}"), request).await;
+                let tokens = asked.record.recording.tokens.len();
+                let listed = asked.record.recording.read_off(tokens, tiny::VOCABULARY);
+                assert_eq!(listed.is_some(), top_logprobs > 0);
+                let report = desk.say(&asked, thumb_down()).await;
+                assert_eq!(report.status, FeedbackStatus::Applied, "{report:?}");
+            }
+            states.push(desk.rosa_state(&key("o"), None).await);
+        }
+        let values = states.iter().map(|state| state.block.values());
+        let [a, b] = values.collect::<Vec<_>>().try_into().unwrap();
+        assert!(a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-4), "{block:?}");
+    }
+}
