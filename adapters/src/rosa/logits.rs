@@ -108,7 +108,8 @@ mod tests {
     #[test]
     fn long_rows_say_the_same_as_short_ones() {
         // Twice the tokens at half the mass each: the partition grows by ln 2, the entropy too, divergences stay.
-        let wave = |pace: f32| (0..LONG - 1).map(|i| (i as f32 * pace).sin() * 6.0).collect::<Vec<_>>();
+        let wave =
+            |pace: f32| (0..LONG - 1).map(|i| (i as f32 * pace).sin() * 6.0).collect::<Vec<_>>();
         let twice = |row: &[f32]| [row, row].concat();
         let (a, b) = (wave(0.7), wave(0.31));
         let (short, long) = (facts(&a), facts(&twice(&a)));
@@ -120,7 +121,8 @@ mod tests {
 
     #[test]
     fn the_likeliest_are_those_of_a_sort() {
-        let row: Vec<f32> = (0..5000).map(|i| ((i * i % 977) as f32 * 0.013).sin().round()).collect();
+        let row: Vec<f32> =
+            (0..5000).map(|i| ((i * i % 977) as f32 * 0.013).sin().round()).collect();
         let mut sorted: Vec<(u32, f32)> = (0..).zip(row.iter().copied()).collect();
         sorted.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
         for count in [1, 7, 64, 4999, 6000] {
