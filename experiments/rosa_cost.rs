@@ -122,6 +122,7 @@ impl Cost {
         let rosa = RosaParams { block, ..RosaParams::default() }.check()?;
         let began = Instant::now();
         let start = now(began);
+        #[allow(clippy::result_large_err)] // the adapters' own error, which the callee asks for
         let update = self.kit.with_frozen(block, &|| (), |model| {
             rosa.update(model, state, trace, &Judgement::down())
         })?;
