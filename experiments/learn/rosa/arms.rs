@@ -97,8 +97,7 @@ pub fn sweep() -> Result<Vec<Arm>> {
 /// The arms of the study.
 pub fn study() -> Result<Vec<Arm>> {
     let chosen = checked(CHOSEN)?;
-    let with = |change: &dyn Fn(RosaParams) -> RosaParams| change(chosen.params().clone()).check();
-    let uniform = with(&|p| RosaParams { mask: CreditMask::Uniform, ..p })?;
+    let uniform = RosaParams { mask: CreditMask::Uniform, ..chosen.params().clone() }.check()?;
     let lora = checked(CHOSEN_LORA)?;
     let random = chosen.clone().with_direction(StepDirection::Random { seed: 0 });
     let gradient = chosen.clone().with_direction(StepDirection::Gradient);

@@ -159,6 +159,7 @@ impl Room<'_> {
             CreditMask::Entropy | CreditMask::Uniform => judgement,
         };
         let history = &mut episode.history;
+        #[allow(clippy::result_large_err)] // the adapters' own error, which the callee asks for
         let update = kit.with_frozen(params.block, &|| (), |model| {
             lessons.rosa.learn(history, model, &state, (&trace, &judgement))
         })?;
