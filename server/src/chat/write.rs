@@ -26,8 +26,8 @@ pub(crate) struct Writer {
     each: usize,
     streaming: Streaming,
     placed: Placed,
-    /// Spells tokens, where these come with their log-probabilities.
-    likely: Option<Arc<Tokenizer>>,
+    /// Spells tokens, where these come with their log-probabilities, and how many likely ones beside each.
+    likely: Option<(Arc<Tokenizer>, usize)>,
 }
 
 /// What is new of an answer.
@@ -57,7 +57,7 @@ impl Writer {
             each: asked.shown() as usize,
             streaming: asked.streaming(),
             placed: asked.placed(),
-            likely: asked.logprobs.and(app.model.tokenizer().ok().cloned()),
+            likely: app.model.tokenizer().ok().cloned().zip(asked.logprobs),
         }
     }
 
@@ -78,7 +78,8 @@ impl Writer {
 
     /// Log-probabilities of tokens in chat's shape, if they were asked for.
     pub(super) fn chat_likely(&self, tokens: &[Token]) -> Option<Logprobs> {
-        Some(Logprobs::of(tokens.iter().map(|token| &token.step), self.likely.as_ref()?))
+        let (tokenizer, most) = self.likely.as_ref()?;
+        Some(Logprobs::of(tokens.iter().map(|token| &token.step), tokenizer, *most))
     }
 
     /// Writes an update as frames of a stream.
@@ -177,7 +178,8 @@ impl Writer {
     /// Text of an answer in the older shape, with its log-probabilities if they were asked for.
     pub(super) fn text(&self, index: usize, text: String, tokens: &[Token]) -> CompletionChoice {
         let begin = self.echo(index).map_or(0, |echo| echo.chars().count());
-        let logprobs = self.likely.as_ref().map(|names| logprobs::text(names, tokens, begin));
+        let likely = self.likely.as_ref();
+        let logprobs = likely.map(|(names, most)| logprobs::text(names, tokens, (begin, *most)));
         CompletionChoice { index, text, logprobs, finish_reason: None, steering: None }
     }
 

@@ -154,15 +154,16 @@ pub struct TopLogprob {
 }
 
 impl Logprobs {
-    /// Of the tokens that were sampled.
+    /// Of the tokens that were sampled, with so many likely tokens beside each.
     pub fn of<'a>(
         steps: impl IntoIterator<Item = &'a Option<Step>>,
         tokenizer: &Tokenizer,
+        most: usize,
     ) -> Logprobs {
         let named = |id, logprob| TopLogprob::of(tokenizer, id, logprob);
         let entry = |step: &Step| {
             let TopLogprob { token, logprob, bytes } = named(step.token, step.logprob);
-            let top = step.top.iter().map(|(id, logprob)| named(*id, *logprob));
+            let top = step.top.iter().take(most).map(|(id, logprob)| named(*id, *logprob));
             TokenLogprob { token, logprob, bytes, top_logprobs: top.collect() }
         };
         Logprobs { content: steps.into_iter().flatten().map(entry).collect() }
