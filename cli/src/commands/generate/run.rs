@@ -57,7 +57,7 @@ pub fn run(plan: &Generate, console: &Console) -> Result<()> {
         let (head, receipt) = (opened.head("generate"), steering.receipt(&reply, seed, &opened));
         let likely = match plan.logprobs {
             None => None,
-            Some(_) => Some(Logprobs::of(&reply.answer.steps, opened.model.tokenizer()?)),
+            Some(most) => Some(Logprobs::of(&reply.answer.steps, opened.model.tokenizer()?, most)),
         };
         let document = document(head, (&reply, seed), receipt, plain.as_ref());
         console.print(&document.with("logprobs", likely))?;
