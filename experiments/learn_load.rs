@@ -194,7 +194,7 @@ async fn phase(
     Ok((gaps, taught))
 }
 
-/// Resident memory, bytes.
+/// Memory of this process that is resident, in bytes.
 fn resident() -> Outcome<f64> {
     let pages: f64 = std::fs::read_to_string("/proc/self/statm")?
         .split_whitespace()

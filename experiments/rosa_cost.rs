@@ -166,7 +166,7 @@ impl Cost {
         Ok(())
     }
 
-    /// A taught state.
+    /// A state after one update, so that its block is not zero.
     fn taught(&self, block: BlockKind) -> Result<RosaState> {
         let state = self.untaught(block)?;
         let turn = self.turn(&state, Kept::StatesAndReadout, 99)?;

@@ -44,7 +44,7 @@ impl Sampled {
         Ok(all?.into_iter().collect::<Option<Vec<Prompt>>>().map(Sampled))
     }
 
-    /// Utilities of the answers of the prompts from here on: [prompts][samples].
+    /// Utilities of the answers of the prompts from here on: `[prompts][samples]`.
     pub fn worth(&self, user: User, from: usize) -> Vec<Vec<f64>> {
         let of =
             |prompt: &Prompt| prompt.counts.iter().map(|counts| user.utility(counts)).collect();

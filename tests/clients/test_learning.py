@@ -55,17 +55,17 @@ class Learning(unittest.TestCase):
         with self.assertRaises(openai.ConflictError) as other:
             self.say({"response": first.id, "choice": 0, "reward": 1.0})
         self.assertEqual(other.exception.body["code"], "feedback_exists")
-        undone = self.client.post("/adapters/alice/revert", body={"to": 0}, cast_to=object)
+        undone = self.client.post("adapters/alice/revert", body={"to": 0}, cast_to=object)
         self.assertEqual(undone, {"adapter": "alice", "from": taught, "version": taught + 1, "restores": 0})
         again = self.ask(adapt)
         self.assertEqual(again.choices[0].message.content, text)
         self.assertEqual([t.logprob for t in again.choices[0].logprobs.content], likely)
         self.assertEqual(again.steering["adapter"]["version"], taught + 1)
-        versions = self.client.get("/adapters/alice/versions", cast_to=object)["data"]
+        versions = self.client.get("adapters/alice/versions", cast_to=object)["data"]
         self.assertEqual([v["cause"] for v in versions][-2:], ["feedback", "revert"])
         older = self.ask({"adapter": "alice", "version": taught})
         self.assertEqual(older.choices[0].message.content, answer.choices[0].message.content)
-        gone = self.client.delete("/adapters/alice", cast_to=object)
+        gone = self.client.delete("adapters/alice", cast_to=object)
         self.assertEqual(gone, {"id": "alice", "object": "adapter", "deleted": True})
         with self.assertRaises(openai.NotFoundError):
             self.ask({"adapter": "alice"})
@@ -81,7 +81,7 @@ class Learning(unittest.TestCase):
             time.sleep(0.4)  # a choice that comes at once is taken for none
             report = self.client.post(f"/duels/{duel['id']}/choice", body={"choice": place}, cast_to=object)
             self.assertEqual(report["bandit"]["updated"], True, report)
-        ranked = self.client.get("/adapters/taste", cast_to=object)
+        ranked = self.client.get("adapters/taste", cast_to=object)
         self.assertEqual(ranked["arms"][0]["name"], "short")
         answer = self.ask({"adapter": "taste"})
         self.assertEqual(answer.steering["adapter"]["taste"]["setting"], "short")

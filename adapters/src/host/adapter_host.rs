@@ -17,7 +17,7 @@ use super::shelf::{self, file_of};
 use super::turns::{OpenedDuel, TasteTurn};
 use super::versions::{AdapterSummary, AdapterVersionSummary, ExportedAdapter, Reverted};
 use crate::error::{Error, Result};
-use crate::store::{DuelRow, Forgotten, Store, now_ms};
+use crate::store::{Forgotten, Store, StoredDuel, now_ms};
 use crate::tpop::{DuelTurn, TokenDuel};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -181,7 +181,7 @@ impl AdapterHost {
         let shown = ShownDuel { expires: expires_ms / MS, ..shown };
         let is_asked = pair.is_some();
         let document = DuelDocument { shown: shown.clone(), pair };
-        let row = DuelRow {
+        let row = StoredDuel {
             id: shown.id.clone(),
             owner: pinned.key.owner().to_owned(),
             adapter: pinned.key.id().to_owned(),
@@ -211,7 +211,7 @@ impl AdapterHost {
         Ok(ShownDuel { chosen: row.chosen.map(|(word, _)| word), ..document.shown })
     }
 
-    async fn duel_row(&self, owner: &str, id: &str) -> Result<DuelRow> {
+    async fn duel_row(&self, owner: &str, id: &str) -> Result<StoredDuel> {
         let row = self.shared.store.duel(owner, id).await?;
         row.ok_or_else(|| Error::NoDuel { id: id.to_owned() })
     }

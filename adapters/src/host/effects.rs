@@ -121,7 +121,7 @@ fn hardest(
     Ok(pushed.into_iter().map(|(index, _)| index).collect())
 }
 
-/// A token's log-probability.
+/// ln p of one token by a row of logits.
 // logits [vocab] -> []
 fn likely(logits: &[f32], token: u32) -> f64 {
     let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 
-/// Longest id.
+/// Bytes of the longest id.
 const MOST_LETTERS: usize = 64;
 
 /// An adapter of an owner. The same id of another owner is another adapter.

@@ -15,7 +15,7 @@ use super::shelf::{VersionDraft, detail_of, reason_of, warning};
 use super::taste_space::{TasteSpace, digest_of};
 use crate::error::{Error, Result};
 use crate::rosa::RosaState;
-use crate::store::{AdapterVersion, Cause, DuelRow, LessonRow, Published, now_ms};
+use crate::store::{AdapterVersion, Cause, LessonRow, Published, StoredDuel, now_ms};
 use crate::tpop::{DuelOrder, DuelPair, LearnOutcome, Learned, PairLabel, TieRule, TpopState};
 use std::sync::Arc;
 use trimtab_runtime::fingerprint::Fingerprint;
@@ -294,7 +294,7 @@ async fn chosen(shared: &Shared, prepared: &Prepared, vote: DuelVote) -> Result<
     let pair = kept.judged(pair_id(id), vote, (now, if is_hasty { 0.0 } else { 1.0 }));
     let entry = LessonEntry::Pair(PairEntry::of(&pair, Some(kept.rule), order_propensity));
     let haste = is_hasty.then_some("too_fast");
-    let decided = DuelRow { chosen: Some((vote.as_str().to_owned(), now)), ..duel };
+    let decided = StoredDuel { chosen: Some((vote.as_str().to_owned(), now)), ..duel };
     loop {
         let held = shared.held(&prepared.key, None).await?;
         let taste = taste(&held)?;

@@ -10,7 +10,7 @@ use sqlx::sqlite::SqliteRow;
 
 /// A duel.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DuelRow {
+pub struct StoredDuel {
     /// Its own name, never used twice.
     pub id: String,
     /// The label of the key the adapter belongs to.
@@ -33,7 +33,7 @@ impl Store {
     /// # Errors
     ///
     /// [`Error::NoAdapter`]; [`Error::Exists`] where the id is taken.
-    pub async fn put_duel(&self, duel: &DuelRow) -> Result<()> {
+    pub async fn put_duel(&self, duel: &StoredDuel) -> Result<()> {
         document::check("document", &duel.document)?;
         let query = sqlx::query(
             "INSERT INTO duels (id, owner, adapter, created_ms, expires_ms, document)
@@ -58,7 +58,7 @@ impl Store {
     /// # Errors
     ///
     /// The state file cannot be read.
-    pub async fn duel(&self, owner: &str, id: &str) -> Result<Option<DuelRow>> {
+    pub async fn duel(&self, owner: &str, id: &str) -> Result<Option<StoredDuel>> {
         let query = sqlx::query("SELECT * FROM duels WHERE owner = ?1 AND id = ?2");
         let row = query.bind(owner).bind(id).fetch_optional(&self.pool).await;
         row.map_err(Error::database("reading a duel"))?.as_ref().map(duel).transpose()
@@ -84,7 +84,7 @@ impl Store {
     /// [`Error::NoDuel`]; [`Error::DuelClosed`] where it was decided before; [`Error::NoAdapter`].
     pub async fn decide_duel(
         &self,
-        decided: &DuelRow,
+        decided: &StoredDuel,
         lesson: &LessonRow,
         version: Option<&AdapterVersion>,
     ) -> Result<Option<Published>> {
@@ -108,7 +108,7 @@ impl Store {
     }
 }
 
-async fn choose(to: &mut SqliteConnection, decided: &DuelRow) -> Result<()> {
+async fn choose(to: &mut SqliteConnection, decided: &StoredDuel) -> Result<()> {
     let doing = "deciding a duel";
     let id = decided.id.clone();
     let query = sqlx::query_scalar("SELECT chosen IS NULL FROM duels WHERE owner = ?1 AND id = ?2");
@@ -124,10 +124,10 @@ async fn choose(to: &mut SqliteConnection, decided: &DuelRow) -> Result<()> {
     done.map(drop).map_err(Error::database(doing))
 }
 
-fn duel(row: &SqliteRow) -> Result<DuelRow> {
+fn duel(row: &SqliteRow) -> Result<StoredDuel> {
     let chosen: Option<String> = column(row, "chosen")?;
     let chosen_ms: Option<i64> = column(row, "chosen_ms")?;
-    Ok(DuelRow {
+    Ok(StoredDuel {
         id: column(row, "id")?,
         owner: column(row, "owner")?,
         adapter: column(row, "adapter")?,

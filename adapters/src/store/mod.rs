@@ -29,7 +29,7 @@ mod vectors;
 mod versions;
 
 pub use audit::AuditEvent;
-pub use duels::DuelRow;
+pub use duels::StoredDuel;
 pub use guard_actions::GuardActionRow;
 pub use lessons::{LessonRow, Published};
 pub use retain::{Removed, Retention};

@@ -89,7 +89,7 @@ pub use reliability::LEAST_REPO_PAIRS;
 pub use second::PROPENSITY_DRAWS;
 pub use settings::{ArmFeatures, SettingFeatures};
 pub use simulate::{
-    ArmContexts, DuelArm, DuelRun, DuelSimulation, LabelControl, SimulatedRule, SimulatedUser,
+    ArmContexts, DuelRun, DuelSimulation, LabelControl, SimulatedArm, SimulatedRule, SimulatedUser,
     TrueUtility, simulate_duels,
 };
 pub use state::{LearnOutcome, Learned, TpopHealth, TpopScope, TpopState, WIDEST_FEATURES};

@@ -193,7 +193,7 @@ fn flipped(pairs: &[Vec<f64>]) -> f64 {
     (as_far + 1) as f64 / (FLIPS + 1) as f64
 }
 
-/// Holm's correction.
+/// p values of three tests, corrected step by step for their number (Holm).
 fn holm(p: [f64; 3]) -> [f64; 3] {
     let mut order = [0, 1, 2];
     order.sort_by(|a, b| p[*a].total_cmp(&p[*b]));

@@ -1,5 +1,6 @@
 //! How the tokens of an answer are chosen, as a request says it.
 
+use crate::adapt::Adapted;
 use crate::app::App;
 use crate::error::ApiError;
 use crate::request_context::random;
@@ -10,6 +11,10 @@ use trimtab_runtime::generate::Request;
 use trimtab_runtime::logits::{Bias, LogitsProcessor, Penalties};
 use trimtab_runtime::sample::SamplingParams;
 
+/// Answers to one prompt.
+const MOST_CHOICES: i64 = 8;
+/// Tokens listed beside each.
+const MOST_TOP: u64 = 20;
 /// Stop texts of one request.
 const MOST_STOPS: usize = 16;
 /// Bytes of one of them: each is looked for after every token.
@@ -142,4 +147,29 @@ fn biases(app: &App, given: &BTreeMap<String, f32>) -> Result<BTreeMap<u32, f32>
         biases.insert(token, *bias);
     }
     Ok(biases)
+}
+
+/// How many answers to a prompt are made: as many as are asked for, or as many as an adapter chooses from.
+pub(super) fn choices(n: Option<i64>, adapted: Option<&Adapted>) -> Result<u32, ApiError> {
+    if let Some(adapted) = adapted.filter(|adapted| adapted.is_alone()) {
+        if n.is_some_and(|n| n != 1) {
+            let why = "the adapter chooses one answer itself; leave it out";
+            return Err(ApiError::unsupported("n", why));
+        }
+        return Ok(u32::try_from(adapted.candidates().unwrap_or(1)).unwrap_or(1));
+    }
+    match n {
+        None => Ok(1),
+        Some(n @ 1..=MOST_CHOICES) => Ok(n as u32),
+        Some(n) => Err(ApiError::invalid("n", format!("is {n}, not 1 to {MOST_CHOICES}"))),
+    }
+}
+
+/// How many likely tokens are listed beside each.
+pub(super) fn top(count: Option<u64>, at: &str) -> Result<Option<usize>, ApiError> {
+    match count {
+        None => Ok(None),
+        Some(count @ 0..=MOST_TOP) => Ok(Some(count as usize)),
+        Some(count) => Err(ApiError::invalid(at, format!("is {count}, at most {MOST_TOP}"))),
+    }
 }

@@ -19,7 +19,7 @@ pub(super) struct Learned {
     pub(super) adapted: Adapted,
     response: String,
     recordings: Vec<Option<RecordingHandle>>,
-    /// When each began.
+    /// When each answer got its place in the engine.
     begun: Vec<Option<Instant>>,
     /// What is kept of those that have ended and that are not handed on yet.
     records: Vec<Option<AnswerRecord>>,

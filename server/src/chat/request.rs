@@ -1,6 +1,6 @@
 //! From a body to what is asked for: every field honoured, refused, or ignored by name.
 
-use super::choose::{request, sampling};
+use super::choose::{choices, request, sampling, top};
 use super::ignored::Ignored;
 use super::messages::conversation;
 use super::render::{self, End, RenderedPrompt, Wanted};
@@ -24,13 +24,10 @@ use trimtab_runtime::sample::SamplingParams;
 use trimtab_runtime::text::{Control, Message, Special};
 use trimtab_steering::spec::{GuardTerms, Turns};
 
-/// Answers to one prompt, and answers to all prompts of one request.
-const MOST_CHOICES: i64 = 8;
+/// Answers to all prompts of one request.
 const MOST_ANSWERS: usize = 256;
 /// Prompts of one request that brings vectors or a monitor or wants full receipts: each prompt has all that for itself.
 const MOST_STEERED: usize = 8;
-/// Tokens listed beside each.
-const MOST_TOP: u64 = 20;
 /// The shape of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Form {
@@ -594,27 +591,4 @@ fn fits(app: &App, prompt: &[u32], at: &str) -> Result<(), ApiError> {
         return Ok(());
     }
     Err(ApiError::context_overflow(at, room, Some(prompt.len())))
-}
-
-fn choices(n: Option<i64>, adapted: Option<&Adapted>) -> Result<u32, ApiError> {
-    if let Some(adapted) = adapted.filter(|adapted| adapted.is_alone()) {
-        if n.is_some_and(|n| n != 1) {
-            let why = "the adapter chooses one answer itself; leave it out";
-            return Err(ApiError::unsupported("n", why));
-        }
-        return Ok(u32::try_from(adapted.candidates().unwrap_or(1)).unwrap_or(1));
-    }
-    match n {
-        None => Ok(1),
-        Some(n @ 1..=MOST_CHOICES) => Ok(n as u32),
-        Some(n) => Err(ApiError::invalid("n", format!("is {n}, not 1 to {MOST_CHOICES}"))),
-    }
-}
-
-fn top(count: Option<u64>, at: &str) -> Result<Option<usize>, ApiError> {
-    match count {
-        None => Ok(None),
-        Some(count @ 0..=MOST_TOP) => Ok(Some(count as usize)),
-        Some(count) => Err(ApiError::invalid(at, format!("is {count}, at most {MOST_TOP}"))),
-    }
 }

@@ -2,7 +2,7 @@
 
 use super::{Scratch, adapter, trace, version};
 use crate::store::{
-    AdapterVersion, Cause, DuelRow, Forgotten, LessonRow, Published, Removed, Retention, Store,
+    AdapterVersion, Cause, Forgotten, LessonRow, Published, Removed, Retention, Store, StoredDuel,
 };
 use std::time::Duration;
 
@@ -21,8 +21,8 @@ fn lesson(owner: &str, number: u32) -> LessonRow {
     }
 }
 
-fn duel(owner: &str, number: u32) -> DuelRow {
-    DuelRow {
+fn duel(owner: &str, number: u32) -> StoredDuel {
+    StoredDuel {
         id: format!("duel-{owner}-{number}"),
         owner: owner.to_owned(),
         adapter: "taste".to_owned(),
@@ -71,7 +71,7 @@ async fn a_duel_is_decided_once() {
     store.put_duel(&duel("ada", 1)).await.unwrap();
     assert_eq!(store.put_duel(&duel("ada", 1)).await.unwrap_err().code(), "id_in_use");
     assert_eq!(store.duel("bob", "duel-ada-1").await.unwrap(), None);
-    let decided = DuelRow { chosen: Some(("1".to_owned(), 50)), ..duel("ada", 1) };
+    let decided = StoredDuel { chosen: Some(("1".to_owned(), 50)), ..duel("ada", 1) };
     let learnt = AdapterVersion { cause: Cause::Duel, ..version("ada", "taste", 0) };
     let about = LessonRow { subject: "duel-ada-1".to_owned(), ..lesson("ada", 1) };
     // Another version came first: the duel stays open.
@@ -87,7 +87,7 @@ async fn a_duel_is_decided_once() {
     assert_eq!(store.decided_duels("ada", "taste").await.unwrap(), 1);
     let again = store.decide_duel(&decided, &about, None).await.unwrap_err();
     assert_eq!(again.code(), "duel_closed");
-    let foreign = DuelRow { owner: "bob".to_owned(), ..decided };
+    let foreign = StoredDuel { owner: "bob".to_owned(), ..decided };
     let error = store.decide_duel(&foreign, &about, None).await.unwrap_err();
     assert_eq!(error.code(), "not_found");
 }
@@ -96,7 +96,7 @@ async fn a_duel_is_decided_once() {
 async fn the_journal_cannot_be_changed() {
     let store = store().await;
     store.publish(&version("ada", "taste", 0), &lesson("ada", 1)).await.unwrap();
-    let decided = DuelRow { chosen: Some(("tie".to_owned(), 50)), ..duel("ada", 1) };
+    let decided = StoredDuel { chosen: Some(("tie".to_owned(), 50)), ..duel("ada", 1) };
     store.put_duel(&duel("ada", 1)).await.unwrap();
     store.decide_duel(&decided, &lesson("ada", 2), None).await.unwrap();
     for (sql, said) in [
@@ -145,7 +145,7 @@ async fn retention_keeps_what_led_to_a_version() {
         store.put_lesson(&lesson("ada", number)).await.unwrap();
         store.put_duel(&duel("ada", number)).await.unwrap();
     }
-    let decided = DuelRow { chosen: Some(("skip".to_owned(), 50)), ..duel("ada", 2) };
+    let decided = StoredDuel { chosen: Some(("skip".to_owned(), 50)), ..duel("ada", 2) };
     store.decide_duel(&decided, &lesson("ada", 9), None).await.unwrap();
     let keep = Retention {
         lessons: 2,

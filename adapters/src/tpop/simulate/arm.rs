@@ -6,7 +6,7 @@ use super::{DuelSimulation, SimulatedRule};
 
 /// How arms are chosen and what arrives of choices, under one name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DuelArm {
+pub enum SimulatedArm {
     /// Arm b by its reward and its bonus, as served by default.
     Ucb,
     /// Arm b by drawn weights.
@@ -25,50 +25,58 @@ pub enum DuelArm {
     RandomLabels,
 }
 
-impl DuelArm {
+impl SimulatedArm {
     /// Every arm, those that serve first.
-    pub const ALL: [DuelArm; 8] = [
-        DuelArm::Ucb,
-        DuelArm::Thompson,
-        DuelArm::Random,
-        DuelArm::RunnerUp,
-        DuelArm::Growing,
-        DuelArm::BothRandom,
-        DuelArm::Inverted,
-        DuelArm::RandomLabels,
+    pub const ALL: [SimulatedArm; 8] = [
+        SimulatedArm::Ucb,
+        SimulatedArm::Thompson,
+        SimulatedArm::Random,
+        SimulatedArm::RunnerUp,
+        SimulatedArm::Growing,
+        SimulatedArm::BothRandom,
+        SimulatedArm::Inverted,
+        SimulatedArm::RandomLabels,
     ];
 
     /// Its name in tables and on the command line.
     pub fn name(self) -> &'static str {
         match self {
-            DuelArm::Ucb => "ucb",
-            DuelArm::Thompson => "thompson",
-            DuelArm::Random => "random",
-            DuelArm::RunnerUp => "runner_up",
-            DuelArm::Growing => "growing_matrix",
-            DuelArm::BothRandom => "both_random",
-            DuelArm::Inverted => "inverted_label",
-            DuelArm::RandomLabels => "random_labels",
+            SimulatedArm::Ucb => "ucb",
+            SimulatedArm::Thompson => "thompson",
+            SimulatedArm::Random => "random",
+            SimulatedArm::RunnerUp => "runner_up",
+            SimulatedArm::Growing => "growing_matrix",
+            SimulatedArm::BothRandom => "both_random",
+            SimulatedArm::Inverted => "inverted_label",
+            SimulatedArm::RandomLabels => "random_labels",
         }
     }
 
     /// A simulation with this learner in it, the rest as it was.
     pub fn of(self, simulation: DuelSimulation) -> DuelSimulation {
         let (second, rule, labels) = match self {
-            DuelArm::Ucb => (SecondRule::Ucb, SimulatedRule::Served, LabelControl::Honest),
-            DuelArm::Thompson => {
+            SimulatedArm::Ucb => (SecondRule::Ucb, SimulatedRule::Served, LabelControl::Honest),
+            SimulatedArm::Thompson => {
                 (SecondRule::Thompson, SimulatedRule::Served, LabelControl::Honest)
             }
-            DuelArm::Random => (SecondRule::Random, SimulatedRule::Served, LabelControl::Honest),
-            DuelArm::RunnerUp => {
+            SimulatedArm::Random => {
+                (SecondRule::Random, SimulatedRule::Served, LabelControl::Honest)
+            }
+            SimulatedArm::RunnerUp => {
                 (SecondRule::RunnerUp, SimulatedRule::Served, LabelControl::Honest)
             }
-            DuelArm::Growing => (SecondRule::Ucb, SimulatedRule::Growing, LabelControl::Honest),
-            DuelArm::BothRandom => {
+            SimulatedArm::Growing => {
+                (SecondRule::Ucb, SimulatedRule::Growing, LabelControl::Honest)
+            }
+            SimulatedArm::BothRandom => {
                 (SecondRule::Random, SimulatedRule::BothRandom, LabelControl::Honest)
             }
-            DuelArm::Inverted => (SecondRule::Ucb, SimulatedRule::Served, LabelControl::Inverted),
-            DuelArm::RandomLabels => (SecondRule::Ucb, SimulatedRule::Served, LabelControl::Random),
+            SimulatedArm::Inverted => {
+                (SecondRule::Ucb, SimulatedRule::Served, LabelControl::Inverted)
+            }
+            SimulatedArm::RandomLabels => {
+                (SecondRule::Ucb, SimulatedRule::Served, LabelControl::Random)
+            }
         };
         DuelSimulation {
             user: SimulatedUser { labels, ..simulation.user },

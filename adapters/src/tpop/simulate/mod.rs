@@ -9,7 +9,7 @@ mod arm;
 mod tests;
 mod user;
 
-pub use arm::DuelArm;
+pub use arm::SimulatedArm;
 pub use user::{LabelControl, SimulatedUser, TrueUtility};
 
 use super::choose::{Duel, DuelCandidate, DuelTurn, JudgedAt, TpopChoice};

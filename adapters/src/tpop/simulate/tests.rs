@@ -113,16 +113,16 @@ fn simulations_without_a_choice_are_refused() {
 #[test]
 fn an_arm_changes_what_it_is_named_for_and_nothing_else() {
     let base = small();
-    assert_eq!(DuelArm::Ucb.of(base), base);
-    let arms = DuelArm::ALL.map(|arm| arm.of(base));
+    assert_eq!(SimulatedArm::Ucb.of(base), base);
+    let arms = SimulatedArm::ALL.map(|arm| arm.of(base));
     for (at, arm) in arms.iter().enumerate() {
         assert!(!arms[..at].contains(arm), "{arm:?}");
         let user = SimulatedUser { labels: base.user.labels, ..arm.user };
         let params = TpopParams { second: base.params.second, ..arm.params };
         assert_eq!(DuelSimulation { rule: base.rule, user, params, ..*arm }, base);
     }
-    assert_eq!(DuelArm::BothRandom.of(base).rule, SimulatedRule::BothRandom);
-    assert_eq!(DuelArm::Inverted.of(base).user.labels, LabelControl::Inverted);
+    assert_eq!(SimulatedArm::BothRandom.of(base).rule, SimulatedRule::BothRandom);
+    assert_eq!(SimulatedArm::Inverted.of(base).user.labels, LabelControl::Inverted);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What changed between two versions of an adapter.
 
 use super::args::DiffArgs;
-use super::run::{key, with_shelf};
+use super::shelf::{key, with_shelf};
 use crate::commands::opened::{Opened, head, open};
 use crate::commands::table::markdown;
 use crate::console::Console;

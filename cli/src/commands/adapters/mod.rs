@@ -5,6 +5,7 @@ pub mod args;
 mod diff;
 mod prove;
 mod run;
+mod shelf;
 pub mod tables;
 
 pub use run::run;

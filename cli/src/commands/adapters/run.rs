@@ -1,15 +1,15 @@
 //! Lists, shows, compares, undoes, copies and deletes adapters of a state folder.
 
 use super::args::{AdaptersArgs, AdaptersCommand, ShelfArgs};
+use super::shelf::{key, with_shelf};
 use super::{diff, prove, tables};
 use crate::commands::serve::bytes;
-use crate::commands::state::with_store;
 use crate::console::Console;
 use crate::document::{Fields, head};
 use crate::error::{Error, Result};
 use crate::outputs::{self, named};
 use std::path::Path;
-use trimtab_adapters::host::{AdapterKey, AdapterShelf, ExportedAdapter};
+use trimtab_adapters::host::{AdapterKey, ExportedAdapter};
 
 /// Does what a subcommand says.
 pub fn run(args: AdaptersArgs, console: &Console) -> Result<()> {
@@ -29,21 +29,6 @@ pub fn run(args: AdaptersArgs, console: &Console) -> Result<()> {
         AdaptersCommand::Delete { id, shelf } => delete(&key(&shelf, &id)?, &shelf, console),
         AdaptersCommand::Prove(args) => prove::run(*args, console),
     }
-}
-
-/// The adapter that is meant.
-pub fn key(shelf: &ShelfArgs, id: &str) -> Result<AdapterKey> {
-    AdapterKey::new(&shelf.owner, id).map_err(|error| Error::usage("ID", error.to_string()))
-}
-
-/// Works on the adapters of a state folder.
-pub fn with_shelf<T>(
-    shelf: &ShelfArgs,
-    work: impl AsyncFnOnce(&AdapterShelf) -> trimtab_adapters::Result<T>,
-) -> Result<T> {
-    with_store(shelf.state_dir.as_ref(), async |store| {
-        Ok(work(&AdapterShelf::new(store.clone())).await?)
-    })
 }
 
 fn list(shelf: &ShelfArgs, console: &Console) -> Result<()> {

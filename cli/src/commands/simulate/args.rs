@@ -5,7 +5,7 @@ use clap::{Args, Subcommand};
 use std::path::PathBuf;
 use trimtab_adapters::rosa::simulate::{ToyArm, ToyFeatures};
 use trimtab_adapters::rosa::{CreditMask, Signs};
-use trimtab_adapters::tpop::{ArmContexts, ConfidenceKind, DuelArm, HeadKind, TrueUtility};
+use trimtab_adapters::tpop::{ArmContexts, ConfidenceKind, HeadKind, SimulatedArm, TrueUtility};
 
 /// Flags of `simulate`.
 #[derive(Debug, Args)]
@@ -50,9 +50,9 @@ pub struct DuelArgs {
         long,
         value_name = "ARM,…",
         value_delimiter = ',',
-        value_parser = words(DuelArm::ALL.map(|arm| (arm.name(), arm))), hide_possible_values = true
+        value_parser = words(SimulatedArm::ALL.map(|arm| (arm.name(), arm))), hide_possible_values = true
     )]
-    pub only: Vec<DuelArm>,
+    pub only: Vec<SimulatedArm>,
     /// What the user likes: a linear function of the features, or one whose best answers lie across it.
     #[arg(
         long,

@@ -8,7 +8,7 @@ use crate::document::Fields;
 use crate::error::Result;
 use std::sync::Arc;
 use trimtab_adapters::tpop::{
-    ArmContexts, DuelArm, DuelRun, DuelSimulation, SimulatedUser, TpopParams, TrueUtility,
+    ArmContexts, DuelRun, DuelSimulation, SimulatedArm, SimulatedUser, TpopParams, TrueUtility,
     simulate_duels,
 };
 
@@ -22,13 +22,13 @@ const PARTS: usize = 8;
 
 pub fn plan(args: DuelArgs) -> Result<SimulationPlan> {
     let rounds = args.runs.rounds.unwrap_or(ROUNDS);
-    let arms = if args.only.is_empty() { DuelArm::ALL.to_vec() } else { args.only.clone() };
+    let arms = if args.only.is_empty() { SimulatedArm::ALL.to_vec() } else { args.only.clone() };
     let grid = grid(&args, rounds);
     grid.0.iter().try_for_each(|setting| setting.value.check()).map_err(refused)?;
     let (axes, late) = (axes(rounds), rounds.div_ceil(PARTS));
     let steps: Arc<[Vec<usize>]> =
         axes.iter().map(|axis| axis.at.iter().map(|at| *at as usize).collect()).collect();
-    let line = |setting: &Setting<DuelSimulation>, arm: &DuelArm| {
+    let line = |setting: &Setting<DuelSimulation>, arm: &SimulatedArm| {
         let (simulation, steps) = (arm.of(setting.value), Arc::clone(&steps));
         let simulate = move |seed: u64| {
             let run = simulate_duels(&simulation, seed).map_err(refused)?;

@@ -5,6 +5,7 @@
 //! their tokens and every bit of their log-probabilities are.
 
 mod answers;
+mod asking;
 mod checks;
 mod copy;
 mod forgetting;
@@ -13,7 +14,7 @@ mod taste;
 mod thumbs;
 
 use super::args::ProveArgs;
-use super::run::{key, with_shelf};
+use super::shelf::{key, with_shelf};
 use crate::commands::opened::open;
 use crate::console::Console;
 use crate::error::{Error, Result};
