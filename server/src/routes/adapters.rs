@@ -73,7 +73,7 @@ pub(crate) async fn list(
     Ok(Json(AdapterList { object: "list", data }))
 }
 
-/// Describes an adapter
+/// Describes an adapter of the key
 #[utoipa::path(
     get, path = "/v1/adapters/{id}", tag = "learning",
     params(

@@ -57,7 +57,7 @@ pub(crate) async fn open(
     chat::duel(app, asker, job, made).await.map(Json)
 }
 
-/// Describes a duel
+/// Describes a duel of the key
 #[utoipa::path(
     get, path = "/v1/duels/{id}", tag = "learning",
     params(("id" = String, Path, description = "Its name")),
