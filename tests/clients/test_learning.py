@@ -79,7 +79,7 @@ class Learning(unittest.TestCase):
             self.assertEqual({c["setting"] for c in duel["choices"]}, {"plain", "short"})
             place = [c["setting"] for c in duel["choices"]].index("short")
             time.sleep(0.4)  # a choice that comes at once is taken for none
-            report = self.client.post(f"/duels/{duel['id']}/choice", body={"choice": place}, cast_to=object)
+            report = self.client.post(f"duels/{duel['id']}/choice", body={"choice": place}, cast_to=object)
             self.assertEqual(report["bandit"]["updated"], True, report)
         ranked = self.client.get("adapters/taste", cast_to=object)
         self.assertEqual(ranked["arms"][0]["name"], "short")
