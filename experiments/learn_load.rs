@@ -232,7 +232,7 @@ async fn main() -> Outcome {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let number = |at: usize, usual: u32| words.get(at).map_or(Ok(usual), |word| word.parse());
     let (rounds, rate) = (number(0, 6)?, number(1, 10)?);
-    let model = words.get(2).map_or("smollm2-135m", String::as_str);
+    let model = words.get(2).map_or("smollm2-135m-instruct", String::as_str);
     let scene = Arc::new(Scene::open(model).await?);
     let key = AdapterKey::new("learner", "first")?;
     let first = scene.judged(&key).await?;
