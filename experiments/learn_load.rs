@@ -18,6 +18,7 @@ use trimtab_adapters::host::{
     AdapterConfig, AdapterHost, AdapterKey, AnswerRecord, AnswerRef, FeedbackStatus, HostLimits,
     LearningModel, Lesson, PinRequest, Remark, StateReader, StateRecorder, Thumb,
 };
+use trimtab_adapters::rosa::RosaParams;
 use trimtab_adapters::store::Store;
 use trimtab_runtime::Model;
 use trimtab_runtime::engine::{Engine, EngineOptions, Notice, SubmitOptions};
@@ -69,7 +70,9 @@ impl Scene {
         let prompt = self.model.chat_prompt(&[Message::new("user", question)])?;
         let mut session = self.model.session(Plan::empty())?;
         session.push_prompt(&prompt)?;
-        let request = Request { max_tokens: Some(most), ..Request::default() };
+        // An answer that may be judged lists its likely tokens, as it does on a server.
+        let top_logprobs = monitor.as_ref().map_or(0, |_| RosaParams::default().top_k);
+        let request = Request { max_tokens: Some(most), top_logprobs, ..Request::default() };
         let answer = Generation::new(session, self.model.tokenizer()?.clone(), request)?;
         Ok(match monitor {
             Some(monitor) => answer.watched_by(monitor),

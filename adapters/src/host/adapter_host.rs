@@ -17,7 +17,7 @@ use super::shelf::{self, file_of};
 use super::turns::{OpenedDuel, TasteTurn};
 use super::versions::{AdapterSummary, AdapterVersionSummary, ExportedAdapter, Reverted};
 use crate::error::{Error, Result};
-use crate::store::{Forgotten, Store, StoredDuel, now_ms};
+use crate::store::{Adapter, Forgotten, Store, StoredDuel, now_ms};
 use crate::tpop::{DuelTurn, TokenDuel};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -96,11 +96,13 @@ impl AdapterHost {
     ///
     /// [`Error::NoAdapter`]; a version that does not exist; an adapter of other weights.
     pub async fn pin(&self, key: &AdapterKey, request: &PinRequest) -> Result<PinnedAdapter> {
+        let row = self.shared.shelf.row(key).await?;
         let (version, behind) = match request {
             PinRequest::Version(version) => (Some(*version), Standing::UpToDate),
-            PinRequest::Newest | PinRequest::NewestFrozen => (None, self.settled(key).await?),
+            PinRequest::Newest | PinRequest::NewestFrozen => (None, self.settled(key, &row).await?),
         };
-        let Held { key, config, version, state, .. } = self.shared.held(key, version).await?;
+        let held = self.shared.held_of(key, &row, version).await?;
+        let Held { key, config, version, state, .. } = held;
         let turn = match &state {
             AdapterState::Tpop(state) => self.shared.begin_turn(&key, state),
             AdapterState::Rosa(_) => DuelTurn { round: 0, since_asked: None },
@@ -110,8 +112,8 @@ impl AdapterHost {
     }
 
     /// Waits for the lessons of an adapter, as long as it allows.
-    async fn settled(&self, key: &AdapterKey) -> Result<Standing> {
-        let share = match shelf::config_of(&self.shared.shelf.row(key).await?)? {
+    async fn settled(&self, key: &AdapterKey, row: &Adapter) -> Result<Standing> {
+        let share = match shelf::config_of(row)? {
             AdapterConfig::Rosa { params } => params.wait,
             AdapterConfig::Tpop(_) => TASTE_WAIT,
         };
@@ -264,7 +266,7 @@ impl AdapterHost {
             Arrived::Known(report) => Ok(*report),
             Arrived::New(prepared) => {
                 let row = self.shared.shelf.row(&prepared.key).await?;
-                let version = self.shared.shelf.stored(&row, None).await?.number;
+                let version = self.shared.shelf.number(&row).await?;
                 let report = prepared.report(version);
                 let key = prepared.key.clone();
                 self.learner.queue().push(key, Job { prepared: *prepared, reply: None })?;

@@ -1,10 +1,12 @@
 //! What an adapter did to the tokens of an answer, from the activations that led to them.
 
+use super::evidence::without;
 use super::pinned::{AdapterState, PinnedAdapter};
 use super::recorder::Recording;
 use crate::error::Result;
 use crate::rosa::{BlockState, LastMlpLora};
 use trimtab_runtime::decoder::Head;
+use trimtab_runtime::sample::Step;
 
 /// Tokens of an answer whose change is computed exactly: each takes two products with the output matrix.
 const LOOKED_AT: usize = 32;
@@ -57,9 +59,10 @@ impl PinnedAdapter {
                 rows.get(index * width..(index + 1) * width).unwrap_or_default().to_vec()
             };
             let token = tokens.get(index).copied().unwrap_or_default();
-            let (with, without) = (row(with), row(&without));
-            let with = likely(&head.logits(&with)?, token);
-            let without = likely(&head.logits(&without)?, token);
+            let log_p = |state: Vec<f32>| -> Result<f64> {
+                Ok(Step::of(token, &head.logits(&state)?, 0).logprob)
+            };
+            let (with, without) = (log_p(row(with))?, log_p(row(&without))?);
             effects.push(TokenEffect { index, token, with, without });
         }
         effects.sort_by(|a, b| b.shift().abs().total_cmp(&a.shift().abs()));
@@ -77,10 +80,7 @@ fn untaught(
     with: &[f32],
 ) -> Result<Vec<f32>> {
     match block {
-        BlockState::FinalOffset(offset) => {
-            let pushes = offset.delta.iter().cycle();
-            Ok(with.iter().zip(pushes).map(|(x, push)| x - push).collect())
-        }
+        BlockState::FinalOffset(offset) => Ok(without(with, offset)),
         BlockState::LastMlpLora(lora) => match &recording.last_block {
             Some(last) if last.resid_post.len() >= with.len() => {
                 let post = last.resid_post.get(..with.len()).unwrap_or_default();
@@ -119,13 +119,4 @@ fn hardest(
     pushed.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
     pushed.truncate(LOOKED_AT);
     Ok(pushed.into_iter().map(|(index, _)| index).collect())
-}
-
-/// ln p of one token by a row of logits.
-// logits [vocab] -> []
-fn likely(logits: &[f32], token: u32) -> f64 {
-    let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let sum: f64 = logits.iter().map(|x| f64::from(x - most).exp()).sum();
-    let own = logits.get(token as usize).copied().unwrap_or(f32::NEG_INFINITY);
-    f64::from(own - most) - sum.ln()
 }

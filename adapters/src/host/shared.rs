@@ -126,16 +126,29 @@ impl Shared {
     /// A version of an adapter of this model, the newest if none is named.
     pub(super) async fn held(&self, key: &AdapterKey, version: Option<u32>) -> Result<Held> {
         let row = self.shelf.row(key).await?;
+        self.held_of(key, &row, version).await
+    }
+
+    /// As [`held`](Self::held), of an adapter whose row was read. The bytes of a state that is in memory are not read.
+    pub(super) async fn held_of(
+        &self,
+        key: &AdapterKey,
+        row: &Adapter,
+        version: Option<u32>,
+    ) -> Result<Held> {
         self.same_weights(key.id(), &row.weights_sha256)?;
-        let config = Arc::new(shelf::config_of(&row)?);
-        let Adapter { created_ms, .. } = row;
-        let stored = self.shelf.stored(&row, version).await?;
-        let version = stored.number;
+        let config = Arc::new(shelf::config_of(row)?);
+        let created_ms = row.created_ms;
+        let version = match version {
+            Some(version) => version,
+            None => self.shelf.number(row).await?,
+        };
         let name = StateName { key: key.clone(), created_ms, version };
         let known = self.states().find(&name);
         let state = match known {
             Some(state) => state,
             None => {
+                let stored = self.shelf.stored(row, Some(version)).await?;
                 let bytes = stored.state.as_ref().map_or(0, Vec::len);
                 let state = self.decoded(key, &config, stored.state).await?;
                 self.states().keep(name, state.clone(), bytes.max(LEAST_BYTES));

@@ -5,6 +5,7 @@ use super::config::{AdapterConfig, TasteConfig};
 use super::detail::{LessonEntry, VersionDetail, read, word, written};
 use super::key::AdapterKey;
 use super::pinned::AdapterState;
+use super::taste_space::setting_rewards;
 use super::versions::{
     AdapterSummary, AdapterVersionSummary, ExportedAdapter, RankedArm, Reverted,
 };
@@ -47,6 +48,11 @@ impl AdapterShelf {
     pub(super) async fn row(&self, key: &AdapterKey) -> Result<Adapter> {
         let row = self.store.adapter(key.owner(), key.id()).await?;
         row.ok_or_else(|| Error::NoAdapter { id: key.id().to_owned() })
+    }
+
+    /// The number of the newest version.
+    pub(super) async fn number(&self, row: &Adapter) -> Result<u32> {
+        self.store.newest_number(&row.owner, &row.id).await
     }
 
     /// A version as it is stored, the newest if none is named.
@@ -186,7 +192,7 @@ impl AdapterShelf {
     pub async fn revert(&self, key: &AdapterKey, to: u32) -> Result<Reverted> {
         let row = self.row(key).await?;
         loop {
-            let from = self.stored(&row, None).await?.number;
+            let from = self.number(&row).await?;
             let adapter = key.id().to_owned();
             if from == 0 && to == 0 {
                 return Ok(Reverted { adapter, from, version: 0, restores: 0 });
@@ -206,7 +212,7 @@ impl AdapterShelf {
         [from, to]: [u32; 2],
         (config, state): (&AdapterConfig, &AdapterState),
     ) -> Result<Option<Reverted>> {
-        let detail = VersionDetail { restores: Some(to), ..detail_of(config, state) };
+        let detail = VersionDetail { restores: Some(to), ..detail_of(config, state)? };
         let draft = VersionDraft { parent: from, cause: Cause::Revert, detail };
         let published = self.store.put_version(&draft.version(key, state)?).await?;
         let adapter = key.id().to_owned();
@@ -238,9 +244,9 @@ impl AdapterShelf {
         let config = self.settled(key, &file.header).await?;
         let state = under(&config, state)?;
         loop {
-            let parent = self.stored(&self.row(key).await?, None).await?.number;
+            let parent = self.number(&self.row(key).await?).await?;
             let draft =
-                VersionDraft { parent, cause: Cause::Import, detail: detail_of(&config, &state) };
+                VersionDraft { parent, cause: Cause::Import, detail: detail_of(&config, &state)? };
             if self.store.put_version(&draft.version(key, &state)?).await?.is_some() {
                 return self.adapter(key).await;
             }
@@ -393,19 +399,19 @@ fn is_alike(a: &AdapterConfig, b: &AdapterConfig) -> bool {
 }
 
 /// What is known of a state by itself.
-pub(super) fn detail_of(config: &AdapterConfig, state: &AdapterState) -> VersionDetail {
-    match state {
+pub(super) fn detail_of(config: &AdapterConfig, state: &AdapterState) -> Result<VersionDetail> {
+    Ok(match state {
         AdapterState::Rosa(state) => {
             let squares = state.block.values().iter().map(|x| f64::from(*x) * f64::from(*x));
             VersionDetail { norm: squares.sum::<f64>().sqrt(), ..VersionDetail::default() }
         }
         AdapterState::Tpop(state) => VersionDetail {
             norm: state.head().norm(),
-            arms: ranked(config, state),
+            arms: ranked(config, state)?,
             warning: warning(state).map(str::to_owned),
             ..VersionDetail::default()
         },
-    }
+    })
 }
 
 /// What is wrong with a taste.
@@ -416,17 +422,13 @@ pub(super) fn warning(state: &TpopState) -> Option<&'static str> {
 }
 
 /// Settings with their rewards, best first.
-fn ranked(config: &AdapterConfig, state: &TpopState) -> Vec<RankedArm> {
-    let AdapterConfig::Tpop(taste) = config else { return Vec::new() };
-    let one_hot = |at: usize| -> Vec<f32> {
-        (0..taste.arms.len()).map(|place| if place == at { 1.0 } else { 0.0 }).collect()
-    };
-    let arms = taste.arms.iter().enumerate();
-    let reward = |at: usize| state.head().reward(&one_hot(at));
+fn ranked(config: &AdapterConfig, state: &TpopState) -> Result<Vec<RankedArm>> {
+    let AdapterConfig::Tpop(taste) = config else { return Ok(Vec::new()) };
+    let rewards = taste.arms.iter().zip(setting_rewards(taste, state)?);
     let mut ranked: Vec<RankedArm> =
-        arms.map(|(at, arm)| RankedArm { name: arm.name.clone(), reward: reward(at) }).collect();
+        rewards.map(|(arm, reward)| RankedArm { name: arm.name.clone(), reward }).collect();
     ranked.sort_by(|a, b| b.reward.total_cmp(&a.reward));
-    ranked
+    Ok(ranked)
 }
 
 fn version_summary(entry: &VersionEntry) -> Result<AdapterVersionSummary> {

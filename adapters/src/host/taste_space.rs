@@ -7,6 +7,7 @@ use super::recorder::Recording;
 use crate::error::Result;
 use crate::tpop::{
     ArmFeatures, DuelLevel, Extractor, SettingFeatures, TokenFeatures, TpopDigest, TpopScope,
+    TpopState,
 };
 use std::sync::Arc;
 use trimtab_runtime::fingerprint::Fingerprint;
@@ -102,6 +103,20 @@ impl TasteSpace {
         let [a, b] = answers;
         Some([prefix(0, a), prefix(1, b)])
     }
+}
+
+/// The reward of every setting, in log-odds; of a taste that compares answers, none.
+pub(super) fn setting_rewards(taste: &TasteConfig, state: &TpopState) -> Result<Vec<f64>> {
+    Ok(setting_features(taste)?.iter().map(|features| state.head().reward(features)).collect())
+}
+
+/// The features of every setting.
+pub(super) fn setting_features(taste: &TasteConfig) -> Result<Vec<Vec<f32>>> {
+    if taste.arms.is_empty() {
+        return Ok(Vec::new());
+    }
+    let TasteSpace::Settings(arms) = TasteSpace::settings(taste)? else { return Ok(Vec::new()) };
+    Ok((0..arms.settings()).map(|at| arms.features(at, &[])).collect::<Result<_, _>>()?)
 }
 
 /// What keys an adapter's random choices: a function of its owner and name.

@@ -29,7 +29,7 @@ pub(super) async fn teach(shared: &Shared, prepared: &Prepared) -> Result<Feedba
     match &prepared.task {
         Task::Nothing(why) => {
             let row = shared.shelf.row(&prepared.key).await?;
-            let version = shared.shelf.stored(&row, None).await?.number;
+            let version = shared.shelf.number(&row).await?;
             let report = rejected(prepared.report(version), Some((*why).to_owned()));
             unpublished(shared, prepared, report, &LessonEntry::Nothing).await
         }
@@ -99,7 +99,7 @@ async fn judged(shared: &Shared, prepared: &Prepared, lesson: &[Judged]) -> Resu
     let Stepped { state, entries } = steps.take(lesson)?;
     let state = state.unwrap_or_else(|| answered.as_ref().clone());
     let is_new = state.version > answered.version;
-    let detail = detail_of(&held.config, &AdapterState::Rosa(Arc::new(state.clone())));
+    let detail = detail_of(&held.config, &AdapterState::Rosa(Arc::new(state.clone())))?;
     let report = FeedbackReport {
         step: summary(&entries, detail.norm),
         guards: entries.iter().flat_map(|entry| entry.guards.clone()).collect(),
@@ -187,7 +187,7 @@ impl Taste<'_> {
         let detail = VersionDetail {
             lesson: Some(prepared.id.clone()),
             said: Some(prepared.said.clone()),
-            ..detail_of(&self.held.config, &state)
+            ..detail_of(&self.held.config, &state)?
         };
         let draft = VersionDraft { parent: self.held.version, cause, detail };
         let version = draft.version(&prepared.key, &state)?;

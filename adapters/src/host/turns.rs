@@ -6,11 +6,11 @@ use super::duel_document::{DuelDocument, KeptPair};
 use super::duels::{Contender, DuelAnswer, DuelRequest, ShownDuel, TurnPlan};
 use super::learning_model::LearningModel;
 use super::pinned::{AdapterState, AnswerRecord, PinnedAdapter};
-use super::taste_space::{TasteSpace, digest_of};
+use super::taste_space::{TasteSpace, digest_of, setting_features, setting_rewards};
 use crate::error::{Error, Result};
 use crate::tpop::{
     Duel, DuelCandidate, DuelLevel, DuelOrder, TokenDuel, TokenTaste, TpopChoice, TpopDigest,
-    TpopState,
+    TpopState, largest,
 };
 use std::sync::Arc;
 use trimtab_runtime::fingerprint::Fingerprint;
@@ -58,14 +58,8 @@ impl TasteTurn<'_> {
         if self.taste.arms.is_empty() {
             return Ok(TurnPlan::Samples(self.taste.params.candidates));
         }
-        let (mut best, mut most) = (0, f64::NEG_INFINITY);
-        for (at, features) in self.settings()?.iter().enumerate() {
-            let reward = self.state.head().reward(features);
-            if reward > most {
-                (best, most) = (at, reward);
-            }
-        }
-        Ok(TurnPlan::Setting(best))
+        let rewards = setting_rewards(self.taste, self.state)?;
+        Ok(TurnPlan::Setting(largest(rewards.into_iter()).unwrap_or(0)))
     }
 
     /// What is to be made for a duel.
@@ -82,16 +76,8 @@ impl TasteTurn<'_> {
         })
     }
 
-    /// Features of every setting.
-    fn settings(&self) -> Result<Vec<Vec<f32>>> {
-        let TasteSpace::Settings(arms) = TasteSpace::settings(self.taste)? else {
-            return Ok(Vec::new());
-        };
-        Ok((0..arms.settings()).map(|at| arms.features(at, &[])).collect::<Result<_, _>>()?)
-    }
-
     fn between_settings(&self, request: &DuelRequest) -> Result<TpopChoice> {
-        let features = self.settings()?;
+        let features = setting_features(self.taste)?;
         let digests = (0u64..)
             .map(|at| *Fingerprint::builder("trimtab.setting").number(at).finish().as_bytes());
         self.choose(request, &features, &digests.take(features.len()).collect::<Vec<_>>())
@@ -112,20 +98,17 @@ impl TasteTurn<'_> {
 
     /// Which sampled answer is served.
     pub(super) fn best_of(&self, model: &LearningModel, answers: &[AnswerRecord]) -> Result<usize> {
-        let space = TasteSpace::of(self.taste, model)?;
-        let (mut best, mut most) = (0, f64::NEG_INFINITY);
         if !self.state.serves_best() {
             return Ok(0);
         }
-        for (at, answer) in answers.iter().enumerate() {
+        let space = TasteSpace::of(self.taste, model)?;
+        let rewards = answers.iter().map(|answer| {
             let features = space.of_answer(&answer.recording).unwrap_or_default();
             let reward = self.state.head().reward(&features);
             // A reward that is not a number is above nothing.
-            if reward > most {
-                (best, most) = (at, reward);
-            }
-        }
-        Ok(best)
+            if reward.is_nan() { f64::NEG_INFINITY } else { reward }
+        });
+        Ok(largest(rewards).unwrap_or(0))
     }
 
     /// The sampler of a duel token by token.

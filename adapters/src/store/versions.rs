@@ -180,6 +180,19 @@ impl Store {
         row.map_err(Error::database("reading a version"))?.as_ref().map(whole).transpose()
     }
 
+    /// The number of an adapter's newest version; 0 of one that was taught nothing.
+    ///
+    /// # Errors
+    ///
+    /// The state file cannot be read.
+    pub async fn newest_number(&self, owner: &str, id: &str) -> Result<u32> {
+        let query = sqlx::query_scalar(
+            "SELECT coalesce(max(version), 0) FROM versions WHERE owner = ?1 AND adapter = ?2",
+        );
+        let number = query.bind(owner).bind(id).fetch_one(&self.pool).await;
+        number.map_err(Error::database("reading a version's number"))
+    }
+
     /// The version of this number, with its state.
     ///
     /// # Errors

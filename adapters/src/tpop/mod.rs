@@ -87,6 +87,7 @@ pub use params::{
 };
 pub use reliability::LEAST_REPO_PAIRS;
 pub use second::PROPENSITY_DRAWS;
+pub(crate) use second::largest;
 pub use settings::{ArmFeatures, SettingFeatures};
 pub use simulate::{
     ArmContexts, DuelRun, DuelSimulation, LabelControl, SimulatedArm, SimulatedRule, SimulatedUser,

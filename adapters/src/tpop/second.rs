@@ -28,7 +28,7 @@ pub(super) struct Rated {
 
 /// The largest value's place; of equals the first.
 // [n] -> []
-pub(super) fn largest(values: impl Iterator<Item = f64>) -> Option<usize> {
+pub(crate) fn largest(values: impl Iterator<Item = f64>) -> Option<usize> {
     let mut best: Option<(usize, f64)> = None;
     for (at, value) in values.enumerate() {
         if best.is_none_or(|(_, most)| value > most) {

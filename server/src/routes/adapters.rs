@@ -59,7 +59,7 @@ fn key_of(
 /// Lists the adapters of a key
 #[utoipa::path(
     get, path = "/v1/adapters", tag = "learning",
-    params(("owner" = Option<String>, Query, description = "Another key's label, for administrators")),
+    params(OwnerQuery),
     responses((status = 200, description = "The adapters", body = AdapterList), LearningErrors),
 )]
 pub(crate) async fn list(
@@ -76,10 +76,7 @@ pub(crate) async fn list(
 /// Describes an adapter of the key
 #[utoipa::path(
     get, path = "/v1/adapters/{id}", tag = "learning",
-    params(
-        ("id" = String, Path, description = "Its name"),
-        ("owner" = Option<String>, Query, description = "Another key's label, for administrators"),
-    ),
+    params(("id" = String, Path, description = "Its name"), OwnerQuery),
     responses((status = 200, description = "The adapter", body = AdapterSummary), LearningErrors),
 )]
 pub(crate) async fn describe(
@@ -95,10 +92,7 @@ pub(crate) async fn describe(
 /// Lists the versions of an adapter, with what taught each
 #[utoipa::path(
     get, path = "/v1/adapters/{id}/versions", tag = "learning",
-    params(
-        ("id" = String, Path, description = "Its name"),
-        ("owner" = Option<String>, Query, description = "Another key's label, for administrators"),
-    ),
+    params(("id" = String, Path, description = "Its name"), OwnerQuery),
     responses((status = 200, description = "The versions", body = AdapterVersionList), LearningErrors),
 )]
 pub(crate) async fn versions(
@@ -115,10 +109,7 @@ pub(crate) async fn versions(
 /// Makes a new version that equals an older one
 #[utoipa::path(
     post, path = "/v1/adapters/{id}/revert", tag = "learning", request_body = RevertBody,
-    params(
-        ("id" = String, Path, description = "Its name"),
-        ("owner" = Option<String>, Query, description = "Another key's label, for administrators"),
-    ),
+    params(("id" = String, Path, description = "Its name"), OwnerQuery),
     responses((status = 200, description = "The new version", body = Reverted), LearningErrors),
 )]
 pub(crate) async fn revert(
@@ -137,11 +128,7 @@ pub(crate) async fn revert(
 /// Gives a version as a file
 #[utoipa::path(
     get, path = "/v1/adapters/{id}/export", tag = "learning",
-    params(
-        ("id" = String, Path, description = "Its name"),
-        ("owner" = Option<String>, Query, description = "Another key's label, for administrators"),
-        ("version" = Option<u32>, Query, description = "The newest if it is left out"),
-    ),
+    params(("id" = String, Path, description = "Its name"), ExportQuery),
     responses(
         (status = 200, description = "The file", body = Vec<u8>, content_type = "application/octet-stream"),
         LearningErrors,
@@ -164,10 +151,7 @@ pub(crate) async fn export(
 /// Publishes the version of a file
 #[utoipa::path(
     post, path = "/v1/adapters/{id}/import", tag = "learning",
-    params(
-        ("id" = String, Path, description = "Its name"),
-        ("owner" = Option<String>, Query, description = "Another key's label, for administrators"),
-    ),
+    params(("id" = String, Path, description = "Its name"), OwnerQuery),
     request_body(content = Vec<u8>, content_type = "application/octet-stream"),
     responses((status = 201, description = "It is published", body = AdapterSummary), LearningErrors),
 )]
@@ -187,10 +171,7 @@ pub(crate) async fn import(
 /// Deletes an adapter with everything that was kept for it
 #[utoipa::path(
     delete, path = "/v1/adapters/{id}", tag = "learning",
-    params(
-        ("id" = String, Path, description = "Its name"),
-        ("owner" = Option<String>, Query, description = "Another key's label, for administrators"),
-    ),
+    params(("id" = String, Path, description = "Its name"), OwnerQuery),
     responses((status = 200, description = "It is gone", body = AdapterDeleted), LearningErrors),
 )]
 pub(crate) async fn delete(

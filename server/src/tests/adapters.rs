@@ -292,3 +292,18 @@ async fn lessons_are_counted() {
     assert_eq!(value("trimtab_adapter_update_seconds_count"), applied);
     assert_eq!(value("trimtab_adapter_lessons_waiting"), 0.0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_may_be_judged_lists_as_many_likely_tokens_as_were_asked_for() {
+    let house = House::new();
+    let adapt = json!({"adapter": "alice", "create": "rosa"});
+    for most in [0, 2] {
+        let more = json!({"logprobs": true, "top_logprobs": most});
+        let body = ask(&house, adapt.clone(), more).await;
+        let entries = body["choices"][0]["logprobs"]["content"].as_array().unwrap();
+        assert!(!entries.is_empty());
+        for entry in entries {
+            assert_eq!(entry["top_logprobs"].as_array().unwrap().len(), most, "{entry}");
+        }
+    }
+}

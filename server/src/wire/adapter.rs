@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use trimtab_adapters::host::{AdapterSummary, AdapterVersionSummary};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 /// All adapters of an owner.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -42,14 +42,16 @@ pub struct AdapterDeleted {
 }
 
 /// Whose adapters are meant.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct OwnerQuery {
     /// The label of a key; only administrators may name another than their own.
     pub owner: Option<String>,
 }
 
 /// Which version is exported.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct ExportQuery {
     /// The label of a key; only administrators may name another than their own.
     pub owner: Option<String>,
