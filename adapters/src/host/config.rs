@@ -108,7 +108,7 @@ impl TasteConfig {
         if level == DuelLevel::Token && token_features == TokenFeatureKind::Lookahead {
             return Err(Error::invalid(
                 "tpop.token_features",
-                "is lookahead; embed is what there is",
+                "is lookahead, which needs a model of its own for each duel (tpop::Lookahead of the library); embed is served",
             ));
         }
         if level == DuelLevel::Token && head == HeadKind::Mlp {

@@ -95,7 +95,10 @@ pub use simulate::{
 };
 pub use state::{LearnOutcome, Learned, TpopHealth, TpopScope, TpopState, WIDEST_FEATURES};
 pub use tanh::{TANH_UNITS, TanhHead};
-pub use token::{DuelRow, TiltedRow, TokenArm, TokenDuel, TokenFeatures, TokenTaste};
+pub use token::{
+    DuelRow, DuelStep, LOOKAHEAD_CANDIDATES, Lookahead, TiltedRow, TokenArm, TokenDuel,
+    TokenFeatures, TokenTaste, TokenTilt,
+};
 pub use whitening::Whitening;
 
 #[cfg(test)]

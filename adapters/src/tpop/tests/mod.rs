@@ -3,6 +3,7 @@
 mod judging;
 mod learning;
 mod linear;
+mod lookahead;
 mod noise;
 mod storing;
 mod token;

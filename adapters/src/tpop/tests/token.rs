@@ -70,7 +70,7 @@ impl Model {
     }
 }
 
-fn sampled() -> Sampling {
+pub(super) fn sampled() -> Sampling {
     SamplingParams { temperature: 0.9, top_p: 0.95, ..SamplingParams::default() }.check().unwrap()
 }
 
@@ -308,8 +308,14 @@ fn arms_that_begin_anew_under_guidance_are_forced_apart_anew() {
 }
 
 /// Sends an answer of three tokens back to its start, once, under guidance.
-struct Restart {
+pub(super) struct Restart {
     is_due: bool,
+}
+
+impl Restart {
+    pub(super) fn due() -> Restart {
+        Restart { is_due: true }
+    }
 }
 
 impl Monitor for Restart {
@@ -330,7 +336,7 @@ impl Monitor for Restart {
 fn a_group_that_a_monitor_sends_back_is_forced_apart_anew() {
     let model = model();
     let mut duel = greedy(&model, &model.untaught(TpopParams::default()));
-    let arm = || model.generation(Sampling::Greedy).watched_by(Restart { is_due: true });
+    let arm = || model.generation(Sampling::Greedy).watched_by(Restart::due());
     let mut arms = [arm(), arm()];
     run_group(&mut arms, &mut duel, &mut |_, _| Flow::Continue).unwrap();
     let [a, b] = arms.map(|arm| arm.into_answer().unwrap());

@@ -5,7 +5,8 @@
 //! guidance that is put before it is not part of it. Where arm a's first token is all that arm b may write, both write
 //! it. The released code forces the arms apart at every step.
 
-use super::tilt::{DuelRow, TiltedRow, TokenArm, TokenTaste};
+use super::step::{DuelStep, TokenTilt};
+use super::tilt::{TiltedRow, TokenArm, TokenTaste};
 use crate::tpop::params::TokenScore;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,6 +18,8 @@ use trimtab_runtime::sample::{Draw, Sampling};
 #[derive(Debug, Clone, Default)]
 struct Own {
     tokens: Vec<u32>,
+    /// Where in the context each of them is.
+    positions: Vec<usize>,
     /// The last choice, before it is known what became of it.
     chosen: Option<u32>,
     /// The length of the context that it was made in.
@@ -30,20 +33,25 @@ impl Own {
     fn follow(&mut self, context: &[u32]) {
         if self.chosen.take().is_some() {
             self.tokens.extend_from_slice(context.get(self.seen..).unwrap_or_default());
+            self.positions.extend(self.seen..context.len());
         }
         self.seen = context.len();
     }
 
     fn rewind(&mut self, tokens: usize) {
-        self.tokens.extend(self.chosen.take());
+        if let Some(token) = self.chosen.take() {
+            self.tokens.push(token);
+            self.positions.push(self.seen);
+        }
         self.tokens.truncate(tokens);
+        self.positions.truncate(tokens);
     }
 }
 
 /// Chooses the tokens of two answers under one taste.
 #[derive(Debug, Clone)]
-pub struct TokenDuel {
-    taste: Arc<TokenTaste>,
+pub struct TokenDuel<T = Arc<TokenTaste>> {
+    taste: T,
     sampling: Sampling,
     /// What each answer has written.
     own: BTreeMap<usize, Own>,
@@ -52,9 +60,9 @@ pub struct TokenDuel {
     kl: [f64; 2],
 }
 
-impl TokenDuel {
+impl<T: TokenTilt> TokenDuel<T> {
     /// A duel of two answers to one prompt that have no token yet.
-    pub fn new(taste: Arc<TokenTaste>, sampling: Sampling) -> TokenDuel {
+    pub fn new(taste: T, sampling: Sampling) -> TokenDuel<T> {
         TokenDuel {
             taste,
             sampling,
@@ -63,6 +71,11 @@ impl TokenDuel {
             forced: 0,
             kl: [0.0; 2],
         }
+    }
+
+    /// What moves its logits.
+    pub fn taste(&self) -> &T {
+        &self.taste
     }
 
     /// At how many steps arm a's token was forbidden to arm b.
@@ -123,19 +136,21 @@ fn arm(index: usize) -> TokenArm {
     if index == 0 { TokenArm::A } else { TokenArm::B }
 }
 
-impl GroupSampler for TokenDuel {
+impl<T: TokenTilt> GroupSampler for TokenDuel<T> {
     // rows of [vocab_size] -> one token each
     fn choose(&mut self, candidates: &[Candidate]) -> Result<Vec<u32>> {
         for row in candidates {
             self.own.entry(row.index).or_default().follow(row.context.tokens);
         }
-        let of_a = self.own.get(&0).map(|own| own.tokens.as_slice()).unwrap_or_default();
-        let written = self.taste.features().of_answer(of_a);
-        let rows: Vec<DuelRow<'_>> = candidates
-            .iter()
-            .map(|row| DuelRow { arm: arm(row.index), logits: row.logits })
-            .collect();
-        let tilted = self.taste.tilt(&rows, &written);
+        let TokenDuel { taste, own, .. } = self;
+        let of_a = own.get(&0).map(|own| own.tokens.as_slice()).unwrap_or_default();
+        let steps = candidates.iter().map(|row| DuelStep {
+            arm: arm(row.index),
+            logits: row.logits,
+            context: row.context.tokens,
+            positions: own.get(&row.index).map(|own| own.positions.as_slice()).unwrap_or_default(),
+        });
+        let tilted = taste.tilt(&steps.collect::<Vec<_>>(), of_a)?;
         let mut tokens = Vec::with_capacity(candidates.len());
         for (row, tilted) in candidates.iter().zip(&tilted) {
             let is_first = self.own.get(&row.index).is_none_or(|own| own.tokens.is_empty());

@@ -43,6 +43,16 @@ pub struct DuelRow<'a> {
     pub logits: &'a [f32],
 }
 
+impl TokenArm {
+    /// The answer's place in the group.
+    pub(super) fn index(self) -> usize {
+        match self {
+            TokenArm::A => 0,
+            TokenArm::B => 1,
+        }
+    }
+}
+
 /// What is added to a row.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TiltedRow {
@@ -54,15 +64,72 @@ pub struct TiltedRow {
     pub share: f64,
 }
 
+impl TiltedRow {
+    /// A row that stays as it is.
+    pub(super) fn nothing() -> TiltedRow {
+        TiltedRow { scores: Vec::new(), kl: 0.0, share: 1.0 }
+    }
+}
+
+/// How strongly a state's reward and bonus move the logits of candidates.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct TiltStrength {
+    params: TpopParams,
+    /// ω_N, the weight after N pairs.
+    omega: f64,
+}
+
+impl TiltStrength {
+    pub(super) fn of(state: &TpopState) -> TiltStrength {
+        let (params, n) = (*state.scope().config.params(), state.taught() as f64);
+        TiltStrength { params, omega: params.omega * n / (n + HALF_PAIRS) }
+    }
+
+    pub(super) fn is_plain(&self) -> bool {
+        self.omega == 0.0
+    }
+
+    pub(super) fn score(&self) -> TokenScore {
+        self.params.score
+    }
+
+    /// What is added to the candidates of one row, with their s and u as [`standardised`] gives them.
+    // logits [vocab_size], [candidates], [candidates], [candidates] -> [candidates]
+    pub(super) fn tilt(
+        &self,
+        row: &DuelRow<'_>,
+        log_sum_exp: f64,
+        candidates: &[u32],
+        (s, u): (&[f64], &[f64]),
+    ) -> TiltedRow {
+        let weight = match row.arm {
+            TokenArm::A => 0.0,
+            TokenArm::B => self.params.nu,
+        };
+        let biases = s.iter().zip(u).map(|(s, u)| self.omega * (s + weight * u));
+        let of = |id: &u32| row.logits.get(*id as usize).copied().unwrap_or(f32::NEG_INFINITY);
+        let probabilities = candidates.iter().map(|id| (f64::from(of(id)) - log_sum_exp).exp());
+        let (biases, probabilities): (Vec<f64>, Vec<f64>) =
+            (biases.collect(), probabilities.collect());
+        let both = probabilities.iter().zip(&biases);
+        let (scores, kl, share): (Vec<f64>, f64, f64) = match self.params.score {
+            TokenScore::Prob => (both.map(|(p, bias)| p + bias).collect(), 0.0, 1.0),
+            TokenScore::Tilt => {
+                let (share, kl) = shrunk(&probabilities, &biases, self.params.kl_cap);
+                (biases.iter().map(|bias| share * bias).collect(), kl, share)
+            }
+        };
+        TiltedRow { scores: candidates.iter().copied().zip(scores).collect(), kl, share }
+    }
+}
+
 /// A state's taste for tokens. It never changes.
 #[derive(Debug, Clone)]
 pub struct TokenTaste {
     features: Arc<TokenFeatures>,
     scores: Vec<f64>,
     confidence: Confidence,
-    params: TpopParams,
-    /// ω_N, the weight after N pairs.
-    omega: f64,
+    strength: TiltStrength,
 }
 
 impl TokenTaste {
@@ -81,18 +148,16 @@ impl TokenTaste {
         }
         if params.token_features == TokenFeatureKind::Lookahead {
             let needs = "tpop.token_features = embed";
-            return Err(TpopError::Unsupported { what: "tpop.level = token", needs });
+            return Err(TpopError::Unsupported { what: "a taste for single tokens", needs });
         }
         let RewardHead::Linear(theta) = state.head() else {
             let needs = "tpop.head = linear";
             return Err(TpopError::Unsupported { what: "tpop.token_features = embed", needs });
         };
-        let n = state.taught() as f64;
         Ok(TokenTaste {
             scores: features.scores(theta),
             confidence: state.confidence().clone(),
-            omega: params.omega * n / (n + HALF_PAIRS),
-            params,
+            strength: TiltStrength::of(state),
             features,
         })
     }
@@ -110,17 +175,17 @@ impl TokenTaste {
 
     /// Whether it leaves every distribution as it is.
     pub fn is_plain(&self) -> bool {
-        self.omega == 0.0
+        self.strength.is_plain()
     }
 
     pub(super) fn score(&self) -> TokenScore {
-        self.params.score
+        self.strength.score()
     }
 
     /// What is added to each row of a step; `written` is φ_a, the mean of the tokens that arm a has written.
     // rows of [vocab_size], written [features] -> candidates of each row
     pub fn tilt(&self, rows: &[DuelRow<'_>], written: &[f32]) -> Vec<TiltedRow> {
-        let tops = rows.iter().map(|row| Step::of(0, row.logits, self.params.top_k));
+        let tops = rows.iter().map(|row| Step::of(0, row.logits, self.strength.params.top_k));
         let tops: Vec<Step> = tops.collect();
         let likeliest = tops.iter().flat_map(|step| &step.top);
         let mut candidates: Vec<u32> =
@@ -129,35 +194,11 @@ impl TokenTaste {
         candidates.dedup();
         let (s, u) = self.standardised(&candidates, &wide(written));
         let each = rows.iter().zip(&tops);
-        each.map(|(row, step)| {
-            let weight = match row.arm {
-                TokenArm::A => 0.0,
-                TokenArm::B => self.params.nu,
-            };
-            let both = s.iter().zip(&u);
-            let biases: Vec<f64> = both.map(|(s, u)| self.omega * (s + weight * u)).collect();
-            let of = |id: &u32| row.logits.get(*id as usize).copied().unwrap_or(f32::NEG_INFINITY);
-            let logprob = |id: &u32| f64::from(of(id)) - step.log_sum_exp;
-            let probabilities: Vec<f64> = candidates.iter().map(|id| logprob(id).exp()).collect();
-            self.row(&candidates, &probabilities, &biases)
-        })
-        .collect()
+        each.map(|(row, step)| self.strength.tilt(row, step.log_sum_exp, &candidates, (&s, &u)))
+            .collect()
     }
 
-    // [candidates], [candidates], [candidates] -> [candidates]
-    fn row(&self, candidates: &[u32], probabilities: &[f64], biases: &[f64]) -> TiltedRow {
-        let both = probabilities.iter().zip(biases);
-        let (scores, kl, share): (Vec<f64>, f64, f64) = match self.params.score {
-            TokenScore::Prob => (both.map(|(p, bias)| p + bias).collect(), 0.0, 1.0),
-            TokenScore::Tilt => {
-                let (share, kl) = shrunk(probabilities, biases, self.params.kl_cap);
-                (biases.iter().map(|bias| share * bias).collect(), kl, share)
-            }
-        };
-        TiltedRow { scores: candidates.iter().copied().zip(scores).collect(), kl, share }
-    }
-
-    /// s and u of the candidates, centred, over one common scale.
+    /// s and u of the candidates, standardised.
     // [candidates], [features] -> [candidates], [candidates]
     fn standardised(&self, candidates: &[u32], written: &[f64]) -> (Vec<f64>, Vec<f64>) {
         let s = candidates.iter().map(|id| self.scores.get(*id as usize).copied().unwrap_or(0.0));
@@ -165,15 +206,20 @@ impl TokenTaste {
             let features = self.features.of_token(*id).map(wide).unwrap_or_default();
             self.confidence.bonus(&minus(&features, written))
         });
-        let (s, of_s) = centred(s.collect());
-        let (u, of_u) = centred(u.collect());
-        let scale = (of_s + of_u).sqrt();
-        let scaled = |values: Vec<f64>| {
-            let one = |x: f64| if scale > LEAST_SCALE { x / scale } else { 0.0 };
-            values.into_iter().map(one).collect()
-        };
-        (scaled(s), scaled(u))
+        standardised(s.collect(), u.collect())
     }
+}
+
+/// s and u centred, over one common scale.
+// [candidates], [candidates] -> [candidates], [candidates]
+pub(super) fn standardised(s: Vec<f64>, u: Vec<f64>) -> (Vec<f64>, Vec<f64>) {
+    let ((s, of_s), (u, of_u)) = (centred(s), centred(u));
+    let scale = (of_s + of_u).sqrt();
+    let scaled = |values: Vec<f64>| {
+        let one = |x: f64| if scale > LEAST_SCALE { x / scale } else { 0.0 };
+        values.into_iter().map(one).collect()
+    };
+    (scaled(s), scaled(u))
 }
 
 /// The values about their mean, and their variance.
