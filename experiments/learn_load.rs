@@ -5,8 +5,9 @@
 //! cargo run --release -p trimtab-experiments --bin learn_load -- 6 10
 //! ```
 //!
-//! The numbers are rounds and lessons a second; a third word is the model. A round is ten seconds without lessons and ten
-//! with them, on the same engine and the same prompts. Every lesson is a whole update: of another adapter each, from
+//! The numbers are rounds and lessons a second; a third word is the model and a fourth the threads that it runs on. A round
+//! is ten seconds without lessons and ten with them, on the same engine and the same prompts. The time of a lesson goes from its being
+//! sent to its version being published, the queue included. Every lesson is a whole update: of another adapter each, from
 //! version 0, with a thumb down.
 
 use std::error::Error;
@@ -20,12 +21,12 @@ use trimtab_adapters::host::{
 };
 use trimtab_adapters::rosa::RosaParams;
 use trimtab_adapters::store::Store;
-use trimtab_runtime::Model;
 use trimtab_runtime::engine::{Engine, EngineOptions, Notice, SubmitOptions};
 use trimtab_runtime::generate::{Answer, Event, Flow, Generation, Request};
 use trimtab_runtime::perplexity::quantile;
 use trimtab_runtime::plan::Plan;
 use trimtab_runtime::text::Message;
+use trimtab_runtime::{Model, device};
 
 type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 
@@ -236,6 +237,10 @@ async fn main() -> Outcome {
     let number = |at: usize, usual: u32| words.get(at).map_or(Ok(usual), |word| word.parse());
     let (rounds, rate) = (number(0, 6)?, number(1, 10)?);
     let model = words.get(2).map_or("smollm2-135m-instruct", String::as_str);
+    if let Some(threads) = words.get(3) {
+        device::set_threads(threads.parse()?)?;
+    }
+    println!("{} threads", device::threads());
     let scene = Arc::new(Scene::open(model).await?);
     let key = AdapterKey::new("learner", "first")?;
     let first = scene.judged(&key).await?;

@@ -13,12 +13,13 @@ use trimtab_adapters::host::{RecordingHandle, StateRecorder};
 use trimtab_adapters::rosa::BlockKind;
 use trimtab_adapters::tpop::{
     DuelCandidate, DuelLevel, DuelOrder, DuelPair, DuelTurn, Extractor, ExtractorOrigin, HeadKind,
-    NeutralAnswers, PairLabel, StatePooling, TokenDuel, TokenFeatures, TokenTaste, TpopParams,
-    TpopScope, TpopState,
+    LOOKAHEAD_CANDIDATES, Lookahead, NeutralAnswers, PairLabel, StatePooling, TokenDuel,
+    TokenFeatureKind, TokenFeatures, TokenTaste, TokenTilt, TpopParams, TpopScope, TpopState,
 };
 use trimtab_runtime::Model;
 use trimtab_runtime::fingerprint::Fingerprint;
 use trimtab_runtime::generate::{Answer, Flow, Generation, Request, run, run_group};
+use trimtab_runtime::plan::Plan;
 use trimtab_runtime::sample::{Sampling, SamplingParams};
 use trimtab_runtime::text::Message;
 
@@ -127,18 +128,15 @@ fn per_pass(took: f64, generations: Vec<Generation>) -> f64 {
     took / answers.map(|answer| answer.tokens.len()).max().unwrap_or(1).max(1) as f64
 }
 
-fn token_duel(model: &Model) {
-    let features = Arc::new(TokenFeatures::of(model.decoder(), FEATURES).expect("features"));
-    let params = TpopParams { level: DuelLevel::Token, ..TpopParams::default() };
-    let state = taught(params, *features.id(), (features.width(), 20));
-    let taste = Arc::new(TokenTaste::of(&state, features).expect("taste"));
+/// Two arms under a taste, over two plain rows.
+fn over_plain<T: TokenTilt>(model: &Model, rounds: usize, taste: impl Fn() -> T) -> String {
     let (mut alone, mut dueling) = (Vec::new(), Vec::new());
-    for round in 0..=ROUNDS {
+    for round in 0..=rounds {
         let mut plain = generations(model, (2, sampled()));
         let took = seconds(|| run(&mut plain, &mut |_, _| Flow::Continue).expect("run"));
         let took_plain = per_pass(took, plain);
         let mut arms = generations(model, (2, sampled()));
-        let mut duel = TokenDuel::new(taste.clone(), sampled());
+        let mut duel = TokenDuel::new(taste(), sampled());
         let go = || run_group(&mut arms, &mut duel, &mut |_, _| Flow::Continue).expect("run");
         let took = seconds(go);
         let took_duel = per_pass(took, arms);
@@ -147,7 +145,34 @@ fn token_duel(model: &Model) {
             dueling.push(took_duel);
         }
     }
-    println!("token duel over two plain rows: {}", compared(&alone, &dueling));
+    compared(&alone, &dueling)
+}
+
+fn token_duel(model: &Model) {
+    let features = Arc::new(TokenFeatures::of(model.decoder(), FEATURES).expect("features"));
+    let params = TpopParams { level: DuelLevel::Token, ..TpopParams::default() };
+    let state = taught(params, *features.id(), (features.width(), 20));
+    let taste = Arc::new(TokenTaste::of(&state, features).expect("taste"));
+    let found = over_plain(model, ROUNDS, || taste.clone());
+    println!("token duel over two plain rows: {found}");
+}
+
+fn lookahead_duel(model: &Model) {
+    let extractor = extractor(model.decoder().spec().d_model, StatePooling::Own);
+    let (level, token_features) = (DuelLevel::Token, TokenFeatureKind::Lookahead);
+    let params = TpopParams { level, token_features, ..TpopParams::default() };
+    let state = taught(params, *extractor.id(), (extractor.width(), 20));
+    // The prompt is run when the taste is made, as the plain rows run theirs.
+    let taste = || {
+        let prompt = model.chat_prompt(&[Message::new("user", QUESTION)]).expect("prompt");
+        let mut session = model.session(Plan::empty()).expect("session");
+        session.push_prompt(&prompt).expect("prompt");
+        Lookahead::of(&state, extractor.clone(), session).expect("taste")
+    };
+    let found = over_plain(model, ROUNDS.div_ceil(4), taste);
+    println!(
+        "token duel with {LOOKAHEAD_CANDIDATES} candidates a row looked at, over two plain rows: {found}"
+    );
 }
 
 /// Activations of an answer and their number.
@@ -164,12 +189,12 @@ fn watched(model: &Model) -> (f64, Vec<(RecordingHandle, Answer)>) {
     (took, handles.into_iter().zip(answers).collect())
 }
 
-fn extractor(width: usize) -> Arc<Extractor> {
+fn extractor(width: usize, pooling: StatePooling) -> Arc<Extractor> {
     let origin = ExtractorOrigin {
         model: "bench".to_owned(),
         quantisation: String::new(),
         kv_plan: [0; 32],
-        pooling: StatePooling::Before,
+        pooling,
     };
     let (pooled, tokens) = (noise(9, 160 * width), (40..200).collect::<Vec<usize>>());
     let neutral = NeutralAnswers { pooled: &pooled, tokens: &tokens };
@@ -177,7 +202,7 @@ fn extractor(width: usize) -> Arc<Extractor> {
 }
 
 fn selection(model: &Model) {
-    let extractor = extractor(model.decoder().spec().d_model);
+    let extractor = extractor(model.decoder().spec().d_model, StatePooling::Before);
     let params = TpopParams::default();
     let state = taught(params, *extractor.id(), (extractor.width(), 20));
     let (mut plainly, mut recording, mut choosing) = (Vec::new(), Vec::new(), Vec::new());
@@ -214,5 +239,6 @@ fn main() {
     let model = Model::open(&name).expect("model");
     println!("{}", model.name());
     token_duel(&model);
+    lookahead_duel(&model);
     selection(&model);
 }

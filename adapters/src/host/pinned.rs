@@ -9,6 +9,7 @@ use crate::rosa::{BlockKind, RosaState};
 use crate::tpop::{DuelTurn, TpopState};
 use std::sync::Arc;
 use std::time::Duration;
+use trimtab_runtime::generate::Request;
 use trimtab_runtime::plan::Plan;
 
 /// Which version an answer asks for.
@@ -96,6 +97,18 @@ impl PinnedAdapter {
         match &self.state {
             AdapterState::Rosa(state) => Ok(state.block.in_force(plan, self.shape.1)?),
             AdapterState::Tpop(_) => Ok(plan.clone()),
+        }
+    }
+
+    /// A request that lists as many likely tokens as an update reads, so that it has not to score the vocabulary again.
+    /// Where processors edit logits, what is listed is not the model's own, and nothing is asked for.
+    pub fn request(&self, request: Request) -> Request {
+        match &*self.config {
+            AdapterConfig::Rosa { params } if self.learns() && request.processors.is_empty() => {
+                let top_logprobs = request.top_logprobs.max(params.top_k);
+                Request { top_logprobs, ..request }
+            }
+            AdapterConfig::Rosa { .. } | AdapterConfig::Tpop(_) => request,
         }
     }
 

@@ -14,6 +14,9 @@ use std::time::{Duration, Instant};
 
 /// The longest that one part of an update waits for the engine.
 const LONGEST_PAUSE: Duration = Duration::from_millis(20);
+/// What runs before it gives way again: parts of an update are shorter than a token's step, and to wait a step after each
+/// of them would make an update last many times what it costs.
+const SLICE: Duration = Duration::from_millis(4);
 /// How often it looks.
 const GLANCE: Duration = Duration::from_micros(200);
 
@@ -21,21 +24,27 @@ const GLANCE: Duration = Duration::from_micros(200);
 pub(super) struct Courtesy<'a> {
     reader: &'a StateReader,
     rounds: Cell<u64>,
+    /// When it last gave way.
+    since: Cell<Instant>,
 }
 
 impl<'a> Courtesy<'a> {
     pub(super) fn to(reader: &'a StateReader) -> Courtesy<'a> {
-        Courtesy { reader, rounds: Cell::new(0) }
+        Courtesy { reader, rounds: Cell::new(0), since: Cell::new(Instant::now()) }
     }
 
     pub(super) fn pause(&self) {
         let StateReader::Engine(engine) = self.reader else { return };
+        if self.since.get().elapsed() < SLICE {
+            return;
+        }
         let until = Instant::now() + LONGEST_PAUSE;
         loop {
             let load = engine.load();
             let has_moved = load.rounds != self.rounds.get();
             if load.active == 0 || has_moved || Instant::now() >= until {
                 self.rounds.set(load.rounds);
+                self.since.set(Instant::now());
                 return;
             }
             std::thread::sleep(GLANCE);

@@ -100,6 +100,14 @@ pub fn study() -> Result<Vec<Arm>> {
     let uniform = RosaParams { mask: CreditMask::Uniform, ..chosen.params().clone() }.check()?;
     let lora = checked(CHOSEN_LORA)?;
     let random = chosen.clone().with_direction(StepDirection::Random { seed: 0 });
+    // At this length guards refuse nearly every random direction: what it would do is seen without them only.
+    let limits = RosaParams {
+        canary_step: 10.0,
+        canary_mean: 10.0,
+        canary_max: 10.0,
+        ..chosen.params().clone()
+    };
+    let unguarded = limits.check()?.with_direction(StepDirection::Random { seed: 0 });
     let gradient = chosen.clone().with_direction(StepDirection::Gradient);
     let shuffled = |arm: Arm| {
         let other = |lessons| Lessons { feedback: Feedback::Shuffled, ..lessons };
@@ -112,6 +120,7 @@ pub fn study() -> Result<Vec<Arm>> {
         Arm { context: Context::Words, ..Arm::plain("B", "words only") },
         banned,
         Arm::learns("D", "random direction, same KL", random),
+        Arm::learns("D0", "D without guards on other prompts", unguarded),
         shuffled(Arm::learns("E", "feedback of another item", chosen.clone())),
         Arm::learns("F", "one gradient step, same KL", gradient),
         Arm::learns("G", "ROSA", chosen.clone()),

@@ -16,8 +16,7 @@ use crate::wire::adapt::Adapt;
 use crate::wire::receipt::{AdapterReceipt, TasteReceipt};
 use crate::wire::steering::Level;
 use trimtab_adapters::host::{
-    AdapterConfig, AdapterState, DuelRequest, PinnedAdapter, RecordingHandle, StateRecorder,
-    TurnPlan,
+    AdapterState, DuelRequest, PinnedAdapter, RecordingHandle, StateRecorder, TurnPlan,
 };
 use trimtab_runtime::plan::Plan;
 
@@ -53,14 +52,6 @@ impl Adapted {
             // The better arm alone.
             (TurnPlan::Tokens, None) => None,
             (TurnPlan::Plain | TurnPlan::Setting(_) | TurnPlan::Settings(_), _) => None,
-        }
-    }
-
-    /// How many likely tokens the token loop lists at each position, so that an update has not to score the vocabulary again.
-    pub(crate) fn listed(&self) -> usize {
-        match self.pinned.config() {
-            AdapterConfig::Rosa { params } if self.pinned.learns() => params.top_k,
-            AdapterConfig::Rosa { .. } | AdapterConfig::Tpop(_) => 0,
         }
     }
 

@@ -239,11 +239,11 @@ impl GenerateJob {
         let mut session = session.map_err(|error| ApiError::from(error).about("steering"))?;
         session.push_prompt(&prompt.tokens)?;
         let retries = prompt.resolved.retries();
-        // Where a field edits logits, what the loop lists is not the model's own.
-        let adapted = self.adapted.as_ref().filter(|_| self.request.processors.is_empty());
-        let listed = adapted.map_or(0, |adapted| adapted.listed());
-        let top_logprobs = self.request.top_logprobs.max(listed);
-        let request = Request { choice, retries, top_logprobs, ..self.request.clone() };
+        let request = Request { choice, retries, ..self.request.clone() };
+        let request = match &self.adapted {
+            Some(adapted) => adapted.pinned.request(request),
+            None => request,
+        };
         let generation = Generation::new(session, app.model.tokenizer()?.clone(), request)?;
         let generation = self.recorded(generation, prompt.resolved.level, made);
         let terms = GuardTerms {

@@ -102,8 +102,13 @@ impl<'a> Conversation<'a> {
             let (recorder, recording) = one.adapter.and_then(PinnedAdapter::recorder).unzip();
             let adapted = one.adapter.map(|pinned| Adapted { pinned: pinned.clone(), recorder });
             let request = Request { choice: one.choice, ..self.request.clone() };
+            let seed = request.seed;
+            let request = match one.adapter {
+                Some(pinned) => pinned.request(request),
+                None => request,
+            };
             let question = self.messages.last().map(|message| message.content.as_str());
-            let guard = |watching: &Watching| watching.guard(question, one.steering, request.seed);
+            let guard = |watching: &Watching| watching.guard(question, one.steering, seed);
             let guarded = self.room.watching.map(guard).transpose()?;
             kept.push((session.tokens().to_vec(), recording));
             rows.push((session, Asked { request, guarded, adapted, started }));
