@@ -57,9 +57,11 @@ impl Distance {
     // a [n], b [n]
     fn between(a: &[f64], b: &[f64]) -> Distance {
         let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
-        let norms = [dot(a, a).sqrt(), dot(b, b).sqrt()];
+        let squares = [dot(a, a), dot(b, b)];
+        let norms = squares.map(f64::sqrt);
         let change: Vec<f64> = a.iter().zip(b).map(|(a, b)| b - a).collect();
-        let scale: f64 = norms.iter().product();
+        // One root of the product, not a product of roots: of a vector and itself the cosine is 1 and not nearly so.
+        let scale = squares.iter().product::<f64>().sqrt();
         let cosine = (scale > 0.0).then(|| (dot(a, b) / scale).clamp(-1.0, 1.0));
         Distance { norms, change: dot(&change, &change).sqrt(), cosine }
     }

@@ -1,9 +1,10 @@
-//! Adam with decoupled decay (Loshchilov and Hutter, arXiv 1711.05101).
+//! AdamW on the weights of a forecaster, of which only the matrices decay.
 
 use super::params::FitParams;
+use crate::adam::AdamStep;
 use crate::forecast::net::{ForecastShape, ForecastWeights};
 
-/// Decay rates of both moments and the smallest denominator, as published for Adam (arXiv 1412.6980).
+/// Decay rates of both moments and the smallest denominator, as published for Adam.
 const BETAS: [f64; 2] = [0.9, 0.999];
 const EPSILON: f64 = 1e-8;
 /// Which of [`ForecastWeights::parts`] decay: the matrices.
@@ -11,17 +12,17 @@ const DECAYS: [f64; 6] = [1.0, 1.0, 1.0, 0.0, 1.0, 0.0];
 
 /// Both moments of the gradient.
 #[derive(Debug, Clone, PartialEq)]
-pub struct AdamW {
+pub struct ForecastAdam {
     first: ForecastWeights<f64>,
     second: ForecastWeights<f64>,
     steps: i32,
 }
 
-impl AdamW {
+impl ForecastAdam {
     /// No gradient seen.
-    pub fn new(shape: ForecastShape) -> AdamW {
+    pub fn new(shape: ForecastShape) -> ForecastAdam {
         let [first, second] = [(); 2].map(|()| ForecastWeights::zeros(shape));
-        AdamW { first, second, steps: 0 }
+        ForecastAdam { first, second, steps: 0 }
     }
 
     /// One step down the gradient. All three are of the same sizes.
@@ -33,26 +34,15 @@ impl AdamW {
         gradient: &ForecastWeights<f64>,
     ) {
         self.steps = self.steps.saturating_add(1);
-        // Moments start at 0 and are too small by these factors.
-        let [first_bias, second_bias] = BETAS.map(|beta| 1.0 - beta.powi(self.steps));
-        let [keep, keep_square] = BETAS;
+        let adam = AdamStep::number(self.steps, params.learning_rate, BETAS, EPSILON);
         let moments = self.first.parts_mut().into_iter().zip(self.second.parts_mut());
         let parts = weights.parts_mut().into_iter().zip(gradient.parts()).zip(moments).zip(DECAYS);
         for (((weights, gradient), (first, second)), decays) in parts {
-            let shrink = 1.0 - params.learning_rate * params.decay * decays;
             let values = weights.iter_mut().zip(gradient).zip(first.iter_mut().zip(second));
-            for ((weight, g), (m, v)) in values {
-                *m = keep * *m + (1.0 - keep) * g;
-                *v = keep_square * *v + (1.0 - keep_square) * g * g;
-                let step = (*m / first_bias) / ((*v / second_bias).sqrt() + EPSILON);
-                *weight = shrink * *weight - params.learning_rate * step;
+            for ((weight, slope), moments) in values {
+                *weight = adam.moved(*weight, params.decay * decays, *slope, moments);
             }
         }
-    }
-
-    /// Steps taken.
-    pub fn steps(&self) -> i32 {
-        self.steps
     }
 }
 
@@ -71,7 +61,7 @@ mod tests {
     #[test]
     fn two_steps_are_by_hand() {
         let params = FitParams { learning_rate: 0.1, decay: 0.5, ..FitParams::default() };
-        let (mut adam, mut weights) = (AdamW::new(SHAPE), filled(2.0));
+        let (mut adam, mut weights) = (ForecastAdam::new(SHAPE), filled(2.0));
         adam.step(&params, &mut weights, &filled(3.0));
         // The first step has length 1 whatever the gradient's size.
         let expected = [2.0 * 0.95 - 0.1, 2.0 - 0.1];
@@ -83,13 +73,13 @@ mod tests {
         let step = 0.1 * m / v.sqrt();
         assert!((weights.queries[0] - (expected[0] * 0.95 - step)).abs() < 1e-8);
         assert!((weights.output_bias[0] - (expected[1] - step)).abs() < 1e-8);
-        assert_eq!(adam.steps(), 2);
+        assert_eq!(adam.steps, 2);
     }
 
     #[test]
     fn decay_does_not_go_through_the_moments() {
         let params = FitParams { learning_rate: 0.1, decay: 0.5, ..FitParams::default() };
-        let (mut adam, mut weights) = (AdamW::new(SHAPE), filled(2.0));
+        let (mut adam, mut weights) = (ForecastAdam::new(SHAPE), filled(2.0));
         for _ in 0..3 {
             adam.step(&params, &mut weights, &filled(0.0));
         }

@@ -11,7 +11,6 @@ mod state;
 #[cfg(test)]
 mod tests;
 
-pub use adamw::AdamW;
 pub use params::FitParams;
 pub use set::{FitChain, FitPrefix, FitSet};
 pub use state::{EpochLoss, FitEnd, FitState, FitStatus, mean_loss};

@@ -1,6 +1,6 @@
 //! One step of a fit at a time.
 
-use super::adamw::AdamW;
+use super::adamw::ForecastAdam;
 use super::params::FitParams;
 use super::set::{FitChain, FitSet};
 use crate::forecast::beta_binomial::{BetaGradient, log_likelihood, log_likelihood_gradient};
@@ -43,7 +43,7 @@ pub struct FitState {
     params: FitParams,
     current: Forecaster<f64>,
     best: Option<(f64, Forecaster<f64>)>,
-    adam: AdamW,
+    adam: ForecastAdam,
     /// The order of chains in each epoch, drawn at the start: continuing needs no generator.
     orders: Vec<Vec<usize>>,
     /// Chains of this epoch that were seen.
@@ -79,7 +79,7 @@ impl FitState {
             order
         };
         let orders = (0..params.epochs).map(|_| order()).collect();
-        let (adam, status) = (AdamW::new(shape), FitStatus::Running);
+        let (adam, status) = (ForecastAdam::new(shape), FitStatus::Running);
         let (best, losses) = (None, Vec::new());
         Ok(FitState { params, current, best, adam, orders, seen: 0, loss: 0.0, losses, status })
     }
