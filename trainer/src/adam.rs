@@ -10,7 +10,7 @@ pub(crate) struct AdamStep {
     pub(crate) lr: f64,
     /// Decay of the gradients' mean and of their squares' mean.
     pub(crate) betas: [f64; 2],
-    /// ε
+    /// ε, which is added to the root.
     pub(crate) epsilon: f64,
     /// Moments start at 0 and are too small by these factors.
     corrections: [f64; 2],

@@ -127,12 +127,12 @@ pub fn log_likelihood_gradient(
     })
 }
 
-/// `Σ_{i<n} ln((x+i)/(i+1))`
+/// The logarithm of a rising factorial over a factorial: `Σ_{i<n} ln((x+i)/(i+1))`.
 fn rising(x: f64, n: u32) -> f64 {
     (0..n).map(f64::from).map(|i| ((x + i) / (i + 1.0)).ln()).sum()
 }
 
-/// `Σ_{i<n} 1/(x+i)`
+/// The derivative of the above by x: `Σ_{i<n} 1/(x+i)`.
 fn reciprocals(x: f64, n: u32) -> f64 {
     (0..n).map(|i| (x + f64::from(i)).recip()).sum()
 }

@@ -1,6 +1,6 @@
 //! What stops a forecast, its fit or its use.
 
-use crate::forecast::split::SplitPart;
+use crate::forecast::part::SplitPart;
 
 /// Error of the forecaster. What it happened to is as it was before, unless the call says otherwise.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]

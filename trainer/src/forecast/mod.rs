@@ -12,6 +12,7 @@
 //! Nothing here holds a language model or draws numbers of its own.
 
 mod error;
+mod part;
 mod real;
 #[cfg(test)]
 mod simulate;

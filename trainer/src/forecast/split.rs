@@ -4,33 +4,8 @@
 //! whether its problems are in the part it reads: fit, calibrate or test.
 
 use crate::forecast::error::{ForecastError, at_least, within};
+pub use crate::forecast::part::SplitPart;
 use std::collections::BTreeMap;
-use std::fmt;
-
-/// What a problem is used for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum SplitPart {
-    /// The weights are fitted on it.
-    Fit,
-    /// Early stopping, calibration, the price and the risk bound are.
-    Calibrate,
-    /// What is reported is measured on it.
-    Test,
-}
-
-impl SplitPart {
-    const ALL: [SplitPart; 3] = [SplitPart::Fit, SplitPart::Calibrate, SplitPart::Test];
-}
-
-impl fmt::Display for SplitPart {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            SplitPart::Fit => "fit",
-            SplitPart::Calibrate => "calibrate",
-            SplitPart::Test => "test",
-        })
-    }
-}
 
 /// Shares of the parts; the test part has the rest.
 #[derive(Debug, Clone, Copy, PartialEq)]

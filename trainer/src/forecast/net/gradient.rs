@@ -76,7 +76,7 @@ fn add_outer<F: Real>(matrix: &mut [F], r: &[F], c: &[F]) {
     }
 }
 
-/// `Mᵀ r`.
+/// The transpose of a matrix times a vector: `Mᵀ r`.
 // matrix [rows, columns], r [rows] -> [columns]
 fn transposed<F: Real>(matrix: &[F], columns: usize, r: &[F]) -> Vec<F> {
     let mut product = vec![F::default(); columns];

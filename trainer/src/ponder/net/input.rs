@@ -83,9 +83,9 @@ impl Standard {
 /// A decision's place on the ladder.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rung {
-    /// s_k
+    /// s_k, what was added so far.
     pub(super) strength: f64,
-    /// k/K
+    /// k/K, how far up the ladder it is.
     pub(super) part: f64,
 }
 
@@ -168,7 +168,7 @@ impl ControllerInput {
         all.map(entry).collect()
     }
 
-    /// `ĥ/σ`
+    /// The direction in units of the inputs: `ĥ/σ`.
     // [] -> [d]
     pub(super) fn scaled_direction(&self) -> Vec<f64> {
         let all = self.direction.iter().zip(&self.standard.deviation);

@@ -75,7 +75,7 @@ impl PreparedController {
         Ok(LogitSteps { prepared: self, base: self.base(&input), rungs: rungs.into_iter() })
     }
 
-    /// `W₁u_0 + b₁`
+    /// What the hidden units get before any step: `W₁u_0 + b₁`.
     // u_0 [d] -> [m]
     fn base(&self, input: &[f64]) -> Vec<f64> {
         self.controller.units().map(|unit| dot(unit.state, input) + unit.bias).collect()

@@ -17,7 +17,7 @@ pub fn sigmoid(x: f64) -> f64 {
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Decision {
     logit: f64,
-    /// q_k
+    /// q_k, the probability to go on.
     go: f64,
     /// `1 − q_k`, without cancellation
     stop: f64,
@@ -57,7 +57,7 @@ pub struct HaltingPolicy {
     decisions: Vec<Decision>,
     /// `[K + 1]`
     log_probabilities: Vec<f64>,
-    /// `P(K)`
+    /// The probability of all steps, `P(K)`.
     reach_last: f64,
 }
 
