@@ -9,5 +9,11 @@
 //! without one. It will not train the backbone, and nothing in it runs while a request is being answered.
 
 mod adam;
+mod draw;
+mod error;
 pub mod forecast;
 pub mod ponder;
+#[cfg(test)]
+mod testing;
+
+pub use error::TrainerError;

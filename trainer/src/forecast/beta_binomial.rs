@@ -12,7 +12,7 @@
 //! No large logarithms are subtracted, so nothing is lost at α + β = 1000 or at k = 0 and k = N. Costs O(N), and N is
 //! 64 at most where samples are collected.
 
-use crate::forecast::error::{ForecastError, within};
+use crate::error::{TrainerError, within};
 
 /// The most trials of one count; a bound on the time of a call.
 const MOST_TRIALS: u32 = 65_536;
@@ -34,7 +34,7 @@ impl Count {
         (self.of > 0).then(|| f64::from(self.right) / f64::from(self.of))
     }
 
-    pub(crate) fn check(self) -> Result<(), ForecastError> {
+    pub(crate) fn check(self) -> Result<(), TrainerError> {
         within("count.of", f64::from(self.of), [0.0, f64::from(MOST_TRIALS)])?;
         within("count.right", f64::from(self.right), [0.0, f64::from(self.of)]).map(|_| ())
     }
@@ -79,8 +79,8 @@ impl BetaParams {
     ///
     /// # Errors
     ///
-    /// [`ForecastError::Range`] names the parameter.
-    pub fn check(self) -> Result<(), ForecastError> {
+    /// [`TrainerError::Range`] names the parameter.
+    pub fn check(self) -> Result<(), TrainerError> {
         within("alpha", self.alpha, RANGE)?;
         within("beta", self.beta, RANGE).map(|_| ())
     }
@@ -99,8 +99,8 @@ pub struct BetaGradient {
 ///
 /// # Errors
 ///
-/// [`ForecastError::Range`] names the count or parameter.
-pub fn log_likelihood(count: Count, params: BetaParams) -> Result<f64, ForecastError> {
+/// [`TrainerError::Range`] names the count or parameter.
+pub fn log_likelihood(count: Count, params: BetaParams) -> Result<f64, TrainerError> {
     count.check()?;
     params.check()?;
     let (right, wrong) = (count.right, count.of - count.right);
@@ -112,11 +112,11 @@ pub fn log_likelihood(count: Count, params: BetaParams) -> Result<f64, ForecastE
 ///
 /// # Errors
 ///
-/// [`ForecastError::Range`] names the count or parameter.
+/// [`TrainerError::Range`] names the count or parameter.
 pub fn log_likelihood_gradient(
     count: Count,
     params: BetaParams,
-) -> Result<BetaGradient, ForecastError> {
+) -> Result<BetaGradient, TrainerError> {
     count.check()?;
     params.check()?;
     let (right, wrong) = (count.right, count.of - count.right);
@@ -140,7 +140,7 @@ fn reciprocals(x: f64, n: u32) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::forecast::simulate::slope;
+    use crate::testing::slope;
     use statrs::function::gamma::{digamma, ln_gamma};
 
     const PARAMS: [[f64; 2]; 8] = [

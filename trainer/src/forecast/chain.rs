@@ -3,8 +3,8 @@
 //! A chain that has ended keeps its answer: however many tokens a forecast adds, they are not spent and change
 //! nothing. A chain that was cut off at the length limit says nothing about tokens beyond it.
 
+use crate::error::{TrainerError, at_least};
 use crate::forecast::beta_binomial::Count;
-use crate::forecast::error::{ForecastError, at_least};
 use crate::forecast::grid::ForecastGrid;
 
 /// Whether a chain can go on.
@@ -31,14 +31,14 @@ pub struct TargetCell {
 ///
 /// # Errors
 ///
-/// [`ForecastError::TooFew`] for a chain without the prefix, [`ForecastError::Range`] for a count that is none.
+/// [`TrainerError::TooFew`] for a chain without the prefix, [`TrainerError::Range`] for a count that is none.
 // [steps + 1] -> [at most points]
 pub fn reuse_targets(
     grid: ForecastGrid,
     answers: &[Count],
     end: ChainEnd,
     at: usize,
-) -> Result<Vec<TargetCell>, ForecastError> {
+) -> Result<Vec<TargetCell>, TrainerError> {
     answers.iter().try_for_each(|count| count.check())?;
     at_least("answers of a chain", answers.len(), at + 1)?;
     let last = answers.last().copied().filter(|_| end == ChainEnd::Finished);

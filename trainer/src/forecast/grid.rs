@@ -3,7 +3,7 @@
 //! G = {0, step, …, max} counts from the prefix, not from the start of the chain: t is what would still be spent.
 //! Forecasts are made where the tokens of the chain are a multiple of the step, and before its first token.
 
-use crate::forecast::error::{ForecastError, within};
+use crate::error::{TrainerError, within};
 
 /// Steps are at most this long and at least 8 tokens.
 const STEP: [f64; 2] = [8.0, 1024.0];
@@ -30,15 +30,15 @@ impl GridParams {
     ///
     /// # Errors
     ///
-    /// [`ForecastError::Range`] and [`ForecastError::Multiple`] name the key.
-    pub fn check(self) -> Result<ForecastGrid, ForecastError> {
+    /// [`TrainerError::Range`] and [`TrainerError::Multiple`] name the key.
+    pub fn check(self) -> Result<ForecastGrid, TrainerError> {
         let GridParams { step, max } = self;
         within("forecast.step", f64::from(step), STEP)?;
         let [least, most] = STEPS.map(|steps| steps * f64::from(step));
         within("forecast.max", f64::from(max), [least, most])?;
         if !max.is_multiple_of(step) {
             let (value, step) = (u64::from(max), u64::from(step));
-            return Err(ForecastError::Multiple { field: "forecast.max", value, step });
+            return Err(TrainerError::Multiple { field: "forecast.max", value, step });
         }
         Ok(ForecastGrid { step, steps: max / step })
     }

@@ -13,8 +13,8 @@
 //! highest index is optimal for independent boxes only. Budgets of one chain are not independent, so the index of a
 //! chain, its best over t, is a heuristic like Gittins' index.
 
+use crate::error::{TrainerError, within};
 use crate::forecast::beta_binomial::BetaParams;
-use crate::forecast::error::{ForecastError, within};
 use statrs::function::beta::{checked_beta_reg, checked_ln_beta};
 
 /// Halvings of the interval (0, 1); 52 reach the spacing of f64 near 1.
@@ -52,11 +52,11 @@ impl BoxReward {
     ///
     /// # Errors
     ///
-    /// [`ForecastError::Range`] for parameters that are no distribution, [`ForecastError::NotFinite`] for s.
-    pub fn excess(self, mean: BetaParams, s: f64) -> Result<f64, ForecastError> {
+    /// [`TrainerError::Range`] for parameters that are no distribution, [`TrainerError::NotFinite`] for s.
+    pub fn excess(self, mean: BetaParams, s: f64) -> Result<f64, TrainerError> {
         mean.check()?;
         if !s.is_finite() {
-            return Err(ForecastError::NotFinite { what: "value in hand" });
+            return Err(TrainerError::NotFinite { what: "value in hand" });
         }
         let m = mean.mean();
         if s <= 0.0 {
@@ -83,9 +83,9 @@ impl BoxReward {
     ///
     /// # Errors
     ///
-    /// [`ForecastError::Range`] for parameters or a cost outside their range, [`ForecastError::NoBracket`] if the
+    /// [`TrainerError::Range`] for parameters or a cost outside their range, [`TrainerError::NoBracket`] if the
     /// equation has no root in (0, 1), which cannot happen for finite a, b > 0 and c > 0.
-    pub fn index(self, of: RewardBox) -> Result<f64, ForecastError> {
+    pub fn index(self, of: RewardBox) -> Result<f64, TrainerError> {
         let RewardBox { mean, cost } = of;
         mean.check()?;
         within("cost", cost, [0.0, f64::MAX])?;
@@ -98,7 +98,7 @@ impl BoxReward {
         let (mut low, mut high) = (0.0, 1.0);
         if self.excess(mean, low)? < cost || self.excess(mean, high)? > cost {
             let BetaParams { alpha: a, beta: b } = mean;
-            return Err(ForecastError::NoBracket { a, b, c: cost });
+            return Err(TrainerError::NoBracket { a, b, c: cost });
         }
         for _ in 0..HALVINGS {
             let middle = f64::midpoint(low, high);
@@ -123,7 +123,7 @@ impl BoxReward {
         self,
         boxes: impl IntoIterator<Item = RewardBox>,
         floor: f64,
-    ) -> Result<Option<BestBox>, ForecastError> {
+    ) -> Result<Option<BestBox>, TrainerError> {
         let boxes: Vec<(usize, RewardBox)> = boxes.into_iter().enumerate().collect();
         for (_, of) in &boxes {
             within("cost", of.cost, [0.0, f64::MAX])?;
@@ -160,7 +160,7 @@ impl BoxReward {
         self,
         boxes: &[(usize, RewardBox)],
         s: f64,
-    ) -> Result<Vec<(usize, RewardBox)>, ForecastError> {
+    ) -> Result<Vec<(usize, RewardBox)>, TrainerError> {
         let mut paying = Vec::with_capacity(boxes.len());
         for of in boxes {
             if self.excess(of.1.mean, s)? > of.1.cost {
@@ -172,7 +172,7 @@ impl BoxReward {
 }
 
 /// `1 − I_s(a, b) = I_{1−s}(b, a)`. `1 − s` is exact from ½ on; below, it would lose the digits of s.
-fn above(a: f64, b: f64, s: f64) -> Result<f64, ForecastError> {
+fn above(a: f64, b: f64, s: f64) -> Result<f64, TrainerError> {
     let found = if s < 0.5 {
         checked_beta_reg(a, b, s).map(|below| 1.0 - below)
     } else {
@@ -181,14 +181,14 @@ fn above(a: f64, b: f64, s: f64) -> Result<f64, ForecastError> {
     found.map_err(|_| not_finite())
 }
 
-fn not_finite() -> ForecastError {
-    ForecastError::NotFinite { what: "beta function" }
+fn not_finite() -> TrainerError {
+    TrainerError::NotFinite { what: "beta function" }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::forecast::simulate::Numbers;
+    use crate::testing::Numbers;
 
     const REWARD: BoxReward = BoxReward::ForecastMean;
 

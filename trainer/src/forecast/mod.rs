@@ -11,8 +11,7 @@
 //!
 //! Nothing here holds a language model or draws numbers of its own.
 
-mod error;
-mod part;
+pub(crate) mod part;
 mod real;
 #[cfg(test)]
 mod simulate;
@@ -30,5 +29,4 @@ pub mod risk;
 pub mod split;
 pub mod stop;
 
-pub use error::ForecastError;
 pub use real::Real;

@@ -11,7 +11,7 @@
 //! Losses belong to the problems whose answer *would have been right* at full length, and to those alone: the share is
 //! among them. One chain per problem keeps them independent; several may enter as their mean.
 
-use crate::forecast::error::{ForecastError, at_least, width, within};
+use crate::error::{TrainerError, at_least, width, within};
 use statrs::function::beta::checked_beta_reg;
 use std::f64::consts::E;
 
@@ -43,9 +43,9 @@ pub struct CertifiedThreshold {
 ///
 /// # Errors
 ///
-/// [`ForecastError::Range`] for r or the sum, [`ForecastError::TooFew`] for n = 0.
+/// [`TrainerError::Range`] for r or the sum, [`TrainerError::TooFew`] for n = 0.
 // [] -> []
-pub fn hoeffding_bentkus(n: usize, sum: f64, share: f64) -> Result<f64, ForecastError> {
+pub fn hoeffding_bentkus(n: usize, sum: f64, share: f64) -> Result<f64, TrainerError> {
     at_least("problems that would have been right", n, 1)?;
     let n = n as f64;
     within("risk.share", share, [f64::MIN_POSITIVE, 1.0 - f64::EPSILON])?;
@@ -59,12 +59,12 @@ pub fn hoeffding_bentkus(n: usize, sum: f64, share: f64) -> Result<f64, Forecast
 }
 
 /// `P(Bin(n, p) ≤ k) = I_{1−p}(n − k, k + 1)`.
-fn binomial_below(n: f64, k: f64, p: f64) -> Result<f64, ForecastError> {
+fn binomial_below(n: f64, k: f64, p: f64) -> Result<f64, TrainerError> {
     if k >= n {
         return Ok(1.0);
     }
     let found = checked_beta_reg(n - k, k + 1.0, 1.0 - p);
-    found.map_err(|_| ForecastError::NotFinite { what: "incomplete beta function" })
+    found.map_err(|_| TrainerError::NotFinite { what: "incomplete beta function" })
 }
 
 /// The smallest threshold that the bound holds for. `thresholds` fall, and were fixed before the losses were seen;
@@ -73,19 +73,19 @@ fn binomial_below(n: f64, k: f64, p: f64) -> Result<f64, ForecastError> {
 ///
 /// # Errors
 ///
-/// [`ForecastError::Order`] unless thresholds fall, [`ForecastError::Width`] for losses of another number,
-/// [`ForecastError::Range`] for a loss or a key, [`ForecastError::TooFew`] without problems.
+/// [`TrainerError::Order`] unless thresholds fall, [`TrainerError::Width`] for losses of another number,
+/// [`TrainerError::Range`] for a loss or a key, [`TrainerError::TooFew`] without problems.
 // thresholds [k], losses [k] of [n] -> []
 pub fn smallest_threshold(
     params: RiskParams,
     thresholds: &[f64],
     losses: &[Vec<f64>],
-) -> Result<Option<CertifiedThreshold>, ForecastError> {
+) -> Result<Option<CertifiedThreshold>, TrainerError> {
     within("risk.delta", params.delta, [f64::MIN_POSITIVE, 1.0 - f64::EPSILON])?;
     width("losses", losses.len(), thresholds.len())?;
     // A NaN does not fall.
     if !thresholds.is_sorted_by(|a, b| a > b) || thresholds.iter().any(|t| t.is_nan()) {
-        return Err(ForecastError::Order { what: "thresholds", expected: "falling" });
+        return Err(TrainerError::Order { what: "thresholds", expected: "falling" });
     }
     let n = losses.first().map_or(0, Vec::len);
     let mut best = None;
@@ -107,7 +107,7 @@ pub fn smallest_threshold(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::forecast::simulate::Numbers;
+    use crate::testing::Numbers;
 
     const PARAMS: RiskParams = RiskParams { share: 0.1, delta: 0.1 };
 

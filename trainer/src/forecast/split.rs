@@ -3,7 +3,8 @@
 //! Chains of one problem are alike, so a split by chain would let the fit see its test. Every loader asks the split
 //! whether its problems are in the part it reads: fit, calibrate or test.
 
-use crate::forecast::error::{ForecastError, at_least, within};
+use crate::draw::Draws;
+use crate::error::{TrainerError, at_least, within};
 pub use crate::forecast::part::SplitPart;
 use std::collections::BTreeMap;
 
@@ -34,19 +35,20 @@ impl ProblemSplit {
     ///
     /// # Errors
     ///
-    /// [`ForecastError::Range`] for a share, [`ForecastError::TooFew`] if a part would be empty.
+    /// [`TrainerError::Range`] for a share, [`TrainerError::TooFew`] if a part would be empty.
     // [n] -> [distinct problems]
     pub fn draw(
         problems: &[u64],
         shares: SplitShares,
         uniform: &mut dyn FnMut() -> f64,
-    ) -> Result<ProblemSplit, ForecastError> {
+    ) -> Result<ProblemSplit, TrainerError> {
         within("split.fit", shares.fit, [f64::MIN_POSITIVE, 1.0])?;
         within("split.calibrate", shares.calibrate, [f64::MIN_POSITIVE, 1.0 - shares.fit])?;
         let mut ids = problems.to_vec();
         ids.sort_unstable();
         ids.dedup();
-        shuffle(&mut ids, uniform);
+        let count = ids.len();
+        let ids = Draws::of(uniform).choose(ids, count)?;
         let of = |share: f64| (share * ids.len() as f64).round() as usize;
         let (fit, rest) = ids.split_at(of(shares.fit).min(ids.len()));
         let (calibrate, test) = rest.split_at(of(shares.calibrate).min(rest.len()));
@@ -57,16 +59,16 @@ impl ProblemSplit {
     ///
     /// # Errors
     ///
-    /// [`ForecastError::TwoParts`] for an id in two of them, [`ForecastError::TooFew`] for an empty part.
+    /// [`TrainerError::TwoParts`] for an id in two of them, [`TrainerError::TooFew`] for an empty part.
     // [a], [b], [c] -> [distinct problems]
-    pub fn load(fit: &[u64], calibrate: &[u64], test: &[u64]) -> Result<Self, ForecastError> {
+    pub fn load(fit: &[u64], calibrate: &[u64], test: &[u64]) -> Result<Self, TrainerError> {
         let mut parts = BTreeMap::new();
         for (part, ids) in SplitPart::ALL.into_iter().zip([fit, calibrate, test]) {
             at_least("problems of a part", ids.len(), 1)?;
             for problem in ids.iter().copied() {
                 let first = *parts.entry(problem).or_insert(part);
                 if first != part {
-                    return Err(ForecastError::TwoParts { problem, first, second: part });
+                    return Err(TrainerError::TwoParts { problem, first, second: part });
                 }
             }
         }
@@ -88,35 +90,25 @@ impl ProblemSplit {
     ///
     /// # Errors
     ///
-    /// [`ForecastError::OtherPart`] for the first that is not.
+    /// [`TrainerError::OtherPart`] for the first that is not.
     pub fn require(
         &self,
         part: SplitPart,
         problems: impl IntoIterator<Item = u64>,
-    ) -> Result<(), ForecastError> {
+    ) -> Result<(), TrainerError> {
         for problem in problems {
             if self.part(problem) != Some(part) {
-                return Err(ForecastError::OtherPart { problem, expected: part });
+                return Err(TrainerError::OtherPart { problem, expected: part });
             }
         }
         Ok(())
     }
 }
 
-/// Fisher and Yates' shuffle.
-// [n] -> [n]
-pub(crate) fn shuffle<T>(values: &mut [T], uniform: &mut dyn FnMut() -> f64) {
-    for at in (1..values.len()).rev() {
-        let other = (uniform() * (at + 1) as f64) as usize;
-        // The minimum guards against a generator that returns 1.
-        values.swap(at, other.min(at));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::forecast::simulate::Numbers;
+    use crate::testing::Numbers;
 
     #[test]
     fn m10_no_problem_is_in_two_parts() {
@@ -137,13 +129,13 @@ mod tests {
     fn m10_the_loader_refuses_an_id_in_two_parts() {
         let found = ProblemSplit::load(&[1, 1, 2], &[3], &[4, 2]);
         let (first, second) = (SplitPart::Fit, SplitPart::Test);
-        assert_eq!(found, Err(ForecastError::TwoParts { problem: 2, first, second }));
+        assert_eq!(found, Err(TrainerError::TwoParts { problem: 2, first, second }));
         let split = ProblemSplit::load(&[1, 1, 2], &[3], &[4]).unwrap();
         assert!(split.require(SplitPart::Fit, [1, 2, 1]).is_ok());
         for problem in [3, 9] {
             let expected = SplitPart::Fit;
             let found = split.require(expected, [1, problem]);
-            assert_eq!(found, Err(ForecastError::OtherPart { problem, expected }));
+            assert_eq!(found, Err(TrainerError::OtherPart { problem, expected }));
         }
     }
 

@@ -4,7 +4,7 @@
 //! weights, so that the same gradients give the same bits.
 
 use crate::adam::AdamStep;
-use crate::ponder::error::{PonderError, positive, width, within};
+use crate::error::{TrainerError, positive, width, within};
 
 /// The settings of an optimiser.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -52,8 +52,8 @@ impl AdamW {
     ///
     /// # Errors
     ///
-    /// [`PonderError::NotPositive`] or [`PonderError::Range`] with the setting that is outside its range.
-    pub fn new(params: AdamWParams, weights: usize) -> Result<AdamW, PonderError> {
+    /// [`TrainerError::NotPositive`] or [`TrainerError::Range`] with the setting that is outside its range.
+    pub fn new(params: AdamWParams, weights: usize) -> Result<AdamW, TrainerError> {
         positive("train.lr", params.lr)?;
         positive("epsilon", params.epsilon)?;
         positive("largest norm of a gradient", params.largest_norm)?;
@@ -72,22 +72,22 @@ impl AdamW {
     ///
     /// # Errors
     ///
-    /// [`PonderError::Width`] for another number of weights or slopes, [`PonderError::NotFinite`] if the gradient or a new
+    /// [`TrainerError::Width`] for another number of weights or slopes, [`TrainerError::NotFinite`] if the gradient or a new
     /// weight is not finite; weights and optimiser are as they were then.
     // weights [n], gradient [n] -> []
-    pub fn step(&mut self, weights: &mut [f32], gradient: &[f64]) -> Result<f64, PonderError> {
+    pub fn step(&mut self, weights: &mut [f32], gradient: &[f64]) -> Result<f64, TrainerError> {
         width("weights", weights.len(), self.first.len())?;
         width("gradient", gradient.len(), self.first.len())?;
         let norm = gradient.iter().map(|slope| slope * slope).sum::<f64>().sqrt();
         if !norm.is_finite() {
-            return Err(PonderError::NotFinite { what: "gradient" });
+            return Err(TrainerError::NotFinite { what: "gradient" });
         }
         let limit = self.params.largest_norm;
         let scale = if norm > limit { limit / norm } else { 1.0 };
         let mut next = self.clone();
         let moved = next.moved(weights, gradient, scale);
         if !moved.iter().all(|weight| weight.is_finite()) {
-            return Err(PonderError::NotFinite { what: "weight" });
+            return Err(TrainerError::NotFinite { what: "weight" });
         }
         weights.copy_from_slice(&moved);
         *self = next;

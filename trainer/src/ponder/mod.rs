@@ -13,14 +13,14 @@
 //! In reading order: [`advantage`], [`strength`], [`policy`], [`net`], [`adamw`], [`table`], [`train`].
 //!
 //! ```
-//! use trimtab_trainer::ponder::PonderError;
+//! use trimtab_trainer::TrainerError;
 //! use trimtab_trainer::ponder::net::{Controller, ControllerInput, Standard};
 //! use trimtab_trainer::ponder::strength::{Backbone, PonderParams};
 //! use trimtab_trainer::ponder::table::{AnswerEnd, AnswerGrade, RewardTable, TableAnswer, TableItem, TableShape};
 //! use trimtab_trainer::ponder::train::{TrainParams, TrainStanding, TrainTables, Training};
 //! use std::sync::Arc;
 //!
-//! # fn main() -> Result<(), PonderError> {
+//! # fn main() -> Result<(), TrainerError> {
 //! // Eight items whose first coordinate says whether one step helps: three of four answers are right with it and one of four
 //! // without, or the reverse.
 //! let answer = |right| {
@@ -63,9 +63,6 @@
 //! # }
 //! ```
 
-mod draw;
-mod error;
-
 pub mod advantage;
 pub mod strength;
 
@@ -77,8 +74,3 @@ pub mod adamw;
 pub mod table;
 
 pub mod train;
-
-pub use error::PonderError;
-
-#[cfg(test)]
-mod testing;

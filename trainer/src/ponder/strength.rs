@@ -4,7 +4,7 @@
 //! controller chooses among K + 1 strengths. The decay of α_k is reported (arXiv 2509.24238); that it is the exponential
 //! `α_k = α₀ m_s γ^k` in units of the site's scale, and every number, are ours.
 
-use crate::ponder::error::{PonderError, positive, within};
+use crate::error::{TrainerError, positive, within};
 use std::fmt;
 use std::str::FromStr;
 
@@ -48,12 +48,12 @@ impl fmt::Display for PonderCadence {
 }
 
 impl FromStr for PonderCadence {
-    type Err = PonderError;
+    type Err = TrainerError;
 
-    fn from_str(text: &str) -> Result<Self, PonderError> {
+    fn from_str(text: &str) -> Result<Self, TrainerError> {
         let cadence = PonderCadence::ALL.into_iter().find(|cadence| cadence.as_str() == text);
-        cadence.ok_or_else(|| PonderError::NoName {
-            key: "ponder.cadence",
+        cadence.ok_or_else(|| TrainerError::NoName {
+            field: "ponder.cadence",
             found: text.to_owned(),
             expected: "prompt_hold, prompt_once, every_token",
         })
@@ -119,9 +119,9 @@ impl PonderParams {
     ///
     /// # Errors
     ///
-    /// [`PonderError::Range`] with the key, its value and its range; the sum of doses has the key `ponder.dose`.
-    /// [`PonderError::TooLarge`] for a controller of [`WEIGHT_LIMIT`] weights or more.
-    pub fn check(self, backbone: Backbone) -> Result<Ponder, PonderError> {
+    /// [`TrainerError::Range`] with the key, its value and its range; the sum of doses has the key `ponder.dose`.
+    /// [`TrainerError::TooLarge`] for a controller of [`WEIGHT_LIMIT`] weights or more.
+    pub fn check(self, backbone: Backbone) -> Result<Ponder, TrainerError> {
         let last = backbone.blocks.saturating_sub(1);
         let counts = [
             ("ponder.layer", self.layer, [1, last]),
@@ -140,7 +140,7 @@ impl PonderParams {
         }
         let found = controller_weights(backbone.width, self.hidden);
         if found >= WEIGHT_LIMIT {
-            return Err(PonderError::TooLarge { found, limit: WEIGHT_LIMIT });
+            return Err(TrainerError::TooLarge { found, limit: WEIGHT_LIMIT });
         }
         Ok(Ponder { params: self, backbone })
     }
@@ -187,8 +187,8 @@ impl Ponder {
     ///
     /// # Errors
     ///
-    /// [`PonderError::NotPositive`] unless the scale is a finite number above 0.
-    pub fn ladder(&self, site_scale: f64) -> Result<Ladder, PonderError> {
+    /// [`TrainerError::NotPositive`] unless the scale is a finite number above 0.
+    pub fn ladder(&self, site_scale: f64) -> Result<Ladder, TrainerError> {
         positive("site scale", site_scale)?;
         Ok(Ladder { doses: self.params.doses(), site_scale })
     }
@@ -235,10 +235,10 @@ impl Ladder {
     ///
     /// # Errors
     ///
-    /// [`PonderError::NoStrength`] for n > K.
-    pub fn strength(&self, n: usize) -> Result<f64, PonderError> {
+    /// [`TrainerError::NoStrength`] for n > K.
+    pub fn strength(&self, n: usize) -> Result<f64, TrainerError> {
         let dose = self.doses.get(n).map(|dose| dose * self.site_scale);
-        dose.ok_or_else(|| PonderError::NoStrength { found: n, steps: self.steps() })
+        dose.ok_or_else(|| TrainerError::NoStrength { found: n, steps: self.steps() })
     }
 
     /// `s_n/s_K` for n = 0 … K; zeros where no step adds anything.
@@ -252,7 +252,7 @@ impl Ladder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ponder::testing::generator;
+    use crate::testing::generator;
 
     const SMALL: Backbone = Backbone { blocks: 30, width: 576 };
 
@@ -267,7 +267,7 @@ mod tests {
         }
         assert_eq!((ladder.strength(0), ladder.steps()), (Ok(0.0), 4));
         assert_eq!(ladder.strength(4).ok(), ladder.strengths().last().copied());
-        assert_eq!(ladder.strength(5), Err(PonderError::NoStrength { found: 5, steps: 4 }));
+        assert_eq!(ladder.strength(5), Err(TrainerError::NoStrength { found: 5, steps: 4 }));
         assert_eq!(ladder.shares()[4], 1.0);
     }
 
@@ -314,10 +314,10 @@ mod tests {
             ("ponder.dose", PonderParams { alpha0: 0.2, ..usual() }),
         ];
         for (expected, params) in bad {
-            let Err(PonderError::Range { key, .. }) = params.check(SMALL) else {
+            let Err(TrainerError::Range { field, .. }) = params.check(SMALL) else {
                 panic!("{params:?}")
             };
-            assert_eq!(key, expected);
+            assert_eq!(field, expected);
         }
         let whole = PonderParams { steps: 10, alpha0: 0.05, gamma: 1.0, ..usual() };
         assert!(whole.check(SMALL).is_ok());
@@ -331,7 +331,7 @@ mod tests {
         // 1024 · (d + 3) + 1 passes a million between d = 973 and d = 974.
         assert!(params.check(Backbone { blocks: 30, width: 973 }).is_ok());
         let found = params.check(Backbone { blocks: 30, width: 974 });
-        assert!(matches!(found, Err(PonderError::TooLarge { .. })));
+        assert!(matches!(found, Err(TrainerError::TooLarge { .. })));
         assert!(params.check(Backbone { blocks: 30, width: usize::MAX }).is_err());
     }
 

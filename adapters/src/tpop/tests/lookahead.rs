@@ -190,6 +190,19 @@ fn a_taste_for_beginnings_moves_answers_within_its_cap_and_an_inverted_one_the_o
 }
 
 #[test]
+fn a_net_judges_beginnings_too_with_its_own_gradients() {
+    let model = model();
+    let net = |nu| TpopParams { head: HeadKind::Mlp, nu, ..strong() };
+    let of = |nu| model.duel(&model.taught(net(nu), PairLabel::A), sampled());
+    let ([a, b], duel) = of(0.0);
+    assert!(duel.kl().iter().all(|kl| *kl > 0.0));
+    // The bonus is arm b's alone, and it is not nothing.
+    let ([same, other], _) = of(5.0);
+    assert_eq!(a.tokens, same.tokens);
+    assert_ne!(b.tokens, other.tokens);
+}
+
+#[test]
 fn other_states_and_extractors_are_refused() {
     let model = model();
     let refused = |state: &TpopState, extractor: &Arc<Extractor>| {

@@ -2,7 +2,7 @@
 //!
 //! At each step the likeliest tokens of a row are run as rows of one pass, each on a fork of that arm's keys and values.
 //! The activation at `final` of a candidate gives φ of the prefix and the candidate, `s(v) = r(φ)` and
-//! `u(v) = ‖φ − φ_a‖_{V⁻¹}`, standardised over the row's candidates; the rest is as with `embed`. The fork of the token
+//! `u(v) = ‖∂r(φ) − ∂r(φ_a)‖_{V⁻¹}`, standardised over the row's candidates; the rest is as with `embed`. The fork of the token
 //! that was chosen is what the next step goes on from, so no token is run twice here; the answers themselves run it once
 //! more, in their own pass. This is close to the published method, whose states come from a second model.
 //!
@@ -12,11 +12,8 @@
 use super::step::{DuelStep, TokenTilt};
 use super::tilt::{TiltStrength, TiltedRow, standardised};
 use crate::tpop::bytes::hex;
-use crate::tpop::confidence::Confidence;
 use crate::tpop::error::TpopError;
 use crate::tpop::extractor::{AnswerFeature, Extractor, StatePooling};
-use crate::tpop::head::RewardHead;
-use crate::tpop::matrix::{minus, wide};
 use crate::tpop::params::{DuelLevel, TokenFeatureKind, TokenScore};
 use crate::tpop::state::TpopState;
 use std::sync::Arc;
@@ -31,8 +28,7 @@ pub const LOOKAHEAD_CANDIDATES: usize = 8;
 /// A state's taste for beginnings of answers, for the two answers of one duel.
 pub struct Lookahead {
     extractor: Arc<Extractor>,
-    head: RewardHead,
-    confidence: Confidence,
+    state: TpopState,
     strength: TiltStrength,
     prompt: Session,
     arms: [Arm; 2],
@@ -78,8 +74,7 @@ impl Lookahead {
         let arms = [arm(), arm()];
         Ok(Lookahead {
             extractor,
-            head: state.head().clone(),
-            confidence: state.confidence().clone(),
+            state: state.clone(),
             strength: TiltStrength::of(state),
             prompt,
             arms,
@@ -146,9 +141,9 @@ impl Lookahead {
 
     /// What is added to a row. A candidate whose features are not finite is none.
     // [vocab_size], [candidates, d_model] -> [candidates]
-    fn judge(&self, row: &DuelStep<'_>, step: &Step) -> TiltedRow {
+    fn judge(&self, row: &DuelStep<'_>, step: &Step) -> std::result::Result<TiltedRow, TpopError> {
         let [a, _] = &self.arms;
-        let written = a.written.finish().unwrap_or_default();
+        let written = a.written.finish()?;
         let (mut ids, mut s, mut u) = (Vec::new(), Vec::new(), Vec::new());
         for arm in self.arms.iter().skip(row.arm.index()).take(1) {
             for branch in &arm.branches {
@@ -156,12 +151,12 @@ impl Lookahead {
                 let features = answer.push(&branch.state).and_then(|()| answer.finish());
                 let Ok(features) = features else { continue };
                 ids.push(branch.token);
-                s.push(self.head.reward(&features));
-                u.push(self.confidence.bonus(&minus(&wide(&features), &wide(&written))));
+                s.push(self.state.head().reward(&features));
+                u.push(self.state.bonus(&features, &written));
             }
         }
         let (s, u) = standardised(s, u);
-        self.strength.tilt(&row.row(), step.log_sum_exp, &ids, (&s, &u))
+        Ok(self.strength.tilt(&row.row(), step.log_sum_exp, &ids, (&s, &u)))
     }
 }
 
@@ -183,7 +178,8 @@ impl TokenTilt for Lookahead {
         let tops = rows.iter().map(|row| Step::of(0, row.logits, LOOKAHEAD_CANDIDATES));
         let tops: Vec<Step> = tops.collect();
         self.branch(rows, &tops)?;
-        Ok(rows.iter().zip(&tops).map(|(row, step)| self.judge(row, step)).collect())
+        let judged = rows.iter().zip(&tops).map(|(row, step)| self.judge(row, step));
+        judged.collect::<std::result::Result<_, _>>().map_err(refused)
     }
 }
 

@@ -3,8 +3,8 @@
 use super::moves::{AllocationEnd, Spend, SpendCause, SpendTarget};
 use super::params::ModelEntry;
 use super::state::Allocation;
+use crate::error::TrainerError;
 use crate::forecast::chain::ChainEnd;
-use crate::forecast::error::ForecastError;
 use crate::forecast::index::RewardBox;
 
 /// A box with what it is of.
@@ -49,7 +49,7 @@ impl Allocation {
     }
 
     /// The box of highest index above the value in hand.
-    pub(super) fn best_box(&self) -> Result<Option<Spend>, ForecastError> {
+    pub(super) fn best_box(&self) -> Result<Option<Spend>, TrainerError> {
         let value = self.value_in_hand();
         let at_once = self.at_once().filter(|(_, index)| *index > value);
         let boxes: Vec<LabelledBox> =
@@ -88,7 +88,7 @@ impl Allocation {
     }
 
     /// Why nothing more is spent: a cap, if a box behind it would pay. Of both caps the hard one.
-    pub(super) fn end(&self) -> Result<AllocationEnd, ForecastError> {
+    pub(super) fn end(&self) -> Result<AllocationEnd, TrainerError> {
         let value = self.value_in_hand();
         let mut end = AllocationEnd::NoBoxPays;
         for labelled in self.boxes() {

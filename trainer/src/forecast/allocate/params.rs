@@ -1,7 +1,7 @@
 //! Keys of an allocation, and the models it may use.
 
+use crate::error::{TrainerError, at_least, width, within};
 use crate::forecast::beta_binomial::BetaParams;
-use crate::forecast::error::{ForecastError, at_least, width, within};
 use crate::forecast::grid::ForecastGrid;
 use crate::forecast::index::BoxReward;
 
@@ -46,7 +46,7 @@ impl Default for AllocateParams {
 }
 
 impl AllocateParams {
-    pub(super) fn check(&self, grid: ForecastGrid) -> Result<(), ForecastError> {
+    pub(super) fn check(&self, grid: ForecastGrid) -> Result<(), TrainerError> {
         let cap = f64::from(self.hard_cap);
         within("forecast.lambda", self.lambda, [0.0, 0.1])?;
         within("forecast.hard_cap", cap, [f64::from(grid.max()), f64::from(u32::MAX)])?;
@@ -67,7 +67,7 @@ pub struct ModelEntry {
 }
 
 impl ModelEntry {
-    pub(super) fn check(&self, grid: ForecastGrid) -> Result<(), ForecastError> {
+    pub(super) fn check(&self, grid: ForecastGrid) -> Result<(), TrainerError> {
         within("price", self.price, [1e-6, 1e6])?;
         width("forecast of a model", self.forecast.len(), grid.count())?;
         at_least("points of a forecast", self.forecast.len(), 1)?;

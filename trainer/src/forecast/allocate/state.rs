@@ -6,9 +6,9 @@ use super::moves::{
     Spent,
 };
 use super::params::{AllocateParams, AnswerPick, ModelEntry};
+use crate::error::{TrainerError, at_least, width, within};
 use crate::forecast::beta_binomial::BetaParams;
 use crate::forecast::chain::ChainEnd;
-use crate::forecast::error::{ForecastError, at_least, width, within};
 use crate::forecast::grid::ForecastGrid;
 use std::collections::BTreeMap;
 
@@ -41,13 +41,13 @@ impl Allocation {
     ///
     /// # Errors
     ///
-    /// [`ForecastError::Range`] or [`ForecastError::Width`] names the key or the part of a model,
-    /// [`ForecastError::TooFew`] without a model.
+    /// [`TrainerError::Range`] or [`TrainerError::Width`] names the key or the part of a model,
+    /// [`TrainerError::TooFew`] without a model.
     pub fn new(
         params: AllocateParams,
         grid: ForecastGrid,
         models: Vec<ModelEntry>,
-    ) -> Result<Allocation, ForecastError> {
+    ) -> Result<Allocation, TrainerError> {
         params.check(grid)?;
         at_least("models", models.len(), 1)?;
         models.iter().try_for_each(|model| model.check(grid))?;
@@ -64,7 +64,7 @@ impl Allocation {
         &self.asked
     }
 
-    fn plan(&self) -> Result<AllocationMove, ForecastError> {
+    fn plan(&self) -> Result<AllocationMove, TrainerError> {
         if let Some((chain, _)) = self.retried {
             return Ok(AllocationMove::Force(vec![chain]));
         }
@@ -92,12 +92,12 @@ impl Allocation {
     ///
     /// # Errors
     ///
-    /// [`ForecastError::OutOfTurn`] if none were, [`ForecastError::Range`] for more tokens than asked for or, of an
-    /// open chain, fewer, [`ForecastError::Width`] for a forecast of another grid. Nothing changes then.
-    pub fn spent(&mut self, spent: Spent) -> Result<(), ForecastError> {
+    /// [`TrainerError::OutOfTurn`] if none were, [`TrainerError::Range`] for more tokens than asked for or, of an
+    /// open chain, fewer, [`TrainerError::Width`] for a forecast of another grid. Nothing changes then.
+    pub fn spent(&mut self, spent: Spent) -> Result<(), TrainerError> {
         let AllocationMove::Spend(spend) = self.asked else {
             let (found, expected) = ("spent tokens", "an answer");
-            return Err(ForecastError::OutOfTurn { found, expected });
+            return Err(TrainerError::OutOfTurn { found, expected });
         };
         let most = f64::from(spend.tokens);
         let least = if spent.end == ChainEnd::Open { most } else { 0.0 };
@@ -145,16 +145,16 @@ impl Allocation {
     ///
     /// # Errors
     ///
-    /// [`ForecastError::OutOfTurn`] if none were or those of other chains, [`ForecastError::Range`] for tokens of a
+    /// [`TrainerError::OutOfTurn`] if none were or those of other chains, [`TrainerError::Range`] for tokens of a
     /// finished chain. Nothing changes then.
-    pub fn answered(&mut self, answers: &[ForcedAnswer]) -> Result<(), ForecastError> {
+    pub fn answered(&mut self, answers: &[ForcedAnswer]) -> Result<(), TrainerError> {
         let AllocationMove::Force(asked) = &self.asked else {
             let (found, expected) = ("an answer", "spent tokens");
-            return Err(ForecastError::OutOfTurn { found, expected });
+            return Err(TrainerError::OutOfTurn { found, expected });
         };
         if !answers.iter().map(|of| &of.chain).eq(asked) {
             let (found, expected) = ("answers of other chains", "those that were asked for");
-            return Err(ForecastError::OutOfTurn { found, expected });
+            return Err(TrainerError::OutOfTurn { found, expected });
         }
         for of in answers {
             let finished = self.chains.get(of.chain).is_none_or(|c| c.end == ChainEnd::Finished);
@@ -247,11 +247,11 @@ impl Allocation {
     ///
     /// # Errors
     ///
-    /// [`ForecastError::Unknown`] for a chain that was not opened.
+    /// [`TrainerError::Unknown`] for a chain that was not opened.
     // [] -> [points]
-    pub fn means(&self, chain: usize) -> Result<Option<Vec<f64>>, ForecastError> {
+    pub fn means(&self, chain: usize) -> Result<Option<Vec<f64>>, TrainerError> {
         let count = self.chains.len();
-        let unknown = ForecastError::Unknown { what: "chain", index: chain, count };
+        let unknown = TrainerError::Unknown { what: "chain", index: chain, count };
         let chain = self.chains.get(chain).ok_or(unknown)?;
         Ok(match chain.end {
             ChainEnd::Finished => Some(vec![chain.value; self.grid.count()]),

@@ -5,7 +5,7 @@
 //! an input that is calibrated already is mapped to itself between the points, too. Outside the data the curve is
 //! level.
 
-use crate::forecast::error::{ForecastError, at_least};
+use crate::error::{TrainerError, at_least};
 
 /// Results keep this distance from 0 and 1, where a Beta distribution has no mean; ours.
 const CLIP: f64 = 1e-4;
@@ -78,16 +78,16 @@ impl IsotonicMap {
     ///
     /// # Errors
     ///
-    /// [`ForecastError::TooFew`] without points; [`ForecastError::NotFinite`] for a number that is not finite or a
+    /// [`TrainerError::TooFew`] without points; [`TrainerError::NotFinite`] for a number that is not finite or a
     /// weight that is not positive.
     // [n] -> [knots]
-    pub fn fit(points: &[RatePoint]) -> Result<IsotonicMap, ForecastError> {
+    pub fn fit(points: &[RatePoint]) -> Result<IsotonicMap, TrainerError> {
         at_least("points of a calibration", points.len(), 1)?;
         let sound = |p: &RatePoint| {
             p.forecast.is_finite() && p.rate.is_finite() && p.weight.is_finite() && p.weight > 0.0
         };
         if !points.iter().all(sound) {
-            return Err(ForecastError::NotFinite { what: "point of a calibration" });
+            return Err(TrainerError::NotFinite { what: "point of a calibration" });
         }
         let mut points = points.to_vec();
         points.sort_by(|a, b| a.forecast.total_cmp(&b.forecast));
@@ -136,7 +136,7 @@ pub fn rising(values: &[f64]) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::forecast::simulate::Numbers;
+    use crate::testing::Numbers;
 
     fn points(n: usize, seed: u64) -> Vec<RatePoint> {
         let mut numbers = Numbers::of(seed);

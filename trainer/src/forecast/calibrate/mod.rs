@@ -12,8 +12,8 @@ pub use isotonic::{IsotonicMap, RatePoint, rising};
 pub use observation::Observation;
 pub use quality::{CalibrationVerdict, ForecastQuality};
 
+use crate::error::TrainerError;
 use crate::forecast::beta_binomial::{BetaParams, log_likelihood};
-use crate::forecast::error::ForecastError;
 use crate::forecast::net::MOST_SUM;
 use crate::forecast::split::{ProblemSplit, SplitPart};
 use observation::outcome_weights;
@@ -75,13 +75,13 @@ impl ForecastCalibration {
     ///
     /// # Errors
     ///
-    /// [`ForecastError::OtherPart`] for a problem that is not in the calibrate part, [`ForecastError::TooFew`]
-    /// without an outcome, [`ForecastError::Range`] for a count or parameter.
+    /// [`TrainerError::OtherPart`] for a problem that is not in the calibrate part, [`TrainerError::TooFew`]
+    /// without an outcome, [`TrainerError::Range`] for a count or parameter.
     // [n] -> [knots], []
     pub fn fit(
         split: &ProblemSplit,
         observations: &[Observation],
-    ) -> Result<(ForecastCalibration, CalibrationReport), ForecastError> {
+    ) -> Result<(ForecastCalibration, CalibrationReport), TrainerError> {
         split.require(SplitPart::Calibrate, observations.iter().map(|of| of.problem))?;
         let weights = outcome_weights(observations)?;
         let point = |(of, weight): (&Observation, f64)| {
@@ -150,11 +150,11 @@ fn scaled(of: BetaParams, factor: f64) -> BetaParams {
 fn fit_factor(
     observations: &[Observation],
     weights: &[f64],
-) -> Result<ConcentrationFactor, ForecastError> {
+) -> Result<ConcentrationFactor, TrainerError> {
     if !observations.iter().any(|of| of.count.of > 1) {
         return Ok(ConcentrationFactor::Unidentified);
     }
-    let value = |log_factor: f64| -> Result<f64, ForecastError> {
+    let value = |log_factor: f64| -> Result<f64, TrainerError> {
         let factor = log_factor.exp();
         let mut sum = 0.0;
         for (of, weight) in observations.iter().zip(weights) {
@@ -187,7 +187,7 @@ fn fit_factor(
 mod tests {
     use super::*;
     use crate::forecast::beta_binomial::Count;
-    use crate::forecast::simulate::Numbers;
+    use crate::testing::Numbers;
 
     /// Counts of N answers to problems whose rates are Beta(m s, (1−m) s), forecast with another mean and sum.
     struct World {
@@ -224,7 +224,7 @@ mod tests {
         observations[7].problem = 1_000_001;
         let expected = SplitPart::Calibrate;
         let found = ForecastCalibration::fit(&split(0..50), &observations);
-        assert_eq!(found, Err(ForecastError::OtherPart { problem: 1_000_001, expected }));
+        assert_eq!(found, Err(TrainerError::OtherPart { problem: 1_000_001, expected }));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! A forecast and what came of it.
 
+use crate::error::{TrainerError, at_least};
 use crate::forecast::beta_binomial::{BetaParams, Count};
-use crate::forecast::error::{ForecastError, at_least};
 use std::collections::BTreeMap;
 
 /// One forecast for one grid point, and the answers that were tried there.
@@ -28,7 +28,7 @@ pub(super) struct ObservationWeight {
 // [n] -> [n]
 pub(super) fn outcome_weights(
     observations: &[Observation],
-) -> Result<Vec<ObservationWeight>, ForecastError> {
+) -> Result<Vec<ObservationWeight>, TrainerError> {
     let mut totals: BTreeMap<u64, [f64; 2]> = BTreeMap::new();
     for Observation { problem, forecast, count } in observations {
         count.check()?;

@@ -1,8 +1,8 @@
 //! How good forecasts are: log-likelihood, Brier score, calibration error.
 
 use super::observation::{Observation, outcome_weights};
+use crate::error::TrainerError;
 use crate::forecast::beta_binomial::log_likelihood;
-use crate::forecast::error::ForecastError;
 
 /// Bins of equal width, as in Guo et al. (arXiv 1706.04599).
 const BINS: usize = 15;
@@ -34,9 +34,9 @@ impl ForecastQuality {
     ///
     /// # Errors
     ///
-    /// [`ForecastError::TooFew`] without an outcome, [`ForecastError::Range`] for a count or parameter.
+    /// [`TrainerError::TooFew`] without an outcome, [`TrainerError::Range`] for a count or parameter.
     // [n] -> []
-    pub fn of(observations: &[Observation]) -> Result<ForecastQuality, ForecastError> {
+    pub fn of(observations: &[Observation]) -> Result<ForecastQuality, TrainerError> {
         let weights = outcome_weights(observations)?;
         let total: f64 = weights.iter().map(|weight| weight.outcomes).sum();
         let (mut likelihood, mut brier) = (0.0, 0.0);

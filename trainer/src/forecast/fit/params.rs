@@ -1,6 +1,6 @@
 //! Keys of a fit.
 
-use crate::forecast::error::{ForecastError, within};
+use crate::error::{TrainerError, within};
 
 /// Keys of a fit, unchecked.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -25,7 +25,7 @@ impl Default for FitParams {
 }
 
 impl FitParams {
-    pub(super) fn check(&self) -> Result<(), ForecastError> {
+    pub(super) fn check(&self) -> Result<(), TrainerError> {
         within("train.lr", self.learning_rate, [f64::MIN_POSITIVE, 1.0])?;
         within("train.decay", self.decay, [0.0, 1.0])?;
         within("train.batch", self.batch as f64, [1.0, 65_536.0])?;

@@ -1,7 +1,7 @@
 //! Chains with their targets, checked.
 
+use crate::error::{TrainerError, at_least, width, within};
 use crate::forecast::chain::TargetCell;
-use crate::forecast::error::{ForecastError, at_least, width, within};
 use crate::forecast::net::ForecastShape;
 use crate::forecast::pool::PoolScalars;
 use crate::forecast::split::{ProblemSplit, SplitPart};
@@ -49,15 +49,15 @@ impl FitSet {
     ///
     /// # Errors
     ///
-    /// [`ForecastError::OtherPart`] for a problem of another part; [`ForecastError::Width`],
-    /// [`ForecastError::Range`], [`ForecastError::Order`], [`ForecastError::TooFew`] or [`ForecastError::NotFinite`]
+    /// [`TrainerError::OtherPart`] for a problem of another part; [`TrainerError::Width`],
+    /// [`TrainerError::Range`], [`TrainerError::Order`], [`TrainerError::TooFew`] or [`TrainerError::NotFinite`]
     /// for chains that do not fit the shape.
     pub fn new(
         split: &ProblemSplit,
         part: SplitPart,
         shape: ForecastShape,
         chains: Vec<FitChain>,
-    ) -> Result<FitSet, ForecastError> {
+    ) -> Result<FitSet, TrainerError> {
         let shape = shape.check()?;
         at_least("chains", chains.len(), 1)?;
         split.require(part, chains.iter().map(|chain| chain.problem))?;
@@ -83,21 +83,21 @@ impl FitSet {
     }
 
     /// Refuses targets that are all alike.
-    pub(super) fn check_targets(&self) -> Result<(), ForecastError> {
+    pub(super) fn check_targets(&self) -> Result<(), TrainerError> {
         let [mean, spread] = self.targets();
         let [low, high] = MEANS;
         if (low..=high).contains(&mean) && spread >= SPREAD {
             return Ok(());
         }
-        Err(ForecastError::ConstantTarget { mean, spread, low, high, least: SPREAD })
+        Err(TrainerError::ConstantTarget { mean, spread, low, high, least: SPREAD })
     }
 
-    pub(super) fn require(&self, part: SplitPart) -> Result<(), ForecastError> {
+    pub(super) fn require(&self, part: SplitPart) -> Result<(), TrainerError> {
         match self.chains.first().filter(|_| self.part != part) {
             None => Ok(()),
             Some(chain) => {
                 let problem = chain.problem;
-                Err(ForecastError::OtherPart { problem, expected: part })
+                Err(TrainerError::OtherPart { problem, expected: part })
             }
         }
     }
@@ -132,16 +132,16 @@ impl FitPrefix {
 }
 
 impl FitChain {
-    fn check(&self, shape: ForecastShape) -> Result<(), ForecastError> {
+    fn check(&self, shape: ForecastShape) -> Result<(), TrainerError> {
         let positions = self.states.len() / shape.width;
         width("states of a chain", self.states.len(), positions * shape.width)?;
         if !self.states.iter().all(|h| h.is_finite()) {
-            return Err(ForecastError::NotFinite { what: "state of a chain" });
+            return Err(TrainerError::NotFinite { what: "state of a chain" });
         }
         at_least("prefixes of a chain", self.prefixes.len(), 1)?;
         let ends: Vec<usize> = self.prefixes.iter().map(|prefix| prefix.positions).collect();
         if !ends.is_sorted_by(|a, b| a < b) {
-            return Err(ForecastError::Order { what: "prefixes", expected: "rising lengths" });
+            return Err(TrainerError::Order { what: "prefixes", expected: "rising lengths" });
         }
         for prefix in &self.prefixes {
             within("positions", prefix.positions as f64, [1.0, positions as f64])?;
@@ -154,7 +154,7 @@ impl FitChain {
             let PoolScalars { mean_entropy, last_entropy, mean_log_probability, .. } =
                 prefix.scalars;
             if ![mean_entropy, last_entropy, mean_log_probability].iter().all(|of| of.is_finite()) {
-                return Err(ForecastError::NotFinite { what: "scalars of a prefix" });
+                return Err(TrainerError::NotFinite { what: "scalars of a prefix" });
             }
         }
         Ok(())

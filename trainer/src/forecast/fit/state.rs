@@ -3,12 +3,13 @@
 use super::adamw::ForecastAdam;
 use super::params::FitParams;
 use super::set::{FitChain, FitSet};
+use crate::draw::Draws;
+use crate::error::{TrainerError, width};
 use crate::forecast::beta_binomial::{BetaGradient, log_likelihood, log_likelihood_gradient};
-use crate::forecast::error::{ForecastError, width};
 use crate::forecast::net::{ForecastWeights, Forecaster};
 use crate::forecast::pool::pool_prefixes;
 use crate::forecast::real::add_scaled;
-use crate::forecast::split::{SplitPart, shuffle};
+use crate::forecast::split::SplitPart;
 
 /// Mean negative log-likelihoods after an epoch, nats per grid point.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -60,25 +61,24 @@ impl FitState {
     ///
     /// # Errors
     ///
-    /// [`ForecastError::ConstantTarget`] if there is nothing to forecast, [`ForecastError::OtherPart`] if the set is
-    /// not the fit part, [`ForecastError::Range`] names a key.
+    /// [`TrainerError::ConstantTarget`] if there is nothing to forecast, [`TrainerError::OtherPart`] if the set is
+    /// not the fit part, [`TrainerError::Range`] names a key.
     pub fn new(
         params: FitParams,
         fit: &FitSet,
         longest: u32,
         uniform: &mut dyn FnMut() -> f64,
-    ) -> Result<FitState, ForecastError> {
+    ) -> Result<FitState, TrainerError> {
         params.check()?;
         fit.require(SplitPart::Fit)?;
         fit.check_targets()?;
         let shape = fit.shape();
         let current = Forecaster::new(shape, ForecastWeights::draw(shape, uniform), longest)?;
-        let mut order = || {
-            let mut order: Vec<usize> = (0..fit.chains().len()).collect();
-            shuffle(&mut order, uniform);
-            order
-        };
-        let orders = (0..params.epochs).map(|_| order()).collect();
+        let chains = fit.chains().len();
+        let mut draws = Draws::of(uniform);
+        let orders: Result<Vec<Vec<usize>>, TrainerError> =
+            (0..params.epochs).map(|_| draws.choose((0..chains).collect(), chains)).collect();
+        let orders = orders?;
         let (adam, status) = (ForecastAdam::new(shape), FitStatus::Running);
         let (best, losses) = (None, Vec::new());
         Ok(FitState { params, current, best, adam, orders, seen: 0, loss: 0.0, losses, status })
@@ -88,9 +88,9 @@ impl FitState {
     ///
     /// # Errors
     ///
-    /// [`ForecastError::NotFinite`] for a loss, gradient or weight that is not, [`ForecastError::OtherPart`] and
-    /// [`ForecastError::Width`] for other sets than the fit began with. The state is as it was then.
-    pub fn step(&mut self, fit: &FitSet, calibrate: &FitSet) -> Result<FitStatus, ForecastError> {
+    /// [`TrainerError::NotFinite`] for a loss, gradient or weight that is not, [`TrainerError::OtherPart`] and
+    /// [`TrainerError::Width`] for other sets than the fit began with. The state is as it was then.
+    pub fn step(&mut self, fit: &FitSet, calibrate: &FitSet) -> Result<FitStatus, TrainerError> {
         let epoch = self.losses.len();
         let Some(order) = self.orders.get(epoch).filter(|_| self.status == FitStatus::Running)
         else {
@@ -111,7 +111,7 @@ impl FitState {
         let mut next = self.clone();
         next.adam.step(&self.params, next.current.weights_mut(), &gradient);
         if !next.current.weights().parts().into_iter().flatten().all(|of| of.is_finite()) {
-            return Err(ForecastError::NotFinite { what: "weights" });
+            return Err(TrainerError::NotFinite { what: "weights" });
         }
         next.loss += loss;
         next.seen += batch.len();
@@ -137,7 +137,7 @@ impl FitState {
         (batch, prefixes)
     }
 
-    fn end_epoch(&mut self, calibrate: &FitSet) -> Result<(), ForecastError> {
+    fn end_epoch(&mut self, calibrate: &FitSet) -> Result<(), TrainerError> {
         let loss = mean_loss(&self.current, calibrate)?;
         if self.best.as_ref().is_none_or(|(lowest, _)| loss < *lowest) {
             self.best = Some((loss, self.current.clone()));
@@ -175,8 +175,8 @@ impl FitState {
 ///
 /// # Errors
 ///
-/// [`ForecastError::NotFinite`] for an output that is not, [`ForecastError::Width`] for a set of other sizes.
-pub fn mean_loss(forecaster: &Forecaster<f64>, set: &FitSet) -> Result<f64, ForecastError> {
+/// [`TrainerError::NotFinite`] for an output that is not, [`TrainerError::Width`] for a set of other sizes.
+pub fn mean_loss(forecaster: &Forecaster<f64>, set: &FitSet) -> Result<f64, TrainerError> {
     set.chains()
         .iter()
         .try_fold(0.0, |sum, chain| Ok(sum + add_chain(forecaster, set, chain, None)?))
@@ -189,7 +189,7 @@ fn add_chain(
     set: &FitSet,
     chain: &FitChain,
     mut gradient: Option<&mut ForecastWeights<f64>>,
-) -> Result<f64, ForecastError> {
+) -> Result<f64, TrainerError> {
     let shape = forecaster.shape();
     let ends: Vec<usize> = chain.prefixes.iter().map(|prefix| prefix.positions).collect();
     let queries = &forecaster.weights().queries;
@@ -219,5 +219,5 @@ fn add_chain(
         let queries = pooled.backward(&chain.states, &states)?;
         add_scaled(&mut gradient.queries, 1.0, &queries);
     }
-    if loss.is_finite() { Ok(loss) } else { Err(ForecastError::NotFinite { what: "loss" }) }
+    if loss.is_finite() { Ok(loss) } else { Err(TrainerError::NotFinite { what: "loss" }) }
 }

@@ -5,8 +5,8 @@ use crate::forecast::beta_binomial::{BetaParams, Count, log_likelihood};
 use crate::forecast::chain::TargetCell;
 use crate::forecast::net::{ForecastShape, Forecaster};
 use crate::forecast::pool::PoolScalars;
-use crate::forecast::simulate::Numbers;
 use crate::forecast::split::{ProblemSplit, SplitPart};
+use crate::testing::Numbers;
 
 const SHAPE: ForecastShape = ForecastShape { width: 6, heads: 2, hidden: 12, points: 3 };
 const POSITIONS: usize = 12;

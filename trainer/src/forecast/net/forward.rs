@@ -1,8 +1,8 @@
 //! From pooled states to Beta distributions.
 
 use super::weights::{ForecastShape, ForecastWeights, PROJECTED, SCALARS};
+use crate::error::{TrainerError, width};
 use crate::forecast::beta_binomial::BetaParams;
-use crate::forecast::error::{ForecastError, width};
 use crate::forecast::pool::{Pool, PoolQueries, PoolScalars};
 use crate::forecast::real::{Real, dot};
 
@@ -36,15 +36,15 @@ impl<F: Real> Forecaster<F> {
     ///
     /// # Errors
     ///
-    /// [`ForecastError::Range`], [`ForecastError::Width`] or [`ForecastError::NotFinite`] names the size or part.
+    /// [`TrainerError::Range`], [`TrainerError::Width`] or [`TrainerError::NotFinite`] names the size or part.
     pub fn new(
         shape: ForecastShape,
         weights: ForecastWeights<F>,
         longest: u32,
-    ) -> Result<Forecaster<F>, ForecastError> {
+    ) -> Result<Forecaster<F>, TrainerError> {
         let shape = shape.check()?;
         weights.check(shape)?;
-        crate::forecast::error::at_least("longest chain", longest as usize, 1)?;
+        crate::error::at_least("longest chain", longest as usize, 1)?;
         Ok(Forecaster { shape, weights, longest })
     }
 
@@ -75,9 +75,9 @@ impl<F: Real> Forecaster<F> {
     ///
     /// # Errors
     ///
-    /// [`ForecastError::Width`] for pooled states of another size.
+    /// [`TrainerError::Width`] for pooled states of another size.
     // pooled [heads, width], scalars [4] -> [inputs]
-    pub fn inputs(&self, pooled: &[F], scalars: [F; SCALARS]) -> Result<Vec<F>, ForecastError> {
+    pub fn inputs(&self, pooled: &[F], scalars: [F; SCALARS]) -> Result<Vec<F>, TrainerError> {
         width("pooled states", pooled.len(), self.shape.pooled())?;
         let mut inputs = Vec::with_capacity(self.shape.inputs());
         for state in pooled.chunks_exact(self.shape.width) {
@@ -92,9 +92,9 @@ impl<F: Real> Forecaster<F> {
     ///
     /// # Errors
     ///
-    /// [`ForecastError::Width`] for other inputs, [`ForecastError::NotFinite`] for an output that is not.
+    /// [`TrainerError::Width`] for other inputs, [`TrainerError::NotFinite`] for an output that is not.
     // inputs [inputs] -> [outputs]
-    pub fn run(&self, inputs: Vec<F>) -> Result<NetTrace<F>, ForecastError> {
+    pub fn run(&self, inputs: Vec<F>) -> Result<NetTrace<F>, TrainerError> {
         width("inputs", inputs.len(), self.shape.inputs())?;
         let weights = &self.weights;
         let sums = rows(&weights.hidden, inputs.len(), &inputs).zip(&weights.hidden_bias);
@@ -104,7 +104,7 @@ impl<F: Real> Forecaster<F> {
         if outputs.iter().all(|output| output.wide().is_finite()) {
             return Ok(NetTrace { inputs, hidden, outputs });
         }
-        Err(ForecastError::NotFinite { what: "output" })
+        Err(TrainerError::NotFinite { what: "output" })
     }
 }
 
@@ -121,7 +121,7 @@ impl Forecaster<f32> {
     ///
     /// As [`PoolQueries::new`]; checked weights have none.
     // [heads, width]
-    pub fn queries(&self) -> Result<PoolQueries, ForecastError> {
+    pub fn queries(&self) -> Result<PoolQueries, TrainerError> {
         PoolQueries::new(self.weights.queries.clone(), self.shape.width)
     }
 
@@ -129,9 +129,9 @@ impl Forecaster<f32> {
     ///
     /// # Errors
     ///
-    /// [`ForecastError::NotFinite`] or [`ForecastError::TooFew`]: the forecast is missing.
+    /// [`TrainerError::NotFinite`] or [`TrainerError::TooFew`]: the forecast is missing.
     // pool [heads, width] -> [points]
-    pub fn forecast(&self, pool: &Pool) -> Result<Vec<BetaParams>, ForecastError> {
+    pub fn forecast(&self, pool: &Pool) -> Result<Vec<BetaParams>, TrainerError> {
         let scalars = self.scalars(pool.scalars());
         let inputs = self.inputs(&pool.pooled()?, scalars)?;
         Ok(self.run(inputs)?.betas())

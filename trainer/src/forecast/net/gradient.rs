@@ -2,8 +2,8 @@
 
 use super::forward::{Forecaster, MOST_SUM, NetTrace};
 use super::weights::{ForecastWeights, PROJECTED};
+use crate::error::{TrainerError, width};
 use crate::forecast::beta_binomial::BetaGradient;
-use crate::forecast::error::{ForecastError, width};
 use crate::forecast::real::{Real, add_scaled};
 
 impl<F: Real> Forecaster<F> {
@@ -12,7 +12,7 @@ impl<F: Real> Forecaster<F> {
     ///
     /// # Errors
     ///
-    /// [`ForecastError::Width`] for arrays of other sizes; `gradient` is as it was then.
+    /// [`TrainerError::Width`] for arrays of other sizes; `gradient` is as it was then.
     // pooled [heads, width], betas [points] -> [heads, width]
     pub fn backward(
         &self,
@@ -20,7 +20,7 @@ impl<F: Real> Forecaster<F> {
         trace: &NetTrace<F>,
         betas: &[BetaGradient],
         gradient: &mut ForecastWeights<F>,
-    ) -> Result<Vec<F>, ForecastError> {
+    ) -> Result<Vec<F>, TrainerError> {
         width("pooled states", pooled.len(), self.shape.pooled())?;
         width("gradient of Beta parameters", betas.len(), self.shape.points)?;
         gradient.check_sizes(self.shape)?;
@@ -92,7 +92,7 @@ mod tests {
     use super::*;
     use crate::forecast::beta_binomial::{Count, log_likelihood, log_likelihood_gradient};
     use crate::forecast::pool::{Pool, PoolToken, pool_prefixes};
-    use crate::forecast::simulate::{Numbers, slope};
+    use crate::testing::{Numbers, slope};
     use std::sync::Arc;
 
     const SHAPE: ForecastShape = ForecastShape { width: 6, heads: 2, hidden: 8, points: 4 };

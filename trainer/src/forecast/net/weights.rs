@@ -1,6 +1,6 @@
 //! Sizes and weights of the forecaster.
 
-use crate::forecast::error::{ForecastError, width, within};
+use crate::error::{TrainerError, width, within};
 use crate::forecast::real::Real;
 
 /// Values a pooled state is projected to.
@@ -26,8 +26,8 @@ impl ForecastShape {
     ///
     /// # Errors
     ///
-    /// [`ForecastError::Range`] names the size.
-    pub fn check(self) -> Result<ForecastShape, ForecastError> {
+    /// [`TrainerError::Range`] names the size.
+    pub fn check(self) -> Result<ForecastShape, TrainerError> {
         within("forecast.width", self.width as f64, [1.0, 65_536.0])?;
         within("forecast.heads", self.heads as f64, [1.0, 16.0])?;
         within("forecast.hidden", self.hidden as f64, [8.0, 512.0])?;
@@ -149,7 +149,7 @@ impl<F: Real> ForecastWeights<F> {
     }
 
     // [parts] of [rows, columns]
-    pub(super) fn check_sizes(&self, shape: ForecastShape) -> Result<(), ForecastError> {
+    pub(super) fn check_sizes(&self, shape: ForecastShape) -> Result<(), TrainerError> {
         let named = self.parts().into_iter().zip(NAMES).zip(shape.sizes());
         named
             .into_iter()
@@ -157,11 +157,11 @@ impl<F: Real> ForecastWeights<F> {
     }
 
     /// Checks sizes and that every weight is finite.
-    pub(super) fn check(&self, shape: ForecastShape) -> Result<(), ForecastError> {
+    pub(super) fn check(&self, shape: ForecastShape) -> Result<(), TrainerError> {
         self.check_sizes(shape)?;
         for (part, what) in self.parts().into_iter().zip(NAMES) {
             if !part.iter().all(|value| value.wide().is_finite()) {
-                return Err(ForecastError::NotFinite { what });
+                return Err(TrainerError::NotFinite { what });
             }
         }
         Ok(())

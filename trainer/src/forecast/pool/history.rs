@@ -7,7 +7,7 @@
 
 use super::online::{Pool, PoolToken};
 use super::queries::PoolQueries;
-use crate::forecast::error::ForecastError;
+use crate::error::TrainerError;
 use crate::forecast::grid::ForecastGrid;
 use std::sync::Arc;
 
@@ -41,7 +41,7 @@ impl PoolHistory {
     ///
     /// As [`Pool::read_prompt`].
     // states [n, width] -> [heads, width]
-    pub fn read_prompt(&mut self, states: &[f32]) -> Result<(), ForecastError> {
+    pub fn read_prompt(&mut self, states: &[f32]) -> Result<(), TrainerError> {
         self.pool.read_prompt(states)?;
         self.mark();
         Ok(())
@@ -53,7 +53,7 @@ impl PoolHistory {
     ///
     /// As [`Pool::read`].
     // state [width] -> [heads, width]
-    pub fn read(&mut self, token: PoolToken<'_>) -> Result<(), ForecastError> {
+    pub fn read(&mut self, token: PoolToken<'_>) -> Result<(), TrainerError> {
         self.pool.read(token)?;
         if self.grid.steps_at(self.pool.generated()).is_some() {
             self.mark();
@@ -75,13 +75,13 @@ impl PoolHistory {
     ///
     /// # Errors
     ///
-    /// [`ForecastError::NoPosition`] for a position that was not read, or that was released; nothing changes then.
-    pub fn rollback(&mut self, position: u64) -> Result<PoolReplay, ForecastError> {
+    /// [`TrainerError::NoPosition`] for a position that was not read, or that was released; nothing changes then.
+    pub fn rollback(&mut self, position: u64) -> Result<PoolReplay, TrainerError> {
         let positions = self.pool.positions();
         let kept = self.snapshots.partition_point(|snapshot| snapshot.positions() <= position);
         let last = self.snapshots.get(..kept).and_then(<[_]>::last);
         let Some(last) = last.filter(|_| position <= positions) else {
-            return Err(ForecastError::NoPosition { position, positions });
+            return Err(TrainerError::NoPosition { position, positions });
         };
         // The end itself needs no snapshot, unless the pool broke on the way.
         if position < positions || self.pool.broken_at().is_some() {
@@ -112,7 +112,7 @@ impl PoolHistory {
 mod tests {
     use super::*;
     use crate::forecast::grid::GridParams;
-    use crate::forecast::simulate::Numbers;
+    use crate::testing::Numbers;
 
     const WIDTH: usize = 12;
     const PROMPT: usize = 5;

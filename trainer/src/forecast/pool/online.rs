@@ -5,7 +5,7 @@
 //! the same bits. A clone is a fork and a snapshot alike.
 
 use super::queries::PoolQueries;
-use crate::forecast::error::{ForecastError, width};
+use crate::error::{TrainerError, width};
 use crate::forecast::real::dot;
 use std::sync::Arc;
 
@@ -95,10 +95,10 @@ impl Pool {
     ///
     /// # Errors
     ///
-    /// [`ForecastError::Width`] if `states` is not whole rows: nothing is read then. [`ForecastError::NotFinite`] as
+    /// [`TrainerError::Width`] if `states` is not whole rows: nothing is read then. [`TrainerError::NotFinite`] as
     /// in [`Pool::read`].
     // states [n, width] -> [heads, width]
-    pub fn read_prompt(&mut self, states: &[f32]) -> Result<(), ForecastError> {
+    pub fn read_prompt(&mut self, states: &[f32]) -> Result<(), TrainerError> {
         let each = self.queries.width();
         width("states of a prompt", states.len(), states.len() / each * each)?;
         states.chunks_exact(each).try_for_each(|state| self.add(state))
@@ -108,11 +108,11 @@ impl Pool {
     ///
     /// # Errors
     ///
-    /// [`ForecastError::Width`] for a state of another width: it is not read then. [`ForecastError::NotFinite`] for a
+    /// [`TrainerError::Width`] for a state of another width: it is not read then. [`TrainerError::NotFinite`] for a
     /// number that is not finite: the position counts, and the pool is broken. A broken pool gives no forecast; only
     /// a rollback behind that position helps.
     // state [width] -> [heads, width]
-    pub fn read(&mut self, token: PoolToken<'_>) -> Result<(), ForecastError> {
+    pub fn read(&mut self, token: PoolToken<'_>) -> Result<(), TrainerError> {
         width("state", token.state.len(), self.queries.width())?;
         if !(token.entropy.is_finite() && token.log_probability.is_finite()) {
             self.broken_at.get_or_insert(self.positions);
@@ -125,7 +125,7 @@ impl Pool {
     }
 
     // state [width] -> [heads, width]
-    fn add(&mut self, state: &[f32]) -> Result<(), ForecastError> {
+    fn add(&mut self, state: &[f32]) -> Result<(), TrainerError> {
         let at = self.positions;
         self.positions += 1;
         let scale = self.queries.scale();
@@ -141,10 +141,10 @@ impl Pool {
         self.whole()
     }
 
-    fn whole(&self) -> Result<(), ForecastError> {
+    fn whole(&self) -> Result<(), TrainerError> {
         match self.broken_at {
             None => Ok(()),
-            Some(_) => Err(ForecastError::NotFinite { what: "pool" }),
+            Some(_) => Err(TrainerError::NotFinite { what: "pool" }),
         }
     }
 
@@ -152,12 +152,12 @@ impl Pool {
     ///
     /// # Errors
     ///
-    /// [`ForecastError::TooFew`] before the first position, [`ForecastError::NotFinite`] of a broken pool.
+    /// [`TrainerError::TooFew`] before the first position, [`TrainerError::NotFinite`] of a broken pool.
     // [] -> [heads, width]
-    pub fn pooled(&self) -> Result<Vec<f32>, ForecastError> {
+    pub fn pooled(&self) -> Result<Vec<f32>, TrainerError> {
         self.whole()?;
         if self.positions == 0 {
-            return Err(ForecastError::TooFew { what: "pooled positions", found: 0, least: 1 });
+            return Err(TrainerError::TooFew { what: "pooled positions", found: 0, least: 1 });
         }
         let mean = |head: &Head| {
             let sum = head.sum;
@@ -168,7 +168,7 @@ impl Pool {
         if values.iter().all(|value| value.is_finite()) {
             return Ok(values);
         }
-        Err(ForecastError::NotFinite { what: "pool" })
+        Err(TrainerError::NotFinite { what: "pool" })
     }
 
     /// What a forecast reads besides the pooled states.
@@ -201,7 +201,7 @@ impl Pool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::forecast::simulate::Numbers;
+    use crate::testing::Numbers;
 
     const WIDTH: usize = 21;
 

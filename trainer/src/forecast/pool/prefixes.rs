@@ -11,7 +11,7 @@
 //! so two sums run from the last position to the first. They are kept relative to the largest score so far, which
 //! only falls on the way back: every factor is at most 1. The arrangement is ours.
 
-use crate::forecast::error::{ForecastError, at_least, width};
+use crate::error::{TrainerError, at_least, width};
 use crate::forecast::real::{add_scaled, dot};
 
 /// A chain pooled at its prefixes, with what the gradient needs.
@@ -40,16 +40,16 @@ struct PooledHead {
 ///
 /// # Errors
 ///
-/// [`ForecastError::Width`] unless queries and states are whole rows of `state_width` values,
-/// [`ForecastError::Order`] unless ends rise from 1 to at most the number of states,
-/// [`ForecastError::NotFinite`] for a score that is not.
+/// [`TrainerError::Width`] unless queries and states are whole rows of `state_width` values,
+/// [`TrainerError::Order`] unless ends rise from 1 to at most the number of states,
+/// [`TrainerError::NotFinite`] for a score that is not.
 // queries [heads, width], states [n, width], ends [prefixes] -> [prefixes, heads, width]
 pub fn pool_prefixes(
     queries: &[f64],
     state_width: usize,
     states: &[f32],
     ends: &[usize],
-) -> Result<PooledChain, ForecastError> {
+) -> Result<PooledChain, TrainerError> {
     at_least("width of a state", state_width, 1)?;
     width("queries", queries.len(), queries.len() / state_width * state_width)?;
     width("states", states.len(), states.len() / state_width * state_width)?;
@@ -57,7 +57,7 @@ pub fn pool_prefixes(
     let last = ends.last().copied().unwrap_or_default();
     if !rising || ends.first() == Some(&0) || last * state_width > states.len() {
         let expected = "rising, from 1 to the number of states";
-        return Err(ForecastError::Order { what: "ends of prefixes", expected });
+        return Err(TrainerError::Order { what: "ends of prefixes", expected });
     }
     let used = states.get(..last * state_width).unwrap_or_default();
     let heads = queries.chunks_exact(state_width).map(|query| pool_head(query, used, ends));
@@ -71,7 +71,7 @@ pub fn pool_prefixes(
 }
 
 // query [width], states [n, width], ends [prefixes] -> [prefixes, width]
-fn pool_head(query: &[f64], states: &[f32], ends: &[usize]) -> Result<PooledHead, ForecastError> {
+fn pool_head(query: &[f64], states: &[f32], ends: &[usize]) -> Result<PooledHead, TrainerError> {
     let (each, scale) = (query.len(), (query.len() as f64).sqrt().recip());
     let n = states.len() / each.max(1);
     let mut head = PooledHead {
@@ -85,7 +85,7 @@ fn pool_head(query: &[f64], states: &[f32], ends: &[usize]) -> Result<PooledHead
     for (at, state) in states.chunks_exact(each).enumerate() {
         let score: f64 = dot(query, state) * scale;
         if !score.is_finite() {
-            return Err(ForecastError::NotFinite { what: "score of a state" });
+            return Err(TrainerError::NotFinite { what: "score of a state" });
         }
         if score > largest {
             let shrink = (largest - score).exp();
@@ -117,9 +117,9 @@ impl PooledChain {
     ///
     /// # Errors
     ///
-    /// [`ForecastError::Width`] for arrays of other sizes.
+    /// [`TrainerError::Width`] for arrays of other sizes.
     // states [n, width], gradient [prefixes, heads, width] -> [heads, width]
-    pub fn backward(&self, states: &[f32], gradient: &[f64]) -> Result<Vec<f64>, ForecastError> {
+    pub fn backward(&self, states: &[f32], gradient: &[f64]) -> Result<Vec<f64>, TrainerError> {
         width("gradient of pooled states", gradient.len(), self.pooled.len())?;
         let n = self.ends.last().copied().unwrap_or_default();
         at_least("states", states.len() / self.width, n)?;
@@ -167,7 +167,7 @@ impl PooledChain {
 mod tests {
     use super::*;
     use crate::forecast::pool::{Pool, PoolQueries};
-    use crate::forecast::simulate::Numbers;
+    use crate::testing::Numbers;
     use std::sync::Arc;
 
     const WIDTH: usize = 10;

@@ -1,6 +1,6 @@
 //! Learnt queries as they serve: f32, shared by all sequences.
 
-use crate::forecast::error::{ForecastError, at_least, width};
+use crate::error::{TrainerError, at_least, width};
 
 /// One query per head.
 #[derive(Debug, Clone, PartialEq)]
@@ -14,15 +14,15 @@ impl PoolQueries {
     ///
     /// # Errors
     ///
-    /// [`ForecastError::Width`] unless `values` is a whole number of heads, at least one;
-    /// [`ForecastError::NotFinite`].
+    /// [`TrainerError::Width`] unless `values` is a whole number of heads, at least one;
+    /// [`TrainerError::NotFinite`].
     // [heads, width] -> [heads, width]
-    pub fn new(values: Vec<f32>, state_width: usize) -> Result<PoolQueries, ForecastError> {
+    pub fn new(values: Vec<f32>, state_width: usize) -> Result<PoolQueries, TrainerError> {
         at_least("width of a state", state_width, 1)?;
         let heads = (values.len() / state_width).max(1);
         width("queries", values.len(), heads * state_width)?;
         if !values.iter().all(|value| value.is_finite()) {
-            return Err(ForecastError::NotFinite { what: "queries" });
+            return Err(TrainerError::NotFinite { what: "queries" });
         }
         Ok(PoolQueries { width: state_width, values })
     }

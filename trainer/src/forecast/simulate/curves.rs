@@ -1,8 +1,8 @@
 //! Chains whose probability of a right answer is known after every step.
 
-use super::numbers::Numbers;
 use crate::forecast::grid::ForecastGrid;
 use crate::forecast::stop::StopEpisode;
+use crate::testing::Numbers;
 
 /// The probability after 0, 1, … steps; level behind the last.
 #[derive(Debug, Clone, PartialEq)]

@@ -3,7 +3,7 @@
 //! Before its first token a chain is one of a mixture of curves, and the forecast is that mixture; after it the chain's
 //! own curve is known up to an error. A box of a new chain is therefore wide, one of an open chain narrow.
 
-use super::{Curve, Numbers};
+use super::Curve;
 use crate::forecast::allocate::{
     AllocateParams, Allocation, AllocationMove, ForcedAnswer, ModelEntry, SpendTarget, Spent,
 };
@@ -11,6 +11,7 @@ use crate::forecast::beta_binomial::BetaParams;
 use crate::forecast::chain::ChainEnd;
 use crate::forecast::grid::{ForecastGrid, GridParams};
 use crate::forecast::index::BoxReward;
+use crate::testing::Numbers;
 
 const SEEDS: u64 = 20;
 const PROBLEMS: usize = 40;

@@ -1,11 +1,12 @@
 //! The stop rule in simulation: against its oracle, one block, fixed lengths and random stops.
 
-use super::{Curve, Numbers};
+use super::Curve;
 use crate::forecast::grid::{ForecastGrid, GridParams};
 use crate::forecast::stop::{
     MeanOutcome, StopEpisode, StopHorizon, StopParams, StopRule, best_fixed, fixed, mean, oracle,
     random_stop,
 };
+use crate::testing::Numbers;
 
 const SEEDS: u64 = 20;
 const CHAINS: usize = 120;

@@ -5,7 +5,7 @@
 //! random, so that its mean and spread are the policy's and only the choice of chain is lost.
 
 use super::rule::{StopAction, StopCause, StopRule};
-use crate::forecast::error::{ForecastError, at_least};
+use crate::error::{TrainerError, at_least};
 use crate::forecast::grid::ForecastGrid;
 use std::collections::BTreeMap;
 
@@ -62,11 +62,11 @@ impl StopEpisode {
     ///
     /// # Errors
     ///
-    /// [`ForecastError::TooFew`] for a chain without rewards, [`ForecastError::Width`] for forecasts of another
+    /// [`TrainerError::TooFew`] for a chain without rewards, [`TrainerError::Width`] for forecasts of another
     /// number.
     // [steps + 1] -> []
-    pub fn run(&self, rule: &StopRule) -> Result<StopOutcome, ForecastError> {
-        crate::forecast::error::width("forecasts", self.forecasts.len(), self.rewards.len())?;
+    pub fn run(&self, rule: &StopRule) -> Result<StopOutcome, TrainerError> {
+        crate::error::width("forecasts", self.forecasts.len(), self.rewards.len())?;
         at_least("rewards of a chain", self.rewards.len(), 1)?;
         let last = self.rewards.len() - 1;
         let step = rule.grid().step();
@@ -80,7 +80,7 @@ impl StopEpisode {
                 return Ok(StopOutcome { tokens, reward: *reward, cause: Some(decision.cause) });
             }
         }
-        Err(ForecastError::TooFew { what: "rewards of a chain", found: 0, least: 1 })
+        Err(TrainerError::TooFew { what: "rewards of a chain", found: 0, least: 1 })
     }
 
     /// The chain stopped after `steps` steps, or where it ends.
@@ -116,16 +116,16 @@ fn average(outcomes: impl Iterator<Item = (MeanOutcome, f64)>) -> MeanOutcome {
 ///
 /// # Errors
 ///
-/// [`ForecastError::Multiple`] for a length between two grid points.
+/// [`TrainerError::Multiple`] for a length between two grid points.
 // [n] -> []
 pub fn fixed(
     grid: ForecastGrid,
     episodes: &[StopEpisode],
     tokens: u32,
-) -> Result<MeanOutcome, ForecastError> {
+) -> Result<MeanOutcome, TrainerError> {
     let Some(steps) = grid.steps_at(tokens) else {
         let (value, step) = (u64::from(tokens), u64::from(grid.step()));
-        return Err(ForecastError::Multiple { field: "tokens", value, step });
+        return Err(TrainerError::Multiple { field: "tokens", value, step });
     };
     let each = episodes.iter().filter_map(|of| of.after(steps, grid.step()));
     Ok(average(each.map(|of| (of, 1.0))))
@@ -135,13 +135,13 @@ pub fn fixed(
 ///
 /// # Errors
 ///
-/// [`ForecastError::TooFew`] without a chain.
+/// [`TrainerError::TooFew`] without a chain.
 // [n] -> []
 pub fn best_fixed(
     grid: ForecastGrid,
     episodes: &[StopEpisode],
     lambda: f64,
-) -> Result<FixedLength, ForecastError> {
+) -> Result<FixedLength, TrainerError> {
     let longest = episodes.iter().map(|of| of.rewards.len()).max().unwrap_or_default();
     at_least("rewards of a chain", longest, 1)?;
     let mut best: Option<FixedLength> = None;
@@ -153,7 +153,7 @@ pub fn best_fixed(
             best = Some(FixedLength { tokens, outcome });
         }
     }
-    best.ok_or(ForecastError::TooFew { what: "chains", found: 0, least: 1 })
+    best.ok_or(TrainerError::TooFew { what: "chains", found: 0, least: 1 })
 }
 
 /// The expectation of dealing `lengths` (tokens at which a policy stopped) out to the chains at random. A length
@@ -161,20 +161,20 @@ pub fn best_fixed(
 ///
 /// # Errors
 ///
-/// [`ForecastError::Multiple`] for a length between two grid points.
+/// [`TrainerError::Multiple`] for a length between two grid points.
 // lengths [k], episodes [n] -> []
 pub fn random_stop(
     grid: ForecastGrid,
     episodes: &[StopEpisode],
     lengths: &[u32],
-) -> Result<MeanOutcome, ForecastError> {
+) -> Result<MeanOutcome, TrainerError> {
     let mut counts: BTreeMap<u32, f64> = BTreeMap::new();
     for tokens in lengths {
         *counts.entry(*tokens).or_default() += 1.0;
     }
     let each =
         counts.into_iter().map(|(tokens, count)| Ok((fixed(grid, episodes, tokens)?, count)));
-    Ok(average(each.collect::<Result<Vec<_>, ForecastError>>()?.into_iter()))
+    Ok(average(each.collect::<Result<Vec<_>, TrainerError>>()?.into_iter()))
 }
 
 /// Every chain stopped where its own utility is highest, from `min_tokens` on; of equals the earliest. No rule can do

@@ -2,7 +2,7 @@
 
 use super::compare::{MeanOutcome, StopEpisode, mean};
 use super::rule::{PRICES, StopRule};
-use crate::forecast::error::{ForecastError, at_least, within};
+use crate::error::{TrainerError, at_least, within};
 use crate::forecast::split::{ProblemSplit, SplitPart};
 
 /// Halvings of the range of prices; the last interval is 10⁻¹⁶ wide.
@@ -27,20 +27,20 @@ pub fn tokens_per_point(lambda: f64) -> f64 {
 ///
 /// # Errors
 ///
-/// [`ForecastError::OtherPart`] for a chain of another part: a price is never chosen on the test part.
-/// [`ForecastError::TooFew`] without chains, [`ForecastError::Range`] for a wish that is no number of tokens,
-/// [`ForecastError::Budget`] if even the highest price spends more.
+/// [`TrainerError::OtherPart`] for a chain of another part: a price is never chosen on the test part.
+/// [`TrainerError::TooFew`] without chains, [`TrainerError::Range`] for a wish that is no number of tokens,
+/// [`TrainerError::Budget`] if even the highest price spends more.
 // [n] -> []
 pub fn price_for_budget(
     split: &ProblemSplit,
     rule: &StopRule,
     episodes: &[StopEpisode],
     wanted: f64,
-) -> Result<PriceChoice, ForecastError> {
+) -> Result<PriceChoice, TrainerError> {
     split.require(SplitPart::Calibrate, episodes.iter().map(|of| of.problem))?;
     at_least("chains", episodes.len(), 1)?;
     within("wanted tokens", wanted, [0.0, f64::MAX])?;
-    let at = |lambda: f64| -> Result<PriceChoice, ForecastError> {
+    let at = |lambda: f64| -> Result<PriceChoice, TrainerError> {
         let rule = rule.at_price(lambda);
         let run = episodes.iter().map(|of| of.run(&rule)).collect::<Result<Vec<_>, _>>()?;
         Ok(PriceChoice { lambda, outcome: mean(run) })
@@ -52,7 +52,7 @@ pub fn price_for_budget(
     }
     if best.outcome.tokens > wanted {
         let least = best.outcome.tokens;
-        return Err(ForecastError::Budget { wanted, least, price: highest });
+        return Err(TrainerError::Budget { wanted, least, price: highest });
     }
     for _ in 0..HALVINGS {
         let middle = at(f64::midpoint(low, best.lambda))?;
@@ -69,8 +69,9 @@ pub fn price_for_budget(
 mod tests {
     use super::*;
     use crate::forecast::grid::GridParams;
-    use crate::forecast::simulate::{Curve, Numbers};
+    use crate::forecast::simulate::Curve;
     use crate::forecast::stop::StopParams;
+    use crate::testing::Numbers;
 
     fn episodes(count: u64) -> Vec<StopEpisode> {
         let grid = GridParams::default().check().unwrap();

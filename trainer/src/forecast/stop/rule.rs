@@ -5,7 +5,7 @@
 //! whole horizon: after one block of a curve that is level first and jumps later, nothing is gained, and a rule of one
 //! block never sees the jump. Published is the utility `E[R] − λ T`; the whole-horizon rule is ours.
 
-use crate::forecast::error::{ForecastError, within};
+use crate::error::{TrainerError, within};
 use crate::forecast::grid::ForecastGrid;
 
 /// The key `forecast.lambda`, reward per token.
@@ -52,8 +52,8 @@ impl StopParams {
     ///
     /// # Errors
     ///
-    /// [`ForecastError::Range`] names the key.
-    pub fn check(self, grid: ForecastGrid) -> Result<StopRule, ForecastError> {
+    /// [`TrainerError::Range`] names the key.
+    pub fn check(self, grid: ForecastGrid) -> Result<StopRule, TrainerError> {
         let max = f64::from(grid.max());
         within("forecast.lambda", self.lambda, PRICES)?;
         within("forecast.min_tokens", f64::from(self.min_tokens), [0.0, max])?;
@@ -114,15 +114,15 @@ impl StopRule {
     ///
     /// # Errors
     ///
-    /// [`ForecastError::Width`] for another number of means.
+    /// [`TrainerError::Width`] for another number of means.
     // means [points] -> []
     pub fn decide(
         &self,
         means: Option<&[f64]>,
         generated: u32,
-    ) -> Result<StopDecision, ForecastError> {
+    ) -> Result<StopDecision, TrainerError> {
         if let Some(means) = means {
-            crate::forecast::error::width("means", means.len(), self.grid.count())?;
+            crate::error::width("means", means.len(), self.grid.count())?;
         }
         let StopParams { hard_cap, default_length, min_tokens, .. } = self.params;
         let left = hard_cap.saturating_sub(generated);

@@ -1,6 +1,6 @@
 //! The rewards of one group, and whether they say anything.
 
-use crate::ponder::error::PonderError;
+use crate::error::TrainerError;
 
 /// The smallest difference between mean rewards that is a signal; what is below is rounding. The number is ours.
 pub const LEAST_SPREAD: f64 = 1e-9;
@@ -38,24 +38,24 @@ impl GroupRewards {
     ///
     /// # Errors
     ///
-    /// [`PonderError::TooFew`] for fewer than two actions or no answer, [`PonderError::Width`] if an action has fewer answers
-    /// than the others, and [`PonderError::NotFinite`] if a reward is not finite.
+    /// [`TrainerError::TooFew`] for fewer than two actions or no answer, [`TrainerError::Width`] if an action has fewer answers
+    /// than the others, and [`TrainerError::NotFinite`] if a reward is not finite.
     // [K_g · M] -> [K_g, M]
-    pub fn new(rewards: Vec<f64>, answers: usize) -> Result<GroupRewards, PonderError> {
+    pub fn new(rewards: Vec<f64>, answers: usize) -> Result<GroupRewards, TrainerError> {
         if answers == 0 {
-            return Err(PonderError::TooFew { what: "answers of an action", found: 0, least: 1 });
+            return Err(TrainerError::TooFew { what: "answers of an action", found: 0, least: 1 });
         }
         let actions = rewards.len() / answers;
         if actions < 2 {
-            return Err(PonderError::TooFew {
+            return Err(TrainerError::TooFew {
                 what: "actions of a group",
                 found: actions,
                 least: 2,
             });
         }
-        crate::ponder::error::width("rewards", rewards.len(), actions * answers)?;
+        crate::error::width("rewards", rewards.len(), actions * answers)?;
         if !rewards.iter().all(|reward| reward.is_finite()) {
-            return Err(PonderError::NotFinite { what: "reward" });
+            return Err(TrainerError::NotFinite { what: "reward" });
         }
         let values = rewards.chunks(answers).map(|own| mean(own.iter().copied())).collect();
         Ok(GroupRewards { rewards, values })
@@ -120,10 +120,10 @@ mod tests {
     #[test]
     fn rewards_that_are_no_group_are_refused() {
         let new = |rewards: &[f64], answers| GroupRewards::new(rewards.to_vec(), answers);
-        assert!(matches!(new(&[1.0, 0.0], 0), Err(PonderError::TooFew { .. })));
-        assert!(matches!(new(&[1.0, 0.0], 2), Err(PonderError::TooFew { .. })));
-        assert!(matches!(new(&[1.0; 5], 2), Err(PonderError::Width { .. })));
-        assert!(matches!(new(&[1.0, f64::NAN], 1), Err(PonderError::NotFinite { .. })));
+        assert!(matches!(new(&[1.0, 0.0], 0), Err(TrainerError::TooFew { .. })));
+        assert!(matches!(new(&[1.0, 0.0], 2), Err(TrainerError::TooFew { .. })));
+        assert!(matches!(new(&[1.0; 5], 2), Err(TrainerError::Width { .. })));
+        assert!(matches!(new(&[1.0, f64::NAN], 1), Err(TrainerError::NotFinite { .. })));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The advantage functions by name, with their checked parameters.
 
 use super::{GroupRewards, canon, dr_grpo, grpo, grpo_ma, loo, rs_grpo};
-use crate::ponder::error::{PonderError, within};
+use crate::error::{TrainerError, within};
 use std::fmt;
 use std::str::FromStr;
 
@@ -53,12 +53,12 @@ impl fmt::Display for AdvantageKind {
 }
 
 impl FromStr for AdvantageKind {
-    type Err = PonderError;
+    type Err = TrainerError;
 
-    fn from_str(text: &str) -> Result<Self, PonderError> {
+    fn from_str(text: &str) -> Result<Self, TrainerError> {
         let kind = AdvantageKind::ALL.into_iter().find(|kind| kind.as_str() == text);
-        kind.ok_or_else(|| PonderError::NoName {
-            key: "train.advantage",
+        kind.ok_or_else(|| TrainerError::NoName {
+            field: "train.advantage",
             found: text.to_owned(),
             expected: "grpo, dr_grpo, loo, grpo_ma, rs_grpo, canon",
         })
@@ -91,12 +91,12 @@ impl fmt::Display for CanonMetric {
 }
 
 impl FromStr for CanonMetric {
-    type Err = PonderError;
+    type Err = TrainerError;
 
-    fn from_str(text: &str) -> Result<Self, PonderError> {
+    fn from_str(text: &str) -> Result<Self, TrainerError> {
         let all = [CanonMetric::Tokens, CanonMetric::Strength];
-        all.into_iter().find(|metric| metric.as_str() == text).ok_or_else(|| PonderError::NoName {
-            key: "train.canon_metric",
+        all.into_iter().find(|metric| metric.as_str() == text).ok_or_else(|| TrainerError::NoName {
+            field: "train.canon_metric",
             found: text.to_owned(),
             expected: "tokens, strength",
         })
@@ -132,8 +132,8 @@ impl AdvantageParams {
     ///
     /// # Errors
     ///
-    /// [`PonderError::Range`] with the key, its value and its range.
-    pub fn check(self) -> Result<Advantage, PonderError> {
+    /// [`TrainerError::Range`] with the key, its value and its range.
+    pub fn check(self) -> Result<Advantage, TrainerError> {
         within("train.rs_beta", self.rs_beta, [-10.0, 10.0])?;
         within("train.canon_mu", self.canon_mu, [0.0, 1.0])?;
         Ok(Advantage { params: self })
@@ -158,7 +158,7 @@ impl Advantage {
     ///
     /// Those of [`canon`] and [`rs_grpo`].
     // [K_g, M], metric [K_g] -> [K_g]
-    pub fn of(&self, group: &GroupRewards, metric: &[f64]) -> Result<Vec<f64>, PonderError> {
+    pub fn of(&self, group: &GroupRewards, metric: &[f64]) -> Result<Vec<f64>, TrainerError> {
         match self.params.kind {
             AdvantageKind::Grpo => Ok(grpo(group)),
             AdvantageKind::DrGrpo => Ok(dr_grpo(group)),
@@ -201,7 +201,7 @@ mod tests {
             AdvantageParams { canon_mu: 1.1, ..usual() },
         ];
         for params in bad {
-            assert!(matches!(params.check(), Err(PonderError::Range { .. })), "{params:?}");
+            assert!(matches!(params.check(), Err(TrainerError::Range { .. })), "{params:?}");
         }
         assert_eq!(usual().check().unwrap().params(), &usual());
     }

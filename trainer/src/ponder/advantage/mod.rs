@@ -12,7 +12,7 @@ mod kind;
 pub use group::{GroupRewards, GroupSignal, LEAST_SPREAD};
 pub use kind::{Advantage, AdvantageKind, AdvantageParams, CanonMetric};
 
-use crate::ponder::error::{PonderError, width};
+use crate::error::{TrainerError, width};
 use group::{deviation, mean};
 
 /// Added to a deviation before dividing by it.
@@ -57,9 +57,9 @@ fn scaled(values: &[f64], scale: f64) -> Vec<f64> {
 ///
 /// # Errors
 ///
-/// [`PonderError::NotFinite`] if β is not finite, or so large that βV is not.
+/// [`TrainerError::NotFinite`] if β is not finite, or so large that βV is not.
 // [K_g, M] -> [K_g]
-pub fn rs_grpo(group: &GroupRewards, beta: f64) -> Result<Vec<f64>, PonderError> {
+pub fn rs_grpo(group: &GroupRewards, beta: f64) -> Result<Vec<f64>, TrainerError> {
     if beta == 0.0 {
         return Ok(dr_grpo(group));
     }
@@ -73,7 +73,7 @@ pub fn rs_grpo(group: &GroupRewards, beta: f64) -> Result<Vec<f64>, PonderError>
     if found.iter().all(|advantage| advantage.is_finite()) {
         return Ok(found);
     }
-    Err(PonderError::NotFinite { what: "rs_grpo advantage" })
+    Err(TrainerError::NotFinite { what: "rs_grpo advantage" })
 }
 
 /// `μ(V_i − mean of the other half) + (1 − μ)(V_i − mean of the own half)`, the halves split at the median of `metric`
@@ -85,15 +85,15 @@ pub fn rs_grpo(group: &GroupRewards, beta: f64) -> Result<Vec<f64>, PonderError>
 ///
 /// # Errors
 ///
-/// [`PonderError::Width`] unless there is a metric for each action, [`PonderError::NotFinite`] if one is not finite, and
-/// [`PonderError::Range`] unless μ lies in 0–1.
+/// [`TrainerError::Width`] unless there is a metric for each action, [`TrainerError::NotFinite`] if one is not finite, and
+/// [`TrainerError::Range`] unless μ lies in 0–1.
 // [K_g, M], metric [K_g] -> [K_g]
-pub fn canon(group: &GroupRewards, metric: &[f64], mu: f64) -> Result<Vec<f64>, PonderError> {
+pub fn canon(group: &GroupRewards, metric: &[f64], mu: f64) -> Result<Vec<f64>, TrainerError> {
     let values = group.values();
     width("metric", metric.len(), values.len())?;
-    crate::ponder::error::within("canon_mu", mu, [0.0, 1.0])?;
+    crate::error::within("canon_mu", mu, [0.0, 1.0])?;
     if !metric.iter().all(|value| value.is_finite()) {
-        return Err(PonderError::NotFinite { what: "metric" });
+        return Err(TrainerError::NotFinite { what: "metric" });
     }
     if metric.iter().zip(metric.iter().skip(1)).all(|(a, b)| a == b) {
         return Ok(loo(group));

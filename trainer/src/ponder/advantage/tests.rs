@@ -1,7 +1,7 @@
 //! Row 7 of the mechanics, and the toy table of RS-GRPO.
 
 use super::*;
-use crate::ponder::testing::{agree, generator};
+use crate::testing::{agree, generator};
 
 fn group(rewards: &[f64], answers: usize) -> GroupRewards {
     GroupRewards::new(rewards.to_vec(), answers).unwrap()
@@ -61,10 +61,10 @@ fn m07_canon_gives_its_hand_values() {
 fn m07_canon_without_halves_is_loo_and_bad_metrics_are_refused() {
     let group = group(&[1.0, 0.5, 0.0, 0.25], 1);
     assert_eq!(canon(&group, &[3.0; 4], 1.0).unwrap(), loo(&group));
-    assert!(matches!(canon(&group, &[3.0; 3], 1.0), Err(PonderError::Width { .. })));
+    assert!(matches!(canon(&group, &[3.0; 3], 1.0), Err(TrainerError::Width { .. })));
     let bad = [1.0, f64::NAN, 0.0, 0.0];
-    assert!(matches!(canon(&group, &bad, 1.0), Err(PonderError::NotFinite { .. })));
-    assert!(matches!(canon(&group, &[1.0; 4], 1.5), Err(PonderError::Range { .. })));
+    assert!(matches!(canon(&group, &bad, 1.0), Err(TrainerError::NotFinite { .. })));
+    assert!(matches!(canon(&group, &[1.0; 4], 1.5), Err(TrainerError::Range { .. })));
 }
 
 #[test]

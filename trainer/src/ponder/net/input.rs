@@ -1,6 +1,6 @@
 //! What the controller reads: a state, standardised, at each rung of the ladder.
 
-use crate::ponder::error::{PonderError, width};
+use crate::error::{TrainerError, width};
 use crate::ponder::strength::Ladder;
 
 /// A coordinate whose deviation is this part of the largest, or of its own mean, is constant but for rounding.
@@ -20,16 +20,16 @@ impl Standard {
     ///
     /// # Errors
     ///
-    /// [`PonderError::Width`] unless both have the same width, [`PonderError::NotFinite`] for a mean that is not finite,
-    /// [`PonderError::NotPositive`] for a deviation that is not finite and above 0.
+    /// [`TrainerError::Width`] unless both have the same width, [`TrainerError::NotFinite`] for a mean that is not finite,
+    /// [`TrainerError::NotPositive`] for a deviation that is not finite and above 0.
     // [d], [d]
-    pub fn new(mean: Vec<f32>, deviation: Vec<f32>) -> Result<Standard, PonderError> {
+    pub fn new(mean: Vec<f32>, deviation: Vec<f32>) -> Result<Standard, TrainerError> {
         width("deviation of the states", deviation.len(), mean.len())?;
         if !mean.iter().all(|value| value.is_finite()) {
-            return Err(PonderError::NotFinite { what: "mean of the states" });
+            return Err(TrainerError::NotFinite { what: "mean of the states" });
         }
         for value in &deviation {
-            crate::ponder::error::positive("deviation of the states", f64::from(*value))?;
+            crate::error::positive("deviation of the states", f64::from(*value))?;
         }
         Ok(Standard { mean, deviation })
     }
@@ -39,13 +39,13 @@ impl Standard {
     ///
     /// # Errors
     ///
-    /// [`PonderError::TooFew`] for fewer than two states, [`PonderError::Width`] if they differ in width,
-    /// [`PonderError::NotFinite`] if a value is not finite, [`PonderError::NotPositive`] if all states are equal.
+    /// [`TrainerError::TooFew`] for fewer than two states, [`TrainerError::Width`] if they differ in width,
+    /// [`TrainerError::NotFinite`] if a value is not finite, [`TrainerError::NotPositive`] if all states are equal.
     // [n, d] -> [d], [d]
-    pub fn of(states: &[&[f32]]) -> Result<Standard, PonderError> {
+    pub fn of(states: &[&[f32]]) -> Result<Standard, TrainerError> {
         let (found, first) = (states.len(), states.first());
         let Some(first) = first.filter(|_| found > 1) else {
-            return Err(PonderError::TooFew { what: "states", found, least: 2 });
+            return Err(TrainerError::TooFew { what: "states", found, least: 2 });
         };
         let count = found as f64;
         let mut mean = vec![0f64; first.len()];
@@ -102,21 +102,21 @@ impl ControllerInput {
     ///
     /// # Errors
     ///
-    /// [`PonderError::Width`] for a direction of another width, [`PonderError::NotFinite`] if it is not finite, and
-    /// [`PonderError::Range`] unless its norm is 1 to 1e-3.
+    /// [`TrainerError::Width`] for a direction of another width, [`TrainerError::NotFinite`] if it is not finite, and
+    /// [`TrainerError::Range`] unless its norm is 1 to 1e-3.
     // direction [d]
     pub fn new(
         standard: Standard,
         direction: Vec<f32>,
         ladder: Ladder,
-    ) -> Result<ControllerInput, PonderError> {
+    ) -> Result<ControllerInput, TrainerError> {
         width("direction", direction.len(), standard.mean.len())?;
         let norm = direction.iter().map(|h| f64::from(*h).powi(2)).sum::<f64>().sqrt();
         if !norm.is_finite() {
-            return Err(PonderError::NotFinite { what: "direction" });
+            return Err(TrainerError::NotFinite { what: "direction" });
         }
         let unit = [1.0 - UNIT_TOLERANCE, 1.0 + UNIT_TOLERANCE];
-        crate::ponder::error::within("norm of the direction", norm, unit)?;
+        crate::error::within("norm of the direction", norm, unit)?;
         Ok(ControllerInput { standard, direction, ladder })
     }
 
@@ -142,12 +142,12 @@ impl ControllerInput {
 
     /// Refuses a state of another width or with a value that is not finite.
     // z_0 [d]
-    pub(super) fn check(&self, state: &[f32]) -> Result<(), PonderError> {
+    pub(super) fn check(&self, state: &[f32]) -> Result<(), TrainerError> {
         width("state", state.len(), self.width())?;
         if state.iter().all(|z| z.is_finite()) {
             return Ok(());
         }
-        Err(PonderError::NotFinite { what: "state" })
+        Err(TrainerError::NotFinite { what: "state" })
     }
 
     /// The places where a decision is taken: k = 0 … K − 1.

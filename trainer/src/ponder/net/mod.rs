@@ -11,8 +11,8 @@ mod step;
 pub use input::{ControllerInput, Standard};
 pub use step::{ControllerPass, LogitSteps, PreparedController};
 
-use crate::ponder::draw::Draws;
-use crate::ponder::error::{PonderError, width, within};
+use crate::draw::Draws;
+use crate::error::{TrainerError, width, within};
 use crate::ponder::policy::{GreedySteps, greedy, sigmoid};
 use crate::ponder::strength::{Ponder, WEIGHT_LIMIT, controller_weights};
 
@@ -53,12 +53,12 @@ impl Controller {
     ///
     /// # Errors
     ///
-    /// [`PonderError::Width`] if `input` has another width or K than `ponder`, and [`PonderError::NotUniform`].
+    /// [`TrainerError::Width`] if `input` has another width or K than `ponder`, and [`TrainerError::NotUniform`].
     pub fn fresh(
         ponder: &Ponder,
         input: ControllerInput,
         uniform: &mut dyn FnMut() -> f64,
-    ) -> Result<Controller, PonderError> {
+    ) -> Result<Controller, TrainerError> {
         width("controller input", input.width(), ponder.backbone().width)?;
         width("ladder", input.ladder().steps(), ponder.params().steps)?;
         let (hidden, columns) = (ponder.params().hidden, input.width() + 1);
@@ -77,22 +77,22 @@ impl Controller {
     ///
     /// # Errors
     ///
-    /// [`PonderError::Range`] for a number of units outside 8–1024, [`PonderError::TooLarge`] for too many weights,
-    /// [`PonderError::Width`] for a number of weights that is not `m(d + 3) + 1`, [`PonderError::NotFinite`] if one is not finite.
+    /// [`TrainerError::Range`] for a number of units outside 8–1024, [`TrainerError::TooLarge`] for too many weights,
+    /// [`TrainerError::Width`] for a number of weights that is not `m(d + 3) + 1`, [`TrainerError::NotFinite`] if one is not finite.
     // weights [m · (d + 3) + 1]
     pub fn from_weights(
         input: ControllerInput,
         hidden: usize,
         weights: Vec<f32>,
-    ) -> Result<Controller, PonderError> {
+    ) -> Result<Controller, TrainerError> {
         within("ponder.hidden", hidden as f64, [8.0, 1024.0])?;
         let expected = controller_weights(input.width(), hidden);
         if expected >= WEIGHT_LIMIT {
-            return Err(PonderError::TooLarge { found: expected, limit: WEIGHT_LIMIT });
+            return Err(TrainerError::TooLarge { found: expected, limit: WEIGHT_LIMIT });
         }
         width("controller weights", weights.len(), expected)?;
         if !weights.iter().all(|weight| weight.is_finite()) {
-            return Err(PonderError::NotFinite { what: "controller weight" });
+            return Err(TrainerError::NotFinite { what: "controller weight" });
         }
         Ok(Controller { input, hidden, weights })
     }
@@ -123,7 +123,7 @@ impl Controller {
     /// # Errors
     ///
     /// Those of [`Controller::from_weights`].
-    pub fn with_weights(&self, weights: Vec<f32>) -> Result<Controller, PonderError> {
+    pub fn with_weights(&self, weights: Vec<f32>) -> Result<Controller, TrainerError> {
         Controller::from_weights(self.input.clone(), self.hidden, weights)
     }
 
@@ -141,15 +141,15 @@ impl Controller {
     ///
     /// # Errors
     ///
-    /// [`PonderError::Width`] for a state of another width, [`PonderError::NotFinite`] if it or a logit is not finite.
+    /// [`TrainerError::Width`] for a state of another width, [`TrainerError::NotFinite`] if it or a logit is not finite.
     // z_0 [d] -> [K]
-    pub fn logits(&self, state: &[f32]) -> Result<Vec<f64>, PonderError> {
+    pub fn logits(&self, state: &[f32]) -> Result<Vec<f64>, TrainerError> {
         self.input.check(state)?;
         let logits: Vec<f64> = self.input.rungs().map(|rung| self.logit(state, rung)).collect();
         if logits.iter().all(|logit| logit.is_finite()) {
             return Ok(logits);
         }
-        Err(PonderError::NotFinite { what: "controller logit" })
+        Err(TrainerError::NotFinite { what: "controller logit" })
     }
 
     // z_0 [d] -> []
@@ -173,10 +173,10 @@ impl PreparedController {
     ///
     /// # Errors
     ///
-    /// [`PonderError::Width`] for a state of another width, [`PonderError::NotFinite`] if it is not finite,
-    /// [`PonderError::Range`] for a τ outside 0–1 or a logit that is NaN.
+    /// [`TrainerError::Width`] for a state of another width, [`TrainerError::NotFinite`] if it is not finite,
+    /// [`TrainerError::Range`] for a τ outside 0–1 or a logit that is NaN.
     // z_0 [d] -> []
-    pub fn decide(&self, state: &[f32], tau: f64) -> Result<GreedySteps, PonderError> {
+    pub fn decide(&self, state: &[f32], tau: f64) -> Result<GreedySteps, TrainerError> {
         greedy(self.start(state)?.map(sigmoid), tau)
     }
 }

@@ -2,7 +2,7 @@
 
 use super::input::Rung;
 use super::{Controller, Unit};
-use crate::ponder::error::{PonderError, width};
+use crate::error::{TrainerError, width};
 
 /// Sums that run side by side in a product; their number is fixed, so that the bits are.
 const LANES: usize = 8;
@@ -66,9 +66,9 @@ impl PreparedController {
     ///
     /// # Errors
     ///
-    /// [`PonderError::Width`] for a state of another width, [`PonderError::NotFinite`] if it is not finite.
+    /// [`TrainerError::Width`] for a state of another width, [`TrainerError::NotFinite`] if it is not finite.
     // z_0 [d] -> [K]
-    pub fn start(&self, state: &[f32]) -> Result<LogitSteps<'_>, PonderError> {
+    pub fn start(&self, state: &[f32]) -> Result<LogitSteps<'_>, TrainerError> {
         self.controller.input.check(state)?;
         let input = self.controller.input.moved(state, 0.0);
         let rungs: Vec<Rung> = self.controller.input.rungs().collect();
@@ -85,9 +85,9 @@ impl PreparedController {
     ///
     /// # Errors
     ///
-    /// [`PonderError::Width`] for a state of another width, [`PonderError::NotFinite`] if it or a logit is not finite.
+    /// [`TrainerError::Width`] for a state of another width, [`TrainerError::NotFinite`] if it or a logit is not finite.
     // z_0 [d] -> [K]
-    pub fn pass(&self, state: &[f32]) -> Result<ControllerPass, PonderError> {
+    pub fn pass(&self, state: &[f32]) -> Result<ControllerPass, TrainerError> {
         self.controller.input.check(state)?;
         let input = self.controller.input.moved(state, 0.0);
         let base = self.base(&input);
@@ -104,7 +104,7 @@ impl PreparedController {
         if logits.iter().all(|logit| logit.is_finite()) {
             return Ok(ControllerPass { input, activations, logits });
         }
-        Err(PonderError::NotFinite { what: "controller logit" })
+        Err(TrainerError::NotFinite { what: "controller logit" })
     }
 
     /// Adds a loss's gradient with respect to the weights, given that with respect to the logits of a pass. The gradient is
@@ -112,14 +112,14 @@ impl PreparedController {
     ///
     /// # Errors
     ///
-    /// [`PonderError::Width`] for another number of slopes or weights, or for a pass of another controller's shape.
+    /// [`TrainerError::Width`] for another number of slopes or weights, or for a pass of another controller's shape.
     // slopes [K], gradient [m · (d + 3) + 1]
     pub fn add_gradient(
         &self,
         pass: &ControllerPass,
         slopes: &[f64],
         gradient: &mut [f64],
-    ) -> Result<(), PonderError> {
+    ) -> Result<(), TrainerError> {
         let (steps, hidden) = (self.controller.steps(), self.controller.hidden);
         width("slopes of the logits", slopes.len(), steps)?;
         width("gradient", gradient.len(), self.controller.weights.len())?;

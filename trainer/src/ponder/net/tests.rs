@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::ponder::strength::{Backbone, PonderParams};
-use crate::ponder::testing::generator;
+use crate::testing::generator;
 
 /// A ladder of `steps` steps over states of width 21, eight hidden units.
 fn ponder(steps: usize) -> Ponder {
@@ -48,7 +48,7 @@ fn a_fresh_controller_goes_on_with_probability_one_half() {
     assert!((variance * 22.0 - 1.0).abs() < 0.3, "{variance}");
     let other = ponder_of_width(20);
     let found = Controller::fresh(&other, input(&ponder), &mut generator(1));
-    assert!(matches!(found, Err(PonderError::Width { .. })));
+    assert!(matches!(found, Err(TrainerError::Width { .. })));
 }
 
 fn ponder_of_width(width: usize) -> Ponder {
@@ -154,9 +154,9 @@ fn standards_are_by_hand_and_constants_say_nothing() {
     let standard = Standard::of(&[&[1.0, 7.0, 5.0], &[3.0, 7.0, -5.0]]).unwrap();
     assert_eq!(standard.mean(), [2.0, 7.0, 0.0]);
     assert_eq!(standard.deviation(), [1.0, 5.0, 5.0]);
-    assert!(matches!(Standard::of(&[&[1.0]]), Err(PonderError::TooFew { .. })));
-    assert!(matches!(Standard::of(&[&[1.0], &[1.0]]), Err(PonderError::NotPositive { .. })));
-    assert!(matches!(Standard::of(&[&[1.0], &[1.0, 2.0]]), Err(PonderError::Width { .. })));
+    assert!(matches!(Standard::of(&[&[1.0]]), Err(TrainerError::TooFew { .. })));
+    assert!(matches!(Standard::of(&[&[1.0], &[1.0]]), Err(TrainerError::NotPositive { .. })));
+    assert!(matches!(Standard::of(&[&[1.0], &[1.0, 2.0]]), Err(TrainerError::Width { .. })));
     assert!(Standard::of(&[&[f32::NAN], &[1.0]]).is_err());
     assert!(Standard::new(vec![0.0; 2], vec![1.0, 0.0]).is_err());
 }
@@ -167,14 +167,14 @@ fn inputs_that_cannot_be_read_are_refused() {
     let usual = input(&ponder);
     let ladder = || ponder.ladder(1.0).unwrap();
     let new = |direction| ControllerInput::new(usual.standard().clone(), direction, ladder());
-    assert!(matches!(new(vec![1.0; 20]), Err(PonderError::Width { .. })));
-    assert!(matches!(new(vec![1.0; 21]), Err(PonderError::Range { .. })));
-    assert!(matches!(new(vec![f32::NAN; 21]), Err(PonderError::NotFinite { .. })));
+    assert!(matches!(new(vec![1.0; 20]), Err(TrainerError::Width { .. })));
+    assert!(matches!(new(vec![1.0; 21]), Err(TrainerError::Range { .. })));
+    assert!(matches!(new(vec![f32::NAN; 21]), Err(TrainerError::NotFinite { .. })));
     let prepared = trained(4).prepare();
     let mut state = states(1, 1).remove(0);
     assert!(prepared.start(&state[..20]).is_err());
     state[3] = f32::INFINITY;
-    assert_eq!(prepared.decide(&state, 0.5), Err(PonderError::NotFinite { what: "state" }));
+    assert_eq!(prepared.decide(&state, 0.5), Err(TrainerError::NotFinite { what: "state" }));
     let weights = |count| Controller::from_weights(usual.clone(), 8, vec![0.0; count]);
     assert!(weights(8 * 24 + 1).is_ok() && weights(8 * 24).is_err());
     let broken = vec![f32::NAN; 8 * 24 + 1];

@@ -5,7 +5,7 @@
 //! probability, so that logits of any size give finite numbers. Entropy and divergence are sums over the remaining steps,
 //! `H_k = h(q_k) + q_k H_{k+1}`, which gives their gradients in closed form (ours; the chain rule of entropy).
 
-use crate::ponder::error::{PonderError, width, within};
+use crate::error::{TrainerError, width, within};
 
 /// `1/(1 + e^{−x})`, without overflow.
 pub fn sigmoid(x: f64) -> f64 {
@@ -66,11 +66,11 @@ impl HaltingPolicy {
     ///
     /// # Errors
     ///
-    /// [`PonderError::NotFinite`] if a logit is not finite.
+    /// [`TrainerError::NotFinite`] if a logit is not finite.
     // [K] -> [K + 1]
-    pub fn new(logits: &[f64]) -> Result<HaltingPolicy, PonderError> {
+    pub fn new(logits: &[f64]) -> Result<HaltingPolicy, TrainerError> {
         if !logits.iter().all(|logit| logit.is_finite()) {
-            return Err(PonderError::NotFinite { what: "controller logit" });
+            return Err(TrainerError::NotFinite { what: "controller logit" });
         }
         let mut decisions = Vec::with_capacity(logits.len());
         let mut log_probabilities = Vec::with_capacity(logits.len() + 1);
@@ -118,20 +118,20 @@ impl HaltingPolicy {
     ///
     /// # Errors
     ///
-    /// [`PonderError::NoStrength`] for n > K.
-    pub fn log_probability(&self, n: usize) -> Result<f64, PonderError> {
+    /// [`TrainerError::NoStrength`] for n > K.
+    pub fn log_probability(&self, n: usize) -> Result<f64, TrainerError> {
         let found = self.log_probabilities.get(n).copied();
-        found.ok_or_else(|| PonderError::NoStrength { found: n, steps: self.steps() })
+        found.ok_or_else(|| TrainerError::NoStrength { found: n, steps: self.steps() })
     }
 
     /// n drawn from P by inversion of its distribution function; no n with P(n) = 0 is drawn.
     ///
     /// # Errors
     ///
-    /// [`PonderError::NotUniform`] for a number outside [0, 1).
-    pub fn sample(&self, uniform: f64) -> Result<usize, PonderError> {
+    /// [`TrainerError::NotUniform`] for a number outside [0, 1).
+    pub fn sample(&self, uniform: f64) -> Result<usize, TrainerError> {
         if !(0.0..1.0).contains(&uniform) {
-            return Err(PonderError::NotUniform { value: uniform });
+            return Err(TrainerError::NotUniform { value: uniform });
         }
         let (mut sum, mut last) = (0.0, 0);
         for (n, probability) in self.masses().enumerate() {
@@ -151,11 +151,11 @@ impl HaltingPolicy {
     ///
     /// # Errors
     ///
-    /// [`PonderError::NoStrength`] for n > K.
+    /// [`TrainerError::NoStrength`] for n > K.
     // [] -> [K]
-    pub fn log_probability_gradient(&self, n: usize) -> Result<Vec<f64>, PonderError> {
+    pub fn log_probability_gradient(&self, n: usize) -> Result<Vec<f64>, TrainerError> {
         if n > self.steps() {
-            return Err(PonderError::NoStrength { found: n, steps: self.steps() });
+            return Err(TrainerError::NoStrength { found: n, steps: self.steps() });
         }
         let slope = |(k, decision): (usize, &Decision)| match k.cmp(&n) {
             std::cmp::Ordering::Less => decision.stop,
@@ -169,9 +169,9 @@ impl HaltingPolicy {
     ///
     /// # Errors
     ///
-    /// [`PonderError::Width`] unless there is a weight for each n.
+    /// [`TrainerError::Width`] unless there is a weight for each n.
     // weights [K + 1] -> [K]
-    pub fn weighted_gradient(&self, weights: &[f64]) -> Result<Vec<f64>, PonderError> {
+    pub fn weighted_gradient(&self, weights: &[f64]) -> Result<Vec<f64>, TrainerError> {
         width("weights of the strengths", weights.len(), self.steps() + 1)?;
         let mut slopes = Vec::with_capacity(self.steps());
         let mut after = 0.0;
@@ -205,8 +205,8 @@ impl HaltingPolicy {
     ///
     /// # Errors
     ///
-    /// [`PonderError::Width`] unless both have the same K.
-    pub fn kl(&self, reference: &HaltingPolicy) -> Result<f64, PonderError> {
+    /// [`TrainerError::Width`] unless both have the same K.
+    pub fn kl(&self, reference: &HaltingPolicy) -> Result<f64, TrainerError> {
         Ok(self.divergences(reference)?.first().copied().unwrap_or(0.0))
     }
 
@@ -214,9 +214,9 @@ impl HaltingPolicy {
     ///
     /// # Errors
     ///
-    /// [`PonderError::Width`] unless both have the same K.
+    /// [`TrainerError::Width`] unless both have the same K.
     // [] -> [K]
-    pub fn kl_gradient(&self, reference: &HaltingPolicy) -> Result<Vec<f64>, PonderError> {
+    pub fn kl_gradient(&self, reference: &HaltingPolicy) -> Result<Vec<f64>, TrainerError> {
         let rest = self.divergences(reference)?;
         let own = self.decisions.iter().zip(&reference.decisions);
         let slope = |((own, other), rest): ((&Decision, &Decision), &f64)| {
@@ -227,7 +227,7 @@ impl HaltingPolicy {
 
     /// KL of the decisions from k on, for k = 0 … K.
     // [K], [K] -> [K + 1]
-    fn divergences(&self, reference: &HaltingPolicy) -> Result<Vec<f64>, PonderError> {
+    fn divergences(&self, reference: &HaltingPolicy) -> Result<Vec<f64>, TrainerError> {
         width("reference policy", reference.steps(), self.steps())?;
         let pairs = self.decisions.iter().zip(&reference.decisions);
         Ok(self.fold(pairs.map(|(own, other)| own.kl(other))))
@@ -261,12 +261,12 @@ pub struct GreedySteps {
 ///
 /// # Errors
 ///
-/// [`PonderError::Range`] for a τ or a probability outside 0–1: a NaN is never a decision.
+/// [`TrainerError::Range`] for a τ or a probability outside 0–1: a NaN is never a decision.
 // [K] -> []
 pub fn greedy(
     continues: impl IntoIterator<Item = f64>,
     tau: f64,
-) -> Result<GreedySteps, PonderError> {
+) -> Result<GreedySteps, TrainerError> {
     within("ponder.tau", tau, [0.0, 1.0])?;
     let mut steps = GreedySteps { n: 0, margin: None };
     for go in continues {

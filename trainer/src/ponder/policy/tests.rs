@@ -1,7 +1,7 @@
 //! Rows 3 and 4 of the mechanics, and the gradients against finite differences.
 
 use super::*;
-use crate::ponder::testing::{agree, generator};
+use crate::testing::{agree, generator};
 
 /// 60 policies of 0 to 6 logits, some of them far from 0.
 fn logits() -> Vec<Vec<f64>> {
@@ -91,7 +91,7 @@ fn samples_are_never_impossible() {
         assert_eq!(policy.sample(uniform), Ok(1));
     }
     for bad in [1.0, -1e-9, f64::NAN] {
-        assert!(matches!(policy.sample(bad), Err(PonderError::NotUniform { .. })));
+        assert!(matches!(policy.sample(bad), Err(TrainerError::NotUniform { .. })));
     }
 }
 
@@ -157,7 +157,7 @@ fn logits_of_any_size_give_finite_numbers() {
     assert!(large.entropy_gradient().iter().all(|slope| slope.is_finite()));
     assert!(large.kl_gradient(&other).unwrap().iter().all(|slope| slope.is_finite()));
     for bad in [f64::NAN, f64::INFINITY] {
-        assert!(matches!(HaltingPolicy::new(&[0.0, bad]), Err(PonderError::NotFinite { .. })));
+        assert!(matches!(HaltingPolicy::new(&[0.0, bad]), Err(TrainerError::NotFinite { .. })));
     }
 }
 

@@ -9,8 +9,8 @@ mod statistics;
 pub use reward::{ActionAnswers, LIMIT_PENALTY, RewardRule, STRENGTH_PENALTY};
 pub use statistics::TableStatistics;
 
-use crate::ponder::draw::Draws;
-use crate::ponder::error::{PonderError, width};
+use crate::draw::Draws;
+use crate::error::{TrainerError, width};
 
 /// Mean pass rates of items that are neither always right nor always wrong: those of stages 1 and 2.
 pub const LEARNABLE_PASS: [f64; 2] = [0.1, 0.9];
@@ -78,14 +78,14 @@ impl RewardTable {
     ///
     /// # Errors
     ///
-    /// [`PonderError::TooFew`] without items or answers; [`PonderError::Item`] with the item whose state or answers have
+    /// [`TrainerError::TooFew`] without items or answers; [`TrainerError::Item`] with the item whose state or answers have
     /// another size, or whose state is not finite.
     // states [items, d], answers [items, K + 1, M]
-    pub fn new(shape: TableShape, items: Vec<TableItem>) -> Result<RewardTable, PonderError> {
+    pub fn new(shape: TableShape, items: Vec<TableItem>) -> Result<RewardTable, TrainerError> {
         let counts = [("items of a table", items.len()), ("answers at a strength", shape.answers)];
         for (what, found) in counts {
             if found == 0 {
-                return Err(PonderError::TooFew { what, found, least: 1 });
+                return Err(TrainerError::TooFew { what, found, least: 1 });
             }
         }
         for item in &items {
@@ -108,22 +108,22 @@ impl RewardTable {
     ///
     /// # Errors
     ///
-    /// [`PonderError::NoStrength`] for n > K.
+    /// [`TrainerError::NoStrength`] for n > K.
     pub fn answers<'a>(
         &self,
         item: &'a TableItem,
         n: usize,
-    ) -> Result<&'a [TableAnswer], PonderError> {
+    ) -> Result<&'a [TableAnswer], TrainerError> {
         let found = item.answers.chunks(self.shape.answers).nth(n);
-        found.ok_or(PonderError::NoStrength { found: n, steps: self.shape.steps })
+        found.ok_or(TrainerError::NoStrength { found: n, steps: self.shape.steps })
     }
 
     /// `count` of the answers at strength n, drawn without replacement. `uniform` gives numbers in [0, 1); `count` are taken.
     ///
     /// # Errors
     ///
-    /// [`PonderError::NoStrength`] for n > K, [`PonderError::TooFew`] if the table has fewer answers, and
-    /// [`PonderError::NotUniform`].
+    /// [`TrainerError::NoStrength`] for n > K, [`TrainerError::TooFew`] if the table has fewer answers, and
+    /// [`TrainerError::NotUniform`].
     // [M] -> [count]
     pub fn draw(
         &self,
@@ -131,7 +131,7 @@ impl RewardTable {
         n: usize,
         count: usize,
         uniform: &mut dyn FnMut() -> f64,
-    ) -> Result<Vec<TableAnswer>, PonderError> {
+    ) -> Result<Vec<TableAnswer>, TrainerError> {
         self.draw_from(item, n, count, &mut Draws::of(uniform))
     }
 
@@ -142,11 +142,11 @@ impl RewardTable {
         n: usize,
         count: usize,
         draws: &mut Draws<'_>,
-    ) -> Result<Vec<TableAnswer>, PonderError> {
+    ) -> Result<Vec<TableAnswer>, TrainerError> {
         let all = self.answers(item, n)?;
         if count > all.len() {
             let what = "answers at a strength";
-            return Err(PonderError::TooFew { what, found: all.len(), least: count });
+            return Err(TrainerError::TooFew { what, found: all.len(), least: count });
         }
         draws.choose(all.to_vec(), count)
     }
@@ -161,13 +161,13 @@ impl RewardTable {
 }
 
 impl TableShape {
-    fn check(&self, item: &TableItem) -> Result<(), PonderError> {
+    fn check(&self, item: &TableItem) -> Result<(), TrainerError> {
         width("state", item.state.len(), self.width)?;
         width("answers", item.answers.len(), (self.steps + 1) * self.answers)?;
         if item.state.iter().all(|z| z.is_finite()) {
             return Ok(());
         }
-        Err(PonderError::NotFinite { what: "state" })
+        Err(TrainerError::NotFinite { what: "state" })
     }
 }
 

@@ -1,7 +1,7 @@
 //! The reward: right answers, few tokens, an end, and little steering.
 
 use super::{AnswerEnd, AnswerGrade, RewardTable, TableAnswer};
-use crate::ponder::error::{PonderError, width};
+use crate::error::{TrainerError, width};
 use crate::ponder::strength::Ladder;
 
 /// What an answer loses that does not end within the limit.
@@ -31,9 +31,9 @@ impl RewardRule {
     ///
     /// # Errors
     ///
-    /// [`PonderError::Width`] unless table and ladder have the same K, [`PonderError::NotPositive`] if no answer at n = 0 has
+    /// [`TrainerError::Width`] unless table and ladder have the same K, [`TrainerError::NotPositive`] if no answer at n = 0 has
     /// a token.
-    pub fn new(fit: &RewardTable, ladder: &Ladder) -> Result<RewardRule, PonderError> {
+    pub fn new(fit: &RewardTable, ladder: &Ladder) -> Result<RewardRule, TrainerError> {
         width("ladder", ladder.steps(), fit.shape().steps)?;
         let (mut tokens, mut count) = (0.0, 0.0);
         for item in fit.items() {
@@ -42,7 +42,7 @@ impl RewardRule {
             count += answers.len() as f64;
         }
         let reference_tokens = tokens / count;
-        crate::ponder::error::positive("mean tokens without steering", reference_tokens)?;
+        crate::error::positive("mean tokens without steering", reference_tokens)?;
         Ok(RewardRule { reference_tokens, shares: ladder.shares() })
     }
 
@@ -55,13 +55,13 @@ impl RewardRule {
     ///
     /// # Errors
     ///
-    /// [`PonderError::NoStrength`] for n > K.
+    /// [`TrainerError::NoStrength`] for n > K.
     // [M] -> [M]
     pub fn rewards<'a>(
         &'a self,
         action: ActionAnswers<'a>,
         cost: f64,
-    ) -> Result<impl Iterator<Item = f64> + 'a, PonderError> {
+    ) -> Result<impl Iterator<Item = f64> + 'a, TrainerError> {
         let steering = self.steering(action.n)?;
         Ok(action.answers.iter().map(move |answer| self.task(answer, cost) - steering))
     }
@@ -70,11 +70,11 @@ impl RewardRule {
     ///
     /// # Errors
     ///
-    /// [`PonderError::NoStrength`] for n > K, [`PonderError::TooFew`] without answers.
+    /// [`TrainerError::NoStrength`] for n > K, [`TrainerError::TooFew`] without answers.
     // [M] -> []
-    pub fn mean(&self, action: ActionAnswers<'_>, cost: f64) -> Result<f64, PonderError> {
+    pub fn mean(&self, action: ActionAnswers<'_>, cost: f64) -> Result<f64, TrainerError> {
         if action.answers.is_empty() {
-            return Err(PonderError::TooFew { what: "answers of an action", found: 0, least: 1 });
+            return Err(TrainerError::TooFew { what: "answers of an action", found: 0, least: 1 });
         }
         let sum: f64 = action.answers.iter().map(|answer| self.task(answer, cost)).sum();
         Ok(sum / action.answers.len() as f64 - self.steering(action.n)?)
@@ -97,10 +97,10 @@ impl RewardRule {
     ///
     /// # Errors
     ///
-    /// [`PonderError::NoStrength`] for n > K.
-    pub fn steering(&self, n: usize) -> Result<f64, PonderError> {
+    /// [`TrainerError::NoStrength`] for n > K.
+    pub fn steering(&self, n: usize) -> Result<f64, TrainerError> {
         let steps = self.shares.len().saturating_sub(1);
         let share = self.shares.get(n).map(|share| STRENGTH_PENALTY * share);
-        share.ok_or(PonderError::NoStrength { found: n, steps })
+        share.ok_or(TrainerError::NoStrength { found: n, steps })
     }
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::ponder::strength::{Backbone, Ladder, PonderParams};
-use crate::ponder::testing::generator;
+use crate::testing::generator;
 
 const SHAPE: TableShape = TableShape { steps: 2, width: 2, answers: 4 };
 
@@ -73,8 +73,8 @@ fn m10_no_answer_is_drawn_twice_in_one_action() {
     }
     // Each of four is drawn with probability ¾: a deviation of 24 in 2250.
     assert!(counts.iter().all(|count| count.abs_diff(2250) < 110), "{counts:?}");
-    assert!(matches!(table.draw(item, 0, 5, &mut uniform), Err(PonderError::TooFew { .. })));
-    assert!(matches!(table.draw(item, 3, 1, &mut uniform), Err(PonderError::NoStrength { .. })));
+    assert!(matches!(table.draw(item, 0, 5, &mut uniform), Err(TrainerError::TooFew { .. })));
+    assert!(matches!(table.draw(item, 3, 1, &mut uniform), Err(TrainerError::NoStrength { .. })));
 }
 
 #[test]
@@ -124,11 +124,11 @@ fn tables_that_do_not_fit_are_refused_with_the_item() {
     let short = refused(|bad| bad.answers.truncate(11));
     assert_eq!(short, "item bad: answers has 11 values, expected 12");
     assert_eq!(refused(|bad| bad.state[0] = f32::NAN), "item bad: state is not finite");
-    assert!(matches!(RewardTable::new(SHAPE, vec![]), Err(PonderError::TooFew { .. })));
+    assert!(matches!(RewardTable::new(SHAPE, vec![]), Err(TrainerError::TooFew { .. })));
     let none = TableShape { answers: 0, ..SHAPE };
-    assert!(matches!(RewardTable::new(none, vec![item("", 1)]), Err(PonderError::TooFew { .. })));
+    assert!(matches!(RewardTable::new(none, vec![item("", 1)]), Err(TrainerError::TooFew { .. })));
     let mut empty = item("", 1);
     empty.answers.iter_mut().for_each(|answer| answer.tokens = 0);
     let empty = RewardTable::new(SHAPE, vec![empty]).unwrap();
-    assert!(matches!(RewardRule::new(&empty, &ladder(2)), Err(PonderError::NotPositive { .. })));
+    assert!(matches!(RewardRule::new(&empty, &ladder(2)), Err(TrainerError::NotPositive { .. })));
 }

@@ -3,9 +3,9 @@
 use super::curriculum::CurriculumPoint;
 use super::loss::{ActionSample, LossTerms, group_loss};
 use super::params::Train;
+use crate::draw::Draws;
+use crate::error::TrainerError;
 use crate::ponder::advantage::{CanonMetric, GroupRewards, GroupSignal};
-use crate::ponder::draw::Draws;
-use crate::ponder::error::PonderError;
 use crate::ponder::net::PreparedController;
 use crate::ponder::policy::HaltingPolicy;
 use crate::ponder::table::{ActionAnswers, RewardRule, RewardTable, TableItem};
@@ -69,13 +69,13 @@ impl BatchSetting<'_> {
     ///
     /// # Errors
     ///
-    /// [`PonderError::Item`] with the item whose group failed, and [`PonderError::NotUniform`] in it.
+    /// [`TrainerError::Item`] with the item whose group failed, and [`TrainerError::NotUniform`] in it.
     // items [groups] -> [m · (d + 3) + 1]
     pub(super) fn play(
         &self,
         items: &[&TableItem],
         draws: &mut Draws<'_>,
-    ) -> Result<Batch, PonderError> {
+    ) -> Result<Batch, TrainerError> {
         let gradient = vec![0.0; self.controller.controller().weights().len()];
         let mut batch = Batch { report: BatchReport::default(), gradient };
         let weight = 1.0 / items.len().max(1) as f64;
@@ -93,7 +93,7 @@ impl BatchSetting<'_> {
         weight: f64,
         batch: &mut Batch,
         draws: &mut Draws<'_>,
-    ) -> Result<(), PonderError> {
+    ) -> Result<(), TrainerError> {
         let pass = self.controller.pass(&item.state)?;
         let policy = HaltingPolicy::new(pass.logits())?;
         let played = self.group(item, &policy, draws)?;
@@ -119,7 +119,7 @@ impl BatchSetting<'_> {
         item: &TableItem,
         policy: &HaltingPolicy,
         draws: &mut Draws<'_>,
-    ) -> Result<Played, PonderError> {
+    ) -> Result<Played, TrainerError> {
         let params = self.train.params();
         let mut chosen = Vec::with_capacity(params.group);
         let mut rewards = Vec::with_capacity(params.group * params.answers);
@@ -149,7 +149,7 @@ impl BatchSetting<'_> {
         &self,
         policy: &HaltingPolicy,
         played: &Played,
-    ) -> Result<Vec<ActionSample>, PonderError> {
+    ) -> Result<Vec<ActionSample>, TrainerError> {
         let advantages = self.train.advantage().of(&played.rewards, &played.metric)?;
         let pairs = played.chosen.iter().zip(advantages);
         // One pass per batch: the policy that drew is the one that learns.
@@ -165,7 +165,7 @@ impl BatchSetting<'_> {
 fn policy_of(
     controller: &PreparedController,
     item: &TableItem,
-) -> Result<HaltingPolicy, PonderError> {
+) -> Result<HaltingPolicy, TrainerError> {
     HaltingPolicy::new(controller.pass(&item.state)?.logits())
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Given the actions, token probabilities do not depend on the controller, so they do not enter.
 
-use crate::ponder::error::{PonderError, within};
+use crate::error::{TrainerError, within};
 use crate::ponder::policy::HaltingPolicy;
 
 /// A ratio counts up to this far from 1 (PPO's clip, arXiv 1707.06347; the number is GRPO's).
@@ -44,17 +44,17 @@ pub struct GroupLoss {
 ///
 /// # Errors
 ///
-/// [`PonderError::TooFew`] without actions, [`PonderError::NoStrength`] for an action above K, [`PonderError::Width`] for a
-/// reference of another K, [`PonderError::Range`] for a negative weight, [`PonderError::NotFinite`] if the loss or a slope is
+/// [`TrainerError::TooFew`] without actions, [`TrainerError::NoStrength`] for an action above K, [`TrainerError::Width`] for a
+/// reference of another K, [`TrainerError::Range`] for a negative weight, [`TrainerError::NotFinite`] if the loss or a slope is
 /// not finite.
 // samples [K_g] -> [], [K]
 pub fn group_loss(
     policy: &HaltingPolicy,
     samples: &[ActionSample],
     terms: LossTerms<'_>,
-) -> Result<GroupLoss, PonderError> {
+) -> Result<GroupLoss, TrainerError> {
     if samples.is_empty() {
-        return Err(PonderError::TooFew { what: "actions of a group", found: 0, least: 1 });
+        return Err(TrainerError::TooFew { what: "actions of a group", found: 0, least: 1 });
     }
     within("entropy weight", terms.entropy, [0.0, f64::MAX])?;
     let (mut loss, mut clipped) = (0.0, 0);
@@ -78,7 +78,7 @@ pub fn group_loss(
     if found.loss.is_finite() && found.slopes.iter().all(|slope| slope.is_finite()) {
         return Ok(found);
     }
-    Err(PonderError::NotFinite { what: "loss" })
+    Err(TrainerError::NotFinite { what: "loss" })
 }
 
 /// `min(ρA, clip(ρ)A)` of one action.
@@ -88,7 +88,7 @@ struct ClippedTerm {
     slope: Option<f64>,
 }
 
-fn term(policy: &HaltingPolicy, sample: &ActionSample) -> Result<ClippedTerm, PonderError> {
+fn term(policy: &HaltingPolicy, sample: &ActionSample) -> Result<ClippedTerm, TrainerError> {
     let ActionSample { n, old_log_probability, advantage } = *sample;
     let ratio = (policy.log_probability(n)? - old_log_probability).exp();
     let whole = ratio * advantage;
@@ -149,11 +149,11 @@ mod tests {
         let usual = ActionSample { n: 0, old_log_probability: -0.7, advantage: 1.0 };
         assert!(group_loss(&policy, &[], LossTerms::default()).is_err());
         let high = loss(ActionSample { n: 3, ..usual }, LossTerms::default());
-        assert!(matches!(high, Err(PonderError::NoStrength { .. })));
+        assert!(matches!(high, Err(TrainerError::NoStrength { .. })));
         let infinite = ActionSample { advantage: f64::INFINITY, ..usual };
         let found = loss(infinite, LossTerms::default());
-        assert_eq!(found, Err(PonderError::NotFinite { what: "loss" }));
+        assert_eq!(found, Err(TrainerError::NotFinite { what: "loss" }));
         let negative = LossTerms { entropy: -0.1, reference: None };
-        assert!(matches!(loss(usual, negative), Err(PonderError::Range { .. })));
+        assert!(matches!(loss(usual, negative), Err(TrainerError::Range { .. })));
     }
 }

@@ -1,7 +1,7 @@
 //! The keys `train.*`, with their defaults and ranges.
 
+use crate::error::{TrainerError, positive, within};
 use crate::ponder::advantage::{Advantage, AdvantageParams};
-use crate::ponder::error::{PonderError, positive, within};
 
 /// The keys `train.*` as users write them.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -53,12 +53,12 @@ impl TrainParams {
     ///
     /// # Errors
     ///
-    /// [`PonderError::Range`] with the key, its value and its range, [`PonderError::TooFew`] for no updates or items, and
-    /// [`PonderError::NotPositive`] for a learning rate that is not above 0.
-    pub fn check(self) -> Result<Train, PonderError> {
+    /// [`TrainerError::Range`] with the key, its value and its range, [`TrainerError::TooFew`] for no updates or items, and
+    /// [`TrainerError::NotPositive`] for a learning rate that is not above 0.
+    pub fn check(self) -> Result<Train, TrainerError> {
         for (what, found) in [("train.updates", self.updates), ("train.items", self.items)] {
             if found == 0 {
-                return Err(PonderError::TooFew { what, found, least: 1 });
+                return Err(TrainerError::TooFew { what, found, least: 1 });
             }
         }
         let ranges = [

@@ -5,9 +5,9 @@ use super::curriculum::{Curriculum, CurriculumPoint, CurriculumStage, ItemPool};
 use super::params::Train;
 use super::score::{PolicyScore, Scoring};
 use super::standing::{COLLAPSE_SHARE, PolicyCollapse, SignalWindow, TrainStanding, TrainStop};
+use crate::draw::Draws;
+use crate::error::{TrainerError, width};
 use crate::ponder::adamw::{AdamW, AdamWParams};
-use crate::ponder::draw::Draws;
-use crate::ponder::error::{PonderError, width};
 use crate::ponder::net::{Controller, PreparedController};
 use crate::ponder::strength::Ponder;
 use crate::ponder::table::{RewardRule, RewardTable, TableItem};
@@ -82,7 +82,7 @@ struct Computed {
 
 /// An update that was not made, with the ids of its items.
 struct Failure {
-    error: PonderError,
+    error: TrainerError,
     items: Vec<String>,
 }
 
@@ -91,14 +91,14 @@ impl Training {
     ///
     /// # Errors
     ///
-    /// [`PonderError::TooFew`] for K = 0, for a fit table with fewer answers than `train.answers`, or without an item that can
-    /// be learnt from; [`PonderError::Width`] if controller and tables differ in K or width; those of [`RewardRule::new`].
+    /// [`TrainerError::TooFew`] for K = 0, for a fit table with fewer answers than `train.answers`, or without an item that can
+    /// be learnt from; [`TrainerError::Width`] if controller and tables differ in K or width; those of [`RewardRule::new`].
     pub fn new(
         ponder: Ponder,
         train: Train,
         controller: Controller,
         tables: TrainTables,
-    ) -> Result<Training, PonderError> {
+    ) -> Result<Training, TrainerError> {
         check_shapes(&ponder, &controller, &tables)?;
         let learnable = tables.fit.learnable();
         let answers = tables.fit.shape().answers;
@@ -108,7 +108,7 @@ impl Training {
             ("fit items with a pass rate from 0.1 to 0.9", learnable.len(), 1),
         ] {
             if found < least {
-                return Err(PonderError::TooFew { what, found, least });
+                return Err(TrainerError::TooFew { what, found, least });
             }
         }
         let optimiser = AdamWParams { lr: train.params().lr, ..AdamWParams::default() };
@@ -192,7 +192,7 @@ impl Training {
         &mut self,
         update: usize,
         uniform: &mut dyn FnMut() -> f64,
-    ) -> Result<&TrainStanding, PonderError> {
+    ) -> Result<&TrainStanding, TrainerError> {
         while self.update < update && self.standing == TrainStanding::Running {
             self.step(uniform)?;
         }
@@ -204,13 +204,13 @@ impl Training {
     ///
     /// # Errors
     ///
-    /// [`PonderError::Ended`] after the run's end, [`PonderError::NotUniform`]. All but [`Training::draws`] is as it was.
+    /// [`TrainerError::Ended`] after the run's end, [`TrainerError::NotUniform`]. All but [`Training::draws`] is as it was.
     pub fn step(
         &mut self,
         uniform: &mut dyn FnMut() -> f64,
-    ) -> Result<Option<UpdateReport>, PonderError> {
+    ) -> Result<Option<UpdateReport>, TrainerError> {
         if self.standing != TrainStanding::Running {
-            return Err(PonderError::Ended { updates: self.update });
+            return Err(TrainerError::Ended { updates: self.update });
         }
         let mut draws = Draws::of(uniform);
         let computed = self.attempt(&mut draws);
@@ -236,7 +236,7 @@ impl Training {
 
     /// The items of an update, drawn without replacement; all of the pool where it is smaller than `train.items` (ours).
     // [] -> [items]
-    fn pick(&self, pool: ItemPool, draws: &mut Draws<'_>) -> Result<Vec<&TableItem>, PonderError> {
+    fn pick(&self, pool: ItemPool, draws: &mut Draws<'_>) -> Result<Vec<&TableItem>, TrainerError> {
         let all = self.tables.fit.items();
         let pool = match pool {
             ItemPool::All => all.iter().collect(),
@@ -251,7 +251,7 @@ impl Training {
         point: CurriculumPoint,
         items: &[&TableItem],
         draws: &mut Draws<'_>,
-    ) -> Result<Computed, PonderError> {
+    ) -> Result<Computed, TrainerError> {
         let setting = BatchSetting {
             controller: &self.controller.prepare(),
             reference: self.reference.as_ref(),
@@ -275,7 +275,7 @@ impl Training {
         Ok(Computed { controller, optimiser, report })
     }
 
-    fn commit(&mut self, computed: Computed) -> Result<UpdateReport, PonderError> {
+    fn commit(&mut self, computed: Computed) -> Result<UpdateReport, TrainerError> {
         let Computed { controller, optimiser, report } = computed;
         // The only part that can fail comes before the first change.
         let collapse = self.collapse(&report)?;
@@ -298,7 +298,7 @@ impl Training {
     }
 
     /// The warning of a score that has one strength for nearly all items.
-    fn collapse(&self, report: &UpdateReport) -> Result<Option<PolicyCollapse>, PonderError> {
+    fn collapse(&self, report: &UpdateReport) -> Result<Option<PolicyCollapse>, TrainerError> {
         let Some(score) = &report.score else { return Ok(None) };
         let (n, share) = score.most_frequent();
         if report.point.stage == CurriculumStage::AllItems || share <= COLLAPSE_SHARE {
@@ -314,7 +314,7 @@ fn check_shapes(
     ponder: &Ponder,
     controller: &Controller,
     tables: &TrainTables,
-) -> Result<(), PonderError> {
+) -> Result<(), TrainerError> {
     width("ladder of the controller", controller.steps(), ponder.params().steps)?;
     width("hidden layer", controller.hidden(), ponder.params().hidden)?;
     for table in [&tables.fit, &tables.select] {

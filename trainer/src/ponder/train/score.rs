@@ -1,6 +1,6 @@
 //! The served policy, and fixed strengths, on the items of a table.
 
-use crate::ponder::error::PonderError;
+use crate::error::TrainerError;
 use crate::ponder::net::PreparedController;
 use crate::ponder::table::{ActionAnswers, AnswerGrade, RewardRule, RewardTable, TableItem};
 
@@ -53,9 +53,9 @@ impl Scoring<'_> {
     ///
     /// # Errors
     ///
-    /// [`PonderError::Item`] with the item whose state the controller cannot read, or whose strength the table does not have.
+    /// [`TrainerError::Item`] with the item whose state the controller cannot read, or whose strength the table does not have.
     // [items, d] -> [K + 1]
-    pub fn greedy(&self, controller: &PreparedController) -> Result<PolicyScore, PonderError> {
+    pub fn greedy(&self, controller: &PreparedController) -> Result<PolicyScore, TrainerError> {
         let mut score = self.empty();
         for item in self.table.items() {
             let steps = controller.decide(&item.state, self.tau);
@@ -73,9 +73,9 @@ impl Scoring<'_> {
     ///
     /// # Errors
     ///
-    /// [`PonderError::Item`] with the first item for an n above K.
+    /// [`TrainerError::Item`] with the first item for an n above K.
     // [items, M] -> []
-    pub fn fixed(&self, n: usize) -> Result<PolicyScore, PonderError> {
+    pub fn fixed(&self, n: usize) -> Result<PolicyScore, TrainerError> {
         let mut score = self.empty();
         self.table.items().iter().try_for_each(|item| self.add(&mut score, item, n))?;
         Ok(score)
@@ -85,9 +85,9 @@ impl Scoring<'_> {
     ///
     /// # Errors
     ///
-    /// [`PonderError::Item`] if table and reward differ in K.
+    /// [`TrainerError::Item`] if table and reward differ in K.
     // [items, K + 1, M] -> []
-    pub fn best_fixed(&self) -> Result<(usize, PolicyScore), PonderError> {
+    pub fn best_fixed(&self) -> Result<(usize, PolicyScore), TrainerError> {
         let mut best = (0, self.fixed(0)?);
         for n in 1..=self.table.shape().steps {
             let score = self.fixed(n)?;
@@ -104,8 +104,8 @@ impl Scoring<'_> {
     }
 
     // [M] -> []
-    fn add(&self, score: &mut PolicyScore, item: &TableItem, n: usize) -> Result<(), PonderError> {
-        let of_item = |problem: PonderError| problem.of_item(&item.id);
+    fn add(&self, score: &mut PolicyScore, item: &TableItem, n: usize) -> Result<(), TrainerError> {
+        let of_item = |problem: TrainerError| problem.of_item(&item.id);
         let answers = self.table.answers(item, n).map_err(of_item)?;
         let action = ActionAnswers { n, answers };
         let items = self.table.items().len() as f64;

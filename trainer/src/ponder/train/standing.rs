@@ -1,7 +1,7 @@
 //! Whether a run goes on, and why one stops that needs no model to tell.
 
 use super::batch::BatchReport;
-use crate::ponder::error::PonderError;
+use crate::error::TrainerError;
 use crate::ponder::table::{RewardTable, TableStatistics};
 use std::collections::VecDeque;
 
@@ -61,15 +61,15 @@ impl TrainStop {
     /// # Errors
     ///
     /// Every error that does not say that a number is not finite, as it was.
-    pub(super) fn of(error: PonderError, items: Vec<String>) -> Result<TrainStop, PonderError> {
-        if let PonderError::NotFinite { what } = error {
+    pub(super) fn of(error: TrainerError, items: Vec<String>) -> Result<TrainStop, TrainerError> {
+        if let TrainerError::NotFinite { what } = error {
             return Ok(TrainStop::NotFinite { what, items });
         }
-        let PonderError::Item { id, problem } = error else { return Err(error) };
-        if let PonderError::NotFinite { what } = *problem {
+        let TrainerError::Item { id, problem } = error else { return Err(error) };
+        if let TrainerError::NotFinite { what } = *problem {
             return Ok(TrainStop::NotFinite { what, items: vec![id] });
         }
-        Err(PonderError::Item { id, problem })
+        Err(TrainerError::Item { id, problem })
     }
 }
 

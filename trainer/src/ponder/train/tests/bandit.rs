@@ -6,7 +6,7 @@ use super::super::*;
 use super::world::{STEPS, Situation, States, expected, fresh, ponder, situations, start, tables};
 use crate::ponder::advantage::{AdvantageKind, AdvantageParams};
 use crate::ponder::net::PreparedController;
-use crate::ponder::testing::generator;
+use crate::testing::generator;
 
 const SEEDS: u64 = 20;
 /// The default cost weight, and a larger one.

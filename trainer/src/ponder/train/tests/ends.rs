@@ -4,10 +4,10 @@ use super::super::*;
 use super::world::{
     ANSWERS, STEPS, States, WIDTH, answer, flat_items, fresh, ponder, start, table, tables,
 };
-use crate::ponder::error::PonderError;
+use crate::error::TrainerError;
 use crate::ponder::strength::{Backbone, PonderParams};
 use crate::ponder::table::{AnswerGrade, TableItem};
-use crate::ponder::testing::generator;
+use crate::testing::generator;
 
 fn params() -> TrainParams {
     TrainParams { items: 4, updates: 200, lr: 1e-2, ..TrainParams::default() }
@@ -99,12 +99,12 @@ fn a_number_that_is_not_finite_stops_the_run_before_the_update() {
     let TrainStop::NotFinite { what, items } = stop else { panic!("{stop:?}") };
     assert_eq!((*what, items.len()), ("weight", 4));
     assert_eq!((training.controller(), training.updates()), (&before, 0));
-    assert!(matches!(training.step(&mut uniform), Err(PonderError::Ended { updates: 0 })));
+    assert!(matches!(training.step(&mut uniform), Err(TrainerError::Ended { updates: 0 })));
 }
 
 #[test]
 fn errors_of_one_item_name_it_and_others_are_passed_on() {
-    let infinite = PonderError::NotFinite { what: "loss" };
+    let infinite = TrainerError::NotFinite { what: "loss" };
     let items = || vec!["a".to_owned(), "b".to_owned()];
     let of_one = TrainStop::of(infinite.clone().of_item("b"), items());
     assert_eq!(of_one, Ok(TrainStop::NotFinite { what: "loss", items: vec!["b".to_owned()] }));
@@ -112,7 +112,7 @@ fn errors_of_one_item_name_it_and_others_are_passed_on() {
         TrainStop::of(infinite, items()),
         Ok(TrainStop::NotFinite { what: "loss", items: items() })
     );
-    let other = PonderError::NotUniform { value: 2.0 }.of_item("b");
+    let other = TrainerError::NotUniform { value: 2.0 }.of_item("b");
     assert_eq!(TrainStop::of(other.clone(), items()), Err(other));
 }
 
@@ -203,16 +203,16 @@ fn runs_that_cannot_start_are_refused() {
         Training::new(usual, train, controller.clone(), tables.clone()).unwrap_err()
     };
     let many = new(TrainParams { answers: 9, ..params() }, &tables);
-    assert_eq!(many.to_string(), "answers at a strength: 8, at least 9 are needed");
+    assert_eq!(many.to_string(), "answers at a strength: 8, at least 9 expected");
     let mut items = flat_items(3, &mut uniform);
     for item in &mut items {
         item.answers.iter_mut().for_each(|own| *own = answer(AnswerGrade::Wrong, 4));
     }
     let hopeless = TrainTables { fit: table(items), ..tables.clone() };
-    assert!(matches!(new(params(), &hopeless), PonderError::TooFew { .. }));
+    assert!(matches!(new(params(), &hopeless), TrainerError::TooFew { .. }));
     let other = PonderParams { steps: 3, hidden: 8, ..PonderParams::default() };
     let other = other.check(Backbone { blocks: 30, width: WIDTH }).unwrap();
     let train = params().check().unwrap();
     let found = Training::new(other, train, controller.clone(), tables);
-    assert!(matches!(found, Err(PonderError::Width { .. })));
+    assert!(matches!(found, Err(TrainerError::Width { .. })));
 }

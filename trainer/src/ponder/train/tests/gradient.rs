@@ -3,12 +3,12 @@
 use super::super::batch::{Batch, BatchSetting};
 use super::super::*;
 use super::world::{ANSWERS, STEPS, States, flat_items, fresh, ponder, table, tables};
+use crate::draw::Draws;
 use crate::ponder::advantage::{AdvantageKind, AdvantageParams};
-use crate::ponder::draw::Draws;
 use crate::ponder::net::{Controller, PreparedController};
 use crate::ponder::policy::HaltingPolicy;
 use crate::ponder::table::{ActionAnswers, RewardRule, RewardTable};
-use crate::ponder::testing::generator;
+use crate::testing::generator;
 
 /// A controller whose policy differs between states.
 fn moved(fit: &RewardTable, alpha0: f64, seed: u64) -> Controller {

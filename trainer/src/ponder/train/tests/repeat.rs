@@ -2,7 +2,7 @@
 
 use super::super::*;
 use super::world::{States, start, tables};
-use crate::ponder::testing::generator;
+use crate::testing::generator;
 
 fn params() -> TrainParams {
     TrainParams { updates: 130, items: 4, lr: 1e-2, ..TrainParams::default() }

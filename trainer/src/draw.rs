@@ -3,7 +3,7 @@
 //! The generator stays outside, so that its key is the caller's. What is kept here is how many numbers were taken: a run
 //! that is continued needs the generator at that position.
 
-use crate::ponder::error::PonderError;
+use crate::error::TrainerError;
 use std::f64::consts::TAU;
 
 /// A caller's stream of numbers in [0, 1), with a count of those taken.
@@ -22,18 +22,18 @@ impl<'a> Draws<'a> {
     }
 
     /// The next number, checked to lie in [0, 1).
-    pub(crate) fn uniform(&mut self) -> Result<f64, PonderError> {
+    pub(crate) fn uniform(&mut self) -> Result<f64, TrainerError> {
         self.taken += 1;
         let value = (self.uniform)();
         if (0.0..1.0).contains(&value) {
             return Ok(value);
         }
-        Err(PonderError::NotUniform { value })
+        Err(TrainerError::NotUniform { value })
     }
 
     /// Independent normal numbers, by Box and Muller.
     // [] -> [n]
-    pub(crate) fn normals(&mut self, n: usize) -> Result<Vec<f64>, PonderError> {
+    pub(crate) fn normals(&mut self, n: usize) -> Result<Vec<f64>, TrainerError> {
         let mut values = Vec::with_capacity(n + 1);
         while values.len() < n {
             let radius = (-2.0 * (1.0 - self.uniform()?).ln()).sqrt();
@@ -51,7 +51,7 @@ impl<'a> Draws<'a> {
         &mut self,
         mut values: Vec<T>,
         count: usize,
-    ) -> Result<Vec<T>, PonderError> {
+    ) -> Result<Vec<T>, TrainerError> {
         let count = count.min(values.len());
         for at in 0..count {
             let left = values.len() - at;
@@ -66,7 +66,7 @@ impl<'a> Draws<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ponder::testing::generator;
+    use crate::testing::generator;
 
     #[test]
     fn choices_are_different_and_equally_likely() {
@@ -98,7 +98,7 @@ mod tests {
         for bad in [1.0, -0.1, f64::NAN] {
             let mut uniform = || bad;
             let found = Draws::of(&mut uniform).choose(vec![0; 3], 1);
-            assert!(matches!(found, Err(PonderError::NotUniform { .. })), "{bad}");
+            assert!(matches!(found, Err(TrainerError::NotUniform { .. })), "{bad}");
         }
     }
 }

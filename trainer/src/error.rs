@@ -1,11 +1,11 @@
-//! What stops a forecast, its fit or its use.
+//! What stops a controller from being made, read, fitted or used.
 
 use crate::forecast::part::SplitPart;
 
-/// Error of the forecaster. What it happened to is as it was before, unless the call says otherwise.
+/// Error of the trainer. What it happened to is as it was before, unless the call says otherwise.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
-pub enum ForecastError {
+pub enum TrainerError {
     /// A number outside its range.
     #[error("{field} is {value}, expected {low} to {high}")]
     Range {
@@ -140,26 +140,93 @@ pub enum ForecastError {
         /// What is waited for.
         expected: &'static str,
     },
+    /// A number that has to be positive and finite.
+    #[error("{field} is {value}, not a finite number above 0")]
+    NotPositive {
+        /// The field.
+        field: &'static str,
+        /// What was given.
+        value: f64,
+    },
+    /// A controller with too many weights.
+    #[error("controller has {found} weights, expected fewer than {limit}")]
+    TooLarge {
+        /// Its weights.
+        found: usize,
+        /// The first number that is refused.
+        limit: usize,
+    },
+    /// A word that names nothing.
+    #[error("{field} is {found:?}, expected one of {expected}")]
+    NoName {
+        /// The field.
+        field: &'static str,
+        /// The word that was given.
+        found: String,
+        /// The words there are.
+        expected: &'static str,
+    },
+    /// A number of steps that the ladder does not have.
+    #[error("strength {found} is not one of 0 to {steps}")]
+    NoStrength {
+        /// The number of steps asked for.
+        found: usize,
+        /// K, the largest one.
+        steps: usize,
+    },
+    /// A number for a random choice outside [0, 1).
+    #[error("random number is {value}, expected one in [0, 1)")]
+    NotUniform {
+        /// The number that was given.
+        value: f64,
+    },
+    /// An item of a reward table that is not as the others.
+    #[error("item {id}: {problem}")]
+    Item {
+        /// The item.
+        id: String,
+        /// What is wrong with it.
+        #[source]
+        problem: Box<TrainerError>,
+    },
+    /// An update of a run that has ended.
+    #[error("run ended after {updates} updates")]
+    Ended {
+        /// The updates it made.
+        updates: usize,
+    },
 }
 
-impl ForecastError {
+impl TrainerError {
     /// The name of the failure on the wire.
     pub fn code(&self) -> &'static str {
         match self {
-            ForecastError::Range { .. }
-            | ForecastError::Multiple { .. }
-            | ForecastError::Width { .. }
-            | ForecastError::Order { .. }
-            | ForecastError::NoPosition { .. }
-            | ForecastError::Unknown { .. } => "invalid_value",
-            ForecastError::NotFinite { .. } => "not_finite",
-            ForecastError::TooFew { .. } => "too_few",
-            ForecastError::TwoParts { .. } | ForecastError::OtherPart { .. } => "split_leaks",
-            ForecastError::ConstantTarget { .. } => "constant_target",
-            ForecastError::Budget { .. } => "budget_too_small",
-            ForecastError::NoBracket { .. } => "no_bracket",
-            ForecastError::OutOfTurn { .. } => "out_of_turn",
+            TrainerError::Range { .. }
+            | TrainerError::Multiple { .. }
+            | TrainerError::Width { .. }
+            | TrainerError::Order { .. }
+            | TrainerError::NoPosition { .. }
+            | TrainerError::Unknown { .. }
+            | TrainerError::NotPositive { .. }
+            | TrainerError::TooLarge { .. }
+            | TrainerError::NoName { .. }
+            | TrainerError::NoStrength { .. }
+            | TrainerError::NotUniform { .. } => "invalid_value",
+            TrainerError::Item { problem, .. } => problem.code(),
+            TrainerError::Ended { .. } => "run_ended",
+            TrainerError::NotFinite { .. } => "not_finite",
+            TrainerError::TooFew { .. } => "too_few",
+            TrainerError::TwoParts { .. } | TrainerError::OtherPart { .. } => "split_leaks",
+            TrainerError::ConstantTarget { .. } => "constant_target",
+            TrainerError::Budget { .. } => "budget_too_small",
+            TrainerError::NoBracket { .. } => "no_bracket",
+            TrainerError::OutOfTurn { .. } => "out_of_turn",
         }
+    }
+
+    /// The same error, said of an item of a table.
+    pub(crate) fn of_item(self, id: &str) -> TrainerError {
+        TrainerError::Item { id: id.to_owned(), problem: Box::new(self) }
     }
 }
 
@@ -168,31 +235,31 @@ pub(crate) fn within(
     field: &'static str,
     value: f64,
     [low, high]: [f64; 2],
-) -> Result<f64, ForecastError> {
+) -> Result<f64, TrainerError> {
     if (low..=high).contains(&value) {
         return Ok(value);
     }
-    Err(ForecastError::Range { field, value, low, high })
+    Err(TrainerError::Range { field, value, low, high })
 }
 
-pub(crate) fn width(
-    what: &'static str,
-    found: usize,
-    expected: usize,
-) -> Result<(), ForecastError> {
+pub(crate) fn width(what: &'static str, found: usize, expected: usize) -> Result<(), TrainerError> {
     if found == expected {
         return Ok(());
     }
-    Err(ForecastError::Width { what, found, expected })
+    Err(TrainerError::Width { what, found, expected })
 }
 
-pub(crate) fn at_least(
-    what: &'static str,
-    found: usize,
-    least: usize,
-) -> Result<(), ForecastError> {
+pub(crate) fn at_least(what: &'static str, found: usize, least: usize) -> Result<(), TrainerError> {
     if found >= least {
         return Ok(());
     }
-    Err(ForecastError::TooFew { what, found, least })
+    Err(TrainerError::TooFew { what, found, least })
+}
+
+/// `value`, if it is finite and above 0.
+pub(crate) fn positive(field: &'static str, value: f64) -> Result<f64, TrainerError> {
+    if value.is_finite() && value > 0.0 {
+        return Ok(value);
+    }
+    Err(TrainerError::NotPositive { field, value })
 }

@@ -2,6 +2,7 @@
 
 use std::f64::consts::TAU;
 
+#[derive(Clone)]
 pub(crate) struct Numbers {
     state: u64,
 }
@@ -56,4 +57,15 @@ pub(crate) fn slope(step: f64, at: &dyn Fn(f64) -> f64) -> f64 {
     let near = (at(step) - at(-step)) / (2.0 * step);
     let far = (at(2.0 * step) - at(-2.0 * step)) / (4.0 * step);
     (4.0 * near - far) / 3.0
+}
+
+/// A generator of numbers in [0, 1) that is a function of its seed and position, and can be cloned.
+pub(crate) fn generator(seed: u64) -> impl FnMut() -> f64 + Clone {
+    let mut numbers = Numbers::of(seed);
+    move || numbers.uniform()
+}
+
+/// Whether two numbers agree to a share of the larger one, or both are tiny.
+pub(crate) fn agree(found: f64, expected: f64, relative: f64) -> bool {
+    (found - expected).abs() <= relative * found.abs().max(expected.abs()).max(1e-6)
 }
