@@ -2,6 +2,7 @@
 
 use super::*;
 use trimtab_runtime::hook::Addition;
+use trimtab_runtime::logits::Bias;
 use trimtab_runtime::session::{History, Session};
 use trimtab_runtime::site::Site;
 
@@ -37,6 +38,23 @@ fn kept_and_fresh(desk: &Desk, old: &Plan, new: &Plan) -> [Vec<f32>; 2] {
 
 fn gap([a, b]: &[Vec<f32>; 2]) -> f32 {
     a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+}
+
+#[tokio::test]
+async fn answers_that_may_be_judged_list_likely_tokens_and_others_do_not() {
+    let desk = Desk::new().await;
+    desk.adapter(&key("o"), &rosa(BlockKind::FinalOffset)).await;
+    let learning = desk.host.pin(&key("o"), &PinRequest::Newest).await.unwrap();
+    let frozen = desk.host.pin(&key("o"), &PinRequest::NewestFrozen).await.unwrap();
+    let of = |pinned: &PinnedAdapter, request| pinned.request(request).top_logprobs;
+    let most = RosaParams::default().top_k;
+    assert_eq!(of(&learning, Request::default()), most);
+    let more = Request { top_logprobs: most + 3, ..Request::default() };
+    assert_eq!(of(&learning, more), most + 3);
+    assert_eq!(of(&frozen, Request::default()), 0);
+    let bias = Bias::new([(1, 2.0)]).unwrap();
+    let edited = Request { processors: vec![Arc::new(bias)], ..Request::default() };
+    assert_eq!(of(&learning, edited), 0);
 }
 
 #[tokio::test]
